@@ -1,0 +1,206 @@
+//! What can go wrong between a suite's name and an item, each with the file and the remedy.
+
+use std::path::PathBuf;
+
+/// Everything this crate can refuse.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A name that no suite, metric or layout has.
+    #[error("there is no {kind} `{name}`{}; known: {known}", suggestion(nearest.as_deref()))]
+    Unknown {
+        /// What was looked up: `suite` or `metric`.
+        kind: &'static str,
+        /// The name as given.
+        name: String,
+        /// The known name closest to it, if one is close enough to be meant.
+        nearest: Option<String>,
+        /// Every known name.
+        known: String,
+    },
+    /// A `suite.toml` that does not parse or contradicts itself.
+    #[error("suites/{id}/suite.toml is not a valid suite: {reason}")]
+    Suite {
+        /// The suite's folder.
+        id: String,
+        /// The parser's message.
+        reason: String,
+    },
+    /// A suite of published data was opened without a folder to read it from.
+    #[error(
+        "suite `{suite}` reads the data set {repository}; pass --data DIR with a local copy of it (for example: hf download {repository} --repo-type dataset --local-dir DIR), or choose an embedded suite, which needs no data"
+    )]
+    NeedsData {
+        /// The suite's id.
+        suite: String,
+        /// The hub name of its data set.
+        repository: String,
+    },
+    /// The folder given with `--data` does not exist or is not a folder.
+    #[error(
+        "--data {path}: {reason}; give the folder of a local copy of {repository}, or a folder that holds it by name"
+    )]
+    DataFolder {
+        /// The folder as given.
+        path: PathBuf,
+        /// Why it cannot be used.
+        reason: String,
+        /// The hub name that was looked for.
+        repository: String,
+    },
+    /// No parquet file lies below the folder.
+    #[error(
+        "{path} holds no parquet file; suite `{suite}` needs the parquet files of {repository} (wherever they lie below the folder)"
+    )]
+    NoParquet {
+        /// The folder searched.
+        path: PathBuf,
+        /// The suite's id.
+        suite: String,
+        /// The hub name of its data set.
+        repository: String,
+    },
+    /// There are parquet files, but not of the suite's configuration or split.
+    #[error("{path} holds no parquet file of {what} `{wanted}`, which suite `{suite}` reads; it holds {found}")]
+    NoSuchPart {
+        /// The folder searched.
+        path: PathBuf,
+        /// `configuration` or `split`.
+        what: &'static str,
+        /// The one the suite names.
+        wanted: String,
+        /// The suite's id.
+        suite: String,
+        /// The ones that are there.
+        found: String,
+    },
+    /// A file could not be read at all.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A file that is truncated or is no parquet file.
+    #[error("{path} is not a readable parquet file ({reason}); download it again, or remove it from the folder")]
+    Parquet {
+        /// The file.
+        path: PathBuf,
+        /// The reader's reason.
+        reason: String,
+    },
+    /// A parquet file without a column that the layout needs.
+    #[error("{path} has no column `{column}`, which layout `{layout}` needs; its columns are: {found}")]
+    MissingColumn {
+        /// The file.
+        path: PathBuf,
+        /// The missing column, or alternatives joined by `or`.
+        column: String,
+        /// The layout's id.
+        layout: &'static str,
+        /// The columns that are there.
+        found: String,
+    },
+    /// A column of a type that the layout cannot read.
+    #[error("{path}: column `{column}` has type {found}, and the layout needs {expected}")]
+    ColumnType {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: String,
+        /// Its type.
+        found: String,
+        /// What would do.
+        expected: &'static str,
+    },
+    /// One row that cannot be turned into items.
+    #[error("{path}, row {row}: {reason}")]
+    Row {
+        /// The file.
+        path: PathBuf,
+        /// The row within the file, from 0.
+        row: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A split with no rows.
+    #[error("{path}: the split has no rows; download it again, or choose another --data folder")]
+    EmptySplit {
+        /// The first file of the split.
+        path: PathBuf,
+    },
+    /// Two items with one id: results could not be told apart.
+    #[error(
+        "{path}: the id `{id}` occurs twice (rows {first} and {second} of the split); remove the duplicate file or row"
+    )]
+    DuplicateId {
+        /// The folder or file read.
+        path: PathBuf,
+        /// The repeated id.
+        id: String,
+        /// Index of its first item.
+        first: usize,
+        /// Index of its second item.
+        second: usize,
+    },
+    /// An index past the end of the data set.
+    #[error("item {index} was asked for, and the data set has {len}")]
+    Index {
+        /// The index.
+        index: usize,
+        /// The number of items.
+        len: usize,
+    },
+    /// The renderer failed on an item of an embedded suite: a fault of ours.
+    #[error("suite `{suite}`, item {index}, cannot be drawn: {reason}")]
+    Draw {
+        /// The suite's id.
+        suite: String,
+        /// The item.
+        index: usize,
+        /// The renderer's reason.
+        reason: String,
+    },
+    /// A line of a predictions file that cannot be scored.
+    #[error("line {line} of the predictions: {reason}")]
+    Prediction {
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+fn suggestion(nearest: Option<&str>) -> String {
+    nearest.map_or_else(String::new, |name| format!(" (did you mean `{name}`?)"))
+}
+
+impl Error {
+    /// The error for an unknown name, with the nearest known one.
+    ///
+    /// A name is suggested when it is at most half wrong (Damerau-Levenshtein, normalised by length), or begins with
+    /// what was typed.
+    pub(crate) fn unknown<'a>(
+        kind: &'static str,
+        name: &str,
+        known: impl Iterator<Item = &'a str> + Clone,
+    ) -> Self {
+        let wanted = name.to_lowercase();
+        let likeness = |candidate: &str| {
+            let prefix = !wanted.is_empty() && candidate.starts_with(&wanted);
+            strsim::normalized_damerau_levenshtein(candidate, &wanted).max(if prefix { 0.9 } else { 0.0 })
+        };
+        let nearest = known
+            .clone()
+            .map(|candidate| (likeness(candidate), candidate))
+            .filter(|(likeness, _)| *likeness >= 0.5)
+            .max_by(|a, b| a.0.total_cmp(&b.0))
+            .map(|(_, candidate)| candidate.to_owned());
+        Self::Unknown {
+            kind,
+            name: name.to_owned(),
+            nearest,
+            known: known.collect::<Vec<_>>().join(", "),
+        }
+    }
+}

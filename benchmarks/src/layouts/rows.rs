@@ -1,0 +1,194 @@
+//! Rows to items: for each published layout, which column is what.
+//!
+//! Only the light columns are read here. Adding a layout is a function here and an arm in [`Layout::rows`].
+
+use super::python_literal;
+use super::table::Table;
+use super::Layout;
+use crate::Error;
+use serde_json::Value;
+
+/// Everything of an item but its picture.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Row {
+    /// `None` where the data set has no ids: the row's number in the split is taken.
+    pub(super) id: Option<String>,
+    /// `None` where no column names the picture: the hash of its bytes is taken.
+    pub(super) image_id: Option<String>,
+    pub(super) question: String,
+    pub(super) answers: Vec<String>,
+    pub(super) category: Option<String>,
+    pub(super) dataset: Option<String>,
+    /// Row of the file where the picture is.
+    pub(super) row: usize,
+}
+
+/// The rows of one file, and how many of its questions cannot be asked.
+#[derive(Debug, Default)]
+pub(super) struct Rows {
+    pub(super) rows: Vec<Row>,
+    pub(super) left_out: usize,
+}
+
+/// Answers that one question of `TextVQA` must have.
+const ANNOTATORS: usize = 10;
+
+impl Layout {
+    /// Reads the light columns of a file.
+    pub(super) fn rows(self, table: &Table) -> Result<Rows, Error> {
+        table.require("image")?;
+        match self {
+            Self::Docvqa => docvqa(table),
+            Self::Chartqa => chartqa(table),
+            Self::Textvqa => textvqa(table),
+            Self::Ocrbench => ocrbench(table),
+            Self::Mtvqa => mtvqa(table),
+            Self::Embedded => Ok(Rows::default()),
+        }
+    }
+}
+
+/// `questionId`, `question`, `docId` (where there is one), `answers`.
+fn docvqa(table: &Table) -> Result<Rows, Error> {
+    let ids = table.text("questionId")?;
+    let questions = table.text("question")?;
+    let answers = table.texts("answers")?;
+    let documents = if table.has("docId") { table.text("docId")? } else { vec![None; table.rows()] };
+    collect(table, |row| {
+        Ok(Row {
+            id: Some(present(table, row, "questionId", &ids)?),
+            image_id: documents[row].clone(),
+            question: present(table, row, "question", &questions)?,
+            answers: answered(table, row, &answers)?,
+            category: None,
+            dataset: None,
+            row,
+        })
+    })
+}
+
+/// `type`, `question`, `answer`; no ids.
+fn chartqa(table: &Table) -> Result<Rows, Error> {
+    let kinds = table.text("type")?;
+    let questions = table.text("question")?;
+    let answers = table.texts("answer")?;
+    collect(table, |row| {
+        let kind = present(table, row, "type", &kinds)?;
+        Ok(Row {
+            id: None,
+            image_id: None,
+            question: present(table, row, "question", &questions)?,
+            answers: answered(table, row, &answers)?,
+            // Published as `human_test` and `augmented_test`.
+            category: Some(kind.split('_').next().unwrap_or(&kind).to_owned()),
+            dataset: None,
+            row,
+        })
+    })
+}
+
+/// `question_id`, `question`, `image_id`, `answers` of ten people.
+fn textvqa(table: &Table) -> Result<Rows, Error> {
+    let ids = table.text("question_id")?;
+    let questions = table.text("question")?;
+    let images = table.text("image_id")?;
+    let answers = table.texts("answers")?;
+    collect(table, |row| {
+        let answers = answered(table, row, &answers)?;
+        if answers.len() != ANNOTATORS {
+            let reason = format!("it has {} answers, and the metric is defined for {ANNOTATORS}", answers.len());
+            return Err(Error::Row { path: table.path().to_owned(), row, reason });
+        }
+        Ok(Row {
+            id: Some(present(table, row, "question_id", &ids)?),
+            image_id: images[row].clone(),
+            question: present(table, row, "question", &questions)?,
+            answers,
+            category: None,
+            dataset: None,
+            row,
+        })
+    })
+}
+
+/// `dataset`, `question`, `question_type`, `answer`; no ids.
+fn ocrbench(table: &Table) -> Result<Rows, Error> {
+    let datasets = table.text("dataset")?;
+    let questions = table.text("question")?;
+    let kinds = table.text("question_type")?;
+    let answers = table.texts("answer")?;
+    collect(table, |row| {
+        Ok(Row {
+            id: None,
+            image_id: None,
+            question: present(table, row, "question", &questions)?,
+            answers: answered(table, row, &answers)?,
+            category: Some(present(table, row, "question_type", &kinds)?),
+            dataset: Some(present(table, row, "dataset", &datasets)?),
+            row,
+        })
+    })
+}
+
+/// `id`, `lang`, `qa_pairs`: a row is a picture with several questions.
+fn mtvqa(table: &Table) -> Result<Rows, Error> {
+    let ids = table.text("id")?;
+    let languages = table.text("lang")?;
+    let pairs = table.text("qa_pairs")?;
+    let mut rows = Rows::default();
+    for row in 0..table.rows() {
+        let refused = |reason: String| Error::Row { path: table.path().to_owned(), row, reason };
+        let picture = present(table, row, "id", &ids)?;
+        let language = present(table, row, "lang", &languages)?;
+        let literal = present(table, row, "qa_pairs", &pairs)?;
+        let value = python_literal::parse(&literal).map_err(|reason| refused(format!("`qa_pairs`: {reason}")))?;
+        let Value::Array(pairs) = value else {
+            return Err(refused("`qa_pairs` is not a list".to_owned()));
+        };
+        for (position, pair) in pairs.iter().enumerate() {
+            let part = |key: &str| match pair.get(key) {
+                Some(Value::String(text)) => Ok(text.trim().to_owned()),
+                Some(Value::Number(number)) => Ok(number.to_string()),
+                Some(Value::Null) => Ok(String::new()),
+                _ => Err(refused(format!("`qa_pairs`, position {position}, has no text `{key}`"))),
+            };
+            let (question, answer) = (part("question")?, part("answer")?);
+            if question.is_empty() || answer.is_empty() {
+                rows.left_out += 1;
+                continue;
+            }
+            rows.rows.push(Row {
+                id: Some(format!("{picture}_{position}")),
+                image_id: Some(picture.clone()),
+                question,
+                answers: vec![answer],
+                category: Some(language.clone()),
+                dataset: None,
+                row,
+            });
+        }
+    }
+    Ok(rows)
+}
+
+fn collect(table: &Table, row: impl Fn(usize) -> Result<Row, Error>) -> Result<Rows, Error> {
+    Ok(Rows { rows: (0..table.rows()).map(row).collect::<Result<_, _>>()?, left_out: 0 })
+}
+
+/// The cell, which must not be null.
+fn present(table: &Table, row: usize, column: &str, cells: &[Option<String>]) -> Result<String, Error> {
+    cells.get(row).cloned().flatten().ok_or_else(|| Error::Row {
+        path: table.path().to_owned(),
+        row,
+        reason: format!("column `{column}` is empty"),
+    })
+}
+
+fn answered(table: &Table, row: usize, cells: &[Option<Vec<String>>]) -> Result<Vec<String>, Error> {
+    cells.get(row).cloned().flatten().filter(|answers| !answers.is_empty()).ok_or_else(|| Error::Row {
+        path: table.path().to_owned(),
+        row,
+        reason: "it has no answers (a test split whose answers are not published?); choose a split that has them"
+            .to_owned(),
+    })
+}

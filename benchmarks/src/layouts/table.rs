@@ -1,0 +1,230 @@
+//! One parquet file through polars: its light columns whole, its pictures a slice of a row group at a time.
+//!
+//! A split's pictures may take gigabytes while its questions take kilobytes, so that the image column is read only where an
+//! item is asked for; a chunk of rows is read at once and a few chunks are kept, since items are mostly asked for in order.
+
+use crate::Error;
+use polars::io::SerReader;
+use polars::io::parquet::metadata::FileMetadataRef;
+use polars::prelude::{DataFrame, DataType, ParallelStrategy, ParquetReader, Series};
+use std::collections::VecDeque;
+use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Rows of the image column that are read at once, within a row group.
+const CHUNK_ROWS: usize = 32;
+
+/// Chunks that are kept for each file: the readers of neighbouring items share one, and the next is under way.
+const KEPT_CHUNKS: usize = 4;
+
+/// A parquet file, its columns known, nothing else read yet.
+pub(super) struct Table {
+    path: PathBuf,
+    layout: &'static str,
+    columns: Vec<String>,
+    metadata: FileMetadataRef,
+    /// First row of each row group, and the number of rows at the end.
+    groups: Vec<usize>,
+    kept: Mutex<VecDeque<Arc<Chunk>>>,
+}
+
+/// Some rows of the image column.
+struct Chunk {
+    first: usize,
+    images: Vec<Image>,
+}
+
+/// A cell of the image column: the file's bytes, and the path it was published under.
+#[derive(Clone, Default)]
+pub(super) struct Image {
+    pub(super) bytes: Option<Vec<u8>>,
+    pub(super) path: Option<String>,
+}
+
+impl Table {
+    /// Opens a file and reads its footer.
+    pub(super) fn open(path: &Path, layout: &'static str) -> Result<Self, Error> {
+        let file = File::open(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        let mut reader = ParquetReader::new(file);
+        let (columns, metadata) = guarded(path, || {
+            let schema = reader.schema()?;
+            let columns = schema.iter_names().map(ToString::to_string).collect();
+            Ok((columns, Arc::clone(reader.get_metadata()?)))
+        })?;
+        let mut groups = vec![0];
+        for group in &metadata.row_groups {
+            groups.push(groups.last().copied().unwrap_or(0) + group.num_rows());
+        }
+        Ok(Self { path: path.to_owned(), layout, columns, metadata, groups, kept: Mutex::new(VecDeque::new()) })
+    }
+
+    /// The file.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Rows of the file.
+    pub(super) fn rows(&self) -> usize {
+        self.groups.last().copied().unwrap_or(0)
+    }
+
+    /// Whether the file has that column.
+    pub(super) fn has(&self, column: &str) -> bool {
+        self.columns.iter().any(|name| name == column)
+    }
+
+    /// Refuses a file without that column.
+    pub(super) fn require(&self, column: &str) -> Result<(), Error> {
+        if self.has(column) {
+            return Ok(());
+        }
+        Err(Error::MissingColumn {
+            path: self.path.clone(),
+            column: column.to_owned(),
+            layout: self.layout,
+            found: self.columns.join(", "),
+        })
+    }
+
+    /// A column of text; whole numbers are written out, nulls are `None`.
+    pub(super) fn text(&self, column: &str) -> Result<Vec<Option<String>>, Error> {
+        self.require(column)?;
+        let series = self.column(column)?;
+        strings(&series).ok_or_else(|| self.wrong_type(&series, "text or whole numbers"))
+    }
+
+    /// A column of lists of text; a plain text counts as a list of one, nulls are `None`.
+    pub(super) fn texts(&self, column: &str) -> Result<Vec<Option<Vec<String>>>, Error> {
+        self.require(column)?;
+        let series = self.column(column)?;
+        let wrong = || self.wrong_type(&series, "text or lists of text");
+        let Ok(lists) = series.list() else {
+            let texts = strings(&series).ok_or_else(wrong)?;
+            return Ok(texts.into_iter().map(|text| text.map(|text| vec![text])).collect());
+        };
+        let mut rows = Vec::with_capacity(lists.len());
+        for row in 0..lists.len() {
+            rows.push(match lists.get_as_series(row) {
+                // A null inside a list is no answer at all.
+                Some(list) => Some(strings(&list).ok_or_else(wrong)?.into_iter().flatten().collect()),
+                None => None,
+            });
+        }
+        Ok(rows)
+    }
+
+    /// The picture of a row of the `image` column.
+    ///
+    /// No lock is held while reading: the reader works on a thread pool, and a thread that waits for it may be given
+    /// another item's work, which would then wait for the lock of its own thread.
+    pub(super) fn image(&self, row: usize) -> Result<Image, Error> {
+        let group = self.groups.partition_point(|&first| first <= row).saturating_sub(1);
+        let (start, end) = match self.groups.get(group..group + 2) {
+            Some(&[start, end]) => (start, end),
+            _ => return Err(Error::Index { index: row, len: self.rows() }),
+        };
+        let first = row - (row - start) % CHUNK_ROWS;
+        let find = |kept: &VecDeque<Arc<Chunk>>| kept.iter().find(|chunk| chunk.first == first).cloned();
+        let kept = find(&self.kept.lock().unwrap_or_else(PoisonError::into_inner));
+        let chunk = if let Some(chunk) = kept {
+            chunk
+        } else {
+            let images = self.read_images(first, CHUNK_ROWS.min(end - first))?;
+            let chunk = Arc::new(Chunk { first, images });
+            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            if find(&kept).is_none() {
+                if kept.len() == KEPT_CHUNKS {
+                    kept.pop_front();
+                }
+                kept.push_back(Arc::clone(&chunk));
+            }
+            chunk
+        };
+        chunk.images.get(row - first).cloned().ok_or_else(|| Error::Parquet {
+            path: self.path.clone(),
+            reason: format!("row {row} of the footer's {} is missing", self.rows()),
+        })
+    }
+
+    fn read_images(&self, first: usize, rows: usize) -> Result<Vec<Image>, Error> {
+        const COLUMN: &str = "image";
+        self.require(COLUMN)?;
+        let series = only(self.read(COLUMN, Some((first, rows)))?, &self.path)?;
+        let wrong = || self.wrong_type(&series, "a struct of bytes (binary) and path (text)");
+        let (bytes, path) = match series.dtype() {
+            DataType::Struct(_) => {
+                let fields = series.struct_().map_err(|_| wrong())?;
+                (fields.field_by_name("bytes").map_err(|_| wrong())?, fields.field_by_name("path").ok())
+            }
+            // Some copies keep the bytes alone.
+            DataType::Binary => (series.clone(), None),
+            _ => return Err(wrong()),
+        };
+        // A file that keeps paths alone has a column of nulls, whatever its type.
+        let bytes = if bytes.null_count() == bytes.len() { None } else { Some(bytes) };
+        let bytes = bytes.as_ref().map(|bytes| bytes.binary().map_err(|_| wrong())).transpose()?;
+        let path = path.as_ref().and_then(|path| path.str().ok());
+        Ok((0..series.len())
+            .map(|row| Image {
+                bytes: bytes.and_then(|bytes| bytes.get(row)).map(<[u8]>::to_vec),
+                path: path.and_then(|path| path.get(row)).map(str::to_owned),
+            })
+            .collect())
+    }
+
+    fn column(&self, column: &str) -> Result<Series, Error> {
+        only(self.read(column, None)?, &self.path)
+    }
+
+    fn read(&self, column: &str, slice: Option<(usize, usize)>) -> Result<DataFrame, Error> {
+        let file = File::open(&self.path).map_err(|source| Error::Read { path: self.path.clone(), source })?;
+        guarded(&self.path, || {
+            let mut reader = ParquetReader::new(file);
+            reader.set_metadata(Arc::clone(&self.metadata));
+            reader
+                .with_columns(Some(vec![column.to_owned()]))
+                .with_slice(slice)
+                .read_parallel(ParallelStrategy::None)
+                .finish()
+        })
+    }
+
+    fn wrong_type(&self, series: &Series, expected: &'static str) -> Error {
+        Error::ColumnType {
+            path: self.path.clone(),
+            column: series.name().to_string(),
+            found: series.dtype().to_string(),
+            expected,
+        }
+    }
+}
+
+/// Runs the reader and turns its errors into ours. It panics on some damaged files (a page header that lies about its
+/// size), and a damaged download must be an error with a remedy.
+fn guarded<T>(path: &Path, read: impl FnOnce() -> polars::prelude::PolarsResult<T>) -> Result<T, Error> {
+    let damaged = |reason: String| Error::Parquet { path: path.to_owned(), reason };
+    match catch_unwind(AssertUnwindSafe(read)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(damaged(error.to_string())),
+        Err(_) => Err(damaged("its contents contradict its footer".to_owned())),
+    }
+}
+
+fn only(frame: DataFrame, path: &Path) -> Result<Series, Error> {
+    let column = frame.columns().first().map(|column| column.as_materialized_series().clone());
+    column.ok_or_else(|| Error::Parquet { path: path.to_owned(), reason: "a column is missing".to_owned() })
+}
+
+/// The cells as text; `None` for a type that is neither text nor whole numbers.
+fn strings(series: &Series) -> Option<Vec<Option<String>>> {
+    let dtype = series.dtype();
+    let text = if dtype.is_string() || dtype.is_integer() || dtype.is_null() {
+        series.cast(&DataType::String).ok()?
+    } else {
+        return None;
+    };
+    let cells = text.str().ok()?;
+    Some(cells.iter().map(|cell| cell.map(str::to_owned)).collect())
+}

@@ -1,0 +1,105 @@
+//! Metrics against cases scored by the official formulas in Python, and properties that hold for any text.
+
+#![allow(clippy::unwrap_used, clippy::float_cmp)]
+
+use proptest::prelude::*;
+use rave_benchmarks::Metric;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Scores every case of a golden file; gives the number of cases by metric.
+fn check(path: &Path) -> BTreeMap<String, usize> {
+    let text = std::fs::read_to_string(path).unwrap();
+    let mut counts = BTreeMap::new();
+    let mut wrong = Vec::new();
+    for line in text.split('\n').filter(|line| !line.is_empty()) {
+        let case: Value = serde_json::from_str(line).unwrap();
+        let metric: Metric = case["metric"].as_str().unwrap().parse().unwrap();
+        let answers: Vec<String> = serde_json::from_value(case["answers"].clone()).unwrap();
+        let official = case["official"].as_f64().unwrap();
+        let ours = metric.score(case["prediction"].as_str().unwrap(), &answers, case["dataset"].as_str());
+        if (ours - official).abs() > 1e-12 {
+            wrong.push(format!("{ours} for {line}"));
+        }
+        *counts.entry(metric.to_string()).or_default() += 1;
+    }
+    assert!(wrong.is_empty(), "{} cases differ:\n{}", wrong.len(), wrong.join("\n"));
+    counts
+}
+
+#[test]
+fn equal_to_our_golden_cases() {
+    let counts = check(&Path::new(env!("CARGO_MANIFEST_DIR")).join("goldens/metrics.jsonl"));
+    for metric in Metric::ALL {
+        assert!(counts[metric.id()] >= 60, "{metric} has too few cases: {counts:?}");
+    }
+}
+
+#[test]
+fn equal_to_the_cases_scored_by_the_official_scripts() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/goldens/metrics.jsonl");
+    if !path.exists() {
+        println!("skipped: ../shared/goldens/metrics.jsonl is not here");
+        return;
+    }
+    let counts = check(&path);
+    assert_eq!(counts.values().sum::<usize>(), 600, "{counts:?}");
+}
+
+/// Text of every kind: any characters, and the fragments that the metrics treat in a special way.
+fn text() -> impl Strategy<Value = String> {
+    let fragment = prop::sample::select(vec![
+        " ", "\t", "\u{1c}", "\u{3000}", "%", ".", ",", "'s", "5", "٥", "1_0", "inf", "nan", "İ", "ΟΣ", "ß", "-", "a", "ten", "e",
+    ]);
+    prop_oneof![any::<String>(), prop::collection::vec(fragment, 0..12).prop_map(|parts| parts.concat())]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn scores_are_between_zero_and_one(prediction in text(), answers in prop::collection::vec(text(), 0..12), formula: bool) {
+        for metric in Metric::ALL {
+            let score = metric.score(&prediction, &answers, formula.then_some("HME100k"));
+            prop_assert!((0.0..=1.0).contains(&score), "{metric}: {score}");
+        }
+    }
+
+    /// Saying the answer exactly scores 1, but for the exceptions that the official scripts make.
+    #[test]
+    fn the_answer_itself_is_right(answer in text(), other in text()) {
+        let answers = [other, answer.clone()];
+        prop_assert_eq!(Metric::Ocrbench.score(&answer, &answers, None), 1.0);
+        prop_assert_eq!(Metric::Ocrbench.score(&answer, &answers, Some("HME100k")), 1.0);
+        prop_assert_eq!(Metric::Anls.score(&answer, &answers, None), 1.0);
+        prop_assert_eq!(Metric::VqaAccuracy.score(&answer, &vec![answer.clone(); 10], None), 1.0);
+        if !answer.contains('.') {
+            prop_assert_eq!(Metric::Mtvqa.score(&answer, &answers, None), 1.0);
+        }
+        let lower = answer.to_lowercase();
+        if !lower.contains("inf") && !lower.contains("nan") {
+            prop_assert_eq!(Metric::RelaxedAccuracy.score(&answer, &answers, None), 1.0);
+        }
+    }
+
+    /// One more answer never lowers the score of a metric that takes the best.
+    #[test]
+    fn more_answers_never_hurt(prediction in text(), answers in prop::collection::vec(text(), 1..5), more in text()) {
+        let extended: Vec<String> = answers.iter().cloned().chain([more]).collect();
+        for metric in [Metric::Anls, Metric::RelaxedAccuracy, Metric::Ocrbench, Metric::Mtvqa] {
+            let before = metric.score(&prediction, &answers, None);
+            let after = metric.score(&prediction, &extended, None);
+            prop_assert!(after >= before, "{metric}: {before} then {after}");
+        }
+    }
+
+    /// The order in which annotators are listed does not matter, up to the rounding of the sum.
+    #[test]
+    fn the_vote_has_no_order(prediction in text(), answers in prop::collection::vec(text(), 10)) {
+        let backwards: Vec<String> = answers.iter().rev().cloned().collect();
+        let forth = Metric::VqaAccuracy.score(&prediction, &answers, None);
+        let back = Metric::VqaAccuracy.score(&prediction, &backwards, None);
+        prop_assert!((forth - back).abs() < 1e-12);
+    }
+}
