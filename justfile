@@ -1,0 +1,73 @@
+# Recipes of RAVE Bench. `./just` brings `just` itself; `./just setup` brings LibTorch. Both happen once.
+# One cargo profile (release) and one selection of crates (the workspace) serve every recipe, so a fresh machine
+# compiles the stack once: a build of a single crate would choose other dependency features and compile it anew.
+
+# The binary; in CARGO_TARGET_DIR where that is set.
+rave_binary := env("CARGO_TARGET_DIR", justfile_directory() / "target") / "release/rave"
+# Where runs made on this machine go; not in git.
+local_runs := "results/runs/local"
+
+# Lists the recipes.
+[private]
+default:
+    @{{ just_executable() }} --justfile {{ justfile() }} --list --unsorted
+
+# Bring LibTorch once (or take LIBTORCH=/folder, LIBTORCH_USE_PYTORCH=1) and tell cargo; --cuda insists on CUDA
+[group('start here')]
+setup *options:
+    @if command -v python3 >/dev/null 2>&1; then python3 tools/libtorch.py {{ options }}; \
+    elif [ -n "${LIBTORCH:-}" ]; then echo "python3 is not here, so LIBTORCH is taken unchecked: $LIBTORCH" >&2; \
+    else echo "error: setup needs python3 (3.8 or newer), or LIBTORCH=/folder with a LibTorch 2.11.0" >&2; exit 1; fi
+
+# Compile everything
+[group('start here')]
+build: setup
+    cargo build --release --workspace
+
+# Say what this machine has (LibTorch, device, caches, fonts) and what to fix
+[group('start here')]
+doctor *options: build
+    @{{ rave_binary }} doctor {{ options }}
+
+# Run rave with any arguments, for example: ./just rave suites --json
+[group('measure')]
+[no-exit-message]
+[positional-arguments]
+rave *arguments: setup
+    @cargo build --release --workspace --quiet
+    @{{ rave_binary }} "$@"
+
+# Evaluate nano on the embedded suites in every variant, then tables and charts; works with no network after setup
+[group('measure')]
+eval-all name=("eval-all-" + datetime("%Y%m%d-%H%M%S")) limit="25": build
+    {{ rave_binary }} eval --model nano \
+        --variant standard,rave,rave-post-rope,rave-key-only,rave-query-only \
+        --suite embedded-ocr,embedded-chart,embedded-document,embedded-scene \
+        --limit {{ limit }} --out {{ local_runs / name }}
+    @{{ just_executable() }} --justfile {{ justfile() }} report {{ local_runs / name }}
+
+# Tables and charts of a stored run: ./just report results/runs/local/NAME [--format html,md,csv,svg,png]
+[group('measure')]
+report run *options: setup
+    @cargo build --release --workspace --quiet
+    {{ rave_binary }} report {{ run }} {{ options }}
+
+# Every test: the Rust workspace (arguments go to cargo test) and the setup script
+[group('develop')]
+test *arguments: setup
+    @if command -v python3 >/dev/null 2>&1; then python3 tools/test_libtorch.py; fi
+    cargo test --release --workspace {{ arguments }}
+
+# Formatting, clippy and, where it is installed, cargo deny; nothing is changed
+[group('develop')]
+lint: setup
+    cargo fmt --all --check
+    cargo clippy --release --workspace --all-targets -- -D warnings
+    @if cargo deny --version >/dev/null 2>&1; then cargo deny --offline check bans licenses sources 2>/dev/null \
+        || cargo deny check bans licenses sources; \
+    else echo "cargo deny is not installed, so licences and sources were not checked (cargo install cargo-deny --locked)"; fi
+
+# Format all Rust code
+[group('develop')]
+fmt:
+    cargo fmt --all
