@@ -60,7 +60,9 @@ pub enum Error {
         repository: String,
     },
     /// There are parquet files, but not of the suite's configuration or split.
-    #[error("{path} holds no parquet file of {what} `{wanted}`, which suite `{suite}` reads; it holds {found}")]
+    #[error(
+        "{path} holds no parquet file of {what} `{wanted}`, which suite `{suite}` reads; it holds {found}"
+    )]
     NoSuchPart {
         /// The folder searched.
         path: PathBuf,
@@ -82,7 +84,9 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A file that is truncated or is no parquet file.
-    #[error("{path} is not a readable parquet file ({reason}); download it again, or remove it from the folder")]
+    #[error(
+        "{path} is not a readable parquet file ({reason}); download it again, or remove it from the folder"
+    )]
     Parquet {
         /// The file.
         path: PathBuf,
@@ -90,7 +94,9 @@ pub enum Error {
         reason: String,
     },
     /// A parquet file without a column that the layout needs.
-    #[error("{path} has no column `{column}`, which layout `{layout}` needs; its columns are: {found}")]
+    #[error(
+        "{path} has no column `{column}`, which layout `{layout}` needs; its columns are: {found}"
+    )]
     MissingColumn {
         /// The file.
         path: PathBuf,
@@ -188,7 +194,11 @@ impl Error {
         let wanted = name.to_lowercase();
         let likeness = |candidate: &str| {
             let prefix = !wanted.is_empty() && candidate.starts_with(&wanted);
-            strsim::normalized_damerau_levenshtein(candidate, &wanted).max(if prefix { 0.9 } else { 0.0 })
+            strsim::normalized_damerau_levenshtein(candidate, &wanted).max(if prefix {
+                0.9
+            } else {
+                0.0
+            })
         };
         let nearest = known
             .clone()

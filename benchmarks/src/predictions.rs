@@ -38,7 +38,10 @@ pub struct Scored {
 /// # Errors
 /// [`Error::Prediction`] for a line that is not such an object, or has no answers.
 pub fn score_line(metric: Metric, line: &str, number: usize) -> Result<Option<Scored>, Error> {
-    let refused = |reason: String| Error::Prediction { line: number, reason };
+    let refused = |reason: String| Error::Prediction {
+        line: number,
+        reason,
+    };
     if line.trim().is_empty() {
         return Ok(None);
     }
@@ -48,10 +51,19 @@ pub fn score_line(metric: Metric, line: &str, number: usize) -> Result<Option<Sc
         ))
     })?;
     if prediction.answers.is_empty() {
-        return Err(refused("`answers` is empty, so that nothing could be right".to_owned()));
+        return Err(refused(
+            "`answers` is empty, so that nothing could be right".to_owned(),
+        ));
     }
-    let score = metric.score(&prediction.prediction, &prediction.answers, prediction.dataset.as_deref());
-    Ok(Some(Scored { id: prediction.id, score }))
+    let score = metric.score(
+        &prediction.prediction,
+        &prediction.answers,
+        prediction.dataset.as_deref(),
+    );
+    Ok(Some(Scored {
+        id: prediction.id,
+        score,
+    }))
 }
 
 fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
@@ -83,8 +95,14 @@ mod tests {
             line(r#"{"id": "a", "prediction": "5 ", "answers": ["5.1"], "model": "x"}"#),
             Ok(Some(r#"{"id":"a","score":1.0}"#.to_owned()))
         );
-        assert_eq!(line(r#"{"id": 3, "prediction": "no", "answers": "yes"}"#), Ok(Some(r#"{"id":3,"score":0.0}"#.to_owned())));
-        assert_eq!(line(r#"{"prediction": "", "answers": ["yes"]}"#), Ok(Some(r#"{"score":0.0}"#.to_owned())));
+        assert_eq!(
+            line(r#"{"id": 3, "prediction": "no", "answers": "yes"}"#),
+            Ok(Some(r#"{"id":3,"score":0.0}"#.to_owned()))
+        );
+        assert_eq!(
+            line(r#"{"prediction": "", "answers": ["yes"]}"#),
+            Ok(Some(r#"{"score":0.0}"#.to_owned()))
+        );
         assert_eq!(line("  \n"), Ok(None));
     }
 
@@ -93,12 +111,24 @@ mod tests {
         for (text, reason) in [
             ("{", "EOF"),
             (r#"{"answers": ["a"]}"#, "missing field `prediction`"),
-            (r#"{"prediction": null, "answers": ["a"]}"#, "expected a string"),
-            (r#"{"prediction": "a", "answers": [1]}"#, "`answers` must be"),
-            (r#"{"prediction": "a", "answers": []}"#, "`answers` is empty"),
+            (
+                r#"{"prediction": null, "answers": ["a"]}"#,
+                "expected a string",
+            ),
+            (
+                r#"{"prediction": "a", "answers": [1]}"#,
+                "`answers` must be",
+            ),
+            (
+                r#"{"prediction": "a", "answers": []}"#,
+                "`answers` is empty",
+            ),
         ] {
             let message = line(text).unwrap_err();
-            assert!(message.starts_with("line 7 of the predictions: ") && message.contains(reason), "{message}");
+            assert!(
+                message.starts_with("line 7 of the predictions: ") && message.contains(reason),
+                "{message}"
+            );
         }
     }
 }

@@ -105,24 +105,42 @@ impl Average {
 
 impl Suite {
     fn parse(id: &str, text: &str) -> Result<Self, Error> {
-        let refused = |reason: String| Error::Suite { id: id.to_owned(), reason };
+        let refused = |reason: String| Error::Suite {
+            id: id.to_owned(),
+            reason,
+        };
         let suite: Self = toml::from_str(text).map_err(|error| refused(error.to_string()))?;
         if suite.id != id {
-            return Err(refused(format!("its id is `{}`, and its folder is `{id}`", suite.id)));
+            return Err(refused(format!(
+                "its id is `{}`, and its folder is `{id}`",
+                suite.id
+            )));
         }
         if suite.layout == Layout::Embedded {
             if !suite.repositories.is_empty() || suite.config.is_some() {
-                return Err(refused("an embedded suite has no repositories and no config".to_owned()));
+                return Err(refused(
+                    "an embedded suite has no repositories and no config".to_owned(),
+                ));
             }
             crate::layouts::embedded_task(&suite.id).map_err(refused)?;
         } else if suite.repositories.is_empty() {
-            return Err(refused("`repositories` is empty: where is the data?".to_owned()));
+            return Err(refused(
+                "`repositories` is empty: where is the data?".to_owned(),
+            ));
         }
-        if let Some(name) = suite.repositories.iter().find(|name| name.split('/').count() != 2) {
-            return Err(refused(format!("repository `{name}` is not `organisation/name`")));
+        if let Some(name) = suite
+            .repositories
+            .iter()
+            .find(|name| name.split('/').count() != 2)
+        {
+            return Err(refused(format!(
+                "repository `{name}` is not `organisation/name`"
+            )));
         }
         if suite.items == 0 || suite.max_new_tokens == 0 || suite.version == 0 {
-            return Err(refused("`version`, `items` and `max_new_tokens` are at least 1".to_owned()));
+            return Err(refused(
+                "`version`, `items` and `max_new_tokens` are at least 1".to_owned(),
+            ));
         }
         Ok(suite)
     }
@@ -142,7 +160,9 @@ pub fn suites() -> &'static [Suite] {
     SUITES.get_or_init(|| {
         FILES
             .iter()
-            .map(|(id, text)| Suite::parse(id, text).expect("the compiled-in suite files are parsed by a test"))
+            .map(|(id, text)| {
+                Suite::parse(id, text).expect("the compiled-in suite files are parsed by a test")
+            })
             .collect()
     })
 }
@@ -179,7 +199,10 @@ mod tests {
         assert_eq!(found, registered);
         for id in registered {
             let reason = std::fs::read_to_string(folder.join(id).join("README.md")).unwrap();
-            assert!(reason.lines().count() > 5, "suites/{id}/README.md says nothing");
+            assert!(
+                reason.lines().count() > 5,
+                "suites/{id}/README.md says nothing"
+            );
         }
     }
 
@@ -188,7 +211,15 @@ mod tests {
         let facts: Vec<_> = suites()
             .iter()
             .filter(|suite| !suite.is_embedded())
-            .map(|suite| (suite.id.as_str(), suite.split.as_str(), suite.items, suite.max_new_tokens, suite.metric))
+            .map(|suite| {
+                (
+                    suite.id.as_str(),
+                    suite.split.as_str(),
+                    suite.items,
+                    suite.max_new_tokens,
+                    suite.metric,
+                )
+            })
             .collect();
         assert_eq!(
             facts,
@@ -201,8 +232,14 @@ mod tests {
                 ("mtvqa", "test", 6778, 64, Metric::Mtvqa),
             ]
         );
-        assert_eq!(suite("chartqa").unwrap().prompt_suffix, "\nAnswer the question with a single word.");
-        assert_eq!(suite("docvqa").unwrap().prompt_suffix, "\nAnswer the question using a single word or phrase.");
+        assert_eq!(
+            suite("chartqa").unwrap().prompt_suffix,
+            "\nAnswer the question with a single word."
+        );
+        assert_eq!(
+            suite("docvqa").unwrap().prompt_suffix,
+            "\nAnswer the question using a single word or phrase."
+        );
         assert_eq!(suite("ocrbench").unwrap().prompt_suffix, "");
         assert_eq!(suite("mtvqa").unwrap().average, Average::Categories);
     }
@@ -211,7 +248,12 @@ mod tests {
     fn an_unknown_suite_names_the_nearest() {
         let message = suite("chatqa").unwrap_err().to_string();
         assert!(message.contains("did you mean `chartqa`?"), "{message}");
-        assert!(suite("embedded").unwrap_err().to_string().contains("did you mean `embedded-"));
+        assert!(
+            suite("embedded")
+                .unwrap_err()
+                .to_string()
+                .contains("did you mean `embedded-")
+        );
     }
 
     #[test]
@@ -220,18 +262,32 @@ mod tests {
         for (changed, reason) in [
             (format!("{text}\ncolour = 1\n"), "unknown field"),
             (text.replace("\"mtvqa\"", "\"other\""), "folder is `mtvqa`"),
-            (text.replace("ByteDance/MTVQA", "MTVQA"), "organisation/name"),
-            (text.replace("max_new_tokens = 64", "max_new_tokens = 0"), "at least 1"),
+            (
+                text.replace("ByteDance/MTVQA", "MTVQA"),
+                "organisation/name",
+            ),
+            (
+                text.replace("max_new_tokens = 64", "max_new_tokens = 0"),
+                "at least 1",
+            ),
         ] {
             let message = Suite::parse("mtvqa", &changed).unwrap_err().to_string();
             assert!(message.contains("suites/mtvqa/suite.toml"), "{message}");
-            assert!(message.contains(reason) || message.contains("unknown variant"), "{message}");
+            assert!(
+                message.contains(reason) || message.contains("unknown variant"),
+                "{message}"
+            );
         }
     }
 
     #[test]
     fn averages_over_items_and_over_categories() {
-        let scores = [(Some("DE"), 1.0), (Some("DE"), 1.0), (Some("DE"), 1.0), (Some("FR"), 0.0)];
+        let scores = [
+            (Some("DE"), 1.0),
+            (Some("DE"), 1.0),
+            (Some("DE"), 1.0),
+            (Some("FR"), 0.0),
+        ];
         assert_eq!(Average::Items.of(scores), Some(0.75));
         assert_eq!(Average::Categories.of(scores), Some(0.5));
         assert_eq!(Average::Items.of([]), None);

@@ -18,13 +18,22 @@ fn check(path: &Path) -> BTreeMap<String, usize> {
         let metric: Metric = case["metric"].as_str().unwrap().parse().unwrap();
         let answers: Vec<String> = serde_json::from_value(case["answers"].clone()).unwrap();
         let official = case["official"].as_f64().unwrap();
-        let ours = metric.score(case["prediction"].as_str().unwrap(), &answers, case["dataset"].as_str());
+        let ours = metric.score(
+            case["prediction"].as_str().unwrap(),
+            &answers,
+            case["dataset"].as_str(),
+        );
         if (ours - official).abs() > 1e-12 {
             wrong.push(format!("{ours} for {line}"));
         }
         *counts.entry(metric.to_string()).or_default() += 1;
     }
-    assert!(wrong.is_empty(), "{} cases differ:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} cases differ:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
     counts
 }
 
@@ -32,7 +41,10 @@ fn check(path: &Path) -> BTreeMap<String, usize> {
 fn equal_to_our_golden_cases() {
     let counts = check(&Path::new(env!("CARGO_MANIFEST_DIR")).join("goldens/metrics.jsonl"));
     for metric in Metric::ALL {
-        assert!(counts[metric.id()] >= 60, "{metric} has too few cases: {counts:?}");
+        assert!(
+            counts[metric.id()] >= 60,
+            "{metric} has too few cases: {counts:?}"
+        );
     }
 }
 
@@ -50,9 +62,13 @@ fn equal_to_the_cases_scored_by_the_official_scripts() {
 /// Text of every kind: any characters, and the fragments that the metrics treat in a special way.
 fn text() -> impl Strategy<Value = String> {
     let fragment = prop::sample::select(vec![
-        " ", "\t", "\u{1c}", "\u{3000}", "%", ".", ",", "'s", "5", "٥", "1_0", "inf", "nan", "İ", "ΟΣ", "ß", "-", "a", "ten", "e",
+        " ", "\t", "\u{1c}", "\u{3000}", "%", ".", ",", "'s", "5", "٥", "1_0", "inf", "nan", "İ",
+        "ΟΣ", "ß", "-", "a", "ten", "e",
     ]);
-    prop_oneof![any::<String>(), prop::collection::vec(fragment, 0..12).prop_map(|parts| parts.concat())]
+    prop_oneof![
+        any::<String>(),
+        prop::collection::vec(fragment, 0..12).prop_map(|parts| parts.concat())
+    ]
 }
 
 proptest! {

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 
 /// The folder, or `None` with a line that says so.
 fn data(name: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../shared/data")
+        .join(name);
     if path.exists() {
         return Some(path);
     }
@@ -18,7 +20,9 @@ fn data(name: &str) -> Option<PathBuf> {
 }
 
 fn items(dataset: &Dataset) -> Vec<Item> {
-    (0..dataset.len()).map(|index| dataset.item(index).unwrap()).collect()
+    (0..dataset.len())
+        .map(|index| dataset.item(index).unwrap())
+        .collect()
 }
 
 /// What holds for every published data set.
@@ -30,11 +34,18 @@ fn check(dataset: &Dataset, count: usize) -> Vec<Item> {
     assert_eq!(ids.len(), count);
     let metric = dataset.suite().metric;
     for item in &items {
-        let Picture::Encoded { bytes, name } = &item.picture else { panic!("{} is not encoded", item.id) };
-        let decoded = image::load_from_memory(bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let Picture::Encoded { bytes, name } = &item.picture else {
+            panic!("{} is not encoded", item.id)
+        };
+        let decoded =
+            image::load_from_memory(bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert!(decoded.width() > 1 && decoded.height() > 1, "{name}");
-        assert!(item.prompt.starts_with(&item.question) && item.prompt.ends_with(&dataset.suite().prompt_suffix));
-        let score = |prediction: &str| metric.score(prediction, &item.answers, item.dataset.as_deref());
+        assert!(
+            item.prompt.starts_with(&item.question)
+                && item.prompt.ends_with(&dataset.suite().prompt_suffix)
+        );
+        let score =
+            |prediction: &str| metric.score(prediction, &item.answers, item.dataset.as_deref());
         // A number's text is a perfect answer too, but `nan` and `inf` would not be; none of these has them.
         assert_eq!(score(&item.answers[0]), 1.0, "{:?}", item.answers);
         assert_eq!(score(""), 0.0, "{:?}", item.answers);
@@ -45,23 +56,38 @@ fn check(dataset: &Dataset, count: usize) -> Vec<Item> {
 fn categories(items: &[Item]) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for item in items {
-        *counts.entry(item.category.clone().unwrap_or_default()).or_default() += 1;
+        *counts
+            .entry(item.category.clone().unwrap_or_default())
+            .or_default() += 1;
     }
     counts
 }
 
 #[test]
 fn chartqa() {
-    let Some(folder) = data("ChartQA") else { return };
+    let Some(folder) = data("ChartQA") else {
+        return;
+    };
     let suite = suite("chartqa").unwrap();
     let dataset = suite.open(Some(&folder)).unwrap();
     let items = check(&dataset, 300);
-    assert_eq!(categories(&items), BTreeMap::from([("augmented".to_owned(), 150), ("human".to_owned(), 150)]));
-    assert!(categories(&items).keys().all(|name| suite.categories.contains(name)));
+    assert_eq!(
+        categories(&items),
+        BTreeMap::from([("augmented".to_owned(), 150), ("human".to_owned(), 150)])
+    );
+    assert!(
+        categories(&items)
+            .keys()
+            .all(|name| suite.categories.contains(name))
+    );
     assert_eq!(dataset.size_hint_full(), Some(2500));
     assert_eq!(items[12].id, "000012");
     let pictures: HashSet<&str> = items.iter().map(|item| item.image_id.as_str()).collect();
-    assert!(pictures.len() < 300 && pictures.len() > 100, "questions share charts: {}", pictures.len());
+    assert!(
+        pictures.len() < 300 && pictures.len() > 100,
+        "questions share charts: {}",
+        pictures.len()
+    );
 }
 
 #[test]
@@ -72,7 +98,11 @@ fn docvqa() {
     let pictures: HashSet<&str> = items.iter().map(|item| item.image_id.as_str()).collect();
     assert_eq!(pictures.len(), 3);
     assert_eq!(dataset.size_hint_full(), Some(5349));
-    let message = suite("infovqa").unwrap().open(Some(&folder)).unwrap_err().to_string();
+    let message = suite("infovqa")
+        .unwrap()
+        .open(Some(&folder))
+        .unwrap_err()
+        .to_string();
     assert!(message.contains("InfographicVQA"), "{message}");
 }
 
@@ -84,16 +114,30 @@ fn sroie_in_the_docvqa_layout() {
     let pictures: HashSet<&str> = items.iter().map(|item| item.image_id.as_str()).collect();
     assert_eq!(pictures.len(), 45);
     assert_eq!(dataset.size_hint_full(), None, "SROIE is no part of DocVQA");
-    assert!(dataset.source().contains("split `train` taken in place of `validation`"), "{}", dataset.source());
+    assert!(
+        dataset
+            .source()
+            .contains("split `train` taken in place of `validation`"),
+        "{}",
+        dataset.source()
+    );
 }
 
 #[test]
 fn ocrbench() {
-    let Some(folder) = data("OCRBench") else { return };
+    let Some(folder) = data("OCRBench") else {
+        return;
+    };
     let suite = suite("ocrbench").unwrap();
     let dataset = suite.open(Some(&folder)).unwrap();
     let items = check(&dataset, 120);
-    assert!(categories(&items).keys().all(|name| suite.categories.contains(name)), "{:?}", categories(&items));
+    assert!(
+        categories(&items)
+            .keys()
+            .all(|name| suite.categories.contains(name)),
+        "{:?}",
+        categories(&items)
+    );
     assert_eq!(dataset.size_hint_full(), Some(1000));
     assert!(items.iter().all(|item| item.dataset.is_some()));
 }
@@ -115,16 +159,25 @@ fn the_parent_folder_serves_every_suite_by_name() {
         assert!(dataset.size_hint_full().is_some(), "{}", dataset.source());
     }
     for id in ["infovqa", "textvqa", "mtvqa"] {
-        let message = suite(id).unwrap().open(Some(&parent)).unwrap_err().to_string();
+        let message = suite(id)
+            .unwrap()
+            .open(Some(&parent))
+            .unwrap_err()
+            .to_string();
         assert!(message.contains("it holds"), "{message}");
     }
 }
 
 #[test]
 fn any_thread_any_order_gives_the_same_item() {
-    let Some(folder) = data("ChartQA") else { return };
+    let Some(folder) = data("ChartQA") else {
+        return;
+    };
     let dataset = suite("chartqa").unwrap().open(Some(&folder)).unwrap();
-    let in_order: Vec<String> = items(&dataset).into_iter().map(|item| item.image_id).collect();
+    let in_order: Vec<String> = items(&dataset)
+        .into_iter()
+        .map(|item| item.image_id)
+        .collect();
     std::thread::scope(|scope| {
         for thread in 0..4 {
             let (dataset, in_order) = (&dataset, &in_order);
@@ -136,11 +189,20 @@ fn any_thread_any_order_gives_the_same_item() {
             });
         }
     });
-    assert!(dataset.item(300).unwrap_err().to_string().contains("item 300"));
+    assert!(
+        dataset
+            .item(300)
+            .unwrap_err()
+            .to_string()
+            .contains("item 300")
+    );
 }
 
 #[test]
 fn a_relaxed_number_is_not_the_answer_itself() {
     // Guards the check above: were the metric to accept anything, it would pass too.
-    assert_eq!(Metric::RelaxedAccuracy.score("14", &["15".to_owned()], None), 0.0);
+    assert_eq!(
+        Metric::RelaxedAccuracy.score("14", &["15".to_owned()], None),
+        0.0
+    );
 }

@@ -42,34 +42,59 @@ pub(super) fn select(suite: &Suite, data: &Path) -> Result<Selection, Error> {
     let repository = suite.repositories.first().cloned().unwrap_or_default();
     let metadata = std::fs::metadata(data).map_err(|error| Error::DataFolder {
         path: data.to_owned(),
-        reason: if error.kind() == std::io::ErrorKind::NotFound { "no such folder".to_owned() } else { error.to_string() },
+        reason: if error.kind() == std::io::ErrorKind::NotFound {
+            "no such folder".to_owned()
+        } else {
+            error.to_string()
+        },
         repository: repository.clone(),
     })?;
     if metadata.is_file() {
         let reason = "this is a file, not a folder".to_owned();
-        return Err(Error::DataFolder { path: data.to_owned(), reason, repository });
+        return Err(Error::DataFolder {
+            path: data.to_owned(),
+            reason,
+            repository,
+        });
     }
     let (root, name) = repository_root(suite, data)?;
     let mut paths = Vec::new();
     walk(&root, 0, &mut paths)?;
     paths.sort();
     if paths.is_empty() {
-        return Err(Error::NoParquet { path: root, suite: suite.id.clone(), repository });
+        return Err(Error::NoParquet {
+            path: root,
+            suite: suite.id.clone(),
+            repository,
+        });
     }
-    let found: Vec<Found> = paths.into_iter().map(|path| describe(&root, path)).collect();
+    let found: Vec<Found> = paths
+        .into_iter()
+        .map(|path| describe(&root, path))
+        .collect();
     let mut notes = Vec::new();
     if name.is_none() {
-        notes.push(format!("the folder is not named as {repository}: taken for a data set of its own"));
+        notes.push(format!(
+            "the folder is not named as {repository}: taken for a data set of its own"
+        ));
     }
     let (found, right_config) = choose_config(suite, &root, name.is_some(), found, &mut notes)?;
     let (found, right_split) = choose_split(suite, &root, found, &mut notes)?;
     note_missing_shards(&found, &mut notes);
-    let split = found.first().map(|file| file.split.clone()).unwrap_or_default();
+    let split = found
+        .first()
+        .map(|file| file.split.clone())
+        .unwrap_or_default();
     let config = found.first().and_then(|file| file.config.clone());
-    let parts: Vec<String> = [name.clone(), config, Some(split), Some(format!("{} file(s) in {}", found.len(), root.display()))]
-        .into_iter()
-        .flatten()
-        .collect();
+    let parts: Vec<String> = [
+        name.clone(),
+        config,
+        Some(split),
+        Some(format!("{} file(s) in {}", found.len(), root.display())),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     let mut source = parts.join(", ");
     for note in &notes {
         source.push_str("; ");
@@ -85,11 +110,16 @@ pub(super) fn select(suite: &Suite, data: &Path) -> Result<Selection, Error> {
 
 /// The folder of the repository, and the repository's name if a folder is named after it.
 fn repository_root(suite: &Suite, data: &Path) -> Result<(PathBuf, Option<String>), Error> {
-    let own_name = data.canonicalize().ok().and_then(|path| path.file_name().map(|name| name.to_string_lossy().into_owned()));
+    let own_name = data.canonicalize().ok().and_then(|path| {
+        path.file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+    });
     for repository in &suite.repositories {
         let (organisation, name) = repository.split_once('/').unwrap_or(("", repository));
         let flat = format!("{organisation}--{name}");
-        let is_itself = own_name.as_ref().is_some_and(|own| own.eq_ignore_ascii_case(name) || own.eq_ignore_ascii_case(&flat));
+        let is_itself = own_name
+            .as_ref()
+            .is_some_and(|own| own.eq_ignore_ascii_case(name) || own.eq_ignore_ascii_case(&flat));
         // `DocVQA/DocVQA` is the repository with its configuration: the outer one is taken, so that both are in sight.
         if is_itself {
             return Ok((data.to_owned(), Some(repository.clone())));
@@ -103,10 +133,16 @@ fn repository_root(suite: &Suite, data: &Path) -> Result<(PathBuf, Option<String
         };
         // A clone under another name shows itself by the configuration's folder.
         let clone = match &suite.config {
-            Some(config) if !config.eq_ignore_ascii_case(name) => child(data, config)?.map(|_| data.to_owned()),
+            Some(config) if !config.eq_ignore_ascii_case(name) => {
+                child(data, config)?.map(|_| data.to_owned())
+            }
             _ => None,
         };
-        if let Some(folder) = nested.or(child(data, &flat)?).or(clone).or(child(data, name)?) {
+        if let Some(folder) = nested
+            .or(child(data, &flat)?)
+            .or(clone)
+            .or(child(data, name)?)
+        {
             return Ok((folder, Some(repository.clone())));
         }
     }
@@ -118,7 +154,10 @@ fn child(folder: &Path, name: &str) -> Result<Option<PathBuf>, Error> {
     let mut found: Vec<PathBuf> = entries(folder)?
         .into_iter()
         .filter(|path| path.is_dir())
-        .filter(|path| path.file_name().is_some_and(|own| own.to_string_lossy().eq_ignore_ascii_case(name)))
+        .filter(|path| {
+            path.file_name()
+                .is_some_and(|own| own.to_string_lossy().eq_ignore_ascii_case(name))
+        })
         .collect();
     // The exact spelling first.
     found.sort_by_key(|path| path.file_name().is_none_or(|own| own != name));
@@ -134,11 +173,17 @@ fn snapshot(repository: &Path) -> Result<PathBuf, Error> {
             return Ok(folder);
         }
     }
-    Ok(entries(&snapshots)?.into_iter().rfind(|path| path.is_dir()).unwrap_or(snapshots))
+    Ok(entries(&snapshots)?
+        .into_iter()
+        .rfind(|path| path.is_dir())
+        .unwrap_or(snapshots))
 }
 
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {
-    let failed = |source| Error::Read { path: folder.to_owned(), source };
+    let failed = |source| Error::Read {
+        path: folder.to_owned(),
+        source,
+    };
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(failed)? {
         paths.push(entry.map_err(failed)?.path());
@@ -149,7 +194,9 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {
 
 fn walk(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), Error> {
     for path in entries(folder)? {
-        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        let hidden = path
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with('.'));
         if hidden {
             continue;
         }
@@ -157,7 +204,10 @@ fn walk(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), Err
             if depth < DEEPEST {
                 walk(&path, depth + 1, found)?;
             }
-        } else if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("parquet")) {
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension.eq_ignore_ascii_case("parquet"))
+        {
             found.push(path);
         }
     }
@@ -166,11 +216,19 @@ fn walk(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), Err
 
 /// Reads configuration and split off the path of a file.
 fn describe(root: &Path, path: PathBuf) -> Found {
-    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let stem = path
+        .file_stem()
+        .map(|stem| stem.to_string_lossy().into_owned())
+        .unwrap_or_default();
     let mut folders: Vec<String> = path
         .parent()
         .and_then(|parent| parent.strip_prefix(root).ok())
-        .map(|parent| parent.components().map(|part| part.as_os_str().to_string_lossy().into_owned()).collect())
+        .map(|parent| {
+            parent
+                .components()
+                .map(|part| part.as_os_str().to_string_lossy().into_owned())
+                .collect()
+        })
         .unwrap_or_default();
     let split = if stem.chars().all(|character| character.is_ascii_digit()) {
         // The hub's converted form: the split is the folder.
@@ -178,8 +236,14 @@ fn describe(root: &Path, path: PathBuf) -> Found {
     } else {
         stem.split(['-', '.']).next().unwrap_or_default().to_owned()
     };
-    let config = folders.into_iter().rfind(|folder| !PLAIN_FOLDERS.contains(&folder.to_lowercase().as_str()));
-    Found { path, config, split }
+    let config = folders
+        .into_iter()
+        .rfind(|folder| !PLAIN_FOLDERS.contains(&folder.to_lowercase().as_str()));
+    Found {
+        path,
+        config,
+        split,
+    }
 }
 
 /// Keeps the files of the suite's configuration; the flag says whether it is the one named.
@@ -190,10 +254,14 @@ fn choose_config(
     found: Vec<Found>,
     notes: &mut Vec<String>,
 ) -> Result<(Vec<Found>, bool), Error> {
-    let own_name = root.file_name().map(|name| name.to_string_lossy().into_owned());
+    let own_name = root
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned());
     let is_wanted = |file: &Found| match (&suite.config, &file.config) {
         (Some(wanted), Some(config)) => config.eq_ignore_ascii_case(wanted),
-        (Some(wanted), None) => own_name.as_ref().is_some_and(|own| own.eq_ignore_ascii_case(wanted)),
+        (Some(wanted), None) => own_name
+            .as_ref()
+            .is_some_and(|own| own.eq_ignore_ascii_case(wanted)),
         (None, config) => config.is_none(),
     };
     if found.iter().any(is_wanted) {
@@ -203,17 +271,28 @@ fn choose_config(
     // A repository under its own name without the configuration is an incomplete copy; a single configuration of some
     // other data set in the same columns is what the user pointed at.
     if configs.len() > 1 || (named && suite.config.is_some()) {
-        let found = configs.into_iter().map(|config| config.unwrap_or_else(|| "files of no configuration".to_owned()));
+        let found = configs
+            .into_iter()
+            .map(|config| config.unwrap_or_else(|| "files of no configuration".to_owned()));
         return Err(Error::NoSuchPart {
             path: root.to_owned(),
-            what: if suite.config.is_some() { "configuration" } else { "data set" },
-            wanted: suite.config.clone().unwrap_or_else(|| suite.repositories.join("` or `")),
+            what: if suite.config.is_some() {
+                "configuration"
+            } else {
+                "data set"
+            },
+            wanted: suite
+                .config
+                .clone()
+                .unwrap_or_else(|| suite.repositories.join("` or `")),
             suite: suite.id.clone(),
             found: found.collect::<Vec<_>>().join(", "),
         });
     }
     if let Some(Some(config)) = configs.into_iter().next() {
-        notes.push(format!("configuration `{config}` taken, the only one there"));
+        notes.push(format!(
+            "configuration `{config}` taken, the only one there"
+        ));
     }
     Ok((found, false))
 }
@@ -226,8 +305,17 @@ fn choose_split(
     notes: &mut Vec<String>,
 ) -> Result<(Vec<Found>, bool), Error> {
     let wanted = canonical_split(&suite.split);
-    if found.iter().any(|file| canonical_split(&file.split) == wanted) {
-        return Ok((found.into_iter().filter(|file| canonical_split(&file.split) == wanted).collect(), true));
+    if found
+        .iter()
+        .any(|file| canonical_split(&file.split) == wanted)
+    {
+        return Ok((
+            found
+                .into_iter()
+                .filter(|file| canonical_split(&file.split) == wanted)
+                .collect(),
+            true,
+        ));
     }
     let splits: BTreeSet<&str> = found.iter().map(|file| file.split.as_str()).collect();
     if splits.len() > 1 {
@@ -240,7 +328,10 @@ fn choose_split(
         });
     }
     if let Some(split) = splits.first() {
-        notes.push(format!("split `{split}` taken in place of `{}`, the only one there", suite.split));
+        notes.push(format!(
+            "split `{split}` taken in place of `{}`, the only one there",
+            suite.split
+        ));
     }
     Ok((found, false))
 }
@@ -260,7 +351,10 @@ fn note_missing_shards(found: &[Found], notes: &mut Vec<String>) {
         after.split('-').next()?.parse::<usize>().ok()
     });
     if let Some(promised) = promised.max().filter(|&promised| promised > found.len()) {
-        notes.push(format!("{} of the {promised} files of the split are there", found.len()));
+        notes.push(format!(
+            "{} of the {promised} files of the split are there",
+            found.len()
+        ));
     }
 }
 

@@ -19,12 +19,23 @@ fn folder(files: &[&str]) -> TempDir {
 /// What is selected below `below`: the files relative to the folder, whether it is the published set, the source line.
 fn chosen(id: &str, folder: &TempDir, below: &str) -> (Vec<String>, bool, String) {
     let selection = select(suite(id).unwrap(), &folder.path().join(below)).unwrap();
-    let relative = |path: &Path| path.strip_prefix(folder.path()).unwrap().display().to_string();
-    (selection.files.iter().map(|path| relative(path)).collect(), selection.is_published, selection.source)
+    let relative = |path: &Path| {
+        path.strip_prefix(folder.path())
+            .unwrap()
+            .display()
+            .to_string()
+    };
+    (
+        selection.files.iter().map(|path| relative(path)).collect(),
+        selection.is_published,
+        selection.source,
+    )
 }
 
 fn refused(id: &str, folder: &TempDir, below: &str) -> String {
-    select(suite(id).unwrap(), &folder.path().join(below)).unwrap_err().to_string()
+    select(suite(id).unwrap(), &folder.path().join(below))
+        .unwrap_err()
+        .to_string()
 }
 
 const CHARTS: &str = "data/test-00000-of-00001.parquet";
@@ -36,11 +47,18 @@ fn a_repository_under_its_own_or_any_name() {
         ("lmms-lab--ChartQA/", "lmms-lab--ChartQA", true),
         ("mine/", "mine", false),
     ] {
-        let copy = folder(&[&format!("{prefix}{CHARTS}"), &format!("{prefix}data/train-00000-of-00001.parquet")]);
+        let copy = folder(&[
+            &format!("{prefix}{CHARTS}"),
+            &format!("{prefix}data/train-00000-of-00001.parquet"),
+        ]);
         let (files, is_published, source) = chosen("chartqa", &copy, below);
         assert_eq!(files, [format!("{prefix}{CHARTS}")], "{prefix}");
         assert_eq!(is_published, published, "{source}");
-        assert_eq!(source.contains("not named as lmms-lab/ChartQA"), !published, "{source}");
+        assert_eq!(
+            source.contains("not named as lmms-lab/ChartQA"),
+            !published,
+            "{source}"
+        );
     }
 }
 
@@ -54,7 +72,10 @@ fn a_folder_of_repositories() {
         "lmms-lab--ChartQA/",
         "datasets--lmms-lab--ChartQA/snapshots/0123abc/",
     ] {
-        let copy = folder(&[&format!("{prefix}{CHARTS}"), "OCRBench/data/test-00000-of-00001.parquet"]);
+        let copy = folder(&[
+            &format!("{prefix}{CHARTS}"),
+            "OCRBench/data/test-00000-of-00001.parquet",
+        ]);
         let (files, is_published, _) = chosen("chartqa", &copy, "");
         assert_eq!(files, [format!("{prefix}{CHARTS}")]);
         assert!(is_published);
@@ -68,15 +89,26 @@ fn a_hub_cache_gives_the_revision_of_main() {
         "datasets--lmms-lab--ChartQA/snapshots/bbb/data/test-00000-of-00001.parquet",
     ]);
     std::fs::create_dir_all(copy.path().join("datasets--lmms-lab--ChartQA/refs")).unwrap();
-    std::fs::write(copy.path().join("datasets--lmms-lab--ChartQA/refs/main"), "aaa\n").unwrap();
+    std::fs::write(
+        copy.path().join("datasets--lmms-lab--ChartQA/refs/main"),
+        "aaa\n",
+    )
+    .unwrap();
     let (files, _, _) = chosen("chartqa", &copy, "");
     assert!(files[0].contains("/aaa/"), "{files:?}");
 }
 
 #[test]
 fn the_configuration_decides_in_any_shape() {
-    let both = ["DocVQA/validation-00000-of-00001.parquet", "InfographicVQA/validation-00000-of-00001.parquet"];
-    let converted = ["DocVQA/validation/0000.parquet", "InfographicVQA/validation/0000.parquet", "InfographicVQA/test/0000.parquet"];
+    let both = [
+        "DocVQA/validation-00000-of-00001.parquet",
+        "InfographicVQA/validation-00000-of-00001.parquet",
+    ];
+    let converted = [
+        "DocVQA/validation/0000.parquet",
+        "InfographicVQA/validation/0000.parquet",
+        "InfographicVQA/test/0000.parquet",
+    ];
     for files in [&both[..], &converted[..]] {
         for prefix in ["DocVQA/", "lmms-lab/DocVQA/", "clone/"] {
             let paths: Vec<String> = files.iter().map(|file| format!("{prefix}{file}")).collect();
@@ -94,7 +126,11 @@ fn an_incomplete_copy_is_not_taken_for_another_configuration() {
     let copy = folder(&["DocVQA/DocVQA/validation-00000-of-00001.parquet"]);
     for below in ["", "DocVQA"] {
         let message = refused("infovqa", &copy, below);
-        assert!(message.contains("configuration `InfographicVQA`") && message.ends_with("it holds DocVQA"), "{message}");
+        assert!(
+            message.contains("configuration `InfographicVQA`")
+                && message.ends_with("it holds DocVQA"),
+            "{message}"
+        );
         assert!(chosen("docvqa", &copy, below).1);
     }
 }
@@ -105,36 +141,66 @@ fn another_data_set_in_the_same_columns_is_taken_and_said() {
     let (files, is_published, source) = chosen("docvqa", &copy, "SROIE");
     assert_eq!(files.len(), 1);
     assert!(!is_published);
-    assert!(source.contains("split `train` taken in place of `validation`"), "{source}");
+    assert!(
+        source.contains("split `train` taken in place of `validation`"),
+        "{source}"
+    );
     assert!(source.contains("a data set of its own"), "{source}");
 }
 
 #[test]
 fn several_splits_or_sets_without_the_right_one_are_refused() {
-    let splits = folder(&["x/train-00000-of-00001.parquet", "x/dev-00000-of-00001.parquet"]);
+    let splits = folder(&[
+        "x/train-00000-of-00001.parquet",
+        "x/dev-00000-of-00001.parquet",
+    ]);
     let message = refused("chartqa", &splits, "x");
-    assert!(message.contains("split `test`") && message.contains("it holds dev, train"), "{message}");
-    let sets = folder(&["A/data/test-00000-of-00001.parquet", "B/data/test-00000-of-00001.parquet"]);
+    assert!(
+        message.contains("split `test`") && message.contains("it holds dev, train"),
+        "{message}"
+    );
+    let sets = folder(&[
+        "A/data/test-00000-of-00001.parquet",
+        "B/data/test-00000-of-00001.parquet",
+    ]);
     let message = refused("textvqa", &sets, "");
-    assert!(message.contains("lmms-lab/textvqa") && message.contains("it holds A, B"), "{message}");
+    assert!(
+        message.contains("lmms-lab/textvqa") && message.contains("it holds A, B"),
+        "{message}"
+    );
 }
 
 #[test]
 fn spellings_of_validation_are_one() {
-    let copy = folder(&["textvqa/data/val-00000-of-00002.parquet", "textvqa/data/train-00000-of-00001.parquet"]);
+    let copy = folder(&[
+        "textvqa/data/val-00000-of-00002.parquet",
+        "textvqa/data/train-00000-of-00001.parquet",
+    ]);
     let (files, is_published, source) = chosen("textvqa", &copy, "");
     assert_eq!(files, ["textvqa/data/val-00000-of-00002.parquet"]);
     assert!(is_published);
-    assert!(source.contains("1 of the 2 files of the split are there"), "{source}");
+    assert!(
+        source.contains("1 of the 2 files of the split are there"),
+        "{source}"
+    );
 }
 
 #[test]
 fn nothing_there_says_what_was_wanted() {
-    let empty = folder(&["ChartQA/README.md", "ChartQA/.cache/test-00000-of-00001.parquet"]);
+    let empty = folder(&[
+        "ChartQA/README.md",
+        "ChartQA/.cache/test-00000-of-00001.parquet",
+    ]);
     let message = refused("chartqa", &empty, "");
-    assert!(message.contains("holds no parquet file") && message.contains("lmms-lab/ChartQA"), "{message}");
+    assert!(
+        message.contains("holds no parquet file") && message.contains("lmms-lab/ChartQA"),
+        "{message}"
+    );
     let message = refused("chartqa", &empty, "nowhere");
-    assert!(message.contains("no such folder") && message.contains("nowhere"), "{message}");
+    assert!(
+        message.contains("no such folder") && message.contains("nowhere"),
+        "{message}"
+    );
     let message = refused("chartqa", &empty, "ChartQA/README.md");
     assert!(message.contains("this is a file"), "{message}");
 }

@@ -62,8 +62,13 @@ pub struct Dataset {
 }
 
 enum Items {
-    Published { tables: Vec<Table>, rows: Vec<Placed> },
-    Embedded { task: Task },
+    Published {
+        tables: Vec<Table>,
+        rows: Vec<Placed>,
+    },
+    Embedded {
+        task: Task,
+    },
 }
 
 /// A row with its final id, and the file it stands in.
@@ -87,7 +92,9 @@ impl std::fmt::Debug for Dataset {
 
 /// The renderer's task of an embedded suite: what follows `embedded-` in its id.
 pub(crate) fn embedded_task(id: &str) -> Result<Task, String> {
-    let name = id.strip_prefix("embedded-").ok_or("the id of an embedded suite begins with `embedded-`")?;
+    let name = id
+        .strip_prefix("embedded-")
+        .ok_or("the id of an embedded suite begins with `embedded-`")?;
     name.parse::<Task>().map_err(|error| error.to_string())
 }
 
@@ -116,39 +123,63 @@ impl Suite {
             let rows = self.layout.rows(&table)?;
             left_out += rows.left_out;
             for row in rows.rows {
-                let id = row.id.clone().unwrap_or_else(|| format!("{:06}", placed.len()));
-                placed.push(Placed { id, table: number, row });
+                let id = row
+                    .id
+                    .clone()
+                    .unwrap_or_else(|| format!("{:06}", placed.len()));
+                placed.push(Placed {
+                    id,
+                    table: number,
+                    row,
+                });
             }
             tables.push(table);
         }
         if placed.is_empty() {
-            return Err(Error::EmptySplit { path: selection.files.into_iter().next().unwrap_or(selection.root) });
+            return Err(Error::EmptySplit {
+                path: selection.files.into_iter().next().unwrap_or(selection.root),
+            });
         }
         refuse_duplicates(&selection.root, &placed)?;
         let mut source = selection.source;
         if left_out > 0 {
-            let _ = write!(source, "; {left_out} question(s) without text or answer left out");
+            let _ = write!(
+                source,
+                "; {left_out} question(s) without text or answer left out"
+            );
         }
         let is_published = selection.is_published || placed.len() == self.items;
         Ok(Dataset {
             fingerprint: fingerprint(&selection.files)?,
             source,
             full: is_published.then_some(self.items),
-            items: Items::Published { tables, rows: placed },
+            items: Items::Published {
+                tables,
+                rows: placed,
+            },
             suite: self.clone(),
         })
     }
 
     fn open_embedded(&self) -> Result<Dataset, Error> {
-        let refused = |reason: String| Error::Suite { id: self.id.clone(), reason };
+        let refused = |reason: String| Error::Suite {
+            id: self.id.clone(),
+            reason,
+        };
         let task = embedded_task(&self.id).map_err(refused)?;
         if self.split != render::Split::Test.name() {
-            return Err(refused(format!("its split is `{}`, and only `test` is scored", self.split)));
+            return Err(refused(format!(
+                "its split is `{}`, and only `test` is scored",
+                self.split
+            )));
         }
         let identity = format!("{} {} {}", self.id, self.version, self.split);
         Ok(Dataset {
             fingerprint: hexadecimal(&Sha256::digest(identity)),
-            source: format!("drawn by this program: {task}, version {}, {} split", self.version, self.split),
+            source: format!(
+                "drawn by this program: {task}, version {}, {} split",
+                self.version, self.split
+            ),
             full: Some(self.items),
             items: Items::Embedded { task },
             suite: self.clone(),
@@ -198,7 +229,10 @@ impl Dataset {
     /// An index past the end, or a picture that the file does not hold. The picture is not decoded here.
     pub fn item(&self, index: usize) -> Result<Item, Error> {
         if index >= self.len() {
-            return Err(Error::Index { index, len: self.len() });
+            return Err(Error::Index {
+                index,
+                len: self.len(),
+            });
         }
         match &self.items {
             Items::Published { tables, rows } => self.published(tables, &rows[index]),
@@ -216,9 +250,19 @@ impl Dataset {
             reason: "column `image` holds no bytes, only a path; take a copy of the data set with its pictures inside"
                 .to_owned(),
         })?;
-        let image_id = row.image_id.clone().unwrap_or_else(|| hexadecimal(&Sha256::digest(&bytes)[..8]));
-        let file = table.path().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let name = image.path.map_or_else(|| format!("{file}, row {}", row.row), |path| format!("{path} in {file}"));
+        let image_id = row
+            .image_id
+            .clone()
+            .unwrap_or_else(|| hexadecimal(&Sha256::digest(&bytes)[..8]));
+        let file = table
+            .path()
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        let name = image.path.map_or_else(
+            || format!("{file}, row {}", row.row),
+            |path| format!("{path} in {file}"),
+        );
         Ok(Item {
             id: placed.id.clone(),
             image_id,
@@ -236,7 +280,11 @@ impl Dataset {
 
     fn drawn(&self, task: Task, index: usize) -> Result<Item, Error> {
         let drawn = render::render(task, render::Split::Test, self.suite.version, index as u64)
-            .map_err(|error| Error::Draw { suite: self.suite.id.clone(), index, reason: error.to_string() })?;
+            .map_err(|error| Error::Draw {
+                suite: self.suite.id.clone(),
+                index,
+                reason: error.to_string(),
+            })?;
         let id = format!("{task}-{index:06}");
         Ok(Item {
             image_id: id.clone(),
@@ -258,7 +306,12 @@ fn refuse_duplicates(root: &Path, placed: &[Placed]) -> Result<(), Error> {
     let mut seen: HashMap<&str, usize> = HashMap::with_capacity(placed.len());
     for (second, item) in placed.iter().enumerate() {
         if let Some(first) = seen.insert(&item.id, second) {
-            return Err(Error::DuplicateId { path: root.to_owned(), id: item.id.clone(), first, second });
+            return Err(Error::DuplicateId {
+                path: root.to_owned(),
+                id: item.id.clone(),
+                first,
+                second,
+            });
         }
     }
     Ok(())
@@ -269,7 +322,10 @@ fn fingerprint(files: &[PathBuf]) -> Result<String, Error> {
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
     for path in files {
-        let failed = |source| Error::Read { path: path.clone(), source };
+        let failed = |source| Error::Read {
+            path: path.clone(),
+            source,
+        };
         let mut file = std::fs::File::open(path).map_err(failed)?;
         loop {
             let read = file.read(&mut buffer).map_err(failed)?;
@@ -283,8 +339,10 @@ fn fingerprint(files: &[PathBuf]) -> Result<String, Error> {
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }

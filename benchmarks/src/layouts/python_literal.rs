@@ -13,7 +13,10 @@ const DEEPEST: usize = 32;
 
 /// Reads one literal; the error says what stands where, counting characters from 0.
 pub(super) fn parse(text: &str) -> Result<Value, String> {
-    let mut reader = Reader { characters: text.chars().peekable(), at: 0 };
+    let mut reader = Reader {
+        characters: text.chars().peekable(),
+        at: 0,
+    };
     let value = reader.value(0)?;
     reader.skip_space();
     match reader.characters.peek() {
@@ -34,14 +37,21 @@ impl Reader<'_> {
     }
 
     fn skip_space(&mut self) {
-        while self.characters.peek().is_some_and(|character| character.is_ascii_whitespace()) {
+        while self
+            .characters
+            .peek()
+            .is_some_and(|character| character.is_ascii_whitespace())
+        {
             self.next();
         }
     }
 
     fn unexpected(&mut self, wanted: &str) -> String {
         match self.characters.peek() {
-            Some(found) => format!("expected {wanted} at character {}, found {found:?}", self.at),
+            Some(found) => format!(
+                "expected {wanted} at character {}, found {found:?}",
+                self.at
+            ),
             None => format!("expected {wanted} at character {}, found the end", self.at),
         }
     }
@@ -162,7 +172,10 @@ impl Reader<'_> {
         let mut code = 0;
         for _ in 0..digits {
             let digit = self.next().and_then(|character| character.to_digit(16));
-            code = code * 16 + digit.ok_or_else(|| format!("an escape before character {} is cut short", self.at))?;
+            code = code * 16
+                + digit.ok_or_else(|| {
+                    format!("an escape before character {} is cut short", self.at)
+                })?;
         }
         // A lone half of a surrogate pair cannot be in UTF-8; Python's own encoder refuses it too.
         char::from_u32(code).ok_or_else(|| format!("the escape {code:#x} is not a character"))
@@ -171,7 +184,13 @@ impl Reader<'_> {
     fn octal(&mut self, first: char) -> Result<char, String> {
         let mut code = first.to_digit(8).unwrap_or(0);
         for _ in 0..2 {
-            let Some(digit) = self.characters.peek().and_then(|character| character.to_digit(8)) else { break };
+            let Some(digit) = self
+                .characters
+                .peek()
+                .and_then(|character| character.to_digit(8))
+            else {
+                break;
+            };
             code = code * 8 + digit;
             self.next();
         }
@@ -216,7 +235,10 @@ mod tests {
                 {"question": "a\nb\\", "answer": "กA😀A"},
             ])
         );
-        assert_eq!(parse(" ( 1, -2.5, None, True,) ").unwrap(), json!([1, -2.5, null, true]));
+        assert_eq!(
+            parse(" ( 1, -2.5, None, True,) ").unwrap(),
+            json!([1, -2.5, null, true])
+        );
         assert_eq!(parse("[]").unwrap(), json!([]));
         assert_eq!(parse(r"'\d'").unwrap(), json!("\\d"));
     }

@@ -2,9 +2,9 @@
 //!
 //! Only the light columns are read here. Adding a layout is a function here and an arm in [`Layout::rows`].
 
+use super::Layout;
 use super::python_literal;
 use super::table::Table;
-use super::Layout;
 use crate::Error;
 use serde_json::Value;
 
@@ -53,7 +53,11 @@ fn docvqa(table: &Table) -> Result<Rows, Error> {
     let ids = table.text("questionId")?;
     let questions = table.text("question")?;
     let answers = table.texts("answers")?;
-    let documents = if table.has("docId") { table.text("docId")? } else { vec![None; table.rows()] };
+    let documents = if table.has("docId") {
+        table.text("docId")?
+    } else {
+        vec![None; table.rows()]
+    };
     collect(table, |row| {
         Ok(Row {
             id: Some(present(table, row, "questionId", &ids)?),
@@ -96,8 +100,15 @@ fn textvqa(table: &Table) -> Result<Rows, Error> {
     collect(table, |row| {
         let answers = answered(table, row, &answers)?;
         if answers.len() != ANNOTATORS {
-            let reason = format!("it has {} answers, and the metric is defined for {ANNOTATORS}", answers.len());
-            return Err(Error::Row { path: table.path().to_owned(), row, reason });
+            let reason = format!(
+                "it has {} answers, and the metric is defined for {ANNOTATORS}",
+                answers.len()
+            );
+            return Err(Error::Row {
+                path: table.path().to_owned(),
+                row,
+                reason,
+            });
         }
         Ok(Row {
             id: Some(present(table, row, "question_id", &ids)?),
@@ -137,11 +148,16 @@ fn mtvqa(table: &Table) -> Result<Rows, Error> {
     let pairs = table.text("qa_pairs")?;
     let mut rows = Rows::default();
     for row in 0..table.rows() {
-        let refused = |reason: String| Error::Row { path: table.path().to_owned(), row, reason };
+        let refused = |reason: String| Error::Row {
+            path: table.path().to_owned(),
+            row,
+            reason,
+        };
         let picture = present(table, row, "id", &ids)?;
         let language = present(table, row, "lang", &languages)?;
         let literal = present(table, row, "qa_pairs", &pairs)?;
-        let value = python_literal::parse(&literal).map_err(|reason| refused(format!("`qa_pairs`: {reason}")))?;
+        let value = python_literal::parse(&literal)
+            .map_err(|reason| refused(format!("`qa_pairs`: {reason}")))?;
         let Value::Array(pairs) = value else {
             return Err(refused("`qa_pairs` is not a list".to_owned()));
         };
@@ -150,7 +166,9 @@ fn mtvqa(table: &Table) -> Result<Rows, Error> {
                 Some(Value::String(text)) => Ok(text.trim().to_owned()),
                 Some(Value::Number(number)) => Ok(number.to_string()),
                 Some(Value::Null) => Ok(String::new()),
-                _ => Err(refused(format!("`qa_pairs`, position {position}, has no text `{key}`"))),
+                _ => Err(refused(format!(
+                    "`qa_pairs`, position {position}, has no text `{key}`"
+                ))),
             };
             let (question, answer) = (part("question")?, part("answer")?);
             if question.is_empty() || answer.is_empty() {
@@ -172,11 +190,19 @@ fn mtvqa(table: &Table) -> Result<Rows, Error> {
 }
 
 fn collect(table: &Table, row: impl Fn(usize) -> Result<Row, Error>) -> Result<Rows, Error> {
-    Ok(Rows { rows: (0..table.rows()).map(row).collect::<Result<_, _>>()?, left_out: 0 })
+    Ok(Rows {
+        rows: (0..table.rows()).map(row).collect::<Result<_, _>>()?,
+        left_out: 0,
+    })
 }
 
 /// The cell, which must not be null.
-fn present(table: &Table, row: usize, column: &str, cells: &[Option<String>]) -> Result<String, Error> {
+fn present(
+    table: &Table,
+    row: usize,
+    column: &str,
+    cells: &[Option<String>],
+) -> Result<String, Error> {
     cells.get(row).cloned().flatten().ok_or_else(|| Error::Row {
         path: table.path().to_owned(),
         row,
@@ -184,7 +210,11 @@ fn present(table: &Table, row: usize, column: &str, cells: &[Option<String>]) ->
     })
 }
 
-fn answered(table: &Table, row: usize, cells: &[Option<Vec<String>>]) -> Result<Vec<String>, Error> {
+fn answered(
+    table: &Table,
+    row: usize,
+    cells: &[Option<Vec<String>>],
+) -> Result<Vec<String>, Error> {
     cells.get(row).cloned().flatten().filter(|answers| !answers.is_empty()).ok_or_else(|| Error::Row {
         path: table.path().to_owned(),
         row,

@@ -46,7 +46,10 @@ pub(super) struct Image {
 impl Table {
     /// Opens a file and reads its footer.
     pub(super) fn open(path: &Path, layout: &'static str) -> Result<Self, Error> {
-        let file = File::open(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        let file = File::open(path).map_err(|source| Error::Read {
+            path: path.to_owned(),
+            source,
+        })?;
         let mut reader = ParquetReader::new(file);
         let (columns, metadata) = guarded(path, || {
             let schema = reader.schema()?;
@@ -57,7 +60,14 @@ impl Table {
         for group in &metadata.row_groups {
             groups.push(groups.last().copied().unwrap_or(0) + group.num_rows());
         }
-        Ok(Self { path: path.to_owned(), layout, columns, metadata, groups, kept: Mutex::new(VecDeque::new()) })
+        Ok(Self {
+            path: path.to_owned(),
+            layout,
+            columns,
+            metadata,
+            groups,
+            kept: Mutex::new(VecDeque::new()),
+        })
     }
 
     /// The file.
@@ -102,13 +112,22 @@ impl Table {
         let wrong = || self.wrong_type(&series, "text or lists of text");
         let Ok(lists) = series.list() else {
             let texts = strings(&series).ok_or_else(wrong)?;
-            return Ok(texts.into_iter().map(|text| text.map(|text| vec![text])).collect());
+            return Ok(texts
+                .into_iter()
+                .map(|text| text.map(|text| vec![text]))
+                .collect());
         };
         let mut rows = Vec::with_capacity(lists.len());
         for row in 0..lists.len() {
             rows.push(match lists.get_as_series(row) {
                 // A null inside a list is no answer at all.
-                Some(list) => Some(strings(&list).ok_or_else(wrong)?.into_iter().flatten().collect()),
+                Some(list) => Some(
+                    strings(&list)
+                        .ok_or_else(wrong)?
+                        .into_iter()
+                        .flatten()
+                        .collect(),
+                ),
                 None => None,
             });
         }
@@ -120,13 +139,22 @@ impl Table {
     /// No lock is held while reading: the reader works on a thread pool, and a thread that waits for it may be given
     /// another item's work, which would then wait for the lock of its own thread.
     pub(super) fn image(&self, row: usize) -> Result<Image, Error> {
-        let group = self.groups.partition_point(|&first| first <= row).saturating_sub(1);
+        let group = self
+            .groups
+            .partition_point(|&first| first <= row)
+            .saturating_sub(1);
         let (start, end) = match self.groups.get(group..group + 2) {
             Some(&[start, end]) => (start, end),
-            _ => return Err(Error::Index { index: row, len: self.rows() }),
+            _ => {
+                return Err(Error::Index {
+                    index: row,
+                    len: self.rows(),
+                });
+            }
         };
         let first = row - (row - start) % CHUNK_ROWS;
-        let find = |kept: &VecDeque<Arc<Chunk>>| kept.iter().find(|chunk| chunk.first == first).cloned();
+        let find =
+            |kept: &VecDeque<Arc<Chunk>>| kept.iter().find(|chunk| chunk.first == first).cloned();
         let kept = find(&self.kept.lock().unwrap_or_else(PoisonError::into_inner));
         let chunk = if let Some(chunk) = kept {
             chunk
@@ -142,10 +170,14 @@ impl Table {
             }
             chunk
         };
-        chunk.images.get(row - first).cloned().ok_or_else(|| Error::Parquet {
-            path: self.path.clone(),
-            reason: format!("row {row} of the footer's {} is missing", self.rows()),
-        })
+        chunk
+            .images
+            .get(row - first)
+            .cloned()
+            .ok_or_else(|| Error::Parquet {
+                path: self.path.clone(),
+                reason: format!("row {row} of the footer's {} is missing", self.rows()),
+            })
     }
 
     fn read_images(&self, first: usize, rows: usize) -> Result<Vec<Image>, Error> {
@@ -156,15 +188,25 @@ impl Table {
         let (bytes, path) = match series.dtype() {
             DataType::Struct(_) => {
                 let fields = series.struct_().map_err(|_| wrong())?;
-                (fields.field_by_name("bytes").map_err(|_| wrong())?, fields.field_by_name("path").ok())
+                (
+                    fields.field_by_name("bytes").map_err(|_| wrong())?,
+                    fields.field_by_name("path").ok(),
+                )
             }
             // Some copies keep the bytes alone.
             DataType::Binary => (series.clone(), None),
             _ => return Err(wrong()),
         };
         // A file that keeps paths alone has a column of nulls, whatever its type.
-        let bytes = if bytes.null_count() == bytes.len() { None } else { Some(bytes) };
-        let bytes = bytes.as_ref().map(|bytes| bytes.binary().map_err(|_| wrong())).transpose()?;
+        let bytes = if bytes.null_count() == bytes.len() {
+            None
+        } else {
+            Some(bytes)
+        };
+        let bytes = bytes
+            .as_ref()
+            .map(|bytes| bytes.binary().map_err(|_| wrong()))
+            .transpose()?;
         let path = path.as_ref().and_then(|path| path.str().ok());
         Ok((0..series.len())
             .map(|row| Image {
@@ -179,7 +221,10 @@ impl Table {
     }
 
     fn read(&self, column: &str, slice: Option<(usize, usize)>) -> Result<DataFrame, Error> {
-        let file = File::open(&self.path).map_err(|source| Error::Read { path: self.path.clone(), source })?;
+        let file = File::open(&self.path).map_err(|source| Error::Read {
+            path: self.path.clone(),
+            source,
+        })?;
         guarded(&self.path, || {
             let mut reader = ParquetReader::new(file);
             reader.set_metadata(Arc::clone(&self.metadata));
@@ -203,8 +248,14 @@ impl Table {
 
 /// Runs the reader and turns its errors into ours. It panics on some damaged files (a page header that lies about its
 /// size), and a damaged download must be an error with a remedy.
-fn guarded<T>(path: &Path, read: impl FnOnce() -> polars::prelude::PolarsResult<T>) -> Result<T, Error> {
-    let damaged = |reason: String| Error::Parquet { path: path.to_owned(), reason };
+fn guarded<T>(
+    path: &Path,
+    read: impl FnOnce() -> polars::prelude::PolarsResult<T>,
+) -> Result<T, Error> {
+    let damaged = |reason: String| Error::Parquet {
+        path: path.to_owned(),
+        reason,
+    };
     match catch_unwind(AssertUnwindSafe(read)) {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(damaged(error.to_string())),
@@ -213,8 +264,14 @@ fn guarded<T>(path: &Path, read: impl FnOnce() -> polars::prelude::PolarsResult<
 }
 
 fn only(frame: DataFrame, path: &Path) -> Result<Series, Error> {
-    let column = frame.columns().first().map(|column| column.as_materialized_series().clone());
-    column.ok_or_else(|| Error::Parquet { path: path.to_owned(), reason: "a column is missing".to_owned() })
+    let column = frame
+        .columns()
+        .first()
+        .map(|column| column.as_materialized_series().clone());
+    column.ok_or_else(|| Error::Parquet {
+        path: path.to_owned(),
+        reason: "a column is missing".to_owned(),
+    })
 }
 
 /// The cells as text; `None` for a type that is neither text nor whole numbers.

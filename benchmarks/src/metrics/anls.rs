@@ -25,7 +25,11 @@ pub(super) fn score(prediction: &str, answers: &[String]) -> f64 {
         })
         .fold(f64::INFINITY, f64::min);
     let similarity = 1.0 - nearest;
-    if similarity < THRESHOLD { 0.0 } else { similarity }
+    if similarity < THRESHOLD {
+        0.0
+    } else {
+        similarity
+    }
 }
 
 /// Lower case, stripped, each run of white space one space.

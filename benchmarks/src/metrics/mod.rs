@@ -41,7 +41,13 @@ struct Facts {
 
 impl Metric {
     /// Every metric, in the order they are listed.
-    pub const ALL: [Self; 5] = [Self::Anls, Self::RelaxedAccuracy, Self::VqaAccuracy, Self::Ocrbench, Self::Mtvqa];
+    pub const ALL: [Self; 5] = [
+        Self::Anls,
+        Self::RelaxedAccuracy,
+        Self::VqaAccuracy,
+        Self::Ocrbench,
+        Self::Mtvqa,
+    ];
 
     const fn facts(self) -> Facts {
         match self {
@@ -136,15 +142,24 @@ mod tests {
     fn ids_are_one_word_everywhere() {
         for metric in Metric::ALL {
             assert_eq!(metric.id().parse::<Metric>().unwrap(), metric);
-            assert_eq!(serde_json::to_string(&metric).unwrap(), format!("\"{metric}\""));
+            assert_eq!(
+                serde_json::to_string(&metric).unwrap(),
+                format!("\"{metric}\"")
+            );
         }
     }
 
     #[test]
     fn an_unknown_metric_names_the_nearest() {
         let message = Metric::from_id("relaxed_acuracy").unwrap_err().to_string();
-        assert!(message.contains("did you mean `relaxed_accuracy`?"), "{message}");
+        assert!(
+            message.contains("did you mean `relaxed_accuracy`?"),
+            "{message}"
+        );
         let message = Metric::from_id("bleu").unwrap_err().to_string();
-        assert!(!message.contains("did you mean") && message.contains("anls, relaxed_accuracy"), "{message}");
+        assert!(
+            !message.contains("did you mean") && message.contains("anls, relaxed_accuracy"),
+            "{message}"
+        );
     }
 }

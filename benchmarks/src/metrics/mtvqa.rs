@@ -10,7 +10,9 @@ use super::python::strip;
 /// 1 if any of the `answers` is contained in `prediction`, else 0.
 pub(super) fn score(prediction: &str, answers: &[String]) -> f64 {
     let predicted = strip(&prediction.to_lowercase()).replace('.', "");
-    let correct = answers.iter().any(|answer| predicted.contains(strip(&answer.to_lowercase())));
+    let correct = answers
+        .iter()
+        .any(|answer| predicted.contains(strip(&answer.to_lowercase())));
     f64::from(u8::from(correct))
 }
 
@@ -24,7 +26,11 @@ mod tests {
 
     #[test]
     fn contained_in_lower_case() {
-        assert_eq!(one("Das ist die STRASSE.", "Straße"), 0.0, "lower case does not fold");
+        assert_eq!(
+            one("Das ist die STRASSE.", "Straße"),
+            0.0,
+            "lower case does not fold"
+        );
         assert_eq!(one("die Straße.", " straße "), 1.0);
         assert_eq!(one("서울역", "서울"), 1.0);
     }

@@ -11,9 +11,15 @@ const FORMULAS: &str = "HME100k";
 
 /// 1 if any of the `answers` is contained in `prediction`, else 0.
 pub(super) fn score(prediction: &str, answers: &[String], dataset: Option<&str>) -> f64 {
-    let normalise = if dataset == Some(FORMULAS) { formula } else { text };
+    let normalise = if dataset == Some(FORMULAS) {
+        formula
+    } else {
+        text
+    };
     let predicted = normalise(prediction);
-    let correct = answers.iter().any(|answer| predicted.contains(&normalise(answer)));
+    let correct = answers
+        .iter()
+        .any(|answer| predicted.contains(&normalise(answer)));
     f64::from(u8::from(correct))
 }
 
@@ -44,8 +50,16 @@ mod tests {
     fn formulas_keep_case_and_lose_spaces() {
         assert_eq!(one("x ^ {2}\n+ 1", "x^{ 2 } + 1", Some("HME100k")), 1.0);
         assert_eq!(one("X^{2}", "x^{2}", Some("HME100k")), 0.0);
-        assert_eq!(one("x^\t2", "x^2", Some("HME100k")), 0.0, "a tab is not a space");
-        assert_eq!(one("X^{2}", "x^{2}", Some("hme100k")), 1.0, "the name is exact");
+        assert_eq!(
+            one("x^\t2", "x^2", Some("HME100k")),
+            0.0,
+            "a tab is not a space"
+        );
+        assert_eq!(
+            one("X^{2}", "x^{2}", Some("hme100k")),
+            1.0,
+            "the name is exact"
+        );
     }
 
     #[test]

@@ -1,17 +1,17 @@
 //! Python's string semantics, where the official scripts depend on them and Rust's differ.
 //!
 //! Held against `CPython` 3.11 (Unicode 14). `str.lower` and `str.upper` need nothing here: both languages use the full
-//! Unicode mappings with the final-sigma rule (`'ß'.upper() == 'SS'`, `'İ'.lower()` has two code points), so that
-//! `to_lowercase` and `to_uppercase` agree on every code point that both Unicode versions know.
+//! Unicode mappings with the final-sigma rule (`'ß'.upper() == 'SS'`, `'İ'.lower()` has two code points). Compared over all
+//! code points, `to_lowercase` and `to_uppercase` differ from Python only where a newer Unicode has given a letter a case.
 
 /// The zeros of every run of ten decimal digits (general category Nd) of Unicode 14.
 const ZEROS: [u32; 66] = [
-    0x0030, 0x0660, 0x06F0, 0x07C0, 0x0966, 0x09E6, 0x0A66, 0x0AE6, 0x0B66, 0x0BE6, 0x0C66, 0x0CE6, 0x0D66, 0x0DE6,
-    0x0E50, 0x0ED0, 0x0F20, 0x1040, 0x1090, 0x17E0, 0x1810, 0x1946, 0x19D0, 0x1A80, 0x1A90, 0x1B50, 0x1BB0, 0x1C40,
-    0x1C50, 0xA620, 0xA8D0, 0xA900, 0xA9D0, 0xA9F0, 0xAA50, 0xABF0, 0xFF10, 0x104A0, 0x10D30, 0x11066, 0x110F0,
-    0x11136, 0x111D0, 0x112F0, 0x11450, 0x114D0, 0x11650, 0x116C0, 0x11730, 0x118E0, 0x11950, 0x11C50, 0x11D50,
-    0x11DA0, 0x16A60, 0x16AC0, 0x16B50, 0x1D7CE, 0x1D7D8, 0x1D7E2, 0x1D7EC, 0x1D7F6, 0x1E140, 0x1E2F0, 0x1E950,
-    0x1FBF0,
+    0x0030, 0x0660, 0x06F0, 0x07C0, 0x0966, 0x09E6, 0x0A66, 0x0AE6, 0x0B66, 0x0BE6, 0x0C66, 0x0CE6,
+    0x0D66, 0x0DE6, 0x0E50, 0x0ED0, 0x0F20, 0x1040, 0x1090, 0x17E0, 0x1810, 0x1946, 0x19D0, 0x1A80,
+    0x1A90, 0x1B50, 0x1BB0, 0x1C40, 0x1C50, 0xA620, 0xA8D0, 0xA900, 0xA9D0, 0xA9F0, 0xAA50, 0xABF0,
+    0xFF10, 0x104A0, 0x10D30, 0x11066, 0x110F0, 0x11136, 0x111D0, 0x112F0, 0x11450, 0x114D0,
+    0x11650, 0x116C0, 0x11730, 0x118E0, 0x11950, 0x11C50, 0x11D50, 0x11DA0, 0x16A60, 0x16AC0,
+    0x16B50, 0x1D7CE, 0x1D7D8, 0x1D7E2, 0x1D7EC, 0x1D7F6, 0x1E140, 0x1E2F0, 0x1E950, 0x1FBF0,
 ];
 
 /// The value of a decimal digit of any script (`\d` of a `str` pattern, and what `float` accepts).
@@ -54,7 +54,11 @@ pub(super) fn parse_float(text: &str) -> Option<f64> {
     }
     let plain = plain.trim_matches([' ', '\t', '\n', '\u{b}', '\u{c}', '\r']);
     let bytes = plain.as_bytes();
-    let digit_at = |index: Option<usize>| index.and_then(|at| bytes.get(at)).is_some_and(u8::is_ascii_digit);
+    let digit_at = |index: Option<usize>| {
+        index
+            .and_then(|at| bytes.get(at))
+            .is_some_and(u8::is_ascii_digit)
+    };
     let underscores_between_digits = bytes
         .iter()
         .enumerate()
@@ -73,7 +77,8 @@ mod tests {
 
     #[test]
     fn float_takes_what_python_takes() {
-        let same = |text: &str, expected: f64| assert_eq!(parse_float(text), Some(expected), "{text:?}");
+        let same =
+            |text: &str, expected: f64| assert_eq!(parse_float(text), Some(expected), "{text:?}");
         same("5\u{3000}", 5.0);
         same("\u{b}\u{c} 5\r\n", 5.0);
         same("1_0", 10.0);
@@ -95,8 +100,35 @@ mod tests {
     #[test]
     fn float_refuses_what_python_refuses() {
         for text in [
-            "", " ", ".", "5\u{1c}", "\u{1c}5", "٣\u{1c}", "1__0", "1_", "_1", "1_e1", "1e_1", "1._0", "1_.0", "infi", "1e",
-            "0x10", "٣٫٥", "5\0", "1d5", "- 5", "+-5", "５．０", "\u{7f}5", "1,000", "½", "Ⅷ", "five", "-", "in_f",
+            "",
+            " ",
+            ".",
+            "5\u{1c}",
+            "\u{1c}5",
+            "٣\u{1c}",
+            "1__0",
+            "1_",
+            "_1",
+            "1_e1",
+            "1e_1",
+            "1._0",
+            "1_.0",
+            "infi",
+            "1e",
+            "0x10",
+            "٣٫٥",
+            "5\0",
+            "1d5",
+            "- 5",
+            "+-5",
+            "５．０",
+            "\u{7f}5",
+            "1,000",
+            "½",
+            "Ⅷ",
+            "five",
+            "-",
+            "in_f",
         ] {
             assert_eq!(parse_float(text), None, "{text:?}");
         }
@@ -106,7 +138,10 @@ mod tests {
     fn white_space_is_pythons() {
         assert_eq!(strip("\u{1c}\u{85}\u{a0} a b \u{3000}\u{1f}"), "a b");
         assert_eq!(strip("\u{200b}a"), "\u{200b}a");
-        assert_eq!(split("a\u{1f}b \u{2028} c").collect::<Vec<_>>(), ["a", "b", "c"]);
+        assert_eq!(
+            split("a\u{1f}b \u{2028} c").collect::<Vec<_>>(),
+            ["a", "b", "c"]
+        );
         assert_eq!(split(" \n").count(), 0);
     }
 

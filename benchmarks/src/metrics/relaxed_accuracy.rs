@@ -11,7 +11,9 @@ const TOLERANCE: f64 = 0.05;
 
 /// 1 if `prediction` is relaxedly equal to any of the `answers` (`ChartQA` has one), else 0.
 pub(super) fn score(prediction: &str, answers: &[String]) -> f64 {
-    let correct = answers.iter().any(|answer| is_correct(strip(prediction), strip(answer)));
+    let correct = answers
+        .iter()
+        .any(|answer| is_correct(strip(prediction), strip(answer)));
     f64::from(u8::from(correct))
 }
 

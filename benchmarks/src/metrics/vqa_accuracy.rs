@@ -15,8 +15,9 @@
 use super::python::{decimal_digit, split, strip};
 
 /// Punctuation that is deleted where it touches a space somewhere in the text, else turned into a space.
-const PUNCTUATION: [char; 19] =
-    [';', '/', '[', ']', '"', '{', '}', '(', ')', '=', '+', '\\', '_', '-', '>', '<', '@', '`', '!'];
+const PUNCTUATION: [char; 19] = [
+    ';', '/', '[', ']', '"', '{', '}', '(', ')', '=', '+', '\\', '_', '-', '>', '<', '@', '`', '!',
+];
 
 /// Most periods removed from one text: the value of `re.UNICODE`.
 const PERIODS: usize = 32;
@@ -162,7 +163,10 @@ pub(super) fn score(prediction: &str, answers: &[String]) -> f64 {
         return 0.0;
     }
     let predicted = process(prediction);
-    let matches: Vec<bool> = answers.iter().map(|answer| process(answer) == predicted).collect();
+    let matches: Vec<bool> = answers
+        .iter()
+        .map(|answer| process(answer) == predicted)
+        .collect();
     let all = matches.iter().filter(|&&matched| matched).count();
     // Summed in the official order, so that the last bit agrees.
     let sum: f64 = matches
@@ -174,13 +178,17 @@ pub(super) fn score(prediction: &str, answers: &[String]) -> f64 {
 
 /// The answer processor: text to its canonical words.
 fn process(raw: &str) -> String {
-    let tokenised = raw.to_lowercase().replace([',', '?'], "").replace("'s", " 's");
+    let tokenised = raw
+        .to_lowercase()
+        .replace([',', '?'], "")
+        .replace("'s", " 's");
     let spaced = strip(&tokenised).replace(['\n', '\t'], " ");
     words(&remove_punctuation(strip(&spaced)))
 }
 
 fn remove_punctuation(text: &str) -> String {
-    let touches_space = |mark: char| text.contains(&format!("{mark} ")) || text.contains(&format!(" {mark}"));
+    let touches_space =
+        |mark: char| text.contains(&format!("{mark} ")) || text.contains(&format!(" {mark}"));
     let deleted = PUNCTUATION.map(touches_space);
     let mut without_marks = String::with_capacity(text.len());
     for character in text.chars() {
@@ -198,7 +206,9 @@ fn remove_periods(text: &str) -> String {
     let mut characters = text.chars().peekable();
     let mut kept = String::with_capacity(text.len());
     while let Some(character) = characters.next() {
-        let digit_follows = characters.peek().is_some_and(|&next| decimal_digit(next).is_some());
+        let digit_follows = characters
+            .peek()
+            .is_some_and(|&next| decimal_digit(next).is_some());
         if character == '.' && !digit_follows && left > 0 {
             left -= 1;
         } else {
@@ -210,7 +220,10 @@ fn remove_periods(text: &str) -> String {
 
 fn words(text: &str) -> String {
     let look_up = |table: &[(&str, &'static str)], word: &str| {
-        table.iter().find(|(from, _)| *from == word).map(|(_, to)| *to)
+        table
+            .iter()
+            .find(|(from, _)| *from == word)
+            .map(|(_, to)| *to)
     };
     split(&text.to_lowercase())
         .map(|word| look_up(&NUMBERS, word).unwrap_or(word))
@@ -252,7 +265,9 @@ mod tests {
     #[test]
     fn the_vote_leaves_one_out() {
         let answers = |matching: usize| -> Vec<String> {
-            (0..10).map(|index| if index < matching { "stop" } else { "other" }.to_owned()).collect()
+            (0..10)
+                .map(|index| if index < matching { "stop" } else { "other" }.to_owned())
+                .collect()
         };
         assert_eq!(score("stop", &answers(0)), 0.0);
         assert!((score("stop", &answers(1)) - 0.3).abs() < 1e-12);
