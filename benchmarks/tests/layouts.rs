@@ -143,11 +143,7 @@ fn the_fingerprint_is_of_the_bytes_in_order() {
     let mut hasher = Sha256::new();
     hasher.update(std::fs::read(first).unwrap());
     hasher.update(std::fs::read(second).unwrap());
-    let expected: String = hasher
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let expected = format!("{:x}", hasher.finalize());
     assert_eq!(open("docvqa", &folder).unwrap().fingerprint(), expected);
 }
 

@@ -243,10 +243,10 @@ impl Dataset {
     fn published(&self, tables: &[Table], placed: &Placed) -> Result<Item, Error> {
         let table = &tables[placed.table];
         let row = &placed.row;
-        let image = table.image(row.row)?;
+        let image = table.image(row.position)?;
         let bytes = image.bytes.filter(|bytes| !bytes.is_empty()).ok_or_else(|| Error::Row {
             path: table.path().to_owned(),
-            row: row.row,
+            row: row.position,
             reason: "column `image` holds no bytes, only a path; take a copy of the data set with its pictures inside"
                 .to_owned(),
         })?;
@@ -260,7 +260,7 @@ impl Dataset {
             .map(|name| name.to_string_lossy().into_owned())
             .unwrap_or_default();
         let name = image.path.map_or_else(
-            || format!("{file}, row {}", row.row),
+            || format!("{file}, row {}", row.position),
             |path| format!("{path} in {file}"),
         );
         Ok(Item {

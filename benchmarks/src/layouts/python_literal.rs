@@ -40,7 +40,7 @@ impl Reader<'_> {
         while self
             .characters
             .peek()
-            .is_some_and(|character| character.is_ascii_whitespace())
+            .is_some_and(char::is_ascii_whitespace)
         {
             self.next();
         }

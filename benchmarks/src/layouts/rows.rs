@@ -20,7 +20,7 @@ pub(super) struct Row {
     pub(super) category: Option<String>,
     pub(super) dataset: Option<String>,
     /// Row of the file where the picture is.
-    pub(super) row: usize,
+    pub(super) position: usize,
 }
 
 /// The rows of one file, and how many of its questions cannot be asked.
@@ -66,7 +66,7 @@ fn docvqa(table: &Table) -> Result<Rows, Error> {
             answers: answered(table, row, &answers)?,
             category: None,
             dataset: None,
-            row,
+            position: row,
         })
     })
 }
@@ -86,7 +86,7 @@ fn chartqa(table: &Table) -> Result<Rows, Error> {
             // Published as `human_test` and `augmented_test`.
             category: Some(kind.split('_').next().unwrap_or(&kind).to_owned()),
             dataset: None,
-            row,
+            position: row,
         })
     })
 }
@@ -117,7 +117,7 @@ fn textvqa(table: &Table) -> Result<Rows, Error> {
             answers,
             category: None,
             dataset: None,
-            row,
+            position: row,
         })
     })
 }
@@ -136,7 +136,7 @@ fn ocrbench(table: &Table) -> Result<Rows, Error> {
             answers: answered(table, row, &answers)?,
             category: Some(present(table, row, "question_type", &kinds)?),
             dataset: Some(present(table, row, "dataset", &datasets)?),
-            row,
+            position: row,
         })
     })
 }
@@ -182,7 +182,7 @@ fn mtvqa(table: &Table) -> Result<Rows, Error> {
                 answers: vec![answer],
                 category: Some(language.clone()),
                 dataset: None,
-                row,
+                position: row,
             });
         }
     }

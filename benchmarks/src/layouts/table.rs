@@ -143,14 +143,11 @@ impl Table {
             .groups
             .partition_point(|&first| first <= row)
             .saturating_sub(1);
-        let (start, end) = match self.groups.get(group..group + 2) {
-            Some(&[start, end]) => (start, end),
-            _ => {
-                return Err(Error::Index {
-                    index: row,
-                    len: self.rows(),
-                });
-            }
+        let Some(&[start, end]) = self.groups.get(group..group + 2) else {
+            return Err(Error::Index {
+                index: row,
+                len: self.rows(),
+            });
         };
         let first = row - (row - start) % CHUNK_ROWS;
         let find =
@@ -183,7 +180,7 @@ impl Table {
     fn read_images(&self, first: usize, rows: usize) -> Result<Vec<Image>, Error> {
         const COLUMN: &str = "image";
         self.require(COLUMN)?;
-        let series = only(self.read(COLUMN, Some((first, rows)))?, &self.path)?;
+        let series = only(&self.read(COLUMN, Some((first, rows)))?, &self.path)?;
         let wrong = || self.wrong_type(&series, "a struct of bytes (binary) and path (text)");
         let (bytes, path) = match series.dtype() {
             DataType::Struct(_) => {
@@ -217,7 +214,7 @@ impl Table {
     }
 
     fn column(&self, column: &str) -> Result<Series, Error> {
-        only(self.read(column, None)?, &self.path)
+        only(&self.read(column, None)?, &self.path)
     }
 
     fn read(&self, column: &str, slice: Option<(usize, usize)>) -> Result<DataFrame, Error> {
@@ -263,7 +260,7 @@ fn guarded<T>(
     }
 }
 
-fn only(frame: DataFrame, path: &Path) -> Result<Series, Error> {
+fn only(frame: &DataFrame, path: &Path) -> Result<Series, Error> {
     let column = frame
         .columns()
         .first()
