@@ -1,0 +1,2 @@
+//! The binary `rave`.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Evaluate: run suites over models and variants and record what happens

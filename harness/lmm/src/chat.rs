@@ -1,0 +1,90 @@
+//! The chat template of a checkpoint, rendered as `transformers` renders it (Jinja with `trim_blocks`, `lstrip_blocks`,
+//! loop controls and Python's string methods).
+
+use std::path::PathBuf;
+
+use minijinja::{Environment, ErrorKind, UndefinedBehavior, context};
+use serde_json::{Value, json};
+
+use crate::checkpoint::read_json;
+use crate::{Checkpoint, Error};
+
+/// A chat template, compiled once.
+#[derive(Debug)]
+pub(crate) struct ChatTemplate {
+    environment: Environment<'static>,
+    /// Special tokens that templates may name, such as `bos_token`.
+    tokens: Value,
+}
+
+/// The places where checkpoints keep their template, newest layout first.
+const JSON_PLACES: [&str; 3] = ["chat_template.json", "processor_config.json", "tokenizer_config.json"];
+
+impl ChatTemplate {
+    /// Finds and compiles the template of a checkpoint.
+    pub(crate) fn open(checkpoint: &Checkpoint) -> Result<Self, Error> {
+        let (path, source) = find(checkpoint)?;
+        let mut environment = Environment::new();
+        environment.set_trim_blocks(true);
+        environment.set_lstrip_blocks(true);
+        environment.set_undefined_behavior(UndefinedBehavior::Lenient);
+        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment.add_function("raise_exception", |message: String| -> Result<String, minijinja::Error> {
+            Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
+        });
+        environment
+            .add_template_owned("chat", source)
+            .map_err(|error| Error::malformed(&path, format!("the chat template does not compile: {error}")))?;
+        let config = checkpoint.path("tokenizer_config.json");
+        let config = if config.is_file() { read_json(&config)? } else { Value::Null };
+        let tokens = ["bos_token", "eos_token", "unk_token", "pad_token"].iter().filter_map(|&name| {
+            let token = config.get(name)?;
+            Some((name.to_owned(), token.get("content").unwrap_or(token).clone()))
+        });
+        let tokens = Value::Object(tokens.collect());
+        Ok(Self { environment, tokens })
+    }
+
+    /// One user turn of `images` pictures and a question, with the assistant's cue.
+    pub(crate) fn render(&self, images: usize, question: &str) -> Result<String, Error> {
+        let mut content = vec![json!({ "type": "image" }); images];
+        content.push(json!({ "type": "text", "text": question }));
+        let fail = |error: minijinja::Error| Error::Prompt(format!("the chat template fails: {error:#}"));
+        let template = self.environment.get_template("chat").map_err(fail)?;
+        let messages = json!([{ "role": "user", "content": content }]);
+        let values = context! { messages, add_generation_prompt => true, ..minijinja::Value::from_serialize(&self.tokens) };
+        template.render(values).map_err(fail)
+    }
+}
+
+/// The template's file and text.
+fn find(checkpoint: &Checkpoint) -> Result<(PathBuf, String), Error> {
+    let path = checkpoint.path("chat_template.jinja");
+    if path.is_file() {
+        let source = Error::read_text(&path)?;
+        return Ok((path, source));
+    }
+    for name in JSON_PLACES {
+        let path = checkpoint.path(name);
+        if !path.is_file() {
+            continue;
+        }
+        let config = read_json(&path)?;
+        match config.get("chat_template") {
+            Some(Value::String(source)) => return Ok((path, source.clone())),
+            // A list of named templates: `default` is the one for chat.
+            Some(Value::Array(named)) => {
+                let default = named.iter().find(|entry| entry.get("name") == Some(&json!("default")));
+                if let Some(Value::String(source)) = default.and_then(|entry| entry.get("template")) {
+                    return Ok((path, source.clone()));
+                }
+            }
+            _ => {}
+        }
+    }
+    Err(Error::Missing {
+        folder: checkpoint.folder().to_owned(),
+        what: "a chat template (chat_template.jinja, or the key chat_template in another file)".into(),
+        remedy: "fetch it with the checkpoint; base models without one cannot be asked questions".into(),
+    })
+}

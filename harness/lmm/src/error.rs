@@ -1,0 +1,119 @@
+//! What can go wrong between a folder on disk and a generated answer. Every message names the file and the remedy.
+
+use std::path::{Path, PathBuf};
+
+/// An error of loading or running a model.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file could not be read or written.
+    #[error("cannot read {}: {source}", .path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// `--model` names neither a folder nor a built-in model.
+    #[error("no model `{name}`: it is neither a folder nor a built-in model ({}){}", .built_in.join(", "), .hint)]
+    UnknownModel {
+        /// What was asked for.
+        name: String,
+        /// The built-in names.
+        built_in: Vec<String>,
+        /// What to do.
+        hint: String,
+    },
+    /// A checkpoint lacks a file.
+    #[error("{}: {what} is missing; {remedy}", .folder.display())]
+    Missing {
+        /// The checkpoint folder.
+        folder: PathBuf,
+        /// The missing file.
+        what: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// `config.json` names a family that is not built.
+    #[error("{}: model_type `{model_type}` is not supported{}; supported: {}", .path.display(), did_you_mean(.nearest.as_deref()), .supported.join(", "))]
+    UnknownFamily {
+        /// The config file.
+        path: PathBuf,
+        /// What it says.
+        model_type: String,
+        /// The nearest supported model type.
+        nearest: Option<String>,
+        /// All of them.
+        supported: Vec<String>,
+    },
+    /// A JSON or text file of a checkpoint is not what it should be.
+    #[error("{}: {reason}", .path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+    /// A picture that cannot or will not be decoded.
+    #[error("image {name}: {reason}")]
+    Picture {
+        /// File name or sample id.
+        name: String,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+    /// A prompt that the model cannot take.
+    #[error("prompt: {0}")]
+    Prompt(String),
+    /// An adapter that does not belong to this variant or checkpoint.
+    #[error("adapter {}: {reason}", .path.display())]
+    Adapter {
+        /// The adapter file.
+        path: PathBuf,
+        /// What does not match, and what to do.
+        reason: String,
+    },
+    /// The logits are not finite.
+    #[error("the logits are not finite at new token {position}: the model overflowed in {kind}; try --dtype f32")]
+    NotFinite {
+        /// Index of the new token.
+        position: usize,
+        /// The compute type.
+        kind: String,
+    },
+    /// A device that is not there.
+    #[error("device `{device}`: {reason}")]
+    Device {
+        /// What was asked for.
+        device: String,
+        /// Why not, and what to do.
+        reason: String,
+    },
+    /// An attention variant failed.
+    #[error(transparent)]
+    Variant(#[from] rave_methods::Error),
+    /// LibTorch refused an operation.
+    #[error("LibTorch: {0}")]
+    Torch(#[from] tch::TchError),
+}
+
+impl Error {
+    /// An [`Error::Malformed`] about this file.
+    pub(crate) fn malformed(path: &Path, reason: impl Into<String>) -> Self {
+        Self::Malformed { path: path.to_owned(), reason: reason.into() }
+    }
+
+    /// Reads a whole file, naming it when that fails.
+    pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Self> {
+        std::fs::read(path).map_err(|source| Self::Io { path: path.to_owned(), source })
+    }
+
+    /// Reads a text file, naming it when that fails.
+    pub(crate) fn read_text(path: &Path) -> Result<String, Self> {
+        String::from_utf8(Self::read(path)?).map_err(|_| Self::malformed(path, "the file is not UTF-8 text"))
+    }
+}
+
+/// `; did you mean \`x\`?`, or nothing.
+fn did_you_mean(nearest: Option<&str>) -> String {
+    nearest.map_or_else(String::new, |nearest| format!("; did you mean `{nearest}`?"))
+}

@@ -1,0 +1,61 @@
+//! The model families: one folder each, one line in [`FAMILIES`].
+
+mod smolvlm;
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use tch::{Device, Kind, Tensor};
+
+use crate::decoder::Decoder;
+use crate::{Checkpoint, Error, Processor, Prompt};
+
+/// A family of models that share config, tensor names and preprocessing.
+#[derive(Debug)]
+pub struct Family {
+    /// The family's id.
+    pub id: &'static str,
+    /// The `model_type`s of `config.json` that belong to it.
+    pub model_types: &'static [&'static str],
+    /// One line for people.
+    pub summary: &'static str,
+    pub(crate) open: fn(&Checkpoint, Device, Kind) -> Result<Opened, Error>,
+}
+
+/// Every family that can be loaded.
+pub static FAMILIES: &[Family] = &[Family {
+    id: "smolvlm",
+    model_types: &["smolvlm", "idefics3"],
+    summary: "SmolVLM and Idefics3: SigLIP tiles, pixel shuffle, Llama decoder",
+    open: smolvlm::open,
+}];
+
+/// An opened model of some family.
+pub(crate) struct Opened {
+    pub processor: Arc<dyn Processor>,
+    pub network: Box<dyn Network>,
+}
+
+/// The tensors of a model. Belongs to one thread.
+pub(crate) trait Network: Send {
+    /// The decoder and its attention slot.
+    fn decoder(&self) -> &Decoder;
+
+    /// Visual embeddings `[V, C]` of a prompt's tiles, in the order of its visual tokens.
+    fn see(&self, prompt: &Prompt) -> Result<Tensor, Error>;
+}
+
+/// The family that a checkpoint's config names.
+pub(crate) fn of(checkpoint: &Checkpoint) -> Result<&'static Family, Error> {
+    let path = checkpoint.path("config.json");
+    let Some(model_type) = checkpoint.config().get("model_type").and_then(Value::as_str) else {
+        return Err(Error::malformed(&path, "the key `model_type` is missing: this is no model config of transformers"));
+    };
+    let all = || FAMILIES.iter().flat_map(|family| family.model_types.iter().copied());
+    FAMILIES.iter().find(|family| family.model_types.contains(&model_type)).ok_or_else(|| Error::UnknownFamily {
+        path,
+        model_type: model_type.to_owned(),
+        nearest: all().find(|known| strsim::jaro_winkler(known, model_type) > 0.85).map(str::to_owned),
+        supported: all().map(str::to_owned).collect(),
+    })
+}

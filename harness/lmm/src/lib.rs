@@ -1,0 +1,32 @@
+//! Checkpoints, model families, the attention slot's decoder side, and greedy generation.
+//!
+//! A [`Model`] is a checkpoint folder in the Hugging Face layout, opened by the family that its `config.json` names. Its
+//! [`Processor`] turns pictures and a question into a [`Prompt`] on any thread; the model itself belongs to one thread
+//! (a LibTorch tensor is `Send`, not `Sync`). The decoder's attention is not part of the model: every call is given the
+//! variant to use, so one loaded checkpoint serves all variants of a comparison.
+//!
+//! Shapes use the axes of [`rave_methods`]: `B` batch, `H` query heads, `G` key-value heads, `T` new tokens, `S` all tokens,
+//! `V` visual tokens, `D` head width, `C` model width; here also `N` tiles (crops of a picture that the vision tower sees).
+
+pub mod adapter;
+mod cache;
+mod chat;
+mod checkpoint;
+mod decoder;
+mod error;
+mod families;
+mod layers;
+pub mod libtorch;
+mod model;
+pub mod nano;
+mod picture;
+mod prompt;
+mod resample;
+
+pub use checkpoint::Checkpoint;
+pub use error::Error;
+pub use families::{FAMILIES, Family};
+pub use model::{Built, Features, Generation, GenerationOptions, LoadOptions, Model, ModelInfo, Timings, kind, resolve};
+pub use picture::{MAX_PIXELS, decode};
+pub use prompt::{Processor, Prompt};
+pub use resample::{Filter, resize};

@@ -1,0 +1,315 @@
+//! A loaded model: vision, prefill and greedy decoding with any attention variant.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rave_methods::{Attention, Build, Geometry, Variant};
+use serde_json::Value;
+use tch::{Cuda, Device, Kind, Tensor};
+
+use crate::adapter::{self, Adapter};
+use crate::cache::Cache;
+use crate::checkpoint::read_json;
+use crate::decoder::Pass;
+use crate::families::{self, Network, Opened};
+use crate::{Checkpoint, Error, Processor, Prompt, nano};
+
+/// Where and how a model runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoadOptions {
+    /// The device that holds weights and activations.
+    pub device: Device,
+    /// The compute type: `Float`, `BFloat16` or `Half`.
+    pub kind: Kind,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self { device: Device::Cpu, kind: Kind::Float }
+    }
+}
+
+/// What a run record says of a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelInfo {
+    /// The name it was asked for by.
+    pub name: String,
+    /// Its folder.
+    pub folder: PathBuf,
+    /// Id of its family.
+    pub family: &'static str,
+    /// SHA-256 of its weight files.
+    pub sha256: String,
+    /// Number of parameters.
+    pub parameters: u64,
+    /// Whether its weights are seeded random numbers, so that its scores say nothing.
+    pub untrained: bool,
+    /// Sizes of its decoder.
+    pub geometry: Geometry,
+}
+
+/// A model on its device. Belongs to one thread; its [`Processor`] may be shared.
+pub struct Model {
+    info: ModelInfo,
+    processor: Arc<dyn Processor>,
+    network: Box<dyn Network>,
+    end_tokens: Vec<i64>,
+}
+
+/// How to generate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GenerationOptions {
+    /// Most tokens to generate.
+    pub max_new_tokens: usize,
+    /// Whether to stop at the checkpoint's end tokens (they are not part of the result).
+    pub stop_at_end: bool,
+}
+
+/// Wall time of the phases of one answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Timings {
+    /// Vision tower and connector.
+    pub vision: Duration,
+    /// The decoder over the whole prompt, to the first token.
+    pub prefill: Duration,
+    /// All further tokens.
+    pub decode: Duration,
+}
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Generation {
+    /// The generated token ids, without the end token.
+    pub ids: Vec<i64>,
+    /// Their text.
+    pub text: String,
+    /// Wall time by phase.
+    pub timings: Timings,
+    /// Bytes of the key-value cache.
+    pub cache_bytes: u64,
+}
+
+/// What the vision side makes of a prompt; independent of the attention variant.
+#[derive(Debug)]
+pub struct Features {
+    embeddings: Option<Tensor>,
+    elapsed: Duration,
+}
+
+/// A variant built for a model, with the trained weights it was given.
+pub struct Built {
+    /// The attention to hand to [`Model::generate`].
+    pub attention: Box<dyn Attention>,
+    /// The adapter that its weights came from; `None` for a variant without parameters or at its initial values.
+    pub adapter: Option<Adapter>,
+}
+
+/// The folder of a model by its name: a built-in model, or a folder.
+///
+/// # Errors
+/// [`Error::UnknownModel`] with the remedy.
+pub fn resolve(name: &str) -> Result<PathBuf, Error> {
+    if name == nano::NAME {
+        return nano::folder();
+    }
+    let folder = PathBuf::from(name);
+    if folder.is_dir() {
+        return Ok(folder);
+    }
+    let hint = if folder.is_file() {
+        "; that is a file: give the checkpoint's folder".to_owned()
+    } else if name.split('/').count() == 2 && !name.starts_with(['.', '/', '~']) {
+        format!("; to use a hub model, download it (`hf download {name} --local-dir DIR`) and give DIR")
+    } else {
+        "; give the folder of a checkpoint with config.json, model.safetensors and tokenizer.json".to_owned()
+    };
+    Err(Error::UnknownModel { name: name.to_owned(), built_in: vec![nano::NAME.to_owned()], hint })
+}
+
+impl Model {
+    /// Loads the model called `name` (see [`resolve`]).
+    ///
+    /// # Errors
+    /// Names the file and the remedy for anything missing, damaged or contradictory in the checkpoint.
+    pub fn load(name: &str, options: LoadOptions) -> Result<Self, Error> {
+        let folder = resolve(name)?;
+        let checkpoint = Checkpoint::open(&folder)?;
+        let family = families::of(&checkpoint)?;
+        let Opened { processor, network } = (family.open)(&checkpoint, options.device, options.kind)?;
+        let info = ModelInfo {
+            name: name.to_owned(),
+            family: family.id,
+            sha256: checkpoint.sha256(),
+            parameters: checkpoint.parameters()?,
+            untrained: nano::is_untrained(&folder)?,
+            geometry: *network.decoder().geometry(),
+            folder,
+        };
+        Ok(Self { info, processor, network, end_tokens: end_tokens(&checkpoint)? })
+    }
+
+    /// What a run record says of it.
+    pub fn info(&self) -> &ModelInfo {
+        &self.info
+    }
+
+    /// Its processor, for any thread.
+    pub fn processor(&self) -> Arc<dyn Processor> {
+        Arc::clone(&self.processor)
+    }
+
+    /// Builds a variant for this model, with the weights of `adapter`, or of the adapter that lies beside the checkpoint,
+    /// or else at its initial values (equal to `standard`).
+    ///
+    /// # Errors
+    /// Options that do not fit the model; an adapter for another variant, version, options or checkpoint.
+    pub fn build(&self, variant: &Variant, seed: u64, adapter: Option<&Path>) -> Result<Built, Error> {
+        let (kind, device) = self.network.decoder().options();
+        let attention = variant.build(&Build { geometry: self.info.geometry, device, kind, seed })?;
+        let beside = self.info.folder.join(adapter::file_name(variant.id));
+        let path = adapter.or_else(|| beside.is_file().then_some(beside.as_path()));
+        let adapter = match path {
+            Some(path) => Some(adapter::load(path, variant, &self.info.sha256, attention.as_ref())?),
+            None => None,
+        };
+        Ok(Built { attention, adapter })
+    }
+
+    /// Runs the vision side of a prompt.
+    ///
+    /// # Errors
+    /// When LibTorch refuses an operation, for example for lack of memory.
+    pub fn see(&self, prompt: &Prompt) -> Result<Features, Error> {
+        let start = Instant::now();
+        let embeddings = match prompt.pixel_shape[0] {
+            0 => None,
+            _ => Some(tch::no_grad(|| self.network.see(prompt))?),
+        };
+        self.finish();
+        Ok(Features { embeddings, elapsed: start.elapsed() })
+    }
+
+    /// Answers a prompt greedily.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] when the logits overflow; LibTorch's own errors.
+    pub fn generate(
+        &self,
+        attention: &dyn Attention,
+        prompt: &Prompt,
+        features: &Features,
+        options: &GenerationOptions,
+    ) -> Result<Generation, Error> {
+        tch::no_grad(|| self.decode(attention, prompt, features, options))
+    }
+
+    /// Logits `[T, vocabulary]` in f32 of every token of a prompt, without a cache.
+    ///
+    /// # Errors
+    /// When LibTorch refuses an operation.
+    pub fn logits(&self, attention: &dyn Attention, prompt: &Prompt, features: &Features) -> Result<Tensor, Error> {
+        tch::no_grad(|| {
+            let decoder = self.network.decoder();
+            let (embeddings, visual) = self.embed(prompt, features)?;
+            let pass = Pass { attention, visual: visual.as_ref() };
+            let hidden = decoder.forward(&embeddings, None, &pass)?;
+            Ok(decoder.logits(&hidden)?.f_squeeze_dim(0)?.f_to_kind(Kind::Float)?)
+        })
+    }
+
+    fn decode(
+        &self,
+        attention: &dyn Attention,
+        prompt: &Prompt,
+        features: &Features,
+        options: &GenerationOptions,
+    ) -> Result<Generation, Error> {
+        let decoder = self.network.decoder();
+        let start = Instant::now();
+        let capacity = (prompt.ids.len() + options.max_new_tokens) as i64;
+        let mut cache = Cache::new(decoder.geometry(), 1, capacity, attention.key_width(), decoder.options())?;
+        let (embeddings, visual) = self.embed(prompt, features)?;
+        let pass = Pass { attention, visual: visual.as_ref() };
+        let mut hidden = decoder.forward(&embeddings, Some(&mut cache), &pass)?;
+        let mut timings = Timings { vision: features.elapsed, ..Timings::default() };
+        let mut ids = Vec::new();
+        let mut first_token = None;
+        while ids.len() < options.max_new_tokens {
+            let last = hidden.f_narrow(1, hidden.size()[1] - 1, 1)?; // [1, 1, C]
+            let next = self.next_token(&decoder.logits(&last)?, ids.len())?;
+            first_token.get_or_insert_with(|| start.elapsed());
+            if options.stop_at_end && self.end_tokens.contains(&next) {
+                break;
+            }
+            ids.push(next);
+            if ids.len() == options.max_new_tokens {
+                break;
+            }
+            let input = Tensor::f_from_slice(&[next])?.f_view([1, 1])?.f_to_device(decoder.options().1)?;
+            hidden = decoder.forward(&decoder.embed(&input)?, Some(&mut cache), &Pass { attention, visual: None })?;
+        }
+        self.finish();
+        timings.prefill = first_token.unwrap_or_else(|| start.elapsed());
+        timings.decode = start.elapsed().saturating_sub(timings.prefill);
+        let text = self.processor.decode(&ids)?;
+        Ok(Generation { ids, text, timings, cache_bytes: cache.bytes() })
+    }
+
+    /// The likeliest token; the logits `[1, 1, vocabulary]` must be finite.
+    fn next_token(&self, logits: &Tensor, position: usize) -> Result<i64, Error> {
+        // A maximum is NaN or infinite exactly when some logit is (a minus infinity alone cannot win): one pass, one copy.
+        let (best, token) = logits.f_view([-1])?.f_to_kind(Kind::Float)?.f_max_dim(0, false)?;
+        if f64::try_from(&best)?.is_finite() {
+            return Ok(i64::try_from(&token)?);
+        }
+        Err(Error::NotFinite { position, kind: format!("{:?}", self.network.decoder().options().0) })
+    }
+
+    /// Embeddings `[1, T, C]` with the visual features in place, and which tokens are visual, `[1, T]` bool.
+    fn embed(&self, prompt: &Prompt, features: &Features) -> Result<(Tensor, Option<Tensor>), Error> {
+        let decoder = self.network.decoder();
+        let device = decoder.options().1;
+        let ids = Tensor::f_from_slice(&prompt.ids)?.f_unsqueeze(0)?.f_to_device(device)?;
+        let embeddings = decoder.embed(&ids)?;
+        let Some(visual_embeddings) = &features.embeddings else { return Ok((embeddings, None)) };
+        let visual = Tensor::f_from_slice(&prompt.visual)?.f_unsqueeze(0)?.f_to_device(device)?;
+        let embeddings = embeddings.f_masked_scatter(&visual.f_unsqueeze(-1)?, visual_embeddings)?;
+        Ok((embeddings, Some(visual)))
+    }
+
+    /// Waits for the device, so that a clock read after it means something.
+    fn finish(&self) {
+        if let Device::Cuda(index) = self.network.decoder().options().1 {
+            Cuda::synchronize(index as i64);
+        }
+    }
+}
+
+/// The compute type of a `--dtype` name.
+pub fn kind(name: &str) -> Option<Kind> {
+    match name {
+        "f32" => Some(Kind::Float),
+        "bf16" => Some(Kind::BFloat16),
+        "f16" => Some(Kind::Half),
+        _ => None,
+    }
+}
+
+/// The tokens that end an answer: `generation_config.json` decides, as in `transformers`; else the configs.
+fn end_tokens(checkpoint: &Checkpoint) -> Result<Vec<i64>, Error> {
+    let path = checkpoint.path("generation_config.json");
+    let generation = if path.is_file() { read_json(&path)? } else { Value::Null };
+    let config = checkpoint.config();
+    let places = [
+        generation.get("eos_token_id"),
+        config.get("eos_token_id"),
+        config.get("text_config").and_then(|text| text.get("eos_token_id")),
+    ];
+    let found = places.into_iter().flatten().find(|value| !value.is_null());
+    Ok(match found {
+        Some(Value::Array(ids)) => ids.iter().filter_map(Value::as_i64).collect(),
+        Some(id) => id.as_i64().into_iter().collect(),
+        None => Vec::new(),
+    })
+}

@@ -1,0 +1,42 @@
+//! What a family's processor makes of pictures and a question, ready for the model: no tensors, so any thread can make it.
+
+use image::RgbImage;
+
+use crate::Error;
+
+/// A prepared input.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prompt {
+    /// The chat text after the template and the image placeholders were expanded: what the tokenizer saw.
+    pub text: String,
+    /// Token ids, T of them.
+    pub ids: Vec<i64>,
+    /// Which tokens stand for visual features, one flag a token.
+    pub visual: Vec<bool>,
+    /// The tiles of all pictures in order, `[N, 3, height, width]` row-major, normalised.
+    pub pixels: Vec<f32>,
+    /// `[N, 3, height, width]`; N is 0 without a picture.
+    pub pixel_shape: [i64; 4],
+}
+
+impl Prompt {
+    /// Number of visual tokens, V.
+    pub fn visual_tokens(&self) -> usize {
+        self.visual.iter().filter(|&&visual| visual).count()
+    }
+}
+
+/// Turns pictures and a question into a [`Prompt`], and token ids into text. Shared between threads.
+pub trait Processor: Send + Sync {
+    /// The prompt of one user turn: the pictures, then the question, then the assistant's cue.
+    ///
+    /// # Errors
+    /// [`Error::Prompt`] when the text contains the model's own image tokens, or cannot be rendered or tokenised.
+    fn prepare(&self, pictures: &[&RgbImage], question: &str) -> Result<Prompt, Error>;
+
+    /// The text of generated ids, special tokens left out.
+    ///
+    /// # Errors
+    /// [`Error::Prompt`] when an id is not in the vocabulary.
+    fn decode(&self, ids: &[i64]) -> Result<String, Error>;
+}
