@@ -1,0 +1,298 @@
+//! Renderer of the embedded suites: tasks drawn in the program, so that a fresh machine without a network has something
+//! to train and to measure on, with the box of the answer, of every distractor and of every character.
+//!
+//! **Determinism.** An item depends on (task, version, split, index) and on nothing else: a `ChaCha8` stream is seeded
+//! with the SHA-256 of these four. The split is part of what is hashed, so training and test never share a stream.
+//! Drawing is single-threaded arithmetic in a fixed order; the same program gives the same bytes on every run, and
+//! `goldens.txt` pins the first items of each task. Between platforms the last bit of `sin` and `cos` (pie charts)
+//! is the C library's and could differ; the rest is IEEE arithmetic.
+//!
+//! **Difficulty.** Reading one glyph is easy by design: real outline fonts at a capital height of 10 to 13 pixels, small
+//! alphabets without look-alike letters, strong contrast. What is hard is finding the right place. Each item draws a
+//! target in 0..1 that sets how many distractors there are and how alike they are, and then states what it got:
+//! half the share of the most distractors that the task can place, half their likeness (see each task's header
+//! for what likeness means there). A whole suite therefore spans the range, and a reader can bin by it.
+//!
+//! **Adding a task**: a file with `draw`, an arm of [`Task`] and of [`draw_task`], three lines in `goldens.txt`.
+
+mod boxes;
+mod canvas;
+mod chart;
+mod chart_data;
+mod chart_draw;
+mod colours;
+mod document;
+pub mod fonts;
+mod ocr;
+mod scene;
+mod sheet;
+mod text;
+mod texture;
+mod warp;
+mod words;
+
+use std::fmt;
+use std::str::FromStr;
+
+use image::RgbImage;
+use rand::SeedableRng as _;
+use rand_chacha::ChaCha8Rng;
+use sha2::{Digest as _, Sha256};
+
+pub use sheet::contact_sheet;
+
+use crate::item::PixelBox;
+
+/// Width and height of every embedded picture in pixels: small, because nano is.
+pub const CANVAS: u32 = 128;
+
+/// The only version of the tasks so far. Raise it when a change moves any picture, question or answer.
+pub const VERSION: u32 = 1;
+
+/// The generator behind every item.
+pub(crate) type Random = ChaCha8Rng;
+
+/// What an item asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Task {
+    /// Read a marked word, in one of four scripts.
+    Ocr,
+    /// Read, compare or find a value in a chart.
+    Chart,
+    /// Look up the value of a key in a form, table or receipt.
+    Document,
+    /// Read the word at a place or of a colour on a cluttered background.
+    Scene,
+}
+
+impl Task {
+    /// Every task.
+    pub const ALL: [Self; 4] = [Self::Ocr, Self::Chart, Self::Document, Self::Scene];
+
+    /// The task's one-word name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ocr => "ocr",
+            Self::Chart => "chart",
+            Self::Document => "document",
+            Self::Scene => "scene",
+        }
+    }
+}
+
+impl fmt::Display for Task {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+impl FromStr for Task {
+    type Err = RenderError;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|task| task.name() == name)
+            .ok_or_else(|| RenderError::UnknownTask(name.to_owned()))
+    }
+}
+
+/// Which stream an item comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Split {
+    /// Items that training may draw.
+    Train,
+    /// Items that are only ever evaluated.
+    Test,
+}
+
+impl Split {
+    /// The split's one-word name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Test => "test",
+        }
+    }
+}
+
+impl fmt::Display for Split {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+impl FromStr for Split {
+    type Err = RenderError;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        match name {
+            "train" => Ok(Self::Train),
+            "test" => Ok(Self::Test),
+            other => Err(RenderError::UnknownSplit(other.to_owned())),
+        }
+    }
+}
+
+/// A character and where it stands.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct GlyphBox {
+    /// The character, as in the text (not its presentation form).
+    pub character: char,
+    /// The box around its ink, in pixels of the picture.
+    pub bounds: PixelBox,
+}
+
+/// One drawn item.
+#[derive(Debug, Clone)]
+pub struct Rendered {
+    /// The picture, [`CANVAS`] by [`CANVAS`].
+    pub picture: RgbImage,
+    /// The question, without any prompt suffix.
+    pub question: String,
+    /// The accepted answers, in logical order of their characters.
+    pub answers: Vec<String>,
+    /// Where the answer stands; several where several things make it up.
+    pub answer_boxes: Vec<PixelBox>,
+    /// Where the things stand that could be taken for the answer.
+    pub distractor_boxes: Vec<PixelBox>,
+    /// From 0 (nothing to confuse the answer with) to 1.
+    pub difficulty: f64,
+    /// The script of an `ocr` item; the kind of chart, document or question elsewhere.
+    pub category: Option<String>,
+    /// Every character drawn, whether part of the answer or not.
+    pub glyphs: Vec<GlyphBox>,
+}
+
+impl Rendered {
+    /// SHA-256 over everything a model or a metric sees of the item: picture, question, answers, boxes.
+    pub fn digest(&self) -> [u8; 32] {
+        let mut hasher = Sha256::new();
+        hasher.update(self.picture.as_raw());
+        for text in std::iter::once(&self.question).chain(&self.answers) {
+            hasher.update((text.len() as u64).to_le_bytes());
+            hasher.update(text);
+        }
+        let glyph_boxes = self.glyphs.iter().map(|glyph| &glyph.bounds);
+        for bounds in self
+            .answer_boxes
+            .iter()
+            .chain(&self.distractor_boxes)
+            .chain(glyph_boxes)
+        {
+            for edge in [bounds.left, bounds.top, bounds.right, bounds.bottom] {
+                hasher.update(edge.to_le_bytes());
+            }
+        }
+        hasher.update(self.difficulty.to_le_bytes());
+        hasher.finalize().into()
+    }
+}
+
+/// What can go wrong in drawing.
+#[derive(Debug, thiserror::Error)]
+pub enum RenderError {
+    /// No such task.
+    #[error("there is no embedded task `{0}`; the tasks are ocr, chart, document, scene")]
+    UnknownTask(String),
+    /// No such split.
+    #[error("there is no split `{0}`; the splits are train and test")]
+    UnknownSplit(String),
+    /// A version that this program cannot draw.
+    #[error(
+        "the embedded suites have no version {0}; this program draws version {VERSION}: use the release that drew it, or drop the version"
+    )]
+    UnknownVersion(u32),
+    /// A font lacks a character: a fault of an alphabet.
+    #[error(
+        "the embedded font {font} lacks a character of {text:?}: take it out of the alphabet or draw it with another font"
+    )]
+    MissingGlyph {
+        /// What was to be drawn.
+        text: String,
+        /// The font's name.
+        font: &'static str,
+    },
+    /// Text without any ink.
+    #[error("{0:?} has nothing to draw")]
+    NoInk(String),
+    /// Something would be cut off by the edge.
+    #[error("the box {0:?} leaves the picture of {CANVAS} pixels a side")]
+    OutsideCanvas(PixelBox),
+    /// No arrangement was found in the number of tries allowed.
+    #[error(
+        "no arrangement of the {task} item fits after {tries} tries: report the index, with the version"
+    )]
+    NoLayout {
+        /// The task being drawn.
+        task: &'static str,
+        /// How many arrangements were tried.
+        tries: u32,
+    },
+    /// The plotting library failed.
+    #[error("drawing a chart failed: {0}")]
+    Plot(String),
+}
+
+/// Draws one item; the same arguments always give the same item.
+///
+/// # Errors
+/// [`RenderError::UnknownVersion`] for a version other than [`VERSION`]; any other error is a fault of the renderer.
+pub fn render(task: Task, split: Split, version: u32, index: u64) -> Result<Rendered, RenderError> {
+    if version != VERSION {
+        return Err(RenderError::UnknownVersion(version));
+    }
+    let mut rng = stream(task, split, version, index);
+    draw_task(task, &mut rng)
+}
+
+fn draw_task(task: Task, rng: &mut Random) -> Result<Rendered, RenderError> {
+    match task {
+        Task::Ocr => ocr::draw(rng),
+        Task::Chart => chart::draw(rng),
+        Task::Document => document::draw(rng),
+        Task::Scene => scene::draw(rng),
+    }
+}
+
+/// The random stream of an item.
+fn stream(task: Task, split: Split, version: u32, index: u64) -> Random {
+    let mut hasher = Sha256::new();
+    hasher.update(format!("rave embedded {task} {version} {split} {index}"));
+    Random::from_seed(hasher.finalize().into())
+}
+
+/// Tries arrangements until one fits.
+fn attempt<T>(
+    task: Task,
+    rng: &mut Random,
+    arrange: impl Fn(&mut Random) -> Result<Option<T>, RenderError>,
+) -> Result<T, RenderError> {
+    const TRIES: u32 = 200;
+    for _ in 0..TRIES {
+        match arrange(rng) {
+            Ok(Some(found)) => return Ok(found),
+            Ok(None) | Err(RenderError::OutsideCanvas(_)) => {}
+            Err(other) => return Err(other),
+        }
+    }
+    Err(RenderError::NoLayout {
+        task: task.name(),
+        tries: TRIES,
+    })
+}
+
+/// A number of things between two bounds, by the target of difficulty in 0..1.
+fn between(least: usize, most: usize, target: f64) -> usize {
+    least + (target * (most - least) as f64).round() as usize
+}
+
+/// Difficulty from what was drawn: half for the number of distractors against the most a task places, half for how alike
+/// they are (0 to 1).
+fn difficulty(distractors: usize, most: usize, likeness: f64) -> f64 {
+    let share = (distractors as f64 / most as f64).min(1.0);
+    (0.5 * share + 0.5 * likeness).clamp(0.0, 1.0)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,252 @@
+//! The `ocr` task: several words in one script, each possibly marked, and a question that names one of the marks.
+//!
+//! Every item is of one script (its category), so that a score can be stated for each language family. Likeness of the
+//! distractors is the mean of two shares: how close their spelling is to the answer's, and how many of them bear a mark
+//! of another kind, which must be told from the one that is asked for.
+
+use rand::Rng;
+use rand::seq::{IndexedRandom as _, SliceRandom as _};
+
+use super::boxes::{grown, overlap};
+use super::canvas::Canvas;
+use super::colours::{NAMED, Named, Paper, paper};
+use super::text::{Lettering, Style, set};
+use super::words::{Alphabet, WordPlan, distinct, likeness};
+use super::{CANVAS, Random, RenderError, Rendered, Task, attempt, between, difficulty};
+use crate::item::PixelBox;
+
+/// Free columns left of the first word and between words, so that an arrow fits.
+const GAP: i32 = 14;
+/// Pixels around a word that its mark may use.
+const REACH: f32 = 3.0;
+/// The most distractors that an item can have.
+const MOST: usize = 9;
+
+/// What sets a word apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    Underline,
+    Frame,
+    Arrow,
+    Highlight,
+    Colour(Named),
+}
+
+impl Mark {
+    fn draw(rng: &mut Random) -> Self {
+        match rng.random_range(0..5) {
+            0 => Self::Underline,
+            1 => Self::Frame,
+            2 => Self::Arrow,
+            3 => Self::Highlight,
+            _ => Self::Colour(*NAMED.choose(rng).unwrap_or(&NAMED[0])),
+        }
+    }
+
+    fn question(self) -> String {
+        match self {
+            Self::Underline => "What is the underlined word?".to_owned(),
+            Self::Frame => "What is the word in the box?".to_owned(),
+            Self::Arrow => "What is the word at the arrow?".to_owned(),
+            Self::Highlight => "What is the highlighted word?".to_owned(),
+            Self::Colour(named) => format!("What is the {} word?", named.name),
+        }
+    }
+}
+
+/// A word with its place and mark.
+struct Placed {
+    /// Its position in the drawn list of words; 0 is the answer.
+    word: usize,
+    lettering: Lettering,
+    left: i32,
+    baseline: i32,
+    ink: PixelBox,
+}
+
+/// Draws one item.
+pub(super) fn draw(rng: &mut Random) -> Result<Rendered, RenderError> {
+    let alphabet = *Alphabet::SCRIPTS.choose(rng).unwrap_or(&Alphabet::Latin);
+    let target = rng.random::<f64>();
+    let paper = paper(rng);
+    let script = alphabet.script();
+    let style = Style {
+        font: *script.faces().choose(rng).unwrap_or(&0),
+        script,
+        // Arabic letters are lower than Latin capitals of the same em.
+        capital: match alphabet {
+            Alphabet::Arabic => rng.random_range(14.0..16.0),
+            _ => rng.random_range(11.0..13.0),
+        },
+    };
+    let words = distinct(
+        rng,
+        WordPlan {
+            alphabet,
+            lengths: &[3, 4],
+            count: between(3, MOST + 1, target),
+            alike: target * 0.7,
+        },
+    );
+    let placed = attempt(Task::Ocr, rng, |rng| arrange(rng, &words, style))?;
+
+    let mark = Mark::draw(rng);
+    let mut marks = vec![None; placed.len()];
+    for (word, slot) in placed.iter().zip(&mut marks) {
+        if word.word == 0 {
+            *slot = Some(mark);
+        } else if rng.random_bool(target * 0.8) {
+            // A word may bear any mark but the one asked for.
+            *slot = Some(Mark::draw(rng)).filter(|other| *other != mark);
+        }
+    }
+
+    let mut canvas = Canvas::new(paper.background);
+    let mut answer_boxes = Vec::new();
+    let mut distractor_boxes = Vec::new();
+    let mut distractors = Vec::new();
+    let mut decoys = 0;
+    for (placed, mark) in placed.iter().zip(marks) {
+        let ink = put(&mut canvas, placed, mark, paper)?;
+        if placed.word == 0 {
+            answer_boxes.push(ink);
+        } else {
+            distractor_boxes.push(ink);
+            distractors.push(words[placed.word].as_str());
+            decoys += usize::from(mark.is_some());
+        }
+    }
+    let marked = decoys as f64 / distractors.len().max(1) as f64;
+    let alike = f64::midpoint(likeness(&words[0], &distractors), marked);
+    Ok(Rendered {
+        question: mark.question(),
+        difficulty: difficulty(distractors.len(), MOST, alike),
+        answers: vec![words[0].clone()],
+        answer_boxes,
+        distractor_boxes,
+        category: Some(script.name().to_owned()),
+        picture: canvas.picture,
+        glyphs: canvas.glyphs,
+    })
+}
+
+/// Spreads the words over lines; `None` when the answer found no room or two words come too close.
+fn arrange(
+    rng: &mut Random,
+    words: &[String],
+    style: Style,
+) -> Result<Option<Vec<Placed>>, RenderError> {
+    let side = CANVAS as i32;
+    let reach = REACH as i32;
+    let letterings = words
+        .iter()
+        .map(|word| set(word, style))
+        .collect::<Result<Vec<_>, _>>()?;
+    let rise = letterings
+        .iter()
+        .map(|word| word.baseline)
+        .max()
+        .unwrap_or(0);
+    let drop = letterings
+        .iter()
+        .map(|word| word.height as i32 - word.baseline)
+        .max()
+        .unwrap_or(0);
+    // A line takes its ink and the marks above and below it; what is left over moves the lines about.
+    let need = rise + drop + 2 * reach;
+    let most_lines = (side / need) as usize;
+    let least_lines = words.len().div_ceil(3).min(most_lines);
+    let lines = rng.random_range(least_lines..=most_lines.min(words.len()));
+    let quota = words.len().div_ceil(lines);
+    let pitch = side / lines as i32;
+
+    let mut order = letterings.into_iter().enumerate().collect::<Vec<_>>();
+    order.shuffle(rng);
+    let mut queue = order.into_iter().peekable();
+    let mut placed: Vec<Placed> = Vec::with_capacity(words.len());
+    for line in 0..lines as i32 {
+        let top_of_line = line * pitch + rng.random_range(0..=pitch - need);
+        let baseline = top_of_line + reach + rise;
+        let mut left = GAP + rng.random_range(0..12);
+        for _ in 0..quota {
+            let fits = |lettering: &Lettering| left + lettering.width as i32 + reach <= side;
+            let Some((word, lettering)) = queue.next_if(|(_, lettering)| fits(lettering)) else {
+                break;
+            };
+            let width = lettering.width as i32;
+            let top = baseline - lettering.baseline;
+            let ink = PixelBox {
+                left: left as f32,
+                top: top as f32,
+                right: (left + width) as f32,
+                bottom: (top + lettering.height as i32) as f32,
+            };
+            placed.push(Placed {
+                word,
+                lettering,
+                left,
+                baseline,
+                ink,
+            });
+            left += width + GAP + rng.random_range(0..10);
+        }
+    }
+    let crowded = placed.iter().enumerate().any(|(index, first)| {
+        placed[..index]
+            .iter()
+            .any(|second| overlap(grown(first.ink, REACH), grown(second.ink, REACH)))
+    });
+    let complete = placed.len() >= 3 && placed.iter().any(|placed| placed.word == 0);
+    Ok((complete && !crowded).then_some(placed))
+}
+
+/// Draws a word with its mark and returns the box of its ink.
+fn put(
+    canvas: &mut Canvas,
+    placed: &Placed,
+    mark: Option<Mark>,
+    paper: Paper,
+) -> Result<PixelBox, RenderError> {
+    let around = grown(placed.ink, REACH);
+    let mut ink_colour = paper.ink;
+    match mark {
+        Some(Mark::Highlight) => {
+            let marker = if paper.dark {
+                [104, 96, 0]
+            } else {
+                [255, 226, 64]
+            };
+            canvas.fill_box(around, image::Rgb(marker), 255);
+        }
+        Some(Mark::Colour(named)) => ink_colour = named.shade(paper.dark),
+        Some(Mark::Frame) => canvas.outline_box(around, 1.0, paper.ink),
+        Some(Mark::Underline) => {
+            let rule = PixelBox {
+                top: around.bottom - 2.0,
+                ..around
+            };
+            canvas.fill_box(rule, paper.ink, 255);
+        }
+        Some(Mark::Arrow) => {
+            let (tip, middle) = (
+                placed.ink.left - 2.0,
+                f32::midpoint(placed.ink.top, placed.ink.bottom).round(),
+            );
+            let shaft = PixelBox {
+                left: tip - 10.0,
+                top: middle - 1.0,
+                right: tip - 4.0,
+                bottom: middle + 1.0,
+            };
+            canvas.fill_box(shaft, paper.ink, 255);
+            let head = [
+                (tip - 5.0, middle - 4.0),
+                (tip, middle),
+                (tip - 5.0, middle + 4.0),
+            ];
+            canvas.fill_polygon(&head, paper.ink, 255);
+        }
+        None => {}
+    }
+    canvas.write(&placed.lettering, placed.left, placed.baseline, ink_colour)
+}

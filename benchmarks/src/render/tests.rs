@@ -1,0 +1,279 @@
+//! Tests of the renderer as a whole: what every item of every task must hold.
+
+use std::collections::HashSet;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use super::boxes::{self, inside, overlap};
+use super::*;
+
+/// Draws the first `count` items of a task.
+fn items(task: Task, split: Split, count: u64) -> impl Iterator<Item = (u64, Rendered)> {
+    (0..count).map(move |index| {
+        let item = render(task, split, VERSION, index)
+            .unwrap_or_else(|error| panic!("{task} {split} {index}: {error}"));
+        (index, item)
+    })
+}
+
+fn hexadecimal(digest: [u8; 32]) -> String {
+    digest.iter().fold(String::new(), |mut digits, byte| {
+        write!(digits, "{byte:02x}").unwrap();
+        digits
+    })
+}
+
+/// Pins the version: one line an item, `task index sha256`. Regenerate (only together with a new [`VERSION`]) with
+/// `RAVE_WRITE_GOLDENS=1 cargo test --release -p rave-benchmarks render::tests::the_first_items`.
+#[test]
+fn the_first_items_are_the_ones_that_this_version_promises() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/render/goldens.txt");
+    let mut drawn = format!("version {VERSION}\n");
+    for task in Task::ALL {
+        for (index, item) in items(task, Split::Test, 3) {
+            writeln!(drawn, "{task} {index} {}", hexadecimal(item.digest())).unwrap();
+        }
+    }
+    if std::env::var_os("RAVE_WRITE_GOLDENS").is_some() {
+        std::fs::write(&path, &drawn).unwrap();
+    }
+    assert_eq!(drawn, std::fs::read_to_string(path).unwrap());
+}
+
+#[test]
+fn the_same_item_is_the_same_bytes() {
+    for task in Task::ALL {
+        for ((_, first), (_, second)) in
+            items(task, Split::Train, 40).zip(items(task, Split::Train, 40))
+        {
+            assert_eq!(first.picture, second.picture);
+            assert_eq!(first.digest(), second.digest());
+        }
+    }
+}
+
+#[test]
+fn training_and_test_share_no_item() {
+    for task in Task::ALL {
+        let hashes = |split| {
+            items(task, split, 2000)
+                .map(|(_, item)| item.digest())
+                .collect::<HashSet<_>>()
+        };
+        let (train, test) = (hashes(Split::Train), hashes(Split::Test));
+        assert_eq!(
+            (train.len(), test.len()),
+            (2000, 2000),
+            "{task} repeats an item"
+        );
+        assert!(train.is_disjoint(&test), "{task}");
+    }
+}
+
+#[test]
+fn boxes_lie_inside_hold_something_and_keep_apart() {
+    for task in Task::ALL {
+        for (index, item) in items(task, Split::Test, 400) {
+            let name = format!("{task} {index}: {}", item.question);
+            assert_eq!(item.picture.dimensions(), (CANVAS, CANVAS));
+            assert!(
+                !item.answer_boxes.is_empty() && !item.distractor_boxes.is_empty(),
+                "{name}"
+            );
+            let glyphs = item.glyphs.iter().map(|glyph| &glyph.bounds);
+            for bounds in item
+                .answer_boxes
+                .iter()
+                .chain(&item.distractor_boxes)
+                .chain(glyphs)
+            {
+                assert!(inside(*bounds).is_ok(), "{name}: {bounds:?}");
+                assert!(
+                    bounds.width() >= 1.0 && bounds.height() >= 1.0,
+                    "{name}: {bounds:?}"
+                );
+            }
+            for answer in &item.answer_boxes {
+                let hit = item
+                    .distractor_boxes
+                    .iter()
+                    .find(|other| overlap(*answer, **other));
+                assert!(hit.is_none(), "{name}: {answer:?} {hit:?}");
+            }
+        }
+    }
+}
+
+/// The spread of brightness inside a box.
+fn contrast(picture: &RgbImage, bounds: PixelBox) -> f32 {
+    let (mut darkest, mut brightest) = (255.0_f32, 0.0_f32);
+    for y in bounds.top.floor() as u32..bounds.bottom.ceil() as u32 {
+        for x in bounds.left.floor() as u32..bounds.right.ceil() as u32 {
+            let brightness =
+                colours::brightness(*picture.get_pixel(x.min(CANVAS - 1), y.min(CANVAS - 1)));
+            darkest = darkest.min(brightness);
+            brightest = brightest.max(brightness);
+        }
+    }
+    brightest - darkest
+}
+
+/// A bar has one colour inside, so its box is compared with a rim around it.
+#[test]
+fn answer_boxes_contain_ink() {
+    for task in Task::ALL {
+        for (index, item) in items(task, Split::Test, 400) {
+            for bounds in &item.answer_boxes {
+                let rim = boxes::grown(*bounds, 2.0);
+                let rim = PixelBox {
+                    left: rim.left.max(0.0),
+                    top: rim.top.max(0.0),
+                    ..rim
+                };
+                let found = contrast(&item.picture, rim);
+                assert!(
+                    found > 60.0,
+                    "{task} {index} {}: contrast {found}",
+                    item.question
+                );
+            }
+        }
+    }
+}
+
+/// The answer can be read: its characters stand in the answer's box in reading order (unless the answer is counted, or
+/// read off an axis).
+#[test]
+fn the_glyphs_in_the_answer_box_spell_the_answer() {
+    let mut spelt = 0;
+    for task in Task::ALL {
+        for (index, item) in items(task, Split::Test, 400) {
+            assert!(!item.question.is_empty() && !item.answers.is_empty());
+            let expected = if task == Task::Scene { 10 } else { 1 };
+            assert_eq!(item.answers.len(), expected);
+            assert!(
+                item.answers
+                    .iter()
+                    .all(|answer| !answer.is_empty() && *answer == item.answers[0])
+            );
+            if task == Task::Chart
+                && (item.question.starts_with("How") || item.question.starts_with("What"))
+            {
+                continue;
+            }
+            let within = |glyph: &&GlyphBox| {
+                let (x, y) = boxes::centre(glyph.bounds);
+                let answer = item.answer_boxes[0];
+                answer.left < x && x < answer.right && answer.top < y && y < answer.bottom
+            };
+            let read = item
+                .glyphs
+                .iter()
+                .filter(within)
+                .map(|glyph| glyph.character)
+                .collect::<String>();
+            assert_eq!(read, item.answers[0], "{task} {index} {}", item.question);
+            spelt += 1;
+        }
+    }
+    assert!(spelt > 1300, "{spelt}");
+}
+
+#[test]
+fn difficulty_spans_its_range() {
+    for task in Task::ALL {
+        let mut found = items(task, Split::Test, 400)
+            .map(|(_, item)| item.difficulty)
+            .collect::<Vec<_>>();
+        found.sort_by(f64::total_cmp);
+        assert!(found[0] >= 0.0 && found[399] <= 1.0);
+        assert!(
+            found[360] - found[40] > 0.3,
+            "{task}: {} to {}",
+            found[40],
+            found[360]
+        );
+    }
+}
+
+#[test]
+fn every_category_occurs() {
+    let expected: [(Task, &[&str]); 4] = [
+        (Task::Ocr, &["arabic", "cyrillic", "greek", "latin"]),
+        (Task::Chart, &["bar", "grouped_bar", "line", "pie"]),
+        (Task::Document, &["form", "receipt", "table"]),
+        (Task::Scene, &["colour", "place"]),
+    ];
+    for (task, names) in expected {
+        let mut found = items(task, Split::Test, 200)
+            .filter_map(|(_, item)| item.category)
+            .collect::<Vec<_>>();
+        found.sort();
+        found.dedup();
+        assert_eq!(found, names);
+    }
+}
+
+#[test]
+fn unknown_names_and_versions_are_refused_with_the_remedy() {
+    assert_eq!("ocr".parse::<Task>().unwrap(), Task::Ocr);
+    assert_eq!("test".parse::<Split>().unwrap(), Split::Test);
+    let message = "ocrs".parse::<Task>().unwrap_err().to_string();
+    assert!(message.contains("`ocrs`") && message.contains("ocr, chart, document, scene"));
+    assert!(
+        "validation"
+            .parse::<Split>()
+            .unwrap_err()
+            .to_string()
+            .contains("train and test")
+    );
+    let message = render(Task::Ocr, Split::Test, VERSION + 1, 0)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        message.contains(&format!("no version {}", VERSION + 1)),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_contact_sheet_holds_every_item() {
+    let sheet = contact_sheet(Task::Ocr, Split::Test, VERSION, 7).unwrap();
+    assert!(sheet.width() > 5 * CANVAS * 2 && sheet.height() > 2 * CANVAS * 2);
+    assert!(
+        contact_sheet(Task::Ocr, Split::Test, VERSION, 1)
+            .unwrap()
+            .width()
+            < 2 * CANVAS * 2
+    );
+}
+
+/// Items a second on one core; run with `cargo test --release -p rave-benchmarks -- --ignored --nocapture render_rate`.
+#[test]
+#[ignore = "a measurement, not a check"]
+fn render_rate() {
+    for task in Task::ALL {
+        let start = std::time::Instant::now();
+        let drawn = items(task, Split::Train, 1000).count();
+        println!(
+            "{task}: {:.0} items/s on one core",
+            drawn as f64 / start.elapsed().as_secs_f64()
+        );
+    }
+}
+
+/// Writes contact sheets to the folder named by `RAVE_SHEETS`.
+#[test]
+#[ignore = "writes pictures for a person to look at"]
+fn write_contact_sheets() {
+    let Some(folder) = std::env::var_os("RAVE_SHEETS") else {
+        println!("skipped: set RAVE_SHEETS to the folder to write to");
+        return;
+    };
+    for task in Task::ALL {
+        let sheet = contact_sheet(task, Split::Test, VERSION, 20).unwrap();
+        sheet
+            .save(Path::new(&folder).join(format!("{task}.png")))
+            .unwrap();
+    }
+}
