@@ -1,2 +1,116 @@
-//! The binary `rave`.
-fn main() {}
+//! The binary `rave`: evaluate attention variants of large multimodal models, and report what came out.
+//!
+//! Data goes to stdout, progress and messages to stderr. Exit codes: 0 clean, 1 bad input or failed samples, 2 a fault of
+//! ours (a panic, or LibTorch refusing an operation).
+
+mod commands;
+mod progress;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Evaluate visual-attention methods in large multimodal models.
+#[derive(Debug, Parser)]
+#[command(name = "rave", version, propagate_version = true, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run suites over models and attention variants, and record every sample
+    Eval(commands::eval::Arguments),
+    /// Tables and charts of stored runs
+    Report(commands::report::Arguments),
+    /// Answer one question about one picture
+    Generate(commands::generate::Arguments),
+    /// Score predictions with a suite's metric, no model needed
+    Score(commands::score::Arguments),
+    /// Built-in models, and the families of checkpoints that can be loaded
+    Models(commands::listing::Arguments),
+    /// The attention variants
+    Variants(commands::listing::Arguments),
+    /// The benchmark suites
+    Suites(commands::suites::Arguments),
+    /// What this machine has, and what to fix
+    Doctor(commands::listing::Arguments),
+}
+
+/// How a command ended that did not stop with an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Clean,
+    /// It did what it could, and some of its samples or checks failed.
+    Failures,
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are answers; everything else is bad input. A closed stdout is nobody's fault.
+            let _ = error.print();
+            return ExitCode::from(u8::from(error.use_stderr()));
+        }
+    };
+    let ran = std::panic::catch_unwind(|| match cli.command {
+        Command::Eval(arguments) => commands::eval::run(arguments),
+        Command::Report(arguments) => commands::report::run(&arguments),
+        Command::Generate(arguments) => commands::generate::run(&arguments),
+        Command::Score(arguments) => commands::score::run(&arguments),
+        Command::Models(arguments) => commands::listing::models(&arguments),
+        Command::Variants(arguments) => commands::listing::variants(&arguments),
+        Command::Suites(arguments) => commands::suites::run(&arguments),
+        Command::Doctor(arguments) => commands::doctor::run(&arguments),
+    });
+    match ran {
+        Ok(Ok(Outcome::Clean)) => ExitCode::SUCCESS,
+        Ok(Ok(Outcome::Failures)) => ExitCode::from(1),
+        Ok(Err(error)) => fail(&error),
+        Err(_) => {
+            eprintln!("error: rave met a fault of its own (the panic above); please report it with the command line");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Prints an error with its causes and chooses the exit code.
+fn fail(error: &anyhow::Error) -> ExitCode {
+    if error.chain().any(|cause| cause.downcast_ref::<std::io::Error>().is_some_and(is_closed_pipe)) {
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("error: {}", message(error));
+    let ours = error.chain().any(|cause| cause.downcast_ref::<tch::TchError>().is_some());
+    ExitCode::from(if ours { 2 } else { 1 })
+}
+
+/// The reader of our output went away (`rave suites | head`): not an error of this program.
+fn is_closed_pipe(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::BrokenPipe
+}
+
+/// An error with those causes that it does not already quote.
+fn message(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !text.contains(&cause) {
+            if !text.is_empty() {
+                text += ": ";
+            }
+            text += &cause;
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

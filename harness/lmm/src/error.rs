@@ -13,6 +13,14 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// A file could not be written.
+    #[error("cannot write {}: {source}; check the folder and the free space", .path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// `--model` names neither a folder nor a built-in model.
     #[error("no model `{name}`: it is neither a folder nor a built-in model ({}){}", .built_in.join(", "), .hint)]
     UnknownModel {

@@ -9,6 +9,7 @@
 //! `V` visual tokens, `D` head width, `C` model width; here also `N` tiles (crops of a picture that the vision tower sees).
 
 pub mod adapter;
+pub mod built_in;
 mod cache;
 mod chat;
 mod checkpoint;
@@ -18,7 +19,6 @@ mod families;
 mod layers;
 pub mod libtorch;
 mod model;
-pub mod nano;
 mod picture;
 mod prompt;
 mod resample;

@@ -11,6 +11,9 @@ use tch::{Cuda, Device};
 
 use crate::Error;
 
+/// The LibTorch version that `tch` 0.24 is made for; its build script refuses any other.
+pub const VERSION: &str = "2.11.0";
+
 /// Name of LibTorch's CUDA library on this system.
 const CUDA_LIBRARY: &str = if cfg!(windows) { "torch_cuda.dll" } else { "libtorch_cuda.so" };
 

@@ -13,7 +13,7 @@ use crate::cache::Cache;
 use crate::checkpoint::read_json;
 use crate::decoder::Pass;
 use crate::families::{self, Network, Opened};
-use crate::{Checkpoint, Error, Processor, Prompt, nano};
+use crate::{Checkpoint, Error, Processor, Prompt, built_in};
 
 /// Where and how a model runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,8 +110,8 @@ pub struct Built {
 /// # Errors
 /// [`Error::UnknownModel`] with the remedy.
 pub fn resolve(name: &str) -> Result<PathBuf, Error> {
-    if name == nano::NAME {
-        return nano::folder();
+    if let Some(folder) = built_in::folder(name)? {
+        return Ok(folder);
     }
     let folder = PathBuf::from(name);
     if folder.is_dir() {
@@ -124,7 +124,7 @@ pub fn resolve(name: &str) -> Result<PathBuf, Error> {
     } else {
         "; give the folder of a checkpoint with config.json, model.safetensors and tokenizer.json".to_owned()
     };
-    Err(Error::UnknownModel { name: name.to_owned(), built_in: vec![nano::NAME.to_owned()], hint })
+    Err(Error::UnknownModel { name: name.to_owned(), built_in: built_in::MODELS.iter().map(|model| model.name.to_owned()).collect(), hint })
 }
 
 impl Model {
@@ -142,7 +142,7 @@ impl Model {
             family: family.id,
             sha256: checkpoint.sha256(),
             parameters: checkpoint.parameters()?,
-            untrained: nano::is_untrained(&folder)?,
+            untrained: built_in::is_untrained(&folder)?,
             geometry: *network.decoder().geometry(),
             folder,
         };

@@ -7,6 +7,8 @@ use crate::Error;
 /// A prepared input.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prompt {
+    /// The chat text with one placeholder a picture, as the template gave it.
+    pub chat: String,
     /// The chat text after the template and the image placeholders were expanded: what the tokenizer saw.
     pub text: String,
     /// Token ids, T of them.

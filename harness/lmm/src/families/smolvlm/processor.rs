@@ -163,7 +163,7 @@ impl SmolVlmProcessor {
 impl Processor for SmolVlmProcessor {
     fn prepare(&self, pictures: &[&RgbImage], question: &str) -> Result<Prompt, Error> {
         let chat = self.chat.render(pictures.len(), question)?;
-        let parts: Vec<&str> = chat.split(IMAGE).collect();
+        let parts: Vec<_> = chat.split(IMAGE).collect();
         if parts.len() != pictures.len() + 1 {
             let found = parts.len() - 1;
             return Err(Error::Prompt(format!("{found} {IMAGE} in the chat text for {} pictures; take it out of the question", pictures.len())));
@@ -181,6 +181,7 @@ impl Processor for SmolVlmProcessor {
         let visual: Vec<bool> = ids.iter().map(|&id| id == self.image_token_id).collect();
         let side = i64::from(self.tile);
         let prompt = Prompt {
+            chat,
             text,
             visual,
             ids,

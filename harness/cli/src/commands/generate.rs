@@ -1,0 +1,104 @@
+//! `rave generate`: one question about one picture, with one attention variant.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use rave_lmm::{GenerationOptions, LoadOptions, Model, decode, kind, libtorch};
+use rave_methods::variant;
+use serde_json::json;
+use tch::Tensor;
+
+use super::{print, print_json};
+use crate::Outcome;
+
+/// Options of `rave generate`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// A built-in model or the folder of a checkpoint
+    #[arg(long)]
+    pub model: String,
+    /// The attention variant
+    #[arg(long, default_value = "standard")]
+    pub variant: String,
+    /// The picture: PNG, JPEG, WebP, GIF, BMP or TIFF; left out, the model is asked without one
+    #[arg(long, value_name = "F")]
+    pub image: Option<PathBuf>,
+    /// The question
+    #[arg(long, value_name = "TEXT")]
+    pub prompt: String,
+    /// Most tokens to generate
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub max_new_tokens: usize,
+    /// Compute type: f32, bf16 or f16
+    #[arg(long, value_name = "D", default_value = "f32")]
+    pub dtype: String,
+    /// cpu, cuda or cuda:N
+    #[arg(long, default_value = "cpu")]
+    pub device: String,
+    /// Trained weights of the variant; otherwise those beside the checkpoint are taken
+    #[arg(long, value_name = "FILE.safetensors")]
+    pub adapter: Option<PathBuf>,
+    /// Seed of a variant at its initial values
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Write the prompt's logits, "logits" [T, vocabulary] in f32
+    #[arg(long, value_name = "FILE.safetensors")]
+    pub logits: Option<PathBuf>,
+    /// One JSON document: input_ids, generated_ids, text, timings
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `rave generate`.
+pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    let variant = variant(&arguments.variant)?;
+    let Some(kind) = kind(&arguments.dtype) else {
+        bail!("dtype `{}` is unknown; use f32, bf16 or f16", arguments.dtype);
+    };
+    let picture = match &arguments.image {
+        Some(path) => {
+            let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+            Some(decode(&bytes, &path.display().to_string())?)
+        }
+        None => None,
+    };
+    let model = Model::load(&arguments.model, LoadOptions { device: libtorch::device(&arguments.device)?, kind })?;
+    let built = model.build(variant, arguments.seed, arguments.adapter.as_deref())?;
+    if model.info().untrained {
+        eprintln!("note: {} has seeded random weights; its answer means nothing", arguments.model);
+    } else if variant.trained && built.adapter.is_none() {
+        eprintln!("note: {} has no trained weights here (--adapter), so it answers as standard does", variant.id);
+    }
+    let pictures: Vec<_> = picture.iter().collect();
+    let prompt = model.processor().prepare(&pictures, &arguments.prompt)?;
+    let features = model.see(&prompt)?;
+    let options = GenerationOptions { max_new_tokens: arguments.max_new_tokens, stop_at_end: true };
+    let generation = model.generate(built.attention.as_ref(), &prompt, &features, &options)?;
+    if let Some(path) = &arguments.logits {
+        write_logits(path, &model.logits(built.attention.as_ref(), &prompt, &features)?)?;
+    }
+    if !arguments.json {
+        print(&format!("{}\n", generation.text))?;
+        return Ok(Outcome::Clean);
+    }
+    let milliseconds = |time: std::time::Duration| time.as_secs_f64() * 1e3;
+    print_json(&json!({
+        "input_ids": prompt.ids,
+        "generated_ids": generation.ids,
+        "text": generation.text,
+        "timings": {
+            "vision_ms": milliseconds(generation.timings.vision),
+            "prefill_ms": milliseconds(generation.timings.prefill),
+            "decode_ms": milliseconds(generation.timings.decode),
+        },
+    }))?;
+    Ok(Outcome::Clean)
+}
+
+/// Writes `logits` `[T, vocabulary]`, f32.
+fn write_logits(path: &Path, logits: &Tensor) -> anyhow::Result<()> {
+    Tensor::write_safetensors(&[("logits", logits)], path)
+        .with_context(|| format!("cannot write {}; check the folder and the free space", path.display()))
+}

@@ -1,0 +1,71 @@
+//! `rave report`: tables and charts of stored runs, made from their records alone.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::Args;
+use rave_reports::{Artifact, Format, render, tables};
+use rave_results::{Run, Summary};
+
+use super::{print, print_json, wants_colour};
+use crate::Outcome;
+
+/// Options of `rave report`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Run folders
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
+    /// The variant that the others are compared with
+    #[arg(long, default_value = "standard")]
+    pub baseline: String,
+    /// Formats to write, separated by commas: txt, md, csv, json, svg, png
+    #[arg(long, value_delimiter = ',', default_value = "md,csv,svg,png")]
+    pub format: Vec<String>,
+    /// Where to write them; by default the folder `report` in the first run
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// The summary as one JSON document on stdout instead of a table
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `rave report`.
+pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    let formats = arguments.format.iter().map(|name| name.parse()).collect::<Result<Vec<Format>, _>>()?;
+    let runs = arguments.runs.iter().map(|folder| Run::open(folder)).collect::<Result<Vec<_>, _>>()?;
+    let summary = Summary::from_runs(&runs, &arguments.baseline)?;
+    let out = arguments.out.clone().unwrap_or_else(|| arguments.runs[0].join("report"));
+    show(&summary, &formats, &out, arguments.json)?;
+    Ok(Outcome::Clean)
+}
+
+/// Prints a summary and writes its report into a folder.
+pub fn show(summary: &Summary, formats: &[Format], out: &Path, json: bool) -> anyhow::Result<()> {
+    if json {
+        print_json(summary)?;
+    } else {
+        let style = if wants_colour() { tables::TerminalStyle::COLOUR } else { tables::TerminalStyle::PLAIN };
+        print(&tables::terminal(summary, style))?;
+    }
+    let mut artifacts = Vec::new();
+    for format in formats {
+        artifacts.extend(render(summary, *format)?);
+    }
+    write(out, &artifacts)?;
+    if let [_, ..] = artifacts.as_slice() {
+        let names: Vec<_> = artifacts.iter().map(|artifact| artifact.name.as_str()).collect();
+        eprintln!("report: {} in {}", names.join(", "), out.display());
+    }
+    Ok(())
+}
+
+fn write(folder: &Path, artifacts: &[Artifact]) -> anyhow::Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}; choose another --out", folder.display()))?;
+    for artifact in artifacts {
+        let path = folder.join(&artifact.name);
+        fs::write(&path, &artifact.bytes).with_context(|| format!("cannot write {}; check the folder and the free space", path.display()))?;
+    }
+    Ok(())
+}

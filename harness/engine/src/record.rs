@@ -1,0 +1,127 @@
+//! From what the engine knows to what a run records.
+
+use std::time::Duration;
+
+use rave_benchmarks::{Average, Dataset, Item, Suite};
+use rave_lmm::{Built, Generation, ModelInfo, Prompt};
+use rave_methods::Variant;
+use rave_results::SampleRecord;
+use rave_results::schema::{AdapterRecord, Aggregate, DataRecord, ModelRecord, SuiteConfiguration, VariantConfiguration, sha256_hex};
+
+/// The configuration record of a variant.
+pub(crate) fn variant(variant: &Variant) -> VariantConfiguration {
+    let options = match variant.options() {
+        serde_json::Value::Object(map) => map.into_iter().collect(),
+        other => [("method".to_owned(), other)].into(),
+    };
+    VariantConfiguration { id: variant.id.to_owned(), version: variant.version, options, trainable: variant.trained }
+}
+
+/// The configuration record of a suite.
+pub(crate) fn suite(suite: &Suite, limit: Option<usize>) -> SuiteConfiguration {
+    SuiteConfiguration {
+        id: suite.id.clone(),
+        version: suite.version,
+        metric: suite.metric.to_string(),
+        metric_version: suite.metric.version(),
+        split: suite.split.clone(),
+        limit,
+        aggregate: match suite.average {
+            Average::Items => Aggregate::Mean,
+            Average::Categories => Aggregate::CategoryMean,
+        },
+    }
+}
+
+/// The record of a loaded model and the adapters that its variants were given.
+pub(crate) fn model(info: &ModelInfo, variants: &[(&'static Variant, Built)]) -> ModelRecord {
+    let adapter = |(variant, built): &(&Variant, Built)| {
+        let adapter = built.adapter.as_ref()?;
+        let parameters = built.attention.parameters().iter().map(|(_, tensor)| tensor.numel() as u64).sum();
+        let source = adapter.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Some((variant.id.to_owned(), AdapterRecord { source, sha256: adapter.sha256.clone(), parameters }))
+    };
+    ModelRecord {
+        name: info.name.clone(),
+        source: info.name.clone(),
+        sha256: info.sha256.clone(),
+        family: info.family.to_owned(),
+        parameters: info.parameters,
+        untrained: info.untrained,
+        adapters: variants.iter().filter_map(adapter).collect(),
+    }
+}
+
+/// The record of a suite's data, of which the first `used` rows are taken.
+pub(crate) fn data(dataset: &Dataset, used: usize) -> DataRecord {
+    DataRecord {
+        fingerprint: dataset.fingerprint().to_owned(),
+        source: dataset.source(),
+        rows_used: used,
+        rows_total: dataset.size_hint_full().unwrap_or(dataset.len()),
+    }
+}
+
+/// A sample that was prepared for the model, or why it could not be.
+pub(crate) struct Prepared {
+    /// Its item; `None` when even that could not be read.
+    pub item: Option<Item>,
+    /// Its number in the data set.
+    pub index: usize,
+    /// The prompt, or the failure as `reason: detail`.
+    pub prompt: Result<Prompt, String>,
+    /// Time to decode the picture, prepare it and tokenise.
+    pub elapsed: Duration,
+}
+
+/// The record of one sample under one variant; `generation` is the answer, or the failure as `reason: detail`.
+pub(crate) fn sample(
+    model: &ModelInfo,
+    variant: &Variant,
+    suite: &Suite,
+    seed: u64,
+    prepared: &Prepared,
+    generation: Result<&Generation, &str>,
+) -> SampleRecord {
+    let mut record = SampleRecord {
+        model: model.name.clone(),
+        variant: variant.id.to_owned(),
+        suite: suite.id.clone(),
+        sample: format!("row-{}", prepared.index),
+        seed,
+        ..SampleRecord::default()
+    };
+    if let Some(item) = &prepared.item {
+        record.sample.clone_from(&item.id);
+        record.image_id.clone_from(&item.image_id);
+        record.category = item.category.clone().unwrap_or_default();
+        record.answers.clone_from(&item.answers);
+        record.prompt.clone_from(&item.prompt);
+    } else {
+        record.image_id.clone_from(&record.sample);
+    }
+    if let Ok(prompt) = &prepared.prompt {
+        record.prompt.clone_from(&prompt.chat);
+        record.prompt_sha256 = sha256_hex(prompt.text.as_bytes());
+        record.prompt_tokens = prompt.ids.len() as u32;
+        record.visual_tokens = prompt.visual_tokens() as u32;
+        record.preprocess_ms = Some(milliseconds(prepared.elapsed));
+    }
+    match (generation, &prepared.item) {
+        (Ok(generation), Some(item)) => {
+            record.prediction.clone_from(&generation.text);
+            record.score = Some(suite.metric.score(&generation.text, &item.answers, item.dataset.as_deref()));
+            record.new_tokens = generation.ids.len() as u32;
+            record.vision_ms = Some(milliseconds(generation.timings.vision));
+            record.prefill_ms = Some(milliseconds(generation.timings.prefill));
+            record.decode_ms = Some(milliseconds(generation.timings.decode));
+        }
+        (Err(reason), _) => record.error = Some(reason.to_owned()),
+        (Ok(_), None) => record.error = Some("item: it could not be read".to_owned()),
+    }
+    record
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}

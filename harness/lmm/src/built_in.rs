@@ -1,0 +1,297 @@
+//! Built-in models, in the unchanged SmolVLM layout: `nano`, tiny, and one of SmolVLM-256M's exact sizes.
+//!
+//! **Untrained so far**: seeded random weights, written once into the cache folder and then loaded as any checkpoint, so
+//! that the whole path from file to answer is the real one, and latency can be measured at a real size with no hub. A
+//! marker file beside the weights says so, and every record, table and chart repeats it.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rave_methods::noise::Noise;
+use rayon::prelude::*;
+use safetensors::tensor::{Dtype, TensorView};
+use serde_json::{Value, json};
+
+use crate::Error;
+use crate::checkpoint::read_json;
+
+/// Raised whenever the files would differ.
+const VERSION: u32 = 1;
+const SEED: u64 = 0;
+/// The marker beside the weights.
+const MARKER: &str = "rave.json";
+
+/// A model that this program can write by itself.
+#[derive(Debug)]
+pub struct BuiltIn {
+    /// Its name for `--model`.
+    pub name: &'static str,
+    /// One line for people.
+    pub summary: &'static str,
+    sizes: Sizes,
+}
+
+/// The sizes that differ between the built-in models.
+#[derive(Debug, Clone, Copy)]
+struct Sizes {
+    /// Longest edge of a picture, and of a tile.
+    picture: i64,
+    tile: i64,
+    patch: i64,
+    shuffle: i64,
+    vision_width: i64,
+    vision_layers: i64,
+    vision_heads: i64,
+    width: i64,
+    feed_forward: i64,
+    layers: i64,
+    heads: i64,
+    groups: i64,
+    vocabulary: i64,
+}
+
+/// Every built-in model.
+pub static MODELS: &[BuiltIn] = &[
+    BuiltIn {
+        name: "nano",
+        summary: "tiny SmolVLM for the embedded suites; untrained so far (seeded random weights)",
+        sizes: Sizes {
+            picture: 128, tile: 128, patch: 8, shuffle: 2, vision_width: 96, vision_layers: 3, vision_heads: 4,
+            width: 128, feed_forward: 384, layers: 4, heads: 4, groups: 2, vocabulary: 256 + SPECIAL_TOKENS.len() as i64,
+        },
+    },
+    BuiltIn {
+        name: "smolvlm-256m-random",
+        summary: "SmolVLM-256M's exact sizes with seeded random weights, for latency and memory alone (0.5 GB on disk)",
+        sizes: Sizes {
+            picture: 2048, tile: 512, patch: 16, shuffle: 4, vision_width: 768, vision_layers: 12, vision_heads: 12,
+            width: 576, feed_forward: 1536, layers: 30, heads: 9, groups: 3, vocabulary: 49_280,
+        },
+    },
+];
+
+const SPECIAL_TOKENS: [&str; 5] =
+    ["<|im_start|>", "<end_of_utterance>", "<fake_token_around_image>", "<image>", "<global-img>"];
+const CHAT_TEMPLATE: &str = "<|im_start|>{% for message in messages %}{{ message['role'] | capitalize }}\
+{% if message['content'][0]['type'] == 'image' %}{{ ':' }}{% else %}{{ ': ' }}{% endif %}\
+{% for part in message['content'] %}{% if part['type'] == 'text' %}{{ part['text'] }}\
+{% elif part['type'] == 'image' %}{{ '<image>' }}{% endif %}{% endfor %}<end_of_utterance>\n\
+{% endfor %}{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}";
+
+/// The folder of the built-in model of this name, made on first use; `None` when there is none of this name.
+///
+/// # Errors
+/// When the cache folder cannot be written, naming it.
+pub fn folder(name: &str) -> Result<Option<PathBuf>, Error> {
+    let Some(model) = MODELS.iter().find(|model| model.name == name) else { return Ok(None) };
+    let cache = cache_folder()?;
+    let folder = cache.join(format!("{name}-untrained-{VERSION}"));
+    if folder.join(MARKER).is_file() {
+        return Ok(Some(folder));
+    }
+    // Written beside and moved into place, so that a killed process leaves no half checkpoint and two may race.
+    let partial = cache.join(format!("{name}-untrained-{VERSION}.{}", std::process::id()));
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        move |source| Error::Write { path, source }
+    };
+    fs::create_dir_all(&partial).map_err(io(&partial))?;
+    model.sizes.write(&partial)?;
+    match fs::rename(&partial, &folder) {
+        Err(_) if folder.join(MARKER).is_file() => fs::remove_dir_all(&partial).map_err(io(&partial))?,
+        moved => moved.map_err(io(&folder))?,
+    }
+    Ok(Some(folder))
+}
+
+/// Whether a checkpoint folder is marked as untrained.
+pub(crate) fn is_untrained(folder: &Path) -> Result<bool, Error> {
+    let marker = folder.join(MARKER);
+    Ok(marker.is_file() && read_json(&marker)?.get("untrained") == Some(&Value::Bool(true)))
+}
+
+/// The project's cache folder: `RAVE_CACHE`, or `rave-bench` in the user's cache.
+///
+/// # Errors
+/// When none of the variables that place it is set.
+pub fn cache_folder() -> Result<PathBuf, Error> {
+    let from = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    from("RAVE_CACHE")
+        .or_else(|| from("XDG_CACHE_HOME").map(|cache| cache.join("rave-bench")))
+        .or_else(|| from("HOME").map(|home| home.join(".cache").join("rave-bench")))
+        .ok_or_else(|| Error::Missing {
+            folder: PathBuf::from("~"),
+            what: "a cache folder".into(),
+            remedy: "set RAVE_CACHE to a folder that can be written".into(),
+        })
+}
+
+impl Sizes {
+    /// Writes the whole checkpoint into a folder; the marker last, since it says that the rest is there.
+    fn write(&self, folder: &Path) -> Result<(), Error> {
+        let write = |name: &str, bytes: &[u8]| {
+            let path = folder.join(name);
+            fs::write(&path, bytes).map_err(|source| Error::Write { path, source })
+        };
+        let pretty = |value: &Value| serde_json::to_vec_pretty(value).expect("JSON values can be written");
+        write("config.json", &pretty(&self.config()))?;
+        write("generation_config.json", &pretty(&json!({ "eos_token_id": special("<end_of_utterance>") })))?;
+        write("tokenizer.json", &pretty(&tokenizer()))?;
+        write("tokenizer_config.json", &pretty(&json!({
+            "eos_token": "<end_of_utterance>", "pad_token": "<|im_start|>", "tokenizer_class": "PreTrainedTokenizerFast",
+            "processor_class": "SmolVLMProcessor",
+        })))?;
+        write("chat_template.jinja", CHAT_TEMPLATE.as_bytes())?;
+        write("processor_config.json", &pretty(&json!({
+            "processor_class": "SmolVLMProcessor",
+            "image_seq_len": (self.tile / self.patch / self.shuffle).pow(2),
+            "image_processor": {
+                "image_processor_type": "SmolVLMImageProcessor", "do_convert_rgb": true,
+                "do_image_splitting": self.picture > self.tile, "do_normalize": true, "do_pad": true, "do_rescale": true,
+                "do_resize": true, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5],
+                "max_image_size": { "longest_edge": self.tile }, "resample": 1, "rescale_factor": 1.0 / 255.0,
+                "size": { "longest_edge": self.picture },
+            },
+        })))?;
+        self.write_weights(&folder.join("model.safetensors"))?;
+        write(MARKER, &pretty(&json!({ "untrained": true, "seed": SEED, "version": VERSION })))
+    }
+
+    fn config(&self) -> Value {
+        json!({
+            "architectures": ["SmolVLMForConditionalGeneration"],
+            "model_type": "smolvlm",
+            "dtype": "bfloat16",
+            "image_token_id": special("<image>"),
+            "pad_token_id": special("<|im_start|>"),
+            "scale_factor": self.shuffle,
+            "tie_word_embeddings": false,
+            "text_config": {
+                "model_type": "llama", "hidden_size": self.width, "intermediate_size": self.feed_forward,
+                "num_hidden_layers": self.layers, "num_attention_heads": self.heads, "num_key_value_heads": self.groups,
+                "head_dim": self.width / self.heads, "hidden_act": "silu", "rms_norm_eps": 1e-5, "rope_theta": 100_000.0,
+                "max_position_embeddings": 8192, "vocab_size": self.vocabulary, "attention_bias": false, "mlp_bias": false,
+                "tie_word_embeddings": false,
+            },
+            "vision_config": {
+                "model_type": "smolvlm_vision", "hidden_size": self.vision_width, "intermediate_size": 4 * self.vision_width,
+                "num_hidden_layers": self.vision_layers, "num_attention_heads": self.vision_heads, "num_channels": 3,
+                "image_size": self.tile, "patch_size": self.patch, "hidden_act": "gelu_pytorch_tanh", "layer_norm_eps": 1e-6,
+            },
+        })
+    }
+
+    /// Names and shapes of all tensors.
+    fn shapes(&self) -> Vec<(String, Vec<i64>)> {
+        let (width, vision) = (self.width, self.vision_width);
+        let mut shapes = vec![
+            ("lm_head.weight".to_owned(), vec![self.vocabulary, width]),
+            ("model.connector.modality_projection.proj.weight".to_owned(), vec![width, vision * self.shuffle.pow(2)]),
+            ("model.text_model.embed_tokens.weight".to_owned(), vec![self.vocabulary, width]),
+            ("model.text_model.norm.weight".to_owned(), vec![width]),
+            ("model.vision_model.embeddings.patch_embedding.weight".to_owned(), vec![vision, 3, self.patch, self.patch]),
+            ("model.vision_model.embeddings.patch_embedding.bias".to_owned(), vec![vision]),
+            ("model.vision_model.embeddings.position_embedding.weight".to_owned(), vec![(self.tile / self.patch).pow(2), vision]),
+            ("model.vision_model.post_layernorm.weight".to_owned(), vec![vision]),
+            ("model.vision_model.post_layernorm.bias".to_owned(), vec![vision]),
+        ];
+        for layer in 0..self.layers {
+            let shared = width / self.heads * self.groups;
+            let own = [
+                ("input_layernorm", vec![width]),
+                ("post_attention_layernorm", vec![width]),
+                ("self_attn.q_proj", vec![width, width]),
+                ("self_attn.k_proj", vec![shared, width]),
+                ("self_attn.v_proj", vec![shared, width]),
+                ("self_attn.o_proj", vec![width, width]),
+                ("mlp.gate_proj", vec![self.feed_forward, width]),
+                ("mlp.up_proj", vec![self.feed_forward, width]),
+                ("mlp.down_proj", vec![width, self.feed_forward]),
+            ];
+            shapes.extend(own.map(|(name, shape)| (format!("model.text_model.layers.{layer}.{name}.weight"), shape)));
+        }
+        for layer in 0..self.vision_layers {
+            let own = [
+                ("layer_norm1", vec![vision]),
+                ("layer_norm2", vec![vision]),
+                ("self_attn.q_proj", vec![vision, vision]),
+                ("self_attn.k_proj", vec![vision, vision]),
+                ("self_attn.v_proj", vec![vision, vision]),
+                ("self_attn.out_proj", vec![vision, vision]),
+                ("mlp.fc1", vec![4 * vision, vision]),
+                ("mlp.fc2", vec![vision, 4 * vision]),
+            ];
+            for (name, shape) in own {
+                let prefix = format!("model.vision_model.encoder.layers.{layer}.{name}");
+                shapes.push((format!("{prefix}.bias"), vec![shape[0]]));
+                shapes.push((format!("{prefix}.weight"), shape));
+            }
+        }
+        shapes
+    }
+
+    /// Writes the weights as bf16: norms 1, biases 0, embeddings normal, everything else normal with variance 1 / fan-in.
+    fn write_weights(&self, path: &Path) -> Result<(), Error> {
+        let noise = Noise::new(SEED);
+        let fill = |(stream, (name, shape)): (usize, (String, Vec<i64>))| {
+            let count = shape.iter().product::<i64>() as usize;
+            let spread = if name.contains("embed_tokens") { 1.0 } else { (shape[1..].iter().product::<i64>() as f32).sqrt().recip() };
+            let bytes: Vec<u8> = match shape.len() {
+                1 => [bf16(if name.ends_with("bias") { 0.0 } else { 1.0 })].repeat(count).concat(),
+                _ => noise.values(stream as u64, count).flat_map(|value| bf16(value * spread)).collect(),
+            };
+            (name, shape.iter().map(|&size| size as usize).collect::<Vec<_>>(), bytes)
+        };
+        let tensors: Vec<_> = self.shapes().into_iter().enumerate().collect::<Vec<_>>().into_par_iter().map(fill).collect();
+        let views = tensors.iter().map(|(name, shape, bytes)| {
+            (name.as_str(), TensorView::new(Dtype::BF16, shape.clone(), bytes).expect("bytes were made for the shape"))
+        });
+        let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+        safetensors::serialize_to_file(views, Some(metadata), path)
+            .map_err(|error| Error::Write { path: path.to_owned(), source: std::io::Error::other(error) })
+    }
+
+}
+
+/// The bytes of a number as bf16, rounded to nearest even.
+fn bf16(value: f32) -> [u8; 2] {
+    let bits = value.to_bits();
+    let rounded = bits + 0x7fff + ((bits >> 16) & 1);
+    ((rounded >> 16) as u16).to_le_bytes()
+}
+
+/// Id of a special token: they follow the 256 bytes.
+fn special(token: &str) -> usize {
+    256 + SPECIAL_TOKENS.iter().position(|&known| known == token).expect("a token of the list")
+}
+
+/// A byte-level tokenizer without merges: every byte is one token, in the order of their printable stand-ins (GPT-2's).
+fn tokenizer() -> Value {
+    let printable = |byte: u32| matches!(byte, 33..=126 | 161..=172 | 174..=255);
+    let mut next = 256;
+    let mut alphabet: Vec<char> = (0..256)
+        .map(|byte| {
+            let code = if printable(byte) { byte } else { next += 1; next - 1 };
+            char::from_u32(code).expect("below the surrogates")
+        })
+        .collect();
+    alphabet.sort_unstable();
+    let vocabulary: serde_json::Map<_, _> = alphabet.iter().enumerate().map(|(id, stand_in)| (stand_in.to_string(), json!(id))).collect();
+    let added: Vec<_> = SPECIAL_TOKENS
+        .iter()
+        .map(|&token| json!({
+            "id": special(token), "content": token, "single_word": false, "lstrip": false, "rstrip": false,
+            "normalized": false, "special": true,
+        }))
+        .collect();
+    let byte_level = json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true });
+    json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": added, "normalizer": null,
+        "pre_tokenizer": byte_level.clone(), "post_processor": null, "decoder": byte_level,
+        "model": {
+            "type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null, "end_of_word_suffix": null,
+            "fuse_unk": false, "byte_fallback": false, "ignore_merges": false, "vocab": vocabulary, "merges": [],
+        },
+    })
+}
