@@ -1,0 +1,146 @@
+//! The one error of this library; each message names the file and what to do about it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What can go wrong in recording, reading or summarising a run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The run folder already holds a finished run.
+    #[error("{}: already holds the finished run '{run}'; choose another --out, or remove the folder first", folder.display())]
+    FinishedRun {
+        /// The run folder.
+        folder: PathBuf,
+        /// Its run id.
+        run: String,
+    },
+    /// The run folder holds a run that was interrupted.
+    #[error("{}: holds the interrupted run '{run}'; continue it with --resume, choose another --out, or remove the folder first", folder.display())]
+    InterruptedRun {
+        /// The run folder.
+        folder: PathBuf,
+        /// Its run id.
+        run: String,
+    },
+    /// A resumed run is not the one that was interrupted.
+    #[error("{}: cannot resume, the run differs from the stored one in: {}; repeat the first command line, or choose another --out", folder.display(), differences.join(", "))]
+    ChangedRun {
+        /// The run folder.
+        folder: PathBuf,
+        /// The fields that differ.
+        differences: Vec<String>,
+    },
+    /// Nothing to read at this path.
+    #[error("{}: no run here ({missing} is missing); give the folder of a run, as `rave eval --out` made it", folder.display())]
+    NoRun {
+        /// The folder that was asked for.
+        folder: PathBuf,
+        /// The file that a run must have.
+        missing: &'static str,
+    },
+    /// A file or folder cannot be written by this user.
+    #[error("{}: cannot be written ({source}); choose another --out, or change its permissions", path.display())]
+    Unwritable {
+        /// What was to be written.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The disk is full.
+    #[error("{}: no space left on the device ({source}); free some and continue with --resume: every sample up to here is kept", path.display())]
+    NoSpace {
+        /// What was being written.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// Any other fault of a file.
+    #[error("{}: {source}; check that the path exists and can be read", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A JSON file that does not parse.
+    #[error("{}: not a run record ({reason}); restore the file, or repeat the run", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// The parser's reason, with line and column.
+        reason: String,
+    },
+    /// A run of another schema version.
+    #[error("{}: has schema version {found}, this rave reads {SCHEMA}; {}", path.display(), if *found > SCHEMA { "update rave" } else { "repeat the run, or read it with the rave that wrote it" })]
+    SchemaVersion {
+        /// The file.
+        path: PathBuf,
+        /// The version in it.
+        found: u32,
+    },
+    /// A parquet file that is damaged or not a run's.
+    #[error("{}: {reason}; restore the file, or repeat the run", path.display())]
+    Table {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The same sample twice.
+    #[error("{}: sample {key} is recorded twice; give runs that differ in model, variant, suite or seed", folder.display())]
+    DuplicateSample {
+        /// The run with the second record.
+        folder: PathBuf,
+        /// model/suite/variant/sample/seed.
+        key: String,
+    },
+    /// Runs that do not measure the same thing.
+    #[error(
+        "runs '{first}' and '{second}' cannot be compared: {reason}; compare runs of the same data, prompts and metric versions, or force it and have the output say so"
+    )]
+    Incomparable {
+        /// The first run.
+        first: String,
+        /// The other run.
+        second: String,
+        /// What differs.
+        reason: String,
+    },
+    /// The baseline variant is in none of the runs.
+    #[error("baseline '{baseline}' is not among the variants of the runs ({}); name one of them with --baseline", variants.join(", "))]
+    UnknownBaseline {
+        /// What was asked for.
+        baseline: String,
+        /// What there is.
+        variants: Vec<String>,
+    },
+    /// No run was given.
+    #[error("no run given; name at least one run folder")]
+    NoRuns,
+}
+
+const SCHEMA: u32 = crate::schema::SCHEMA_VERSION;
+
+impl Error {
+    /// Sorts a failed write into "no space", "not permitted" and the rest.
+    pub(crate) fn writing(path: &Path, source: io::Error) -> Self {
+        use io::ErrorKind as Kind;
+        let path = path.to_path_buf();
+        match source.kind() {
+            Kind::StorageFull | Kind::QuotaExceeded => Self::NoSpace { path, source },
+            Kind::PermissionDenied | Kind::ReadOnlyFilesystem | Kind::NotADirectory => {
+                Self::Unwritable { path, source }
+            }
+            _ => Self::Io { path, source },
+        }
+    }
+
+    /// A failed read.
+    pub(crate) fn reading(path: &Path, source: io::Error) -> Self {
+        Self::Io {
+            path: path.to_path_buf(),
+            source,
+        }
+    }
+}

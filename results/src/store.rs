@@ -1,0 +1,351 @@
+//! A run's folder: written sample by sample, readable at any moment, also after kill -9.
+//!
+//! ```text
+//! run.json          everything but the samples; `finished` is null until the end
+//! samples.log       one checksummed line a sample, while the run lasts
+//! samples.parquet   the samples, written at the end; then the log goes
+//! ```
+//! Each file that replaces another is written under a temporary name, synchronised and renamed, so a reader sees
+//! the old or the new one and never a half. The parquet is on the disk before `run.json` says that the run has
+//! finished, and the log is removed only after that: at each moment one complete copy of the samples exists.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use crate::Error;
+use crate::schema::{Counts, RunRecord, SCHEMA_VERSION, SampleRecord, whole_milliseconds};
+
+mod log;
+mod scores;
+mod table;
+
+pub use log::{LogContents, read_log};
+pub use scores::Scores;
+pub(crate) use scores::{Names, ScoreRow};
+
+use log::{LOG, LogWriter};
+use table::{PARQUET, TableWriter};
+
+const RECORD: &str = "run.json";
+
+/// Writes one run. Dropping it without [`RunWriter::finish`] leaves an interrupted run, which [`Run::open`] reads.
+#[derive(Debug)]
+pub struct RunWriter {
+    folder: PathBuf,
+    record: RunRecord,
+    log: LogWriter,
+}
+
+impl RunWriter {
+    /// Begins a run in `folder`, which is made if need be.
+    ///
+    /// # Errors
+    /// A folder that already holds a run, finished or interrupted; one that cannot be written; a full disk.
+    pub fn create(folder: &Path, record: &RunRecord) -> Result<Self, Error> {
+        fs::create_dir_all(folder).map_err(|source| Error::writing(folder, source))?;
+        if folder.join(RECORD).exists() {
+            let present = read_record(folder)?;
+            let (folder, run) = (folder.to_path_buf(), present.run);
+            return Err(match present.finished {
+                Some(_) => Error::FinishedRun { folder, run },
+                None => Error::InterruptedRun { folder, run },
+            });
+        }
+        let record = RunRecord {
+            finished: None,
+            ..record.clone()
+        };
+        let log = LogWriter::open(&folder.join(LOG), 0)?;
+        write_record(folder, &record)?;
+        Ok(Self {
+            folder: folder.to_path_buf(),
+            record,
+            log,
+        })
+    }
+
+    /// Goes on with an interrupted run: gives back what was recorded, and cuts a torn last line off the log.
+    ///
+    /// `record` is the run as it would begin now. It must ask for the same configuration of the same code,
+    /// checkpoints and data; the stored run's id and time of creation are kept.
+    ///
+    /// # Errors
+    /// No run in `folder`, one that has finished, or one that differs (the error lists what changed).
+    pub fn resume(folder: &Path, record: &RunRecord) -> Result<(Self, LogContents), Error> {
+        let present = read_record(folder)?;
+        if present.finished.is_some() {
+            return Err(Error::FinishedRun {
+                folder: folder.to_path_buf(),
+                run: present.run,
+            });
+        }
+        let differences = differences(&present, record);
+        if !differences.is_empty() {
+            return Err(Error::ChangedRun {
+                folder: folder.to_path_buf(),
+                differences,
+            });
+        }
+        let contents = read_log(folder)?;
+        let log = LogWriter::open(&folder.join(LOG), contents.whole_bytes)?;
+        Ok((
+            Self {
+                folder: folder.to_path_buf(),
+                record: present,
+                log,
+            },
+            contents,
+        ))
+    }
+
+    /// The folder that is written.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Adds one sample. When this returns, the line is with the operating system: a killed process loses nothing.
+    /// The log is synchronised with the disk every few seconds, so a power cut costs those at most.
+    ///
+    /// # Errors
+    /// A full disk or a failed write; the log is then cut back to its last whole line, so that nothing before is lost.
+    pub fn append(&mut self, sample: &SampleRecord) -> Result<(), Error> {
+        self.log.append(&sample.clone().normalised())
+    }
+
+    /// Ends the run: `samples.parquet` from the log, `run.json` with the time and the counts, and the log removed.
+    ///
+    /// What the engine learned on the way (data, models, accelerator) may be set through `update`.
+    ///
+    /// # Errors
+    /// A full disk or a failed write; the log stays, and the run can be resumed or read as interrupted.
+    pub fn finish(mut self, update: impl FnOnce(&mut RunRecord)) -> Result<RunRecord, Error> {
+        self.log.synchronise()?;
+        let mut counts = Counts::default();
+        let mut table = TableWriter::create(&self.folder.join(PARQUET))?;
+        log::for_each(&self.folder, |sample| {
+            match sample.score {
+                Some(_) => counts.scored += 1,
+                None => counts.failed += 1,
+            }
+            table.push(sample)
+        })?;
+        table.finish()?;
+        update(&mut self.record);
+        self.record.counts = counts;
+        self.record.finished = Some(whole_milliseconds(Timestamp::now()));
+        write_record(&self.folder, &self.record)?;
+        let log = self.folder.join(LOG);
+        fs::remove_file(&log).map_err(|source| Error::writing(&log, source))?;
+        Ok(self.record)
+    }
+
+    /// Replaces `run.json` while the run lasts, for what is known only after it began.
+    ///
+    /// # Errors
+    /// A full disk or a failed write.
+    pub fn update(&mut self, update: impl FnOnce(&mut RunRecord)) -> Result<(), Error> {
+        update(&mut self.record);
+        self.record.finished = None;
+        write_record(&self.folder, &self.record)
+    }
+}
+
+/// A stored run: its record, and of its samples what a summary needs. Prompts and predictions stay on the disk
+/// until [`Run::samples`].
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// Where it lies.
+    pub folder: PathBuf,
+    /// `run.json`; for an interrupted run with the counts as far as it went.
+    pub record: RunRecord,
+    /// The run has no end: it was read from its log.
+    pub interrupted: bool,
+    /// Bytes of a torn last line of the log, which were left out.
+    pub truncated_bytes: u64,
+    /// Numbers of log lines within the file whose checksum failed, which were left out.
+    pub damaged_lines: Vec<usize>,
+    /// Scores, tokens and times.
+    pub scores: Scores,
+}
+
+impl Run {
+    /// Reads a run's folder.
+    ///
+    /// # Errors
+    /// No run there, a damaged file, or another schema version.
+    pub fn open(folder: &Path) -> Result<Self, Error> {
+        let mut record = read_record(folder)?;
+        let folder = folder.to_path_buf();
+        if record.finished.is_some() {
+            let scores = table::read_scores(&folder.join(PARQUET))?;
+            return Ok(Self {
+                folder,
+                record,
+                interrupted: false,
+                truncated_bytes: 0,
+                damaged_lines: Vec::new(),
+                scores,
+            });
+        }
+        let contents = read_log(&folder)?;
+        record.counts = contents.counts();
+        Ok(Self {
+            scores: Scores::from_samples(&contents.samples),
+            folder,
+            record,
+            interrupted: true,
+            truncated_bytes: contents.truncated_bytes,
+            damaged_lines: contents.damaged_lines,
+        })
+    }
+
+    /// A run that lies nowhere, for tests and for callers that hold the records already.
+    pub fn from_samples(record: RunRecord, samples: &[SampleRecord]) -> Self {
+        Self {
+            folder: PathBuf::from(&record.run),
+            interrupted: record.finished.is_none(),
+            record,
+            truncated_bytes: 0,
+            damaged_lines: Vec::new(),
+            scores: Scores::from_samples(samples),
+        }
+    }
+
+    /// Every sample in full, in the order of recording.
+    ///
+    /// # Errors
+    /// A damaged or missing file.
+    pub fn samples(&self) -> Result<Vec<SampleRecord>, Error> {
+        if self.interrupted {
+            return Ok(read_log(&self.folder)?.samples);
+        }
+        table::read_samples(&self.folder.join(PARQUET))
+    }
+}
+
+/// What two records of the same run must agree on, where they do not.
+fn differences(stored: &RunRecord, now: &RunRecord) -> Vec<String> {
+    let (a, b) = (&stored.configuration, &now.configuration);
+    let models = |record: &RunRecord| -> Vec<_> {
+        record
+            .models
+            .iter()
+            .map(|model| {
+                (
+                    model.name.clone(),
+                    model.sha256.clone(),
+                    model.adapters.clone(),
+                )
+            })
+            .collect()
+    };
+    [
+        ("models", a.models != b.models),
+        ("variants", a.variants != b.variants),
+        ("suites", a.suites != b.suites),
+        ("seed", a.seed != b.seed),
+        ("dtype", a.dtype != b.dtype),
+        ("device", a.device != b.device),
+        ("threads", a.threads != b.threads),
+        ("batch", a.batch != b.batch),
+        ("code version", stored.code != now.code),
+        ("checkpoint or adapter", models(stored) != models(now)),
+        ("data", stored.data != now.data),
+    ]
+    .into_iter()
+    .filter(|(_, differs)| *differs)
+    .map(|(what, _)| what.to_string())
+    .collect()
+}
+
+fn read_record(folder: &Path) -> Result<RunRecord, Error> {
+    let path = folder.join(RECORD);
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(Error::NoRun {
+                folder: folder.to_path_buf(),
+                missing: RECORD,
+            });
+        }
+        Err(error) => return Err(Error::reading(&path, error)),
+    };
+    let invalid = |error: serde_json::Error| Error::Json {
+        path: path.clone(),
+        reason: error.to_string(),
+    };
+    let value: serde_json::Value = serde_json::from_str(&text).map_err(invalid)?;
+    // The version first: a record of another version may lack fields, and that message would mislead.
+    let found = value
+        .get("schema_version")
+        .and_then(serde_json::Value::as_u64);
+    match found {
+        Some(found) if found == u64::from(SCHEMA_VERSION) => {}
+        Some(found) => {
+            return Err(Error::SchemaVersion {
+                path,
+                found: u32::try_from(found).unwrap_or(u32::MAX),
+            });
+        }
+        None => {
+            return Err(Error::Json {
+                path: path.clone(),
+                reason: "no schema_version".into(),
+            });
+        }
+    }
+    serde_json::from_value(value).map_err(invalid)
+}
+
+fn write_record(folder: &Path, record: &RunRecord) -> Result<(), Error> {
+    let path = folder.join(RECORD);
+    let mut text = serde_json::to_string_pretty(record).map_err(|error| Error::Json {
+        path: path.clone(),
+        reason: error.to_string(),
+    })?;
+    text.push('\n');
+    replace_file(&path, |file| {
+        file.write_all(text.as_bytes())
+            .map_err(|source| Error::writing(&path, source))
+    })
+}
+
+/// Writes a file so that a reader sees the old or the new one: temporary name, synchronise, rename.
+fn replace_file(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let temporary = temporary_name(path);
+    let mut file = File::create(&temporary).map_err(|source| Error::writing(path, source))?;
+    let written = write(&mut file).and_then(|()| {
+        file.sync_all()
+            .map_err(|source| Error::writing(path, source))
+    });
+    if let Err(error) = written {
+        // The half-written file is of no use; if even this fails, the first error is the one to tell.
+        let _ = fs::remove_file(&temporary);
+        return Err(error);
+    }
+    commit_file(path)
+}
+
+fn temporary_name(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_os_string();
+    name.push(".tmp");
+    PathBuf::from(name)
+}
+
+/// Puts the synchronised temporary file in the place of `path`, and makes the renaming durable.
+fn commit_file(path: &Path) -> Result<(), Error> {
+    fs::rename(temporary_name(path), path).map_err(|source| Error::writing(path, source))?;
+    if let Some(folder) = path.parent()
+        && let Ok(handle) = File::open(folder)
+    {
+        // Some file systems cannot synchronise a folder; the file itself is safe either way.
+        let _ = handle.sync_all();
+    }
+    Ok(())
+}

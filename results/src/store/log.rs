@@ -1,0 +1,173 @@
+//! The append-only log of finished samples: `<16 hexadecimal digits> <JSON>` a line.
+//!
+//! The digits are the first 64 bits of the JSON's SHA-256. A last line without its newline or with a wrong checksum
+//! is what a crash in mid-write leaves: it is dropped and reported. A wrong line further up is damage: it is
+//! skipped and reported, and does not take the rest of the file with it.
+//!
+//! Policy: each line is written with one `write` call, and synchronised with the disk at most every
+//! [`SYNCHRONISE_EVERY`]. Kill -9 loses nothing that was appended; a power cut at most the last interval.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, ErrorKind, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::Error;
+use crate::schema::{Counts, SampleRecord, sha256_hex};
+
+/// The log's name in a run's folder.
+pub(super) const LOG: &str = "samples.log";
+/// The longest time between an append and the synchronisation that covers it, as long as samples keep coming.
+const SYNCHRONISE_EVERY: Duration = Duration::from_secs(5);
+const CHECKSUM_DIGITS: usize = 16;
+
+/// What a log holds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LogContents {
+    /// The samples, in the order of recording.
+    pub samples: Vec<SampleRecord>,
+    /// Bytes of a torn last line.
+    pub truncated_bytes: u64,
+    /// Numbers, from 1, of lines within the file whose checksum failed.
+    pub damaged_lines: Vec<usize>,
+    /// Bytes up to the end of the last whole line.
+    pub(super) whole_bytes: u64,
+}
+
+impl LogContents {
+    /// How many samples have a score and how many have none.
+    pub fn counts(&self) -> Counts {
+        let scored = self
+            .samples
+            .iter()
+            .filter(|sample| sample.score.is_some())
+            .count() as u64;
+        Counts {
+            scored,
+            failed: self.samples.len() as u64 - scored,
+        }
+    }
+}
+
+/// Reads the log of the run in `folder`; no log is an empty one.
+///
+/// # Errors
+/// A file that cannot be read. Torn and damaged lines are no error: they are in the contents.
+pub fn read_log(folder: &Path) -> Result<LogContents, Error> {
+    let mut samples = Vec::new();
+    let mut contents = for_each(folder, |sample| {
+        samples.push(sample);
+        Ok(())
+    })?;
+    contents.samples = samples;
+    Ok(contents)
+}
+
+/// Gives each sample of the log to `take`; the contents returned lack the samples.
+pub(super) fn for_each(
+    folder: &Path,
+    mut take: impl FnMut(SampleRecord) -> Result<(), Error>,
+) -> Result<LogContents, Error> {
+    let path = folder.join(LOG);
+    let mut contents = LogContents::default();
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(contents),
+        Err(error) => return Err(Error::reading(&path, error)),
+    };
+    let mut reader = BufReader::with_capacity(1 << 16, file);
+    let mut line = Vec::new();
+    let mut number = 0;
+    // Bad lines since the last good one: torn if the file ends with them, damaged otherwise.
+    let mut pending: Vec<usize> = Vec::new();
+    let mut pending_bytes = 0;
+    loop {
+        line.clear();
+        let read = reader
+            .read_until(b'\n', &mut line)
+            .map_err(|error| Error::reading(&path, error))?;
+        if read == 0 {
+            break;
+        }
+        number += 1;
+        let Some(sample) = parse(&line) else {
+            pending.push(number);
+            pending_bytes += read as u64;
+            continue;
+        };
+        contents.damaged_lines.append(&mut pending);
+        contents.whole_bytes += pending_bytes + read as u64;
+        pending_bytes = 0;
+        take(sample)?;
+    }
+    contents.truncated_bytes = pending_bytes;
+    Ok(contents)
+}
+
+fn parse(line: &[u8]) -> Option<SampleRecord> {
+    let line = line.strip_suffix(b"\n")?;
+    let (checksum, rest) = line.split_at_checked(CHECKSUM_DIGITS)?;
+    let json = rest.strip_prefix(b" ")?;
+    (sha256_hex(json).as_bytes().starts_with(checksum))
+        .then(|| serde_json::from_slice(json).ok())?
+}
+
+/// Appends to a log.
+#[derive(Debug)]
+pub(super) struct LogWriter {
+    path: PathBuf,
+    file: File,
+    length: u64,
+    synchronised: Instant,
+}
+
+impl LogWriter {
+    /// Opens the log at `path`, cut to its first `length` bytes.
+    pub(super) fn open(path: &Path, length: u64) -> Result<Self, Error> {
+        let failed = |source| Error::writing(path, source);
+        let mut file = OpenOptions::new()
+            .create(true)
+            .write(true)
+            .truncate(false)
+            .open(path)
+            .map_err(failed)?;
+        file.set_len(length).map_err(failed)?;
+        file.seek(SeekFrom::Start(length)).map_err(failed)?;
+        Ok(Self {
+            path: path.to_path_buf(),
+            file,
+            length,
+            synchronised: Instant::now(),
+        })
+    }
+
+    pub(super) fn append(&mut self, sample: &SampleRecord) -> Result<(), Error> {
+        let json = serde_json::to_string(sample).map_err(|error| Error::Json {
+            path: self.path.clone(),
+            reason: error.to_string(),
+        })?;
+        let line = format!(
+            "{} {json}\n",
+            &sha256_hex(json.as_bytes())[..CHECKSUM_DIGITS]
+        );
+        if let Err(source) = self.file.write_all(line.as_bytes()) {
+            // Half a line may be out. Cut it off, so that what comes after a freed disk starts on a line of its own;
+            // should that fail too, the reader skips the half line by its checksum.
+            let _ = self.file.set_len(self.length);
+            let _ = self.file.seek(SeekFrom::Start(self.length));
+            return Err(Error::writing(&self.path, source));
+        }
+        self.length += line.len() as u64;
+        if self.synchronised.elapsed() >= SYNCHRONISE_EVERY {
+            self.synchronise()?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn synchronise(&mut self) -> Result<(), Error> {
+        self.synchronised = Instant::now();
+        self.file
+            .sync_data()
+            .map_err(|source| Error::writing(&self.path, source))
+    }
+}

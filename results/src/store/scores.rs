@@ -1,0 +1,111 @@
+//! What a summary needs of a run's samples, small enough to hold a million of them.
+
+use std::collections::HashMap;
+
+use crate::schema::SampleRecord;
+
+/// What a summary needs of each sample, without the texts: about a hundred bytes a sample.
+#[derive(Clone, Debug, Default)]
+pub struct Scores {
+    pub(crate) names: Names,
+    pub(crate) rows: Vec<ScoreRow>,
+}
+
+/// One sample; the strings are indices into [`Names`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ScoreRow {
+    pub model: u32,
+    pub variant: u32,
+    pub suite: u32,
+    pub sample: u32,
+    pub image: u32,
+    pub category: u32,
+    pub prompt: u32,
+    /// Why there is no score.
+    pub reason: Option<u32>,
+    pub seed: u64,
+    pub score: Option<f64>,
+    /// prompt, visual, new
+    pub tokens: [u32; 3],
+    /// preprocess, vision, prefill, decode; milliseconds
+    pub times: [Option<f64>; 4],
+}
+
+/// Each distinct string once.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Names {
+    list: Vec<String>,
+    index: HashMap<String, u32>,
+}
+
+impl Names {
+    pub(crate) fn intern(&mut self, name: &str) -> u32 {
+        if let Some(&index) = self.index.get(name) {
+            return index;
+        }
+        let index = self.list.len() as u32;
+        self.list.push(name.to_string());
+        self.index.insert(name.to_string(), index);
+        index
+    }
+
+    pub(crate) fn of(&self, index: u32) -> &str {
+        &self.list[index as usize]
+    }
+}
+
+impl Scores {
+    /// Number of samples.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there is no sample.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The same, from records in memory.
+    pub(super) fn from_samples(samples: &[SampleRecord]) -> Self {
+        let mut names = Names::default();
+        let rows = samples
+            .iter()
+            .cloned()
+            .map(SampleRecord::normalised)
+            .map(|sample| ScoreRow {
+                model: names.intern(&sample.model),
+                variant: names.intern(&sample.variant),
+                suite: names.intern(&sample.suite),
+                sample: names.intern(&sample.sample),
+                image: names.intern(&sample.image_id),
+                category: names.intern(&sample.category),
+                prompt: names.intern(&sample.prompt_sha256),
+                reason: sample
+                    .score
+                    .is_none()
+                    .then(|| names.intern(reason(sample.error.as_deref()))),
+                seed: sample.seed,
+                score: sample.score,
+                tokens: [
+                    sample.prompt_tokens,
+                    sample.visual_tokens,
+                    sample.new_tokens,
+                ],
+                times: [
+                    sample.preprocess_ms,
+                    sample.vision_ms,
+                    sample.prefill_ms,
+                    sample.decode_ms,
+                ],
+            })
+            .collect();
+        Self { names, rows }
+    }
+}
+
+/// What failures are counted by: what stands before the first colon.
+pub(super) fn reason(error: Option<&str>) -> &str {
+    error.map_or("unscored", |error| {
+        error.split(':').next().unwrap_or(error).trim()
+    })
+}

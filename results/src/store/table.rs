@@ -1,0 +1,347 @@
+//! `samples.parquet`: writing it in row groups, reading all of it, and reading the columns a summary needs.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use polars::io::parquet::write::BatchedWriter;
+use polars::prelude::*;
+
+use super::scores::{Names, ScoreRow, Scores, reason};
+use super::{commit_file, temporary_name};
+use crate::Error;
+use crate::schema::SampleRecord;
+
+/// The table's name in a run's folder.
+pub(super) const PARQUET: &str = "samples.parquet";
+/// Samples a row group: bounds the memory of writing.
+const ROW_GROUP: usize = 20_000;
+
+/// Writes the table row group by row group under a temporary name.
+pub(super) struct TableWriter {
+    path: PathBuf,
+    batch: Vec<SampleRecord>,
+    writer: BatchedWriter<File>,
+    file: File,
+}
+
+impl TableWriter {
+    pub(super) fn create(path: &Path) -> Result<Self, Error> {
+        let failed = |source| Error::writing(path, source);
+        let file = File::create(temporary_name(path)).map_err(failed)?;
+        let empty = frame(&[]).map_err(|error| table_error(path, error))?;
+        let writer = ParquetWriter::new(file.try_clone().map_err(failed)?)
+            .batched(empty.schema())
+            .map_err(|error| table_error(path, error))?;
+        Ok(Self {
+            path: path.to_path_buf(),
+            batch: Vec::new(),
+            writer,
+            file,
+        })
+    }
+
+    pub(super) fn push(&mut self, sample: SampleRecord) -> Result<(), Error> {
+        self.batch.push(sample);
+        if self.batch.len() >= ROW_GROUP {
+            self.flush()
+        } else {
+            Ok(())
+        }
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        let written = frame(&self.batch).and_then(|frame| self.writer.write_batch(&frame));
+        self.batch.clear();
+        written.map_err(|error| table_error(&self.path, error))
+    }
+
+    pub(super) fn finish(mut self) -> Result<(), Error> {
+        if !self.batch.is_empty() {
+            self.flush()?;
+        }
+        self.writer
+            .finish()
+            .map_err(|error| table_error(&self.path, error))?;
+        self.file
+            .sync_all()
+            .map_err(|source| Error::writing(&self.path, source))?;
+        commit_file(&self.path)
+    }
+}
+
+/// A polars error as ours; a full disk keeps its own message.
+fn table_error(path: &Path, error: PolarsError) -> Error {
+    match error {
+        PolarsError::IO { error, .. } if error.raw_os_error().is_some() => {
+            Error::writing(path, std::io::Error::new(error.kind(), error.to_string()))
+        }
+        other => Error::Table {
+            path: path.to_path_buf(),
+            reason: other.to_string(),
+        },
+    }
+}
+
+fn frame(samples: &[SampleRecord]) -> PolarsResult<DataFrame> {
+    fn text(name: &str, samples: &[SampleRecord], of: impl Fn(&SampleRecord) -> &str) -> Column {
+        StringChunked::from_iter_values(name.into(), samples.iter().map(of)).into_column()
+    }
+    fn number(
+        name: &str,
+        samples: &[SampleRecord],
+        of: impl Fn(&SampleRecord) -> Option<f64>,
+    ) -> Column {
+        Float64Chunked::from_iter_options(name.into(), samples.iter().map(of)).into_column()
+    }
+    fn count(name: &str, samples: &[SampleRecord], of: impl Fn(&SampleRecord) -> u32) -> Column {
+        UInt32Chunked::from_iter_values(name.into(), samples.iter().map(of)).into_column()
+    }
+    let mut answers = ListStringChunkedBuilder::new("answers".into(), samples.len(), samples.len());
+    for sample in samples {
+        answers.append_values_iter(sample.answers.iter().map(String::as_str));
+    }
+    DataFrame::new(
+        samples.len(),
+        vec![
+            text("model", samples, |sample| &sample.model),
+            text("variant", samples, |sample| &sample.variant),
+            text("suite", samples, |sample| &sample.suite),
+            text("sample", samples, |sample| &sample.sample),
+            text("image_id", samples, |sample| &sample.image_id),
+            text("category", samples, |sample| &sample.category),
+            UInt64Chunked::from_iter_values(
+                "seed".into(),
+                samples.iter().map(|sample| sample.seed),
+            )
+            .into_column(),
+            text("prompt_sha256", samples, |sample| &sample.prompt_sha256),
+            text("prompt", samples, |sample| &sample.prompt),
+            text("prediction", samples, |sample| &sample.prediction),
+            answers.finish().into_column(),
+            number("score", samples, |sample| sample.score),
+            StringChunked::from_iter_options(
+                "error".into(),
+                samples.iter().map(|sample| sample.error.as_deref()),
+            )
+            .into_column(),
+            count("prompt_tokens", samples, |sample| sample.prompt_tokens),
+            count("visual_tokens", samples, |sample| sample.visual_tokens),
+            count("new_tokens", samples, |sample| sample.new_tokens),
+            number("preprocess_ms", samples, |sample| sample.preprocess_ms),
+            number("vision_ms", samples, |sample| sample.vision_ms),
+            number("prefill_ms", samples, |sample| sample.prefill_ms),
+            number("decode_ms", samples, |sample| sample.decode_ms),
+        ],
+    )
+}
+
+/// A read table whose columns are asked for by name, with errors that name the file.
+struct Table<'a> {
+    path: &'a Path,
+    frame: DataFrame,
+}
+
+impl<'a> Table<'a> {
+    fn read(path: &'a Path, columns: Option<Vec<String>>) -> Result<Self, Error> {
+        let file = File::open(path).map_err(|source| Error::reading(path, source))?;
+        let frame = ParquetReader::new(file)
+            .with_columns(columns)
+            .finish()
+            .map_err(|error| Error::Table {
+                path: path.to_path_buf(),
+                reason: error.to_string(),
+            })?;
+        Ok(Self { path, frame })
+    }
+
+    fn column(&self, name: &str) -> Result<&Column, Error> {
+        self.frame
+            .column(name)
+            .map_err(|error| self.invalid(name, &error.to_string()))
+    }
+
+    fn invalid(&self, column: &str, reason: &str) -> Error {
+        Error::Table {
+            path: self.path.to_path_buf(),
+            reason: format!("column '{column}': {reason}"),
+        }
+    }
+
+    fn text(&self, name: &str) -> Result<&StringChunked, Error> {
+        self.column(name)?
+            .str()
+            .map_err(|error| self.invalid(name, &error.to_string()))
+    }
+
+    fn texts(&self, name: &str) -> Result<Vec<&str>, Error> {
+        let column = self.text(name)?;
+        column
+            .iter()
+            .map(|value| value.ok_or_else(|| self.invalid(name, "a value is missing")))
+            .collect()
+    }
+
+    fn numbers(&self, name: &str) -> Result<Vec<Option<f64>>, Error> {
+        let column = self
+            .column(name)?
+            .f64()
+            .map_err(|error| self.invalid(name, &error.to_string()))?;
+        Ok(column.iter().collect())
+    }
+
+    fn counts(&self, name: &str) -> Result<Vec<u32>, Error> {
+        let column = self
+            .column(name)?
+            .u32()
+            .map_err(|error| self.invalid(name, &error.to_string()))?;
+        column
+            .iter()
+            .map(|value| value.ok_or_else(|| self.invalid(name, "a value is missing")))
+            .collect()
+    }
+
+    fn seeds(&self) -> Result<Vec<u64>, Error> {
+        let column = self
+            .column("seed")?
+            .u64()
+            .map_err(|error| self.invalid("seed", &error.to_string()))?;
+        column
+            .iter()
+            .map(|value| value.ok_or_else(|| self.invalid("seed", "a value is missing")))
+            .collect()
+    }
+}
+
+/// All samples in full.
+pub(super) fn read_samples(path: &Path) -> Result<Vec<SampleRecord>, Error> {
+    let table = Table::read(path, None)?;
+    let mut samples: Vec<SampleRecord> = vec![SampleRecord::default(); table.frame.height()];
+    let texts: [(&str, fn(&mut SampleRecord) -> &mut String); 9] = [
+        ("model", |sample| &mut sample.model),
+        ("variant", |sample| &mut sample.variant),
+        ("suite", |sample| &mut sample.suite),
+        ("sample", |sample| &mut sample.sample),
+        ("image_id", |sample| &mut sample.image_id),
+        ("category", |sample| &mut sample.category),
+        ("prompt_sha256", |sample| &mut sample.prompt_sha256),
+        ("prompt", |sample| &mut sample.prompt),
+        ("prediction", |sample| &mut sample.prediction),
+    ];
+    for (name, field) in texts {
+        for (sample, value) in samples.iter_mut().zip(table.texts(name)?) {
+            *field(sample) = value.to_string();
+        }
+    }
+    let numbers: [(&str, fn(&mut SampleRecord) -> &mut Option<f64>); 5] = [
+        ("score", |sample| &mut sample.score),
+        ("preprocess_ms", |sample| &mut sample.preprocess_ms),
+        ("vision_ms", |sample| &mut sample.vision_ms),
+        ("prefill_ms", |sample| &mut sample.prefill_ms),
+        ("decode_ms", |sample| &mut sample.decode_ms),
+    ];
+    for (name, field) in numbers {
+        for (sample, value) in samples.iter_mut().zip(table.numbers(name)?) {
+            *field(sample) = value;
+        }
+    }
+    let counts: [(&str, fn(&mut SampleRecord) -> &mut u32); 3] = [
+        ("prompt_tokens", |sample| &mut sample.prompt_tokens),
+        ("visual_tokens", |sample| &mut sample.visual_tokens),
+        ("new_tokens", |sample| &mut sample.new_tokens),
+    ];
+    for (name, field) in counts {
+        for (sample, value) in samples.iter_mut().zip(table.counts(name)?) {
+            *field(sample) = value;
+        }
+    }
+    let answers = table
+        .column("answers")?
+        .list()
+        .map_err(|error| table.invalid("answers", &error.to_string()))?;
+    for (row, sample) in samples.iter_mut().enumerate() {
+        let series = answers
+            .get_as_series(row)
+            .ok_or_else(|| table.invalid("answers", "a value is missing"))?;
+        let texts = series
+            .str()
+            .map_err(|error| table.invalid("answers", &error.to_string()))?;
+        sample.answers = texts
+            .iter()
+            .map(|value| value.unwrap_or_default().to_string())
+            .collect();
+    }
+    for (sample, seed) in samples.iter_mut().zip(table.seeds()?) {
+        sample.seed = seed;
+    }
+    for (sample, error) in samples.iter_mut().zip(table.text("error")?.iter()) {
+        sample.error = error.map(str::to_string);
+    }
+    Ok(samples)
+}
+
+/// The columns that a summary needs.
+pub(super) fn read_scores(path: &Path) -> Result<Scores, Error> {
+    const TEXTS: [&str; 7] = [
+        "model",
+        "variant",
+        "suite",
+        "sample",
+        "image_id",
+        "category",
+        "prompt_sha256",
+    ];
+    const TOKENS: [&str; 3] = ["prompt_tokens", "visual_tokens", "new_tokens"];
+    const TIMES: [&str; 4] = ["preprocess_ms", "vision_ms", "prefill_ms", "decode_ms"];
+    let columns = TEXTS
+        .into_iter()
+        .chain(TOKENS)
+        .chain(TIMES)
+        .chain(["seed", "score", "error"]);
+    let table = Table::read(path, Some(columns.map(str::to_string).collect()))?;
+    let mut names = Names::default();
+    let mut texts = TEXTS.iter().map(|name| {
+        let values = table.texts(name)?;
+        Ok(values
+            .into_iter()
+            .map(|value| names.intern(value))
+            .collect::<Vec<u32>>())
+    });
+    let mut next = || texts.next().unwrap_or_else(|| Ok(Vec::new()));
+    let (model, variant, suite, sample) = (next()?, next()?, next()?, next()?);
+    let (image, category, prompt) = (next()?, next()?, next()?);
+    drop(texts);
+    let tokens = [
+        table.counts(TOKENS[0])?,
+        table.counts(TOKENS[1])?,
+        table.counts(TOKENS[2])?,
+    ];
+    let times = [
+        table.numbers(TIMES[0])?,
+        table.numbers(TIMES[1])?,
+        table.numbers(TIMES[2])?,
+        table.numbers(TIMES[3])?,
+    ];
+    let (seeds, scores, errors) = (
+        table.seeds()?,
+        table.numbers("score")?,
+        table.text("error")?,
+    );
+    let rows = (0..table.frame.height())
+        .zip(errors.iter())
+        .map(|(row, error)| ScoreRow {
+            model: model[row],
+            variant: variant[row],
+            suite: suite[row],
+            sample: sample[row],
+            image: image[row],
+            category: category[row],
+            prompt: prompt[row],
+            reason: scores[row].is_none().then(|| names.intern(reason(error))),
+            seed: seeds[row],
+            score: scores[row],
+            tokens: [tokens[0][row], tokens[1][row], tokens[2][row]],
+            times: [times[0][row], times[1][row], times[2][row], times[3][row]],
+        })
+        .collect();
+    Ok(Scores { names, rows })
+}

@@ -1,0 +1,327 @@
+//! The numbers of a report: per model, suite and variant the score, its interval, the difference to the baseline
+//! with interval and p, failures by reason, and the cost.
+//!
+//! A summary does not depend on the order of the records or on threads: the same records give the same bits.
+//!
+//! Deviations worth knowing:
+//! - The intervals draw whole images. `McNemar`'s test, the usual one for 0/1 metrics, takes each question as
+//!   independent; where images carry several questions, [`Difference::p_by_image`] gives the sign-flip p that does not.
+//! - Suites are taken as independent of each other in the macro average, also where they share images.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::schema::{Aggregate, Counts};
+use crate::statistics::{Interval, Resampling};
+use crate::{Error, Run};
+
+mod build;
+mod cells;
+
+/// Everything a report shows.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Summary {
+    /// The variant that the others are compared with.
+    pub baseline: String,
+    /// The runs behind it.
+    pub runs: Vec<RunNote>,
+    /// The models, in the order of the runs' configurations.
+    pub models: Vec<ModelNote>,
+    /// The variants, the baseline first, then in the order of the runs' configurations.
+    pub variants: Vec<VariantNote>,
+    /// The suites, in the order of the runs' configurations.
+    pub suites: Vec<SuiteNote>,
+    /// One a model, suite and variant that has records; by model, suite, variant in the orders above.
+    pub cells: Vec<Cell>,
+    /// One a model and variant: the mean over suites.
+    pub macros: Vec<MacroCell>,
+    /// The resampling behind the intervals and p-values.
+    pub resampling: Resampling,
+    /// Why the runs should not have been compared, where that was forced.
+    pub forced: Vec<String>,
+}
+
+/// A run, as far as a report tells.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RunNote {
+    /// Its id.
+    pub run: String,
+    /// The hash of its configuration.
+    pub config_hash: String,
+    /// When it began.
+    pub created: String,
+    /// Crate version and commit.
+    pub code: String,
+    /// Processor, cores and accelerator.
+    pub machine: String,
+    /// Element type and device.
+    pub precision: String,
+    /// It has no end: the numbers are of the samples up to there.
+    pub interrupted: bool,
+    /// Bytes of a torn last line that were left out.
+    pub truncated_bytes: u64,
+    /// Lines of the log that were damaged and left out.
+    pub damaged_lines: usize,
+    /// Samples with and without a score.
+    pub counts: Counts,
+}
+
+/// A model, as far as a report tells.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ModelNote {
+    /// Its name.
+    pub name: String,
+    /// SHA-256 of its weights.
+    pub sha256: String,
+    /// Its family.
+    pub family: String,
+    /// Number of parameters.
+    pub parameters: u64,
+    /// Seeded random weights.
+    pub untrained: bool,
+    /// Variants that have trained weights for it.
+    pub adapters: Vec<String>,
+}
+
+/// A variant, as far as a report tells.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct VariantNote {
+    /// Its id.
+    pub id: String,
+    /// Its version.
+    pub version: u32,
+    /// Whether it adds parameters that training must fill.
+    pub trainable: bool,
+}
+
+/// A suite, as far as a report tells.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SuiteNote {
+    /// Its id.
+    pub id: String,
+    /// Its version.
+    pub version: u32,
+    /// Its metric.
+    pub metric: String,
+    /// The metric's version.
+    pub metric_version: u32,
+    /// How samples make the score.
+    pub aggregate: Aggregate,
+    /// Rows that were taken.
+    pub rows_used: usize,
+    /// Rows that there are.
+    pub rows_total: usize,
+}
+
+impl SuiteNote {
+    /// Whether only a part of the suite was taken.
+    pub fn is_subset(&self) -> bool {
+        self.rows_used < self.rows_total
+    }
+}
+
+/// One model, suite and variant.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Cell {
+    /// The model's name.
+    pub model: String,
+    /// The suite's id.
+    pub suite: String,
+    /// The variant's id.
+    pub variant: String,
+    /// Samples with a score.
+    pub scored: usize,
+    /// Samples without one.
+    pub failed: usize,
+    /// The failed samples by reason.
+    pub failures: BTreeMap<String, usize>,
+    /// The score; `None` if no sample has one.
+    pub score: Option<Estimate>,
+    /// Against the baseline; `None` for the baseline itself and where no pair is scored.
+    pub difference: Option<Difference>,
+    /// Median times.
+    pub cost: Cost,
+    /// Mean tokens.
+    pub tokens: Tokens,
+    /// By the suite's own grouping, sorted by name; empty where it has none.
+    pub categories: Vec<Category>,
+}
+
+impl Cell {
+    /// The mean over categories of each category's mean (`mtvqa`: over languages); `None` without categories, or if
+    /// one of them has no score.
+    pub fn category_mean(&self) -> Option<f64> {
+        let means: Option<Vec<f64>> = self
+            .categories
+            .iter()
+            .map(|category| category.mean)
+            .collect();
+        let means = means.filter(|means| !means.is_empty())?;
+        Some(means.iter().sum::<f64>() / means.len() as f64)
+    }
+}
+
+/// The mean over suites of one model and variant.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct MacroCell {
+    /// The model's name.
+    pub model: String,
+    /// The variant's id.
+    pub variant: String,
+    /// Suites with a score.
+    pub suites_scored: usize,
+    /// Samples with a score, over all suites.
+    pub scored: usize,
+    /// Samples without one, over all suites.
+    pub failed: usize,
+    /// The mean over suites; `None` unless every suite has a score.
+    pub score: Option<Estimate>,
+    /// Against the baseline, likewise.
+    pub difference: Option<Difference>,
+    /// The mean over suites of the median time a sample, where every suite has one.
+    pub total_ms: Option<f64>,
+}
+
+/// A value and its interval.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Estimate {
+    /// The value, a fraction of 1.
+    pub value: f64,
+    /// Its bootstrap interval.
+    pub interval: Interval,
+}
+
+/// A difference to the baseline on the same samples.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Difference {
+    /// Samples scored under both.
+    pub pairs: usize,
+    /// Variant minus baseline.
+    pub value: f64,
+    /// Its paired bootstrap interval.
+    pub interval: Interval,
+    /// The test behind `p`.
+    pub test: Test,
+    /// Two-sided p.
+    pub p: f64,
+    /// Corrected over the variants of the same model and suite.
+    pub holm_p: f64,
+    /// For `McNemar`'s test where an image carries several pairs: the sign-flip p by image, which respects that.
+    pub p_by_image: Option<f64>,
+}
+
+/// A test of a paired difference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Test {
+    /// `McNemar`'s exact test: all scores are 0 or 1.
+    McNemar,
+    /// Sign flips of whole images.
+    SignFlip,
+}
+
+impl Test {
+    /// Its name in a table.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::McNemar => "McNemar",
+            Self::SignFlip => "sign-flip",
+        }
+    }
+}
+
+/// Median milliseconds a sample, over the samples that recorded them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Cost {
+    /// Decoding and preprocessing.
+    pub preprocess_ms: Option<f64>,
+    /// Vision tower and connector.
+    pub vision_ms: Option<f64>,
+    /// The decoder over the prompt.
+    pub prefill_ms: Option<f64>,
+    /// The decoder over the generated tokens.
+    pub decode_ms: Option<f64>,
+    /// Vision, prefill and decode of one sample together: what a variant can change.
+    pub total_ms: Option<f64>,
+}
+
+/// Mean tokens a sample.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Tokens {
+    /// Of the prompt, visual ones included.
+    pub prompt: f64,
+    /// Visual ones of the prompt.
+    pub visual: f64,
+    /// Generated.
+    pub new: f64,
+}
+
+/// One group of a suite's samples.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Category {
+    /// Its name.
+    pub name: String,
+    /// Samples with a score.
+    pub scored: usize,
+    /// Samples without one.
+    pub failed: usize,
+    /// The mean score.
+    pub mean: Option<f64>,
+}
+
+/// How a summary is made.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The variant that the others are compared with.
+    pub baseline: String,
+    /// Resamples, confidence and seed.
+    pub resampling: Resampling,
+    /// Compare runs of different data, prompts or metric versions all the same, and note it.
+    pub force: bool,
+}
+
+impl Summary {
+    /// Summarises runs side by side, with 10,000 resamples and 95 % intervals.
+    ///
+    /// # Errors
+    /// No run, an unknown baseline, a sample that two runs both hold, or runs that do not measure the same thing.
+    pub fn from_runs(runs: &[Run], baseline: &str) -> Result<Self, Error> {
+        let (baseline, resampling) = (baseline.to_string(), Resampling::default());
+        Self::with_options(
+            runs,
+            &Options {
+                baseline,
+                resampling,
+                force: false,
+            },
+        )
+    }
+
+    /// Summarises runs side by side.
+    ///
+    /// # Errors
+    /// As [`Summary::from_runs`].
+    pub fn with_options(runs: &[Run], options: &Options) -> Result<Self, Error> {
+        build::summary(runs, options)
+    }
+
+    /// The cell of a model, suite and variant.
+    pub fn cell(&self, model: &str, suite: &str, variant: &str) -> Option<&Cell> {
+        self.cells
+            .iter()
+            .find(|cell| cell.model == model && cell.suite == suite && cell.variant == variant)
+    }
+
+    /// The mean over suites of a model and variant.
+    pub fn macro_cell(&self, model: &str, variant: &str) -> Option<&MacroCell> {
+        self.macros
+            .iter()
+            .find(|cell| cell.model == model && cell.variant == variant)
+    }
+
+    /// What a reader must know before the numbers, most important first; empty if there is nothing.
+    pub fn notes(&self) -> Vec<String> {
+        build::notes(self)
+    }
+}

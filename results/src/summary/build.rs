@@ -1,0 +1,409 @@
+//! Gathers the runs: who took part, in which order, and whether they may be compared; then one table a model and suite.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::cells::{Sample, SuiteTable};
+use super::{ModelNote, Options, RunNote, SuiteNote, Summary, VariantNote};
+use crate::store::{Names, ScoreRow};
+use crate::{Error, Run};
+
+/// A summary of `runs`.
+pub(super) fn summary(runs: &[Run], options: &Options) -> Result<Summary, Error> {
+    if runs.is_empty() {
+        return Err(Error::NoRuns);
+    }
+    let mut forced = Vec::new();
+    let models = models(runs, options.force, &mut forced)?;
+    let suites = suites(runs, options.force, &mut forced)?;
+    let variants = variants(runs, &options.baseline, options.force, &mut forced)?;
+    let tables = tables(runs, options.force, &mut forced)?;
+    let (cells, macros) = super::cells::cells(&tables, &models, &suites, &variants, options);
+    Ok(Summary {
+        baseline: options.baseline.clone(),
+        runs: runs.iter().map(run_note).collect(),
+        models,
+        variants,
+        suites,
+        cells,
+        macros,
+        resampling: options.resampling,
+        forced,
+    })
+}
+
+fn run_note(run: &Run) -> RunNote {
+    let (record, configuration) = (&run.record, &run.record.configuration);
+    let commit = record
+        .code
+        .commit
+        .as_deref()
+        .map_or(String::new(), |commit| format!(" ({commit})"));
+    let gpu = record
+        .machine
+        .gpu
+        .as_deref()
+        .map_or(String::new(), |gpu| format!(", {gpu}"));
+    RunNote {
+        run: record.run.clone(),
+        config_hash: record.config_hash.clone(),
+        created: record.created.to_string(),
+        code: format!("{}{commit}", record.code.version),
+        machine: format!(
+            "{}, {} cores{gpu}",
+            record.machine.cpu, record.machine.cores
+        ),
+        precision: format!("{} on {}", configuration.dtype, configuration.device),
+        interrupted: run.interrupted,
+        truncated_bytes: run.truncated_bytes,
+        damaged_lines: run.damaged_lines.len(),
+        counts: record.counts,
+    }
+}
+
+/// Lets a difference between runs pass if that was forced, and notes it.
+fn differs(
+    first: &str,
+    second: &str,
+    reason: String,
+    force: bool,
+    forced: &mut Vec<String>,
+) -> Result<(), Error> {
+    if force {
+        forced.push(format!("{first} and {second}: {reason}"));
+        return Ok(());
+    }
+    Err(Error::Incomparable {
+        first: first.into(),
+        second: second.into(),
+        reason,
+    })
+}
+
+fn models(runs: &[Run], force: bool, forced: &mut Vec<String>) -> Result<Vec<ModelNote>, Error> {
+    let mut notes: Vec<(ModelNote, &str)> = Vec::new();
+    for run in runs {
+        let id = run.record.run.as_str();
+        for name in &run.record.configuration.models {
+            let record = run.record.model(name).cloned().unwrap_or_default();
+            let adapters: Vec<String> = record.adapters.keys().cloned().collect();
+            if let Some((note, first)) = notes.iter_mut().find(|(note, _)| note.name == *name) {
+                if note.sha256 != record.sha256 {
+                    differs(
+                        first,
+                        id,
+                        format!("model '{name}' has different weights"),
+                        force,
+                        forced,
+                    )?;
+                }
+                note.untrained |= record.untrained;
+                note.adapters.extend(adapters);
+                continue;
+            }
+            let note = ModelNote {
+                name: name.clone(),
+                sha256: record.sha256,
+                family: record.family,
+                parameters: record.parameters,
+                untrained: record.untrained,
+                adapters,
+            };
+            notes.push((note, id));
+        }
+    }
+    Ok(notes.into_iter().map(|(note, _)| note).collect())
+}
+
+fn suites(runs: &[Run], force: bool, forced: &mut Vec<String>) -> Result<Vec<SuiteNote>, Error> {
+    let mut notes: Vec<(SuiteNote, String, &str)> = Vec::new();
+    for run in runs {
+        let id = run.record.run.as_str();
+        for suite in &run.record.configuration.suites {
+            let data = run.record.data.get(&suite.id).cloned().unwrap_or_default();
+            let note = SuiteNote {
+                id: suite.id.clone(),
+                version: suite.version,
+                metric: suite.metric.clone(),
+                metric_version: suite.metric_version,
+                aggregate: suite.aggregate,
+                rows_used: data.rows_used,
+                rows_total: data.rows_total,
+            };
+            let Some((first, fingerprint, first_run)) =
+                notes.iter().find(|(known, ..)| known.id == note.id)
+            else {
+                notes.push((note, data.fingerprint, id));
+                continue;
+            };
+            let what = [
+                ("version", first.version != note.version),
+                (
+                    "metric",
+                    (&first.metric, first.metric_version) != (&note.metric, note.metric_version),
+                ),
+                ("aggregate", first.aggregate != note.aggregate),
+                ("data", *fingerprint != data.fingerprint),
+            ];
+            for (what, _) in what.into_iter().filter(|(_, different)| *different) {
+                differs(
+                    first_run,
+                    id,
+                    format!("suite '{}' has another {what}", note.id),
+                    force,
+                    forced,
+                )?;
+            }
+        }
+    }
+    Ok(notes.into_iter().map(|(note, ..)| note).collect())
+}
+
+fn variants(
+    runs: &[Run],
+    baseline: &str,
+    force: bool,
+    forced: &mut Vec<String>,
+) -> Result<Vec<VariantNote>, Error> {
+    let mut notes: Vec<(VariantNote, &str)> = Vec::new();
+    for run in runs {
+        let id = run.record.run.as_str();
+        for variant in &run.record.configuration.variants {
+            if let Some((note, first)) = notes.iter().find(|(note, _)| note.id == variant.id) {
+                if note.version != variant.version {
+                    differs(
+                        first,
+                        id,
+                        format!("variant '{}' has another version", variant.id),
+                        force,
+                        forced,
+                    )?;
+                }
+                continue;
+            }
+            let note = VariantNote {
+                id: variant.id.clone(),
+                version: variant.version,
+                trainable: variant.trainable,
+            };
+            notes.push((note, id));
+        }
+    }
+    let mut notes: Vec<VariantNote> = notes.into_iter().map(|(note, _)| note).collect();
+    let Some(position) = notes.iter().position(|note| note.id == baseline) else {
+        let variants = notes.into_iter().map(|note| note.id).collect();
+        return Err(Error::UnknownBaseline {
+            baseline: baseline.to_string(),
+            variants,
+        });
+    };
+    notes[..=position].rotate_right(1);
+    Ok(notes)
+}
+
+/// The records by (model, suite), with samples, clusters and categories numbered in the order of their names, so that
+/// the order of recording leaves no trace.
+fn tables(
+    runs: &[Run],
+    force: bool,
+    forced: &mut Vec<String>,
+) -> Result<BTreeMap<(String, String), SuiteTable>, Error> {
+    let mut grouped: BTreeMap<(String, String), Vec<(&Run, &ScoreRow)>> = BTreeMap::new();
+    for run in runs {
+        let names = &run.scores.names;
+        // Few distinct pairs: look the key up by number, not by string.
+        let mut keys: HashMap<(u32, u32), Vec<(&Run, &ScoreRow)>> = HashMap::new();
+        for row in &run.scores.rows {
+            keys.entry((row.model, row.suite))
+                .or_default()
+                .push((run, row));
+        }
+        for ((model, suite), rows) in keys {
+            let key = (names.of(model).to_string(), names.of(suite).to_string());
+            grouped.entry(key).or_default().extend(rows);
+        }
+    }
+    let mut tables = BTreeMap::new();
+    for (key, rows) in grouped {
+        let table = suite_table(&rows, &key.1, force, forced)?;
+        tables.insert(key, table);
+    }
+    Ok(tables)
+}
+
+fn suite_table(
+    rows: &[(&Run, &ScoreRow)],
+    suite: &str,
+    force: bool,
+    forced: &mut Vec<String>,
+) -> Result<SuiteTable, Error> {
+    let ranked = |of: &dyn Fn(&ScoreRow) -> u32| -> BTreeMap<&str, usize> {
+        let distinct: HashSet<&str> = rows
+            .iter()
+            .map(|(run, row)| names_of(run).of(of(row)))
+            .collect();
+        let mut sorted: Vec<&str> = distinct.into_iter().collect();
+        sorted.sort_unstable();
+        sorted
+            .into_iter()
+            .enumerate()
+            .map(|(rank, name)| (name, rank))
+            .collect()
+    };
+    let (images, categories) = (ranked(&|row| row.image), ranked(&|row| row.category));
+    let mut keys: Vec<(&str, u64)> = rows
+        .iter()
+        .map(|(run, row)| (names_of(run).of(row.sample), row.seed))
+        .collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let positions: HashMap<(&str, u64), usize> = keys
+        .iter()
+        .enumerate()
+        .map(|(rank, key)| (*key, rank))
+        .collect();
+    let mut table = SuiteTable {
+        images: images.len(),
+        categories: categories.keys().map(ToString::to_string).collect(),
+        samples: vec![None; keys.len()],
+        columns: BTreeMap::new(),
+    };
+    let mut prompts: Vec<Option<(&str, &str)>> = vec![None; keys.len()];
+    let mut told = false;
+    for (run, row) in rows {
+        let names = names_of(run);
+        let position = positions[&(names.of(row.sample), row.seed)];
+        let sample = Sample {
+            image: images[names.of(row.image)],
+            category: categories[names.of(row.category)],
+        };
+        let prompt = names.of(row.prompt);
+        let (first_run, first_prompt) = *prompts[position].get_or_insert((&run.record.run, prompt));
+        let moved = *table.samples[position].get_or_insert(sample) != sample;
+        if (first_prompt != prompt || moved) && !told {
+            told = true;
+            let what = if moved { "image or category" } else { "prompt" };
+            let reason = format!(
+                "suite '{suite}' has another {what} for sample '{}'",
+                names.of(row.sample)
+            );
+            differs(first_run, &run.record.run, reason, force, forced)?;
+        }
+        let column = table
+            .columns
+            .entry(names.of(row.variant).to_string())
+            .or_insert_with(|| vec![None; keys.len()]);
+        let reason = row.reason.map(|reason| names.of(reason).to_string());
+        if column[position].replace((**row, reason)).is_some() {
+            let key = format!(
+                "{}/{suite}/{}/{}/seed {}",
+                names.of(row.model),
+                names.of(row.variant),
+                names.of(row.sample),
+                row.seed
+            );
+            return Err(Error::DuplicateSample {
+                folder: run.folder.clone(),
+                key,
+            });
+        }
+    }
+    Ok(table)
+}
+
+fn names_of(run: &Run) -> &Names {
+    &run.scores.names
+}
+
+/// What a reader must know before the numbers.
+pub(super) fn notes(summary: &Summary) -> Vec<String> {
+    let mut notes = Vec::new();
+    for model in summary.models.iter().filter(|model| model.untrained) {
+        notes.push(format!(
+            "untrained: {} has seeded random weights; the scores say nothing about a method",
+            model.name
+        ));
+    }
+    notes.extend(
+        summary
+            .forced
+            .iter()
+            .map(|reason| format!("forced comparison of unequal runs: {reason}")),
+    );
+    for run in summary.runs.iter().filter(|run| run.interrupted) {
+        let mut note = format!(
+            "interrupted: run {} has no end; these are its {} samples up to there",
+            run.run,
+            run.counts.scored + run.counts.failed
+        );
+        if run.truncated_bytes > 0 {
+            note += &format!(
+                "; a torn last record of {} bytes was left out",
+                run.truncated_bytes
+            );
+        }
+        if run.damaged_lines > 0 {
+            note += &format!("; {} damaged records were left out", run.damaged_lines);
+        }
+        notes.push(note);
+    }
+    if summary.cells.is_empty() {
+        notes.push("no samples: the runs hold no record of any".into());
+    }
+    for suite in summary.suites.iter().filter(|suite| suite.is_subset()) {
+        notes.push(format!(
+            "{}: {} of {} samples; not a score of the whole suite",
+            suite.id, suite.rows_used, suite.rows_total
+        ));
+    }
+    for model in &summary.models {
+        let at_identity =
+            |variant: &&VariantNote| variant.trainable && !model.adapters.contains(&variant.id);
+        let ids: Vec<&str> = summary
+            .variants
+            .iter()
+            .filter(at_identity)
+            .map(|variant| variant.id.as_str())
+            .collect();
+        if !ids.is_empty() {
+            notes.push(format!(
+                "{}: no trained weights for {}; at their initial values these compute what the checkpoint does without them",
+                model.name,
+                ids.join(", ")
+            ));
+        }
+    }
+    for cell in summary.cells.iter().filter(|cell| cell.failed > 0) {
+        let reasons: Vec<String> = cell
+            .failures
+            .iter()
+            .map(|(reason, count)| format!("{count} {reason}"))
+            .collect();
+        notes.push(format!(
+            "failed: {} of {} samples of {} under {} ({}) have no score ({}); they are left out, not counted as zero",
+            cell.failed,
+            cell.failed + cell.scored,
+            cell.suite,
+            cell.variant,
+            cell.model,
+            reasons.join(", ")
+        ));
+    }
+    if summary.variants.len() == 1 && !summary.cells.is_empty() {
+        notes.push(format!(
+            "one variant ({}): nothing to compare it with",
+            summary.baseline
+        ));
+    }
+    for cell in &summary.cells {
+        if let Some(difference) = cell.difference
+            && let Some(p) = difference.p_by_image
+            && (p < 0.05) != (difference.p < 0.05)
+        {
+            notes.push(format!(
+                "{} under {} ({}): images carry several questions; p is {:.3} by question but {p:.3} by image: trust the latter",
+                cell.suite, cell.variant, cell.model, difference.p
+            ));
+        }
+    }
+    notes
+}

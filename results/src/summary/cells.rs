@@ -1,0 +1,512 @@
+//! The statistics of the cells: one bootstrap and one set of sign flips a model and suite, shared by its variants.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::{
+    Category, Cell, Cost, Difference, Estimate, MacroCell, ModelNote, Options, SuiteNote, Test,
+    Tokens, VariantNote,
+};
+use crate::schema::{Aggregate, sha256_hex};
+use crate::statistics::{
+    Ratio, Resampling, bootstrap, holm, interval_of, mcnemar_exact, median, p_of, sign_flip,
+    sign_flip_sums,
+};
+use crate::store::ScoreRow;
+
+/// The records of one model and suite.
+pub(super) struct SuiteTable {
+    /// Number of clusters.
+    pub images: usize,
+    /// Names of the categories.
+    pub categories: Vec<String>,
+    /// By position: (sample, seed) in the order of their names.
+    pub samples: Vec<Option<Sample>>,
+    /// By variant and position: the record, with the reason if it has no score.
+    pub columns: BTreeMap<String, Vec<Option<(ScoreRow, Option<String>)>>>,
+}
+
+/// Where a sample belongs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sample {
+    pub image: usize,
+    pub category: usize,
+}
+
+/// Values by position, `None` where unscored.
+type Values = Vec<Option<f64>>;
+
+/// What a variant's resamples say, kept for the mean over suites.
+#[derive(Default)]
+struct Distributions {
+    score: Vec<f64>,
+    difference: Vec<f64>,
+    flips: Vec<f64>,
+    contribution: f64,
+}
+
+/// All cells and the means over suites.
+pub(super) fn cells(
+    tables: &BTreeMap<(String, String), SuiteTable>,
+    models: &[ModelNote],
+    suites: &[SuiteNote],
+    variants: &[VariantNote],
+    options: &Options,
+) -> (Vec<Cell>, Vec<MacroCell>) {
+    let (mut cells, mut macros) = (Vec::new(), Vec::new());
+    for model in models {
+        let mut distributions: BTreeMap<(usize, usize), Distributions> = BTreeMap::new();
+        for (suite_index, suite) in suites.iter().enumerate() {
+            let Some(table) = tables.get(&(model.name.clone(), suite.id.clone())) else {
+                continue;
+            };
+            for (variant_index, (cell, distribution)) in
+                suite_cells(table, model, suite, variants, options)
+            {
+                cells.push(cell);
+                distributions.insert((suite_index, variant_index), distribution);
+            }
+        }
+        macros.extend(macro_cells(
+            &cells,
+            &distributions,
+            model,
+            suites,
+            variants,
+            options,
+        ));
+    }
+    (cells, macros)
+}
+
+fn suite_cells(
+    table: &SuiteTable,
+    model: &ModelNote,
+    suite: &SuiteNote,
+    variants: &[VariantNote],
+    options: &Options,
+) -> Vec<(usize, (Cell, Distributions))> {
+    // Each suite has its own random numbers, which adding or leaving out another suite does not change.
+    let salt = u64::from_str_radix(&sha256_hex(suite.id.as_bytes())[..16], 16).unwrap_or(0);
+    let resampling = Resampling {
+        seed: options.resampling.seed ^ salt,
+        ..options.resampling
+    };
+    let present: Vec<usize> = (0..variants.len())
+        .filter(|&index| table.columns.contains_key(&variants[index].id))
+        .collect();
+    let values: Vec<Values> = present
+        .iter()
+        .map(|&index| {
+            table.columns[&variants[index].id]
+                .iter()
+                .map(|row| row.as_ref()?.0.score)
+                .collect()
+        })
+        .collect();
+    let strata = Strata::new(table, suite.aggregate);
+    let scores = strata.bootstrap(&values, &resampling);
+
+    let baseline = present
+        .iter()
+        .position(|&index| variants[index].id == options.baseline);
+    // Differences over the pairs: where both are scored.
+    let differences: Vec<Values> = match baseline {
+        Some(baseline) => values
+            .iter()
+            .map(|column| {
+                column
+                    .iter()
+                    .zip(&values[baseline])
+                    .map(|(a, b)| Some((*a)? - (*b)?))
+                    .collect()
+            })
+            .collect(),
+        None => Vec::new(),
+    };
+    let paired = paired_distributions(
+        &strata,
+        &values,
+        &differences,
+        &scores,
+        baseline,
+        &resampling,
+    );
+    let contributions: Vec<Vec<f64>> = differences
+        .iter()
+        .map(|column| strata.contributions(column))
+        .collect();
+    let flips = sign_flip_sums(
+        &contributions.iter().map(Vec::as_slice).collect::<Vec<_>>(),
+        &resampling,
+    );
+
+    let mut cells: Vec<(usize, (Cell, Distributions))> = Vec::new();
+    for (slot, &index) in present.iter().enumerate() {
+        let mut cell = describe(table, model, suite, &variants[index].id);
+        cell.score = strata
+            .mean(&values[slot])
+            .zip(interval_of(&scores[slot], resampling.confidence))
+            .map(|(value, interval)| Estimate { value, interval });
+        let mut kept = Distributions {
+            score: scores[slot].clone(),
+            ..Distributions::default()
+        };
+        if let Some(baseline) = baseline.filter(|&baseline| baseline != slot) {
+            let interval = interval_of(&paired[slot], resampling.confidence);
+            if let Some((value, interval)) = strata.mean(&differences[slot]).zip(interval) {
+                let p_flip = sign_flip(&contributions[slot], &flips[slot]);
+                let (test, p) = match mcnemar(&values[slot], &values[baseline]) {
+                    Some(p) => (Test::McNemar, p),
+                    None => (Test::SignFlip, p_flip),
+                };
+                let clustered =
+                    test == Test::McNemar && repeats_an_image(table, &differences[slot]);
+                cell.difference = Some(Difference {
+                    pairs: differences[slot].iter().flatten().count(),
+                    value,
+                    interval,
+                    test,
+                    p,
+                    holm_p: p,
+                    p_by_image: clustered.then_some(p_flip),
+                });
+            }
+            kept.difference.clone_from(&paired[slot]);
+            kept.flips.clone_from(&flips[slot]);
+            kept.contribution = contributions[slot].iter().sum();
+        }
+        cells.push((index, (cell, kept)));
+    }
+    correct(
+        cells
+            .iter_mut()
+            .filter_map(|(_, (cell, _))| cell.difference.as_mut())
+            .collect(),
+    );
+    cells
+}
+
+/// Holm's correction over one family.
+fn correct(mut family: Vec<&mut Difference>) {
+    let p: Vec<f64> = family.iter().map(|difference| difference.p).collect();
+    for (difference, corrected) in family.iter_mut().zip(holm(&p)) {
+        difference.holm_p = corrected;
+    }
+}
+
+/// Bootstrap distributions of the differences. Where a variant is scored on the very samples of the baseline, that is
+/// the difference of their own distributions, which saw the same resamples; else it is drawn over the pairs.
+fn paired_distributions(
+    strata: &Strata,
+    values: &[Values],
+    differences: &[Values],
+    scores: &[Vec<f64>],
+    baseline: Option<usize>,
+    resampling: &Resampling,
+) -> Vec<Vec<f64>> {
+    let Some(baseline) = baseline else {
+        return vec![Vec::new(); values.len()];
+    };
+    let same = |column: &Values| {
+        column
+            .iter()
+            .zip(&values[baseline])
+            .all(|(a, b)| a.is_some() == b.is_some())
+    };
+    let partial: Vec<usize> = (0..values.len())
+        .filter(|&slot| !same(&values[slot]))
+        .collect();
+    let columns: Vec<Values> = partial
+        .iter()
+        .map(|&slot| differences[slot].clone())
+        .collect();
+    let mut drawn = partial
+        .into_iter()
+        .zip(strata.bootstrap(&columns, resampling))
+        .collect::<BTreeMap<_, _>>();
+    (0..values.len())
+        .map(|slot| {
+            drawn.remove(&slot).unwrap_or_else(|| {
+                scores[slot]
+                    .iter()
+                    .zip(&scores[baseline])
+                    .map(|(score, base)| score - base)
+                    .collect()
+            })
+        })
+        .collect()
+}
+
+/// How samples make a suite's score: in one stratum, or in one a category.
+struct Strata<'a> {
+    table: &'a SuiteTable,
+    count: usize,
+}
+
+impl<'a> Strata<'a> {
+    fn new(table: &'a SuiteTable, aggregate: Aggregate) -> Self {
+        let count = match aggregate {
+            Aggregate::Mean => 1,
+            Aggregate::CategoryMean => table.categories.len(),
+        };
+        Self { table, count }
+    }
+
+    fn ratios(&self, values: &Values) -> Vec<Ratio> {
+        let mut ratios = vec![Ratio::new(self.table.images); self.count];
+        for (sample, value) in self.table.samples.iter().zip(values) {
+            if let (Some(sample), Some(value)) = (sample, value) {
+                ratios[if self.count == 1 { 0 } else { sample.category }].add(sample.image, *value);
+            }
+        }
+        ratios
+    }
+
+    /// The mean over the strata that have a value; `None` if none has.
+    fn mean(&self, values: &Values) -> Option<f64> {
+        let means: Vec<f64> = self.ratios(values).iter().filter_map(Ratio::mean).collect();
+        (!means.is_empty()).then(|| means.iter().sum::<f64>() / means.len() as f64)
+    }
+
+    /// `[columns][resamples]`
+    fn bootstrap(&self, columns: &[Values], resampling: &Resampling) -> Vec<Vec<f64>> {
+        let ratios: Vec<Ratio> = columns
+            .iter()
+            .flat_map(|column| self.ratios(column))
+            .collect();
+        let drawn = bootstrap(&ratios, resampling);
+        if self.count == 1 {
+            return drawn;
+        }
+        drawn
+            .chunks(self.count.max(1))
+            .map(|strata| mean_of(&strata.iter().collect::<Vec<_>>()))
+            .collect()
+    }
+
+    /// What each image adds to [`Strata::mean`], `[images]`.
+    fn contributions(&self, values: &Values) -> Vec<f64> {
+        let ratios = self.ratios(values);
+        let filled: Vec<(&Ratio, f64)> = ratios
+            .iter()
+            .map(|ratio| (ratio, ratio.counts.iter().sum::<f64>()))
+            .filter(|(_, count)| *count > 0.0)
+            .collect();
+        let mut contributions = vec![0.0; self.table.images];
+        for (ratio, count) in &filled {
+            for (contribution, sum) in contributions.iter_mut().zip(&ratio.sums) {
+                *contribution += sum / count / filled.len() as f64;
+            }
+        }
+        contributions
+    }
+}
+
+/// The mean of several distributions resample by resample, over those that are numbers there.
+fn mean_of(distributions: &[&Vec<f64>]) -> Vec<f64> {
+    let length = distributions
+        .first()
+        .map_or(0, |distribution| distribution.len());
+    (0..length)
+        .map(|resample| {
+            let present = distributions
+                .iter()
+                .map(|distribution| distribution[resample])
+                .filter(|value| value.is_finite());
+            let (sum, count) =
+                present.fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
+            sum / count
+        })
+        .collect()
+}
+
+/// `McNemar`'s p if every paired score is 0 or 1.
+fn mcnemar(values: &Values, baseline: &Values) -> Option<f64> {
+    let (mut gained, mut lost) = (0, 0);
+    for (value, base) in values.iter().zip(baseline) {
+        let (Some(value), Some(base)) = (value, base) else {
+            continue;
+        };
+        for score in [value, base] {
+            #[allow(clippy::float_cmp, reason = "a 0/1 metric gives exactly these two")]
+            if *score != 0.0 && *score != 1.0 {
+                return None;
+            }
+        }
+        gained += u64::from(value > base);
+        lost += u64::from(value < base);
+    }
+    Some(mcnemar_exact(gained, lost))
+}
+
+fn repeats_an_image(table: &SuiteTable, pairs: &Values) -> bool {
+    let mut seen = HashSet::new();
+    table
+        .samples
+        .iter()
+        .zip(pairs)
+        .filter(|(_, pair)| pair.is_some())
+        .any(|(sample, _)| sample.is_some_and(|sample| !seen.insert(sample.image)))
+}
+
+/// Counts, failures, cost, tokens and categories of a cell; its score is for the caller.
+fn describe(table: &SuiteTable, model: &ModelNote, suite: &SuiteNote, variant: &str) -> Cell {
+    let column = &table.columns[variant];
+    let mut failures: BTreeMap<String, usize> = BTreeMap::new();
+    let mut categories = vec![(0, 0, 0.0); table.categories.len()];
+    let mut times: [Vec<f64>; 5] = Default::default();
+    let mut tokens = [0.0; 3];
+    let (mut scored, mut failed) = (0, 0);
+    for (sample, row) in table.samples.iter().zip(column) {
+        let (Some(sample), Some((row, reason))) = (sample, row) else {
+            continue;
+        };
+        let category = &mut categories[sample.category];
+        if let Some(score) = row.score {
+            scored += 1;
+            category.0 += 1;
+            category.2 += score;
+        } else {
+            failed += 1;
+            category.1 += 1;
+            *failures
+                .entry(reason.clone().unwrap_or_default())
+                .or_default() += 1;
+            continue;
+        }
+        for (list, time) in times.iter_mut().zip(row.times) {
+            list.extend(time);
+        }
+        if let [_, Some(vision), Some(prefill), Some(decode)] = row.times {
+            times[4].push(vision + prefill + decode);
+        }
+        for (sum, count) in tokens.iter_mut().zip(row.tokens) {
+            *sum += f64::from(count);
+        }
+    }
+    let [preprocess, vision, prefill, decode, total] = &mut times;
+    let mean = |sum: f64| {
+        if scored == 0 {
+            0.0
+        } else {
+            sum / scored as f64
+        }
+    };
+    let named = table
+        .categories
+        .iter()
+        .zip(categories)
+        .filter(|(name, _)| !name.is_empty());
+    Cell {
+        model: model.name.clone(),
+        suite: suite.id.clone(),
+        variant: variant.to_string(),
+        scored,
+        failed,
+        failures,
+        score: None,
+        difference: None,
+        cost: Cost {
+            preprocess_ms: median(preprocess),
+            vision_ms: median(vision),
+            prefill_ms: median(prefill),
+            decode_ms: median(decode),
+            total_ms: median(total),
+        },
+        tokens: Tokens {
+            prompt: mean(tokens[0]),
+            visual: mean(tokens[1]),
+            new: mean(tokens[2]),
+        },
+        categories: named
+            .map(|(name, (scored, failed, sum))| Category {
+                name: name.clone(),
+                scored,
+                failed,
+                mean: (scored > 0).then(|| sum / scored as f64),
+            })
+            .collect(),
+    }
+}
+
+fn macro_cells(
+    cells: &[Cell],
+    distributions: &BTreeMap<(usize, usize), Distributions>,
+    model: &ModelNote,
+    suites: &[SuiteNote],
+    variants: &[VariantNote],
+    options: &Options,
+) -> Vec<MacroCell> {
+    let mut macros = Vec::new();
+    for (index, variant) in variants.iter().enumerate() {
+        let own: Vec<&Cell> = cells
+            .iter()
+            .filter(|cell| cell.model == model.name && cell.variant == variant.id)
+            .collect();
+        if own.is_empty() {
+            continue;
+        }
+        let kept: Vec<&Distributions> = (0..suites.len())
+            .filter_map(|suite| distributions.get(&(suite, index)))
+            .collect();
+        let mean = |values: Option<Vec<f64>>| -> Option<f64> {
+            let values = values.filter(|values| values.len() == suites.len())?;
+            Some(values.iter().sum::<f64>() / values.len() as f64)
+        };
+        let interval = |of: fn(&Distributions) -> &Vec<f64>| {
+            let all: Vec<&Vec<f64>> = kept.iter().map(|distribution| of(distribution)).collect();
+            interval_of(&mean_of(&all), options.resampling.confidence)
+        };
+        let score =
+            mean(own.iter().map(|cell| Some(cell.score?.value)).collect()).and_then(|value| {
+                Some(Estimate {
+                    value,
+                    interval: interval(|kept| &kept.score)?,
+                })
+            });
+        let difference = mean(
+            own.iter()
+                .map(|cell| Some(cell.difference?.value))
+                .collect(),
+        )
+        .and_then(|value| {
+            let flips: Vec<&Vec<f64>> = kept
+                .iter()
+                .map(|distribution| &distribution.flips)
+                .collect();
+            let observed =
+                kept.iter().map(|kept| kept.contribution).sum::<f64>() / kept.len() as f64;
+            let p = p_of(observed, &mean_of(&flips));
+            Some(Difference {
+                pairs: own
+                    .iter()
+                    .filter_map(|cell| cell.difference)
+                    .map(|difference| difference.pairs)
+                    .sum(),
+                value,
+                interval: interval(|kept| &kept.difference)?,
+                test: Test::SignFlip,
+                p,
+                holm_p: p,
+                p_by_image: None,
+            })
+        });
+        macros.push(MacroCell {
+            model: model.name.clone(),
+            variant: variant.id.clone(),
+            suites_scored: own.iter().filter(|cell| cell.score.is_some()).count(),
+            scored: own.iter().map(|cell| cell.scored).sum(),
+            failed: own.iter().map(|cell| cell.failed).sum(),
+            score,
+            difference,
+            total_ms: mean(own.iter().map(|cell| cell.cost.total_ms).collect()),
+        });
+    }
+    correct(
+        macros
+            .iter_mut()
+            .filter_map(|cell| cell.difference.as_mut())
+            .collect(),
+    );
+    macros
+}

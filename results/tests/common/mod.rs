@@ -1,0 +1,92 @@
+//! A run of known scores, shared by the tests.
+
+use std::collections::BTreeMap;
+
+use rave_results::schema::{
+    Aggregate, CodeVersion, Configuration, DataRecord, Libraries, ModelRecord, RunRecord,
+    SampleRecord, SuiteConfiguration, VariantConfiguration,
+};
+
+/// A run's record over these suites and variants.
+pub fn record(run: &str, suites: &[&str], variants: &[&str]) -> RunRecord {
+    let configuration = Configuration {
+        models: vec!["nano".into()],
+        variants: variants
+            .iter()
+            .map(|id| VariantConfiguration {
+                id: (*id).into(),
+                version: 1,
+                options: BTreeMap::new(),
+                trainable: false,
+            })
+            .collect(),
+        suites: suites
+            .iter()
+            .map(|id| SuiteConfiguration {
+                id: (*id).into(),
+                version: 1,
+                metric: "anls".into(),
+                metric_version: 1,
+                split: "test".into(),
+                limit: None,
+                aggregate: Aggregate::Mean,
+            })
+            .collect(),
+        seed: 1,
+        dtype: "f32".into(),
+        device: "cpu".into(),
+        threads: 2,
+        batch: 1,
+    };
+    let code = CodeVersion {
+        version: "0.1.0".into(),
+        commit: None,
+    };
+    let mut record = RunRecord::new(
+        run,
+        vec!["rave".into()],
+        configuration,
+        code,
+        Libraries::default(),
+    );
+    record.models = vec![ModelRecord {
+        name: "nano".into(),
+        sha256: "ab".into(),
+        ..ModelRecord::default()
+    }];
+    for suite in suites {
+        let data = DataRecord {
+            fingerprint: "f".into(),
+            source: "embedded".into(),
+            rows_used: 4,
+            rows_total: 4,
+        };
+        record.data.insert((*suite).into(), data);
+    }
+    record
+}
+
+/// One sample with a score.
+pub fn sample(suite: &str, variant: &str, index: usize, score: Option<f64>) -> SampleRecord {
+    SampleRecord {
+        model: "nano".into(),
+        variant: variant.into(),
+        suite: suite.into(),
+        sample: format!("{index:04}"),
+        image_id: format!("image-{index:04}"),
+        seed: 1,
+        prompt_sha256: format!("prompt {suite} {index}"),
+        prompt: "what?".into(),
+        prediction: "this".into(),
+        answers: vec!["this".into()],
+        error: score.is_none().then(|| "out of memory: 3 GiB asked".into()),
+        score,
+        prompt_tokens: 100,
+        visual_tokens: 64,
+        new_tokens: 5,
+        vision_ms: Some(10.0),
+        prefill_ms: Some(20.0 + index as f64),
+        decode_ms: Some(30.0),
+        ..SampleRecord::default()
+    }
+}

@@ -1,0 +1,301 @@
+//! The store: nothing lost, nothing changed, and clear words when something is wrong.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::path::Path;
+
+use rave_results::{Error, Run, RunWriter, SampleRecord, store::read_log};
+
+mod common;
+use common::{record, sample};
+
+fn awkward() -> Vec<SampleRecord> {
+    let texts = [
+        "",
+        "None",
+        "NaN",
+        "null",
+        " padded \n",
+        "\u{0}\t\"quoted\" \\ ,;",
+        "漢字 العربية 🙂",
+        "nan",
+        "-0",
+    ];
+    let mut samples: Vec<SampleRecord> = texts
+        .iter()
+        .enumerate()
+        .map(|(index, text)| SampleRecord {
+            prediction: (*text).into(),
+            prompt: (*text).into(),
+            answers: vec![(*text).into(), String::new()],
+            category: (*text).into(),
+            error: Some((*text).into()),
+            score: Some(1.0 / 3.0 + index as f64),
+            seed: u64::MAX,
+            ..sample("ocr", "standard", index, None)
+        })
+        .collect();
+    let long = "long answer ".repeat(100_000);
+    samples.push(SampleRecord {
+        prediction: long.clone(),
+        answers: vec![long],
+        ..sample("ocr", "standard", 90, Some(0.1))
+    });
+    samples.push(SampleRecord {
+        answers: Vec::new(),
+        error: None,
+        vision_ms: None,
+        ..sample("ocr", "standard", 91, None)
+    });
+    samples
+}
+
+fn write(folder: &Path, samples: &[SampleRecord], finish: bool) {
+    let mut writer = RunWriter::create(folder, &record("r", &["ocr"], &["standard"])).unwrap();
+    for sample in samples {
+        writer.append(sample).unwrap();
+    }
+    if finish {
+        let record = writer.finish(|_| ()).unwrap();
+        assert_eq!(
+            record.counts.scored + record.counts.failed,
+            samples.len() as u64
+        );
+    }
+}
+
+#[test]
+fn awkward_text_round_trips_through_log_and_parquet() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples = awkward();
+    write(folder.path(), &samples, false);
+    assert_eq!(read_log(folder.path()).unwrap().samples, samples);
+    let interrupted = Run::open(folder.path()).unwrap();
+    assert!(interrupted.interrupted);
+    assert_eq!(interrupted.samples().unwrap(), samples);
+
+    let finished = tempfile::tempdir().unwrap();
+    write(finished.path(), &samples, true);
+    let run = Run::open(finished.path()).unwrap();
+    assert!(!run.interrupted);
+    assert_eq!(
+        (run.record.counts.scored, run.record.counts.failed),
+        (10, 1)
+    );
+    assert_eq!(run.samples().unwrap(), samples);
+    assert_eq!(run.scores.len(), samples.len());
+    assert!(!finished.path().join("samples.log").exists());
+    assert!(!finished.path().join("samples.parquet.tmp").exists());
+}
+
+#[test]
+fn an_empty_run_finishes_and_opens() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), &[], true);
+    let run = Run::open(folder.path()).unwrap();
+    assert!(run.scores.is_empty() && run.samples().unwrap().is_empty());
+}
+
+#[test]
+fn more_samples_than_one_row_group_keep_their_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples: Vec<_> = (0..20_050)
+        .map(|index| sample("ocr", "standard", index, Some(0.5)))
+        .collect();
+    write(folder.path(), &samples, true);
+    assert_eq!(
+        Run::open(folder.path()).unwrap().samples().unwrap(),
+        samples
+    );
+}
+
+#[test]
+fn a_log_cut_anywhere_loses_the_last_record_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples: Vec<_> = (0..3)
+        .map(|index| sample("ocr", "standard", index, Some(0.5)))
+        .collect();
+    write(folder.path(), &samples, false);
+    let log = folder.path().join("samples.log");
+    let whole = fs::read(&log).unwrap();
+    let last = whole[..whole.len() - 1]
+        .iter()
+        .rposition(|byte| *byte == b'\n')
+        .unwrap()
+        + 1;
+    for length in last..whole.len() {
+        fs::write(&log, &whole[..length]).unwrap();
+        let contents = read_log(folder.path()).unwrap();
+        assert_eq!(contents.samples, samples[..2], "cut at {length}");
+        assert_eq!(contents.truncated_bytes, (length - last) as u64);
+        assert!(contents.damaged_lines.is_empty());
+    }
+}
+
+#[test]
+fn a_flipped_bit_costs_its_line_and_is_reported() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples: Vec<_> = (0..3)
+        .map(|index| sample("ocr", "standard", index, Some(0.5)))
+        .collect();
+    write(folder.path(), &samples, false);
+    let log = folder.path().join("samples.log");
+    let mut bytes = fs::read(&log).unwrap();
+    let second = bytes.iter().position(|byte| *byte == b'\n').unwrap() + 40;
+    bytes[second] ^= 1;
+    fs::write(&log, bytes).unwrap();
+    let run = Run::open(folder.path()).unwrap();
+    assert_eq!(run.damaged_lines, [2]);
+    assert_eq!(
+        run.samples().unwrap(),
+        [samples[0].clone(), samples[2].clone()]
+    );
+}
+
+#[test]
+fn resume_cuts_the_torn_tail_and_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples: Vec<_> = (0..4)
+        .map(|index| sample("ocr", "standard", index, Some(0.5)))
+        .collect();
+    write(folder.path(), &samples[..2], false);
+    let mut log = OpenOptions::new()
+        .append(true)
+        .open(folder.path().join("samples.log"))
+        .unwrap();
+    log.write_all(b"0123456789abcdef {\"model\":\"na").unwrap();
+    let begin = record("another id", &["ocr"], &["standard"]);
+    let (mut writer, done) = RunWriter::resume(folder.path(), &begin).unwrap();
+    assert_eq!(done.samples, samples[..2]);
+    assert!(done.truncated_bytes > 0);
+    for sample in &samples[2..] {
+        writer.append(sample).unwrap();
+    }
+    assert_eq!(writer.finish(|_| ()).unwrap().run, "r");
+    assert_eq!(
+        Run::open(folder.path()).unwrap().samples().unwrap(),
+        samples
+    );
+}
+
+#[test]
+fn resume_refuses_a_changed_run_and_says_what_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), &[], false);
+    let mut other = record("r", &["ocr"], &["standard", "rave"]);
+    other.configuration.seed = 9;
+    other.models[0].sha256 = "cd".into();
+    let message = RunWriter::resume(folder.path(), &other)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        message.contains("in: variants, seed, checkpoint or adapter;"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_folder_with_a_run_is_not_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    write(
+        folder.path(),
+        &[sample("ocr", "standard", 0, Some(1.0))],
+        false,
+    );
+    let begin = record("r", &["ocr"], &["standard"]);
+    let interrupted = RunWriter::create(folder.path(), &begin).unwrap_err();
+    assert!(
+        interrupted.to_string().contains("--resume"),
+        "{interrupted}"
+    );
+    let (writer, _) = RunWriter::resume(folder.path(), &begin).unwrap();
+    writer.finish(|_| ()).unwrap();
+    let finished = RunWriter::create(folder.path(), &begin).unwrap_err();
+    assert!(
+        finished.to_string().contains("choose another --out"),
+        "{finished}"
+    );
+    assert!(matches!(
+        RunWriter::resume(folder.path(), &begin),
+        Err(Error::FinishedRun { .. })
+    ));
+    assert_eq!(Run::open(folder.path()).unwrap().scores.len(), 1);
+}
+
+#[test]
+fn a_score_that_is_no_number_is_stored_as_unscored() {
+    let folder = tempfile::tempdir().unwrap();
+    let not_a_number = SampleRecord {
+        error: None,
+        ..sample("ocr", "standard", 0, Some(f64::NAN))
+    };
+    write(folder.path(), &[not_a_number], true);
+    let run = Run::open(folder.path()).unwrap();
+    assert_eq!((run.record.counts.scored, run.record.counts.failed), (0, 1));
+    assert_eq!(run.samples().unwrap()[0].score, None);
+}
+
+#[test]
+fn bad_folders_and_files_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = Run::open(&folder.path().join("nothing"))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        missing.contains("nothing") && missing.contains("run.json is missing"),
+        "{missing}"
+    );
+
+    let file = folder.path().join("file");
+    fs::write(&file, "x").unwrap();
+    let begin = record("r", &["ocr"], &["standard"]);
+    let unwritable = RunWriter::create(&file.join("run"), &begin).unwrap_err();
+    assert!(
+        matches!(unwritable, Error::Unwritable { .. }),
+        "{unwritable}"
+    );
+
+    let run = folder.path().join("run");
+    write(&run, &[sample("ocr", "standard", 0, Some(1.0))], true);
+    let json = fs::read_to_string(run.join("run.json")).unwrap();
+    fs::write(
+        run.join("run.json"),
+        json.replace("\"schema_version\": 1", "\"schema_version\": 99"),
+    )
+    .unwrap();
+    let newer = Run::open(&run).unwrap_err().to_string();
+    assert!(
+        newer.contains("run.json") && newer.contains("update rave"),
+        "{newer}"
+    );
+    fs::write(run.join("run.json"), "{").unwrap();
+    let broken = Run::open(&run).unwrap_err().to_string();
+    assert!(broken.contains("not a run record"), "{broken}");
+    fs::write(run.join("run.json"), json).unwrap();
+
+    let parquet = fs::read(run.join("samples.parquet")).unwrap();
+    for length in [0, 3, parquet.len() / 2, parquet.len() - 1] {
+        fs::write(run.join("samples.parquet"), &parquet[..length]).unwrap();
+        let message = Run::open(&run).unwrap_err().to_string();
+        assert!(message.contains("samples.parquet"), "{message}");
+    }
+    fs::remove_file(run.join("samples.parquet")).unwrap();
+    assert!(
+        Run::open(&run)
+            .unwrap_err()
+            .to_string()
+            .contains("samples.parquet")
+    );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_called_that() {
+    // /dev/full takes nothing, as a full disk would.
+    let folder = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("/dev/full", folder.path().join("run.json.tmp")).unwrap();
+    let error =
+        RunWriter::create(folder.path(), &record("r", &["ocr"], &["standard"])).unwrap_err();
+    assert!(matches!(error, Error::NoSpace { .. }), "{error}");
+    assert!(error.to_string().contains("run.json"), "{error}");
+}
