@@ -345,7 +345,7 @@ mod tests {
             let expected = match words[..] {
                 ["What", .., name] => values[label(name)].to_string(),
                 ["Which", "label", "has", "the", "value", value] => {
-                    let value = value.parse().unwrap();
+                    let value: u32 = value.parse().unwrap();
                     let found = data
                         .values
                         .iter()

@@ -179,6 +179,42 @@ fn the_glyphs_in_the_answer_box_spell_the_answer() {
     assert!(spelt > 1300, "{spelt}");
 }
 
+/// A question by place has one answer: no other word lies further to the side that it names.
+#[test]
+fn the_word_at_a_place_is_the_outermost() {
+    let mut sides = HashSet::new();
+    for (index, item) in items(Task::Scene, Split::Test, 400) {
+        if item.category.as_deref() != Some("place") {
+            continue;
+        }
+        let side = item.question.trim_end_matches('?').rsplit(' ').next();
+        let reach = |bounds: &PixelBox| {
+            let (x, y) = boxes::centre(*bounds);
+            match side {
+                Some("top") => -y,
+                Some("bottom") => y,
+                Some("left") => -x,
+                Some("right") => x,
+                other => panic!("{other:?}"),
+            }
+        };
+        let answer = reach(&item.answer_boxes[0]);
+        let near = item
+            .distractor_boxes
+            .iter()
+            .map(reach)
+            .fold(f32::MIN, f32::max);
+        // The lead is at least 12 pixels between the places; the ink's own boxes differ from those by less than 3.
+        assert!(
+            answer - near > 9.0,
+            "{index} {}: {answer} {near}",
+            item.question
+        );
+        sides.insert(side.map(str::to_owned));
+    }
+    assert_eq!(sides.len(), 4);
+}
+
 #[test]
 fn difficulty_spans_its_range() {
     for task in Task::ALL {
