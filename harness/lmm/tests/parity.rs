@@ -3,10 +3,13 @@
 //!
 //! `fixtures/` are our own (made by `fixtures/make_fixtures.py`); `../shared/goldens/parity` is used where it is there.
 
+#![allow(clippy::unwrap_used, clippy::float_cmp)]
+
 use std::path::{Path, PathBuf};
 
-use rave_lmm::{GenerationOptions, LoadOptions, Model, decode};
-use rave_methods::variant;
+use rave_lmm::{GenerationOptions, LoadOptions, Model, adapter, decode};
+use rave_methods::noise::Noise;
+use rave_methods::{Attention, REGISTRY, variant};
 use safetensors::SafeTensors;
 use tch::{Kind, Tensor};
 
@@ -74,6 +77,94 @@ fn shared_checkpoints_of_smolvlm_and_idefics3_match_transformers() {
         } else {
             println!("skipped: {} is not there", folder.display());
         }
+    }
+}
+
+#[test]
+fn own_fixtures_in_the_new_and_the_old_file_layout_match_transformers() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    check(&fixtures.join("smolvlm_new"));
+    check(&fixtures.join("smolvlm_old"));
+}
+
+/// Greedy decoding through the cache must choose what a pass over the whole text would, for every variant.
+#[test]
+fn cached_decoding_equals_uncached_for_every_variant() {
+    for name in ["nano", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/smolvlm_new")] {
+        let model = Model::load(name, LoadOptions::default()).unwrap();
+        let picture = image::RgbImage::from_fn(70, 50, |x, y| image::Rgb([(3 * x) as u8, (5 * y) as u8, 90]));
+        let prompt = model.processor().prepare(&[&picture], "Read it.").unwrap();
+        let features = model.see(&prompt).unwrap();
+        for variant in REGISTRY {
+            let attention = model.build(variant, 5, None).unwrap().attention;
+            train(attention.as_ref());
+            let options = GenerationOptions { max_new_tokens: 6, stop_at_end: false };
+            let cached = model.generate(attention.as_ref(), &prompt, &features, &options).unwrap().ids;
+            let mut longer = prompt.clone();
+            let uncached: Vec<i64> = (0..6)
+                .map(|_| {
+                    let logits = model.logits(attention.as_ref(), &longer, &features).unwrap();
+                    let next = i64::try_from(logits.get(-1).argmax(0, false)).unwrap();
+                    longer.ids.push(next);
+                    longer.visual.push(false);
+                    next
+                })
+                .collect();
+            assert_eq!(cached, uncached, "{} on {name}", variant.id);
+        }
+    }
+}
+
+/// Grafting a variant at its initial values leaves a checkpoint's logits where they are; trained, it moves them.
+#[test]
+fn a_fresh_gate_leaves_the_logits_and_an_adapter_brings_them_back() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/smolvlm_new");
+    let model = Model::load(folder.to_str().unwrap(), LoadOptions::default()).unwrap();
+    let case = case(&folder);
+    let picture = decode(&std::fs::read(folder.join("image.png")).unwrap(), "image.png").unwrap();
+    let prompt = model.processor().prepare(&[&picture], &case.prompt).unwrap();
+    let features = model.see(&prompt).unwrap();
+    let logits = |attention: &dyn Attention| model.logits(attention, &prompt, &features).unwrap();
+    let difference = |a: &Tensor, b: &Tensor| f64::try_from((a - b).abs().max()).unwrap();
+    let sha256 = &model.info().sha256;
+    let adapters = tempfile::tempdir().unwrap();
+    for variant in REGISTRY.iter().filter(|variant| variant.trained) {
+        let fresh = model.build(variant, 5, None).unwrap();
+        assert!(fresh.adapter.is_none());
+        let moved = difference(&logits(fresh.attention.as_ref()), &case.logits);
+        assert!(moved < 1e-4 * f64::try_from(case.logits.abs().max()).unwrap(), "{}: moved by {moved:.1e}", variant.id);
+
+        train(fresh.attention.as_ref());
+        let trained = logits(fresh.attention.as_ref());
+        assert!(difference(&trained, &case.logits) > 1e-2, "{}: training changes nothing", variant.id);
+        let path = adapters.path().join(adapter::file_name(variant.id));
+        adapter::save(&path, variant, sha256, fresh.attention.as_ref()).unwrap();
+        let loaded = model.build(variant, 6, Some(&path)).unwrap();
+        assert_eq!(difference(&logits(loaded.attention.as_ref()), &trained), 0.0, "{}", variant.id);
+        assert_eq!(loaded.adapter.unwrap().path, path);
+    }
+
+    let path = adapters.path().join(adapter::file_name("rave"));
+    let refused = |variant_id: &str, sha256: &str, path: &Path| {
+        let variant = variant(variant_id).unwrap();
+        let attention = model.build(variant, 0, None).unwrap().attention;
+        adapter::load(path, variant, sha256, attention.as_ref()).unwrap_err().to_string()
+    };
+    for (message, part) in [
+        (refused("rave-key-only", sha256, &path), "its variant is rave, but rave-key-only is needed"),
+        (refused("rave", "0123", &path), "base_sha256"),
+        (refused("rave", sha256, &folder.join("model.safetensors")), "it is no adapter"),
+        (refused("rave", sha256, &folder.join("config.json")), "not a valid safetensors file"),
+        (refused("rave", sha256, &adapters.path().join("absent")), "cannot read"),
+    ] {
+        assert!(message.contains(part), "{message}");
+    }
+}
+
+/// Gives every parameter of a variant random values, as training would.
+fn train(attention: &dyn Attention) {
+    for (stream, (_, mut parameter)) in attention.parameters().into_iter().enumerate() {
+        parameter.copy_(&Noise::new(11).normal(stream as u64, &parameter.size()));
     }
 }
 

@@ -8,7 +8,7 @@ pub mod report;
 pub mod score;
 pub mod suites;
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 
 use anyhow::Context as _;
 use serde::Serialize;
@@ -34,9 +34,4 @@ pub fn print_table<const N: usize>(header: [&str; N], rows: impl IntoIterator<It
         builder.push_record(row);
     }
     print(&format!("{}\n", builder.build().with(Style::blank())))
-}
-
-/// Whether stdout is a person's terminal that wants colour.
-pub fn wants_colour() -> bool {
-    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

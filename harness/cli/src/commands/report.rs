@@ -8,7 +8,7 @@ use clap::Args;
 use rave_reports::{Artifact, Format, render, tables};
 use rave_results::{Run, Summary};
 
-use super::{print, print_json, wants_colour};
+use super::{print, print_json};
 use crate::Outcome;
 
 /// Options of `rave report`.
@@ -46,8 +46,7 @@ pub fn show(summary: &Summary, formats: &[Format], out: &Path, json: bool) -> an
     if json {
         print_json(summary)?;
     } else {
-        let style = if wants_colour() { tables::TerminalStyle::COLOUR } else { tables::TerminalStyle::PLAIN };
-        print(&tables::terminal(summary, style))?;
+        print(&tables::terminal(summary, tables::TerminalStyle::detect()))?;
     }
     let mut artifacts = Vec::new();
     for format in formats {
