@@ -1,0 +1,237 @@
+//! Charts of a summary, by plotters: the same drawing as SVG and as PNG at twice the size.
+//!
+//! Drawn at 900 pixels' width for a README. One colour and one mark a variant in every chart ([`palette`]). A chart
+//! says what a reader must know: untrained weights, failed samples, suites in part.
+
+use std::fmt::Write as _;
+
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+use image::{ExtendedColorType, ImageEncoder as _};
+use plotters::prelude::{BitMapBackend, SVGBackend};
+use rave_results::Summary;
+use rave_results::summary::ModelNote;
+
+use crate::{Artifact, Error};
+
+mod accuracy;
+mod canvas;
+mod labels;
+mod latency;
+mod legend;
+pub mod palette;
+mod scale;
+
+use canvas::{Canvas, PIXELS};
+
+/// A kind of chart; one file a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chart {
+    /// Score with interval, by suite and variant.
+    Accuracy,
+    /// Mean score against time a sample.
+    AccuracyAgainstLatency,
+}
+
+impl Chart {
+    /// All charts, in the order of a report.
+    pub const ALL: [Self; 2] = [Self::Accuracy, Self::AccuracyAgainstLatency];
+
+    /// Its name in a file's name.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Accuracy => "accuracy",
+            Self::AccuracyAgainstLatency => "accuracy-against-latency",
+        }
+    }
+
+    /// Its heading.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Accuracy => "Accuracy by suite and variant",
+            Self::AccuracyAgainstLatency => "Accuracy against latency",
+        }
+    }
+}
+
+/// The file name of a chart: with several models, the model's name is part of it.
+pub(crate) fn file_name(
+    summary: &Summary,
+    model: &ModelNote,
+    chart: Chart,
+    extension: &str,
+) -> String {
+    if summary.models.len() == 1 {
+        return format!("{}.{extension}", chart.id());
+    }
+    let safe = |character: char| {
+        if character.is_ascii_alphanumeric() || matches!(character, '.' | '-' | '_') {
+            character
+        } else {
+            '-'
+        }
+    };
+    format!(
+        "{}-{}.{extension}",
+        chart.id(),
+        model.name.chars().map(safe).collect::<String>()
+    )
+}
+
+/// Every chart of every model that has records.
+pub(crate) fn render(summary: &Summary, pixels: bool) -> Result<Vec<Artifact>, Error> {
+    let mut artifacts = Vec::new();
+    for model in &summary.models {
+        if !summary.cells.iter().any(|cell| cell.model == model.name) {
+            continue;
+        }
+        for chart in Chart::ALL {
+            let (extension, bytes) = if pixels {
+                ("png", png(summary, model, chart)?)
+            } else {
+                ("svg", svg(summary, model, chart)?.into_bytes())
+            };
+            artifacts.push(Artifact {
+                name: file_name(summary, model, chart, extension),
+                bytes,
+            });
+        }
+    }
+    Ok(artifacts)
+}
+
+/// One chart as an SVG document.
+///
+/// # Errors
+/// A chart that cannot be drawn.
+pub fn svg(summary: &Summary, model: &ModelNote, chart: Chart) -> Result<String, Error> {
+    canvas::register_fonts().map_err(|reason| Error::Chart {
+        chart: chart.id(),
+        reason,
+    })?;
+    let (width, height) = size(summary, model, chart);
+    let mut text = String::new();
+    draw(
+        Canvas::new(SVGBackend::with_string(
+            &mut text,
+            (width * PIXELS, height * PIXELS),
+        )),
+        summary,
+        model,
+        chart,
+    )?;
+    // Drawn at twice the size for half-pixel positions; shown at the nominal size, with words for a screen reader.
+    let drawn = format!(
+        "width=\"{}\" height=\"{}\"",
+        width * PIXELS,
+        height * PIXELS
+    );
+    let shown = format!("width=\"{width}\" height=\"{height}\" role=\"img\"");
+    let mut text = text.replacen(&drawn, &shown, 1);
+    if let Some(end) = text.find('>').map(|end| end + 1) {
+        let words = format!(
+            "\n<title>{}</title>\n<desc>{}</desc>",
+            escape(&heading(model, chart)),
+            escape(&describe(summary, model))
+        );
+        text.insert_str(end, &words);
+    }
+    Ok(text)
+}
+
+/// One chart as a PNG file, at twice its nominal size.
+///
+/// # Errors
+/// A chart that cannot be drawn or encoded.
+pub fn png(summary: &Summary, model: &ModelNote, chart: Chart) -> Result<Vec<u8>, Error> {
+    let failed = |reason: String| Error::Chart {
+        chart: chart.id(),
+        reason,
+    };
+    canvas::register_fonts().map_err(failed)?;
+    let (width, height) = size(summary, model, chart);
+    let (width, height) = (width * PIXELS, height * PIXELS);
+    let mut pixels = vec![0; width as usize * height as usize * 3];
+    let backend = canvas::Smooth(BitMapBackend::with_buffer(&mut pixels, (width, height)));
+    draw(Canvas::new(backend), summary, model, chart)?;
+    let mut bytes = Vec::new();
+    PngEncoder::new_with_quality(&mut bytes, CompressionType::Best, FilterType::NoFilter)
+        .write_image(&pixels, width, height, ExtendedColorType::Rgb8)
+        .map_err(|error| failed(error.to_string()))?;
+    Ok(bytes)
+}
+
+/// Nominal width and height.
+fn size(summary: &Summary, model: &ModelNote, chart: Chart) -> (u32, u32) {
+    match chart {
+        Chart::Accuracy => (canvas::WIDTH, accuracy::height(summary, model)),
+        Chart::AccuracyAgainstLatency => (canvas::WIDTH, latency::HEIGHT),
+    }
+}
+
+fn draw<B: plotters::prelude::DrawingBackend>(
+    mut canvas: Canvas<B>,
+    summary: &Summary,
+    model: &ModelNote,
+    chart: Chart,
+) -> Result<(), Error> {
+    match chart {
+        Chart::Accuracy => accuracy::draw(&mut canvas, summary, model),
+        Chart::AccuracyAgainstLatency => latency::draw(&mut canvas, summary, model),
+    }
+    canvas.finish().map_err(|reason| Error::Chart {
+        chart: chart.id(),
+        reason,
+    })
+}
+
+fn heading(model: &ModelNote, chart: Chart) -> String {
+    format!("{}: {}", chart.title(), model.name)
+}
+
+/// The chart's content in words.
+fn describe(summary: &Summary, model: &ModelNote) -> String {
+    let mut text = if model.untrained {
+        "Untrained weights. ".to_string()
+    } else {
+        String::new()
+    };
+    for cell in summary
+        .macros
+        .iter()
+        .filter(|cell| cell.model == model.name)
+    {
+        // Writing to a String cannot fail.
+        let _ = match cell.score {
+            Some(score) => write!(text, "{}: {:.1} %. ", cell.variant, score.value * 100.0),
+            None => write!(text, "{}: no score. ", cell.variant),
+        };
+    }
+    text
+}
+
+/// The lines under a chart: what was left out, and what the data are.
+fn footnotes(summary: &Summary, model: &ModelNote) -> Vec<String> {
+    let mut lines = Vec::new();
+    let failed: usize = summary
+        .cells
+        .iter()
+        .filter(|cell| cell.model == model.name)
+        .map(|cell| cell.failed)
+        .sum();
+    if failed > 0 {
+        lines.push(format!("{failed} failed samples have no score and are left out; the tables list them by reason."));
+    }
+    if summary.runs.iter().any(|run| run.interrupted) {
+        lines.push("From an interrupted run: the samples up to there.".into());
+    }
+    if !summary.forced.is_empty() {
+        lines.push("Forced comparison of unequal runs: the tables list what differs.".into());
+    }
+    lines
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+}

@@ -1,0 +1,175 @@
+//! Places names beside points so that none covers another, a point or a whisker.
+//!
+//! Greedy over a fixed list of places around each point, nearest first; the crowded points choose first. Where nothing
+//! is free the place with the least overlap is taken. With tens of points that is enough, and it is deterministic.
+
+/// A rectangle in nominal pixels.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Box2 {
+    pub left: f64,
+    pub top: f64,
+    pub right: f64,
+    pub bottom: f64,
+}
+
+impl Box2 {
+    pub(super) fn around((x, y): (f64, f64), width: f64, height: f64) -> Self {
+        Self {
+            left: x - width / 2.0,
+            top: y - height / 2.0,
+            right: x + width / 2.0,
+            bottom: y + height / 2.0,
+        }
+    }
+
+    pub(super) fn centre(&self) -> (f64, f64) {
+        (
+            f64::midpoint(self.left, self.right),
+            f64::midpoint(self.top, self.bottom),
+        )
+    }
+
+    fn overlap(&self, other: &Self) -> f64 {
+        let width = self.right.min(other.right) - self.left.max(other.left);
+        let height = self.bottom.min(other.bottom) - self.top.max(other.top);
+        if width > 0.0 && height > 0.0 {
+            width * height
+        } else {
+            0.0
+        }
+    }
+
+    fn outside(&self, frame: &Self) -> f64 {
+        let width = (frame.left - self.left).max(0.0) + (self.right - frame.right).max(0.0);
+        let height = (frame.top - self.top).max(0.0) + (self.bottom - frame.bottom).max(0.0);
+        width * (self.bottom - self.top) + height * (self.right - self.left)
+    }
+
+    /// Distance of a point from the box, and the place of the box that is nearest to it.
+    fn nearest(&self, point: (f64, f64)) -> (f64, (f64, f64)) {
+        let place = (
+            point.0.clamp(self.left, self.right),
+            point.1.clamp(self.top, self.bottom),
+        );
+        ((place.0 - point.0).hypot(place.1 - point.1), place)
+    }
+
+    /// Where a line to the label's own `point` leaves it; `None` if the label is within `near` and no other point is
+    /// as near, so that nobody can take it for another's.
+    pub(super) fn leader(
+        &self,
+        point: (f64, f64),
+        near: f64,
+        mut others: impl Iterator<Item = (f64, f64)>,
+    ) -> Option<(f64, f64)> {
+        let (distance, from) = self.nearest(point);
+        let doubtful = others.any(|other| self.nearest(other).0 < distance + 6.0);
+        (distance > near || doubtful).then_some(from)
+    }
+}
+
+/// A box a label, all within `frame`; `taken` is what they must not cover.
+pub(super) fn place(
+    points: &[(f64, f64)],
+    sizes: &[(f64, f64)],
+    taken: &[Box2],
+    frame: Box2,
+) -> Vec<Box2> {
+    let neighbours = |index: usize| {
+        let (x, y) = points[index];
+        points
+            .iter()
+            .filter(|point| (point.0 - x).hypot(point.1 - y) < 60.0)
+            .count()
+    };
+    let mut order: Vec<usize> = (0..points.len()).collect();
+    order.sort_by_key(|&index| (std::cmp::Reverse(neighbours(index)), index));
+    let mut taken = taken.to_vec();
+    let mut labels = vec![Box2::around((0.0, 0.0), 0.0, 0.0); points.len()];
+    for index in order {
+        let best = places(points[index], sizes[index])
+            .map(|label| {
+                let covered: f64 = taken.iter().map(|other| label.overlap(other)).sum();
+                // A label that lies nearer to another's point would be read as that one's.
+                let own = label.nearest(points[index]).0;
+                let rivals = points
+                    .iter()
+                    .enumerate()
+                    .filter(|(other, _)| *other != index);
+                let doubtful = rivals
+                    .filter(|(_, point)| label.nearest(**point).0 < own)
+                    .count();
+                (
+                    covered + 10.0 * label.outside(&frame) + 30.0 * doubtful as f64,
+                    label,
+                )
+            })
+            // The first of the least: `min_by` keeps it.
+            .min_by(|a, b| a.0.total_cmp(&b.0));
+        if let Some((_, label)) = best {
+            labels[index] = label;
+            taken.push(label);
+        }
+    }
+    labels
+}
+
+/// Places around a point, the preferred ones first: right, left, above, below, ..., then further out.
+fn places((x, y): (f64, f64), (width, height): (f64, f64)) -> impl Iterator<Item = Box2> {
+    [10.0, 20.0, 34.0, 52.0, 74.0, 100.0]
+        .into_iter()
+        .flat_map(move |gap| {
+            let side = gap + width / 2.0;
+            let rise = gap * 0.8 + height / 2.0;
+            [
+                (side, 0.0),
+                (-side, 0.0),
+                (0.0, -rise),
+                (0.0, rise),
+                (side, -rise),
+                (side, rise),
+                (-side, -rise),
+                (-side, rise),
+                (side, -rise / 2.0),
+                (side, rise / 2.0),
+                (-side, -rise / 2.0),
+                (-side, rise / 2.0),
+            ]
+            .map(|(right, down)| Box2::around((x + right, y + down), width, height))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn twenty_names_in_a_crowd_do_not_touch() {
+        let points: Vec<(f64, f64)> = (0..20)
+            .map(|index| {
+                (
+                    300.0 + f64::from(index % 5) * 60.0,
+                    150.0 + f64::from(index / 5) * 45.0,
+                )
+            })
+            .collect();
+        let sizes = vec![(90.0, 16.0); 20];
+        let taken: Vec<Box2> = points
+            .iter()
+            .map(|point| Box2::around(*point, 14.0, 14.0))
+            .collect();
+        let frame = Box2 {
+            left: 80.0,
+            top: 60.0,
+            right: 880.0,
+            bottom: 440.0,
+        };
+        let labels = place(&points, &sizes, &taken, frame);
+        for (index, label) in labels.iter().enumerate() {
+            assert!(label.outside(&frame) < 1e-9, "{label:?}");
+            for other in labels[..index].iter().chain(&taken) {
+                assert!(label.overlap(other) < 1e-9, "{label:?} on {other:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! The one error of this library.
+
+/// What can go wrong in making a report.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The runs cannot be summarised.
+    #[error(transparent)]
+    Results(#[from] rave_results::Error),
+    /// No format of this name.
+    #[error("unknown report format '{name}'; choose from txt, md, csv, json, svg, png")]
+    UnknownFormat {
+        /// What was asked for.
+        name: String,
+    },
+    /// A chart that cannot be drawn.
+    #[error(
+        "chart '{chart}': {reason}; please report this with the run's summary.json (--format json)"
+    )]
+    Chart {
+        /// The chart.
+        chart: &'static str,
+        /// The library's reason.
+        reason: String,
+    },
+    /// A table that cannot be written as text.
+    #[error("table: {0}; please report this with the run's run.json")]
+    Text(String),
+}

@@ -1,0 +1,306 @@
+//! Tables: the terminal's, Markdown and CSV.
+//!
+//! All are made of the same few grids of text, so that no number is formatted in two ways.
+
+use rave_results::Summary;
+use rave_results::summary::{Cell, Difference, Estimate};
+
+mod csv;
+mod markdown;
+mod terminal;
+
+pub use csv::{categories_csv, csv};
+pub use markdown::markdown;
+pub use terminal::{TerminalStyle, terminal};
+
+/// What stands where nothing was measured.
+const NOTHING: &str = "-";
+
+/// A grid of text with a heading.
+struct Grid {
+    title: String,
+    /// Under the grid.
+    legend: String,
+    header: Vec<String>,
+    rows: Vec<Vec<String>>,
+    /// So many columns name the row: left-aligned, and repeated when a wide grid is split.
+    names: usize,
+}
+
+/// Scores in percent: rows variants, columns suites and their mean.
+fn scores(summary: &Summary, model: &str, estimate: fn(&Estimate) -> String) -> Grid {
+    let cell_text = |score: Option<Estimate>, failed: usize| match (score, failed) {
+        (Some(score), 0) => estimate(&score),
+        (Some(score), failed) => format!("{} ({failed} failed)", estimate(&score)),
+        (None, 0) => NOTHING.to_string(),
+        (None, failed) => format!("no score ({failed} failed)"),
+    };
+    let average = summary.suites.len() > 1;
+    let mut header = vec!["variant".to_string()];
+    header.extend(summary.suites.iter().map(|suite| suite.id.clone()));
+    header.extend(average.then(|| "average".to_string()));
+    let rows = summary.variants.iter().filter_map(|variant| {
+        let mean = summary.macro_cell(model, &variant.id)?;
+        let mut row = vec![variant.id.clone()];
+        for suite in &summary.suites {
+            let cell = summary.cell(model, &suite.id, &variant.id);
+            row.push(cell.map_or(NOTHING.into(), |cell| cell_text(cell.score, cell.failed)));
+        }
+        row.extend(average.then(|| mean.score.as_ref().map_or(NOTHING.into(), estimate)));
+        Some(row)
+    });
+    Grid {
+        title: format!("{model}: scores"),
+        legend: "percent".into(),
+        rows: rows.collect(),
+        header,
+        names: 1,
+    }
+}
+
+/// Differences to the baseline, a line a variant and suite; `None` if there is nothing to compare.
+fn differences(summary: &Summary, model: &str) -> Option<Grid> {
+    let row = |variant: &str, suite: &str, difference: &Difference| {
+        let Difference {
+            pairs,
+            value,
+            interval,
+            p,
+            holm_p,
+            ..
+        } = *difference;
+        let marked = format!(
+            "{}{}",
+            p_value(holm_p),
+            if holm_p < 0.05 { " *" } else { "" }
+        );
+        vec![
+            variant.to_string(),
+            suite.to_string(),
+            pairs.to_string(),
+            signed(value),
+            format!("[{}, {}]", signed(interval.low), signed(interval.high)),
+            p_value(p),
+            marked,
+            difference.test.name().to_string(),
+        ]
+    };
+    let mut rows = Vec::new();
+    for variant in summary
+        .variants
+        .iter()
+        .filter(|variant| variant.id != summary.baseline)
+    {
+        for suite in &summary.suites {
+            if let Some(difference) = summary
+                .cell(model, &suite.id, &variant.id)
+                .and_then(|cell| cell.difference)
+            {
+                rows.push(row(&variant.id, &suite.id, &difference));
+            }
+        }
+        let average = summary
+            .macro_cell(model, &variant.id)
+            .and_then(|cell| cell.difference);
+        if let Some(difference) = average.filter(|_| summary.suites.len() > 1) {
+            rows.push(row(&variant.id, "average", &difference));
+        }
+    }
+    if rows.is_empty() {
+        return None;
+    }
+    let header = [
+        "variant",
+        "suite",
+        "pairs",
+        "difference",
+        "95 % interval",
+        "p",
+        "Holm p",
+        "test",
+    ];
+    Some(Grid {
+        title: format!("{model}: difference to {}", summary.baseline),
+        legend: "percentage points on the same samples; * Holm-corrected p below 0.05".into(),
+        header: header.map(str::to_string).to_vec(),
+        rows,
+        names: 2,
+    })
+}
+
+/// Median times, a line a variant and suite; `None` if no time was recorded.
+fn costs(summary: &Summary, model: &str) -> Option<Grid> {
+    let cells: Vec<&Cell> = summary
+        .cells
+        .iter()
+        .filter(|cell| cell.model == model && cell.scored > 0)
+        .collect();
+    let cost = |cell: &Cell| {
+        [
+            cell.cost.vision_ms,
+            cell.cost.prefill_ms,
+            cell.cost.decode_ms,
+            cell.cost.total_ms,
+        ]
+    };
+    if cells
+        .iter()
+        .all(|cell| cost(cell).iter().all(Option::is_none))
+    {
+        return None;
+    }
+    let mut rows = Vec::new();
+    for variant in &summary.variants {
+        for cell in cells.iter().filter(|cell| cell.variant == variant.id) {
+            let base = summary
+                .cell(model, &cell.suite, &summary.baseline)
+                .and_then(|cell| cell.cost.total_ms);
+            let ratio = cell.cost.total_ms.zip(base).filter(|(_, base)| *base > 0.0);
+            let mut row = vec![variant.id.clone(), cell.suite.clone()];
+            row.extend(cost(cell).map(|time| time.map_or(NOTHING.into(), milliseconds)));
+            row.push(ratio.map_or(NOTHING.into(), |(total, base)| {
+                format!("{:.2}", total / base)
+            }));
+            row.push(format!("{:.0}", cell.tokens.prompt));
+            row.push(format!("{:.1}", cell.tokens.new));
+            rows.push(row);
+        }
+    }
+    let header = [
+        "variant",
+        "suite",
+        "vision",
+        "prefill",
+        "decode",
+        "total",
+        "ratio",
+        "prompt tokens",
+        "new tokens",
+    ];
+    Some(Grid {
+        title: format!("{model}: time a sample"),
+        legend: format!(
+            "median milliseconds as recorded during the evaluation, not an interleaved benchmark; total: vision, \
+             prefill and decode of a sample; ratio: total over that of {}; tokens: means",
+            summary.baseline
+        ),
+        header: header.map(str::to_string).to_vec(),
+        rows,
+        names: 2,
+    })
+}
+
+/// Scores by a suite's own categories, a grid a suite that has at least two.
+fn categories(summary: &Summary, model: &str) -> Vec<Grid> {
+    let mut grids = Vec::new();
+    for suite in &summary.suites {
+        let cells: Vec<&Cell> = summary
+            .variants
+            .iter()
+            .filter_map(|variant| summary.cell(model, &suite.id, &variant.id))
+            .collect();
+        let Some(first) = cells.first().filter(|cell| cell.categories.len() > 1) else {
+            continue;
+        };
+        let mut header = vec!["category".to_string()];
+        header.extend(cells.iter().map(|cell| cell.variant.clone()));
+        let rows = first
+            .categories
+            .iter()
+            .enumerate()
+            .map(|(index, category)| {
+                let mut row = vec![category.name.clone()];
+                row.extend(cells.iter().map(|cell| match &cell.categories[index] {
+                    category if category.failed > 0 => format!(
+                        "{} ({} failed)",
+                        category.mean.map_or("no score".into(), percent),
+                        category.failed
+                    ),
+                    category => category.mean.map_or(NOTHING.into(), percent),
+                }));
+                row
+            });
+        grids.push(Grid {
+            title: format!("{model}: {} by category", suite.id),
+            legend: "percent".into(),
+            rows: rows.collect(),
+            header,
+            names: 1,
+        });
+    }
+    grids
+}
+
+/// Where the numbers come from: a line a run.
+fn provenance(summary: &Summary) -> Vec<String> {
+    let runs = summary.runs.iter().map(|run| {
+        format!(
+            "run {}: {}, {}, {}, rave {}, configuration {}",
+            run.run,
+            run.created,
+            run.precision,
+            run.machine,
+            run.code,
+            run.config_hash.get(..12).unwrap_or(&run.config_hash)
+        )
+    });
+    let suites = summary.suites.iter().map(|suite| {
+        format!(
+            "suite {} v{}: {} v{}, {} samples",
+            suite.id, suite.version, suite.metric, suite.metric_version, suite.rows_used
+        )
+    });
+    let statistics = format!(
+        "{} % intervals: percentile bootstrap of whole images, {} resamples, seed {}",
+        summary.resampling.confidence * 100.0,
+        summary.resampling.resamples,
+        summary.resampling.seed
+    );
+    runs.chain(suites).chain([statistics]).collect()
+}
+
+fn percent(value: f64) -> String {
+    format!("{:.1}", value * 100.0)
+}
+
+/// Percentage points with their sign; no minus before a zero.
+fn signed(value: f64) -> String {
+    let text = format!("{:+.1}", value * 100.0);
+    if text == "-0.0" { "+0.0".into() } else { text }
+}
+
+/// `52.3 ±4.1`: half the width of the interval, which need not be symmetric.
+fn with_half_width(estimate: &Estimate) -> String {
+    format!(
+        "{} ±{}",
+        percent(estimate.value),
+        percent(estimate.interval.half_width())
+    )
+}
+
+/// `52.3 [48.1, 56.3]`
+fn with_interval(estimate: &Estimate) -> String {
+    let interval = estimate.interval;
+    format!(
+        "{} [{}, {}]",
+        percent(estimate.value),
+        percent(interval.low),
+        percent(interval.high)
+    )
+}
+
+fn p_value(p: f64) -> String {
+    match p {
+        p if p < 0.0001 => "<0.0001".into(),
+        p if p < 0.01 => format!("{p:.4}"),
+        p => format!("{p:.3}"),
+    }
+}
+
+fn milliseconds(time: f64) -> String {
+    match time {
+        time if time < 10.0 => format!("{time:.2}"),
+        time if time < 100.0 => format!("{time:.1}"),
+        time => format!("{time:.0}"),
+    }
+}

@@ -1,0 +1,87 @@
+//! Tables as Markdown, with the charts that lie beside them.
+
+use std::fmt::Write as _;
+
+use rave_results::Summary;
+
+use super::{Grid, categories, costs, differences, provenance, scores, with_interval};
+use crate::charts::{Chart, file_name};
+
+/// The whole report as one Markdown page.
+pub fn markdown(summary: &Summary) -> String {
+    let mut out = String::from("# Report\n");
+    for note in summary.notes() {
+        line(&mut out, &format!("\n> **Note**: {}", escape(&note)));
+    }
+    for model in &summary.models {
+        if !summary.cells.iter().any(|cell| cell.model == model.name) {
+            continue;
+        }
+        line(&mut out, &format!("\n## {}", escape(&model.name)));
+        for chart in Chart::ALL {
+            let file = file_name(summary, model, chart, "svg");
+            line(
+                &mut out,
+                &format!(
+                    "\n![{}]({file})",
+                    escape(&format!("{} of {}", chart.title(), model.name))
+                ),
+            );
+        }
+        let mut score_grid = scores(summary, &model.name, with_interval);
+        score_grid.legend += ", with 95 % intervals";
+        let grids = [
+            Some(score_grid),
+            differences(summary, &model.name),
+            costs(summary, &model.name),
+        ];
+        for grid in grids
+            .into_iter()
+            .flatten()
+            .chain(categories(summary, &model.name))
+        {
+            draw(&mut out, &grid);
+        }
+    }
+    out.push_str("\n## Where the numbers come from\n\n");
+    for text in provenance(summary) {
+        line(&mut out, &format!("- {}", escape(&text)));
+    }
+    out
+}
+
+fn line(out: &mut String, text: &str) {
+    out.push_str(text);
+    out.push('\n');
+}
+
+fn draw(out: &mut String, grid: &Grid) {
+    // Writing to a String cannot fail.
+    let _ = writeln!(out, "\n### {}\n", escape(&grid.title));
+    let row = |cells: &[String]| {
+        let cells: Vec<String> = cells.iter().map(|cell| escape(cell)).collect();
+        format!("| {} |", cells.join(" | "))
+    };
+    line(out, &row(&grid.header));
+    let rule: Vec<&str> = (0..grid.header.len())
+        .map(|column| if column < grid.names { "---" } else { "---:" })
+        .collect();
+    line(out, &format!("| {} |", rule.join(" | ")));
+    for cells in &grid.rows {
+        line(out, &row(cells));
+    }
+    line(out, &format!("\n{}", escape(&grid.legend)));
+}
+
+/// Text that no Markdown reader takes for markup of a table or of HTML.
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '|' | '*' | '<' | '`' | '\\' => out.extend(['\\', character]),
+            '\n' | '\r' => out.push(' '),
+            other => out.push(other),
+        }
+    }
+    out
+}

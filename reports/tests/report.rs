@@ -1,0 +1,464 @@
+//! Reports of made-up runs: every format, the odd cases, and the same bytes for the same records.
+
+use rave_reports::charts::{Chart, png, svg};
+use rave_reports::tables::{TerminalStyle, csv, markdown, terminal};
+use rave_reports::{Format, render, report};
+use rave_results::{Run, Summary};
+
+mod common;
+use common::{Plan, run};
+
+fn summary(plan: &Plan) -> Summary {
+    Summary::from_runs(&[run(plan)], "standard").unwrap()
+}
+
+fn small() -> Plan<'static> {
+    Plan {
+        fails: Some("rave"),
+        rows: 300,
+        untrained: true,
+        ..Plan::default()
+    }
+}
+
+#[test]
+fn terminal_table() {
+    let text = terminal(&summary(&Plan::default()), TerminalStyle::PLAIN);
+    insta::assert_snapshot!(text, @r#"
+    nano: scores
+     variant  |        ocr |     chart |   average 
+    ----------+------------+-----------+-----------
+     standard | 40.0 ±16.2 | 59.3 ±9.3 | 49.6 ±9.4 
+     rave     | 45.0 ±16.2 | 65.9 ±8.9 | 55.4 ±9.4 
+    (percent, ± half the width of the 95 % interval)
+
+    nano: difference to standard
+     variant | suite   | pairs | difference |  95 % interval |      p |   Holm p |      test 
+    ---------+---------+-------+------------+----------------+--------+----------+-----------
+     rave    | ocr     |    40 |       +5.0 | [-12.5, +22.5] |  0.727 |    0.727 |   McNemar 
+     rave    | chart   |    40 |       +6.6 |   [+3.9, +9.4] | 0.0003 | 0.0003 * | sign-flip 
+     rave    | average |    80 |       +5.8 |  [-2.8, +14.3] |  0.210 |    0.210 | sign-flip 
+    (percentage points on the same samples; * Holm-corrected p below 0.05)
+
+    nano: time a sample
+     variant  | suite | vision | prefill | decode | total | ratio | prompt tokens | new tokens 
+    ----------+-------+--------+---------+--------+-------+-------+---------------+------------
+     standard | ocr   |    180 |     405 |   90.0 |   675 |  1.00 |          1100 |        6.0 
+     standard | chart |    180 |     404 |   90.0 |   674 |  1.00 |          1100 |        6.0 
+     rave     | ocr   |    180 |     416 |   92.0 |   688 |  1.02 |          1100 |        6.0 
+     rave     | chart |    180 |     415 |   92.0 |   687 |  1.02 |          1100 |        6.0 
+    (median milliseconds as recorded during the evaluation, not an interleaved benchmark; total: vision, prefill and decode of a sample; ratio: total over that of standard; tokens: means)
+
+    run made-up: 2026-05-18T12:00:00Z, f32 on cpu, A CPU, 2 cores, rave 0.1.0, configuration 22b4d6920113
+    suite ocr v1: relaxed_accuracy v1, 40 samples
+    suite chart v1: anls v1, 40 samples
+    95 % intervals: percentile bootstrap of whole images, 10000 resamples, seed 20260518
+    "#);
+}
+
+#[test]
+fn terminal_table_with_boxes_and_everything_wrong() {
+    let text = terminal(
+        &summary(&small()),
+        TerminalStyle {
+            boxes: true,
+            width: 100,
+        },
+    );
+    insta::assert_snapshot!(text, @r#"
+    ! untrained: nano has seeded random weights; the scores say nothing about a method
+    ! ocr: 40 of 300 samples; not a score of the whole suite
+    ! chart: 40 of 300 samples; not a score of the whole suite
+    ! failed: 40 of 40 samples of ocr under rave (nano) have no score (40 out of memory); they are left out, not counted as zero
+    ! failed: 4 of 40 samples of chart under rave (nano) have no score (4 out of memory); they are left out, not counted as zero
+
+    nano: scores
+    ╭──────────┬──────────────────────┬──────────────────────┬───────────╮
+    │ variant  │                  ocr │                chart │   average │
+    ├──────────┼──────────────────────┼──────────────────────┼───────────┤
+    │ standard │           40.0 ±16.2 │            59.3 ±9.3 │ 49.6 ±9.4 │
+    │ rave     │ no score (40 failed) │ 66.3 ±9.7 (4 failed) │         - │
+    ╰──────────┴──────────────────────┴──────────────────────┴───────────╯
+    (percent, ± half the width of the 95 % interval)
+
+    nano: difference to standard
+    ╭─────────┬───────┬───────┬────────────┬───────────────┬────────┬──────────┬───────────╮
+    │ variant │ suite │ pairs │ difference │ 95 % interval │      p │   Holm p │      test │
+    ├─────────┼───────┼───────┼────────────┼───────────────┼────────┼──────────┼───────────┤
+    │ rave    │ chart │    36 │       +5.6 │  [+2.8, +8.6] │ 0.0013 │ 0.0013 * │ sign-flip │
+    ╰─────────┴───────┴───────┴────────────┴───────────────┴────────┴──────────┴───────────╯
+    (percentage points on the same samples; * Holm-corrected p below 0.05)
+
+    nano: time a sample
+    ╭──────────┬───────┬────────┬─────────┬────────┬───────┬───────┬───────────────┬────────────╮
+    │ variant  │ suite │ vision │ prefill │ decode │ total │ ratio │ prompt tokens │ new tokens │
+    ├──────────┼───────┼────────┼─────────┼────────┼───────┼───────┼───────────────┼────────────┤
+    │ standard │ ocr   │    180 │     405 │   90.0 │   675 │  1.00 │          1100 │        6.0 │
+    │ standard │ chart │    180 │     404 │   90.0 │   674 │  1.00 │          1100 │        6.0 │
+    │ rave     │ chart │    180 │     415 │   92.0 │   687 │  1.02 │          1100 │        6.0 │
+    ╰──────────┴───────┴────────┴─────────┴────────┴───────┴───────┴───────────────┴────────────╯
+    (median milliseconds as recorded during the evaluation, not an interleaved benchmark; total: vision, prefill and decode of a sample; ratio: total over that of standard; tokens: means)
+
+    run made-up: 2026-05-18T12:00:00Z, f32 on cpu, A CPU, 2 cores, rave 0.1.0, configuration 22b4d6920113
+    suite ocr v1: relaxed_accuracy v1, 40 samples
+    suite chart v1: anls v1, 40 samples
+    95 % intervals: percentile bootstrap of whole images, 10000 resamples, seed 20260518
+    "#);
+}
+
+#[test]
+fn markdown_page() {
+    insta::assert_snapshot!(markdown(&summary(&small())), @r#"
+    # Report
+
+    > **Note**: untrained: nano has seeded random weights; the scores say nothing about a method
+
+    > **Note**: ocr: 40 of 300 samples; not a score of the whole suite
+
+    > **Note**: chart: 40 of 300 samples; not a score of the whole suite
+
+    > **Note**: failed: 40 of 40 samples of ocr under rave (nano) have no score (40 out of memory); they are left out, not counted as zero
+
+    > **Note**: failed: 4 of 40 samples of chart under rave (nano) have no score (4 out of memory); they are left out, not counted as zero
+
+    ## nano
+
+    ![Accuracy by suite and variant of nano](accuracy.svg)
+
+    ![Accuracy against latency of nano](accuracy-against-latency.svg)
+
+    ### nano: scores
+
+    | variant | ocr | chart | average |
+    | --- | ---: | ---: | ---: |
+    | standard | 40.0 [25.0, 57.5] | 59.3 [50.2, 68.8] | 49.6 [40.5, 59.3] |
+    | rave | no score (40 failed) | 66.3 [56.6, 76.1] (4 failed) | - |
+
+    percent, with 95 % intervals
+
+    ### nano: difference to standard
+
+    | variant | suite | pairs | difference | 95 % interval | p | Holm p | test |
+    | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |
+    | rave | chart | 36 | +5.6 | [+2.8, +8.6] | 0.0013 | 0.0013 \* | sign-flip |
+
+    percentage points on the same samples; \* Holm-corrected p below 0.05
+
+    ### nano: time a sample
+
+    | variant | suite | vision | prefill | decode | total | ratio | prompt tokens | new tokens |
+    | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+    | standard | ocr | 180 | 405 | 90.0 | 675 | 1.00 | 1100 | 6.0 |
+    | standard | chart | 180 | 404 | 90.0 | 674 | 1.00 | 1100 | 6.0 |
+    | rave | chart | 180 | 415 | 92.0 | 687 | 1.02 | 1100 | 6.0 |
+
+    median milliseconds as recorded during the evaluation, not an interleaved benchmark; total: vision, prefill and decode of a sample; ratio: total over that of standard; tokens: means
+
+    ### nano: chart by category
+
+    | category | standard | rave |
+    | --- | ---: | ---: |
+    | augmented | 64.7 | 70.7 |
+    | human | 53.9 | 60.7 (4 failed) |
+
+    percent
+
+    ## Where the numbers come from
+
+    - run made-up: 2026-05-18T12:00:00Z, f32 on cpu, A CPU, 2 cores, rave 0.1.0, configuration 22b4d6920113
+    - suite ocr v1: relaxed_accuracy v1, 40 samples
+    - suite chart v1: anls v1, 40 samples
+    - 95 % intervals: percentile bootstrap of whole images, 10000 resamples, seed 20260518
+    "#);
+}
+
+#[test]
+fn csv_lines() {
+    let plan = Plan {
+        suites: &["ocr"],
+        ..Plan::default()
+    };
+    insta::assert_snapshot!(csv(&summary(&plan)).unwrap(), @r#"
+    model,untrained,suite,variant,baseline,metric,rows_used,rows_total,scored,failed,failures,score,score_low,score_high,pairs,difference,difference_low,difference_high,test,p,holm_p,p_by_image,preprocess_ms,vision_ms,prefill_ms,decode_ms,total_ms,prompt_tokens,visual_tokens,new_tokens,interrupted,forced
+    nano,false,ocr,standard,standard,relaxed_accuracy,40,40,40,0,,0.4,0.25,0.575,,,,,,,,,12,180,404.7844,90,674.7844,1100,1088,6,false,false
+    nano,false,ocr,rave,standard,relaxed_accuracy,40,40,40,0,,0.45,0.3,0.625,40,0.05,-0.125,0.22499999999999998,McNemar,0.7265625000000004,0.7265625000000004,0.78125,12,180,415.663,92,687.663,1100,1088,6,false,false
+    nano,false,average,standard,standard,mean over suites,,,40,0,,0.4,0.25,0.575,,,,,,,,,,,,,674.7844,,,,false,false
+    nano,false,average,rave,standard,mean over suites,,,40,0,,0.45,0.3,0.625,40,0.05,-0.125,0.22499999999999998,sign-flip,0.7742225777422258,0.7742225777422258,,,,,,687.663,,,,false,false
+    "#);
+}
+
+#[test]
+fn one_variant_alone() {
+    let plan = Plan {
+        variants: &["standard"],
+        suites: &["ocr"],
+        ..Plan::default()
+    };
+    insta::assert_snapshot!(terminal(&summary(&plan), TerminalStyle::PLAIN), @r#"
+    ! one variant (standard): nothing to compare it with
+
+    nano: scores
+     variant  |        ocr 
+    ----------+------------
+     standard | 40.0 ±16.2 
+    (percent, ± half the width of the 95 % interval)
+
+    nano: time a sample
+     variant  | suite | vision | prefill | decode | total | ratio | prompt tokens | new tokens 
+    ----------+-------+--------+---------+--------+-------+-------+---------------+------------
+     standard | ocr   |    180 |     405 |   90.0 |   675 |  1.00 |          1100 |        6.0 
+    (median milliseconds as recorded during the evaluation, not an interleaved benchmark; total: vision, prefill and decode of a sample; ratio: total over that of standard; tokens: means)
+
+    run made-up: 2026-05-18T12:00:00Z, f32 on cpu, A CPU, 2 cores, rave 0.1.0, configuration f102d25551f7
+    suite ocr v1: relaxed_accuracy v1, 40 samples
+    95 % intervals: percentile bootstrap of whole images, 10000 resamples, seed 20260518
+    "#);
+}
+
+#[test]
+fn an_empty_run_gives_a_report_that_says_so() {
+    let plan = Plan {
+        samples: 0,
+        interrupted: true,
+        ..Plan::default()
+    };
+    insta::assert_snapshot!(terminal(&summary(&plan), TerminalStyle::PLAIN), @r#"
+    ! interrupted: run made-up has no end; these are its 0 samples up to there
+    ! no samples: the runs hold no record of any
+    ! ocr: 0 of 40 samples; not a score of the whole suite
+    ! chart: 0 of 40 samples; not a score of the whole suite
+
+    run made-up: 2026-05-18T12:00:00Z, f32 on cpu, A CPU, 2 cores, rave 0.1.0, configuration 22b4d6920113
+    suite ocr v1: relaxed_accuracy v1, 0 samples
+    suite chart v1: anls v1, 0 samples
+    95 % intervals: percentile bootstrap of whole images, 10000 resamples, seed 20260518
+    "#);
+    for format in Format::ALL {
+        for artifact in render(&summary(&plan), format).unwrap() {
+            assert!(!artifact.bytes.is_empty(), "{}", artifact.name);
+        }
+    }
+}
+
+#[test]
+fn a_wide_table_is_split_between_suites() {
+    let suites = [
+        "ocr", "chart", "document", "scene", "docvqa", "infovqa", "chartqa", "textvqa", "ocrbench",
+        "mtvqa",
+    ];
+    let text = terminal(
+        &summary(&Plan {
+            suites: &suites,
+            ..Plan::default()
+        }),
+        TerminalStyle::PLAIN,
+    );
+    assert!(
+        text.lines()
+            .filter(|line| line.starts_with('|'))
+            .all(|line| line.chars().count() <= 120)
+    );
+    assert_eq!(text.matches(" standard ").count(), 2 + 10);
+    assert!(suites.iter().all(|suite| text.contains(suite)));
+}
+
+#[test]
+fn the_same_records_give_the_same_bytes() {
+    let all = || report(&[run(&small())], "standard", &Format::ALL).unwrap();
+    let (first, second) = (all(), all());
+    let names: Vec<&str> = first
+        .iter()
+        .map(|artifact| artifact.name.as_str())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "report.txt",
+            "report.md",
+            "summary.csv",
+            "categories.csv",
+            "summary.json",
+            "accuracy.svg",
+            "accuracy-against-latency.svg",
+            "accuracy.png",
+            "accuracy-against-latency.png"
+        ]
+    );
+    assert!(first == second);
+}
+
+#[test]
+fn several_models_have_a_file_each() {
+    let other = Plan {
+        model: "org/model@main",
+        ..Plan::default()
+    };
+    let runs: [Run; 2] = [run(&Plan::default()), run(&other)];
+    let files = report(&runs, "standard", &[Format::Svg]).unwrap();
+    let names: Vec<&str> = files
+        .iter()
+        .map(|artifact| artifact.name.as_str())
+        .collect();
+    assert!(
+        names.contains(&"accuracy-nano.svg") && names.contains(&"accuracy-org-model-main.svg"),
+        "{names:?}"
+    );
+    let page = String::from_utf8(
+        report(&runs, "standard", &[Format::Markdown])
+            .unwrap()
+            .remove(0)
+            .bytes,
+    )
+    .unwrap();
+    assert!(names.iter().all(|name| page.contains(&format!("({name})"))));
+}
+
+/// Width of a text in the font that the charts are measured in.
+fn width_of(text: &str, bold: bool, em: f64) -> f64 {
+    use ab_glyph::{Font as _, FontRef, ScaleFont as _};
+    let regular = include_bytes!("../../benchmarks/fonts/dejavu/DejaVuSans.ttf").as_slice();
+    let heavy = include_bytes!("../../benchmarks/fonts/dejavu/DejaVuSans-Bold.ttf").as_slice();
+    let font = FontRef::try_from_slice(if bold { heavy } else { regular }).unwrap();
+    let scaled = font.as_scaled(em as f32 * font.height_unscaled() / font.units_per_em().unwrap());
+    text.chars()
+        .map(|character| f64::from(scaled.h_advance(font.glyph_id(character))))
+        .sum()
+}
+
+/// Texts of an SVG with their left end, right end and height, in nominal pixels.
+fn texts(document: &str) -> Vec<(String, f64, f64, f64)> {
+    let attribute = |element: &str, name: &str| -> String {
+        let begin = element.find(&format!(" {name}=\"")).unwrap() + name.len() + 3;
+        element[begin..].split('"').next().unwrap().to_string()
+    };
+    document
+        .split("<text")
+        .skip(1)
+        .map(|element| {
+            let number = |name: &str| attribute(element, name).parse::<f64>().unwrap() / 2.0;
+            let text = element
+                .split_once('>')
+                .unwrap()
+                .1
+                .split("</text>")
+                .next()
+                .unwrap()
+                .trim()
+                .to_string();
+            let width = width_of(
+                &text,
+                element.contains("font-weight=\"bold\""),
+                number("font-size"),
+            );
+            let (x, y) = (number("x"), number("y"));
+            let left = match attribute(element, "text-anchor").as_str() {
+                "middle" => x - width / 2.0,
+                "end" => x - width,
+                _ => x,
+            };
+            (text, left, left + width, y)
+        })
+        .collect()
+}
+
+#[test]
+fn no_label_leaves_the_picture() {
+    let long = ["a-suite-with-a-very-long-name-that-goes-on-and-on", "short"];
+    let variants = [
+        "standard",
+        "my-own-preset-with-quite-a-long-name-and-then-some-more",
+    ];
+    let plans = [
+        Plan::default(),
+        Plan {
+            zero: true,
+            untrained: true,
+            ..Plan::default()
+        },
+        Plan {
+            model: "an-organisation/a-model-with-a-very-long-name-Instruct@0123456789",
+            ..small()
+        },
+        Plan {
+            suites: &long,
+            variants: &variants,
+            ..Plan::default()
+        },
+        Plan {
+            variants: &variants[..1],
+            ..Plan::default()
+        },
+    ];
+    for plan in plans {
+        let summary = summary(&plan);
+        for chart in Chart::ALL {
+            let document = svg(&summary, &summary.models[0], chart).unwrap();
+            let height: f64 = document
+                .split(" height=\"")
+                .nth(1)
+                .unwrap()
+                .split('"')
+                .next()
+                .unwrap()
+                .parse()
+                .unwrap();
+            let texts = texts(&document);
+            assert!(texts.len() > 5);
+            for (text, left, right, y) in texts {
+                assert!(
+                    left >= 0.0 && right <= 900.0 && y > 4.0 && y < height - 4.0,
+                    "{text}: {left} {right} {y}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn charts_say_what_must_be_known() {
+    let summary = summary(&Plan {
+        interrupted: true,
+        ..small()
+    });
+    for chart in Chart::ALL {
+        let document = svg(&summary, &summary.models[0], chart).unwrap();
+        assert!(
+            document.contains("UNTRAINED: seeded random weights"),
+            "{document}"
+        );
+        assert!(document.contains("44 failed samples have no score"));
+        assert!(document.contains("From an interrupted run"));
+        assert!(document.contains("role=\"img\"") && document.contains("<title>"));
+        assert!(
+            document.contains("font-family=\"DejaVu Sans, Verdana, Helvetica, Arial, sans-serif\"")
+        );
+        let picture = png(&summary, &summary.models[0], chart).unwrap();
+        let decoded = image::load_from_memory(&picture).unwrap();
+        assert_eq!(decoded.width(), 1_800);
+    }
+}
+
+#[test]
+fn formats_go_by_their_names() {
+    for format in Format::ALL {
+        assert_eq!(format.name().parse::<Format>().unwrap(), format);
+    }
+    let unknown = "pdf".parse::<Format>().unwrap_err().to_string();
+    assert_eq!(
+        unknown,
+        "unknown report format 'pdf'; choose from txt, md, csv, json, svg, png"
+    );
+}
+
+#[test]
+fn names_cannot_break_the_markup() {
+    let variants = ["standard", "a|b<script>*"];
+    let summary = summary(&Plan {
+        variants: &variants,
+        ..Plan::default()
+    });
+    let page = markdown(&summary);
+    assert!(page.contains("a\\|b\\<script>\\*") && !page.contains("b<script>"));
+    let document = svg(&summary, &summary.models[0], Chart::Accuracy).unwrap();
+    assert!(document.contains("b&lt;script&gt;") && !document.contains("<script>"));
+}
