@@ -14,6 +14,7 @@ default:
 
 # Bring LibTorch once (or take LIBTORCH=/folder, LIBTORCH_USE_PYTORCH=1) and tell cargo; --cuda insists on CUDA
 [group('start here')]
+[no-exit-message]
 setup *options:
     @if command -v python3 >/dev/null 2>&1; then python3 tools/libtorch.py {{ options }}; \
     elif [ -n "${LIBTORCH:-}" ]; then echo "python3 is not here, so LIBTORCH is taken unchecked: $LIBTORCH" >&2; \

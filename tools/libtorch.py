@@ -143,21 +143,29 @@ def bring(prefix: Path, pins: dict) -> None:
         progress.finish()
         say("  checking and unpacking")
         shutil.rmtree(partial, ignore_errors=True)
-        for archive, pin in archives:
-            try:
-                unpack(archive, pin, partial)
-            except CorruptError:
-                archive.forget()
-                raise
-        finish_prefix(partial, pins)
-        old = prefix.with_name(prefix.name + ".old")
-        shutil.rmtree(old, ignore_errors=True)
-        if prefix.exists():
-            prefix.rename(old)
-        partial.rename(prefix)
-        shutil.rmtree(old, ignore_errors=True)
+        try:
+            for archive, pin in archives:
+                unpack_or_forget(archive, pin, partial)
+            finish_prefix(partial, pins)
+            old = prefix.with_name(prefix.name + ".old")
+            shutil.rmtree(old, ignore_errors=True)
+            if prefix.exists():
+                prefix.rename(old)
+            partial.rename(prefix)
+            shutil.rmtree(old, ignore_errors=True)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
         for archive, _ in archives:
             archive.forget()
+
+
+def unpack_or_forget(archive: Archive, pin: dict, prefix: Path) -> None:
+    """`unpack`; a damaged download is removed, so that the next attempt brings it anew."""
+    try:
+        unpack(archive, pin, prefix)
+    except CorruptError:
+        archive.forget()
+        raise
 
 
 def finish_prefix(prefix: Path, pins: dict) -> None:

@@ -16,6 +16,7 @@ import errno
 import io
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -157,7 +158,9 @@ class Index:
 
     def _hear(self, message: str) -> None:
         if "Could not fetch URL" in message or "but the directory does not exist" in message:
-            self._complaints.append(message.split(": ", 1)[-1].replace(" - skipping", ""))
+            reason = message.split(": ", 1)[-1].replace(" - skipping", "")
+            core = re.search(r"\[Errno[^\]]*\] ([^'\")]+)", reason)  # what the system said, out of four wrappings
+            self._complaints.append(core.group(1) if core else reason)
 
     def find(self, wheel: Wheel) -> Link:
         """Asks the index for `wheel`. `ImportError`, `AttributeError` or `TypeError`: this pip's inside is unlike."""
