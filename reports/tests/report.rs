@@ -1,4 +1,5 @@
 //! Reports of made-up runs: every format, the odd cases, and the same bytes for the same records.
+#![allow(clippy::unwrap_used)]
 
 use rave_reports::charts::{Chart, png, svg};
 use rave_reports::tables::{TerminalStyle, csv, markdown, terminal};

@@ -10,6 +10,8 @@
 //! - *scored*: has a finite score. *failed*: has none; counted by reason and shown, never taken as zero.
 //! - *paired*: the same (sample, seed) scored under both the variant and the baseline.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod error;
 pub mod schema;
 pub mod statistics;

@@ -108,6 +108,9 @@ pub struct Configuration {
 
 impl Configuration {
     /// SHA-256 of the canonical JSON (keys sorted, no white space), in hexadecimal.
+    ///
+    /// # Panics
+    /// Never: strings, numbers and lists are always valid JSON.
     pub fn hash(&self) -> String {
         let value = serde_json::to_value(self)
             .expect("a struct of strings, numbers and lists is valid JSON");

@@ -16,7 +16,9 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use crate::Error;
-use crate::schema::{Counts, RunRecord, SCHEMA_VERSION, SampleRecord, whole_milliseconds};
+use crate::schema::{
+    Counts, ModelRecord, RunRecord, SCHEMA_VERSION, SampleRecord, whole_milliseconds,
+};
 
 mod log;
 mod scores;
@@ -142,6 +144,23 @@ impl RunWriter {
         Ok(self.record)
     }
 
+    /// Records a model once it is loaded. In a resumed run it must have the weights that it had before.
+    ///
+    /// # Errors
+    /// Other weights than before under the same name; a full disk or a failed write.
+    pub fn model(&mut self, model: ModelRecord) -> Result<(), Error> {
+        if is_another(&self.record, &model) {
+            return Err(Error::ChangedRun {
+                folder: self.folder.clone(),
+                differences: vec![format!("checkpoint or adapter of {}", model.name)],
+            });
+        }
+        self.update(|run| {
+            run.models.retain(|known| known.name != model.name);
+            run.models.push(model);
+        })
+    }
+
     /// Replaces `run.json` while the run lasts, for what is known only after it began.
     ///
     /// # Errors
@@ -229,19 +248,6 @@ impl Run {
 /// What two records of the same run must agree on, where they do not.
 fn differences(stored: &RunRecord, now: &RunRecord) -> Vec<String> {
     let (a, b) = (&stored.configuration, &now.configuration);
-    let models = |record: &RunRecord| -> Vec<_> {
-        record
-            .models
-            .iter()
-            .map(|model| {
-                (
-                    model.name.clone(),
-                    model.sha256.clone(),
-                    model.adapters.clone(),
-                )
-            })
-            .collect()
-    };
     [
         ("models", a.models != b.models),
         ("variants", a.variants != b.variants),
@@ -252,13 +258,24 @@ fn differences(stored: &RunRecord, now: &RunRecord) -> Vec<String> {
         ("threads", a.threads != b.threads),
         ("batch", a.batch != b.batch),
         ("code version", stored.code != now.code),
-        ("checkpoint or adapter", models(stored) != models(now)),
+        (
+            "checkpoint or adapter",
+            now.models.iter().any(|model| is_another(stored, model)),
+        ),
         ("data", stored.data != now.data),
     ]
     .into_iter()
     .filter(|(_, differs)| *differs)
     .map(|(what, _)| what.to_string())
     .collect()
+}
+
+/// Whether a run has recorded this model with other weights. Models are known only once they are loaded, so a record
+/// may lack some.
+fn is_another(stored: &RunRecord, now: &ModelRecord) -> bool {
+    stored
+        .model(&now.name)
+        .is_some_and(|model| model.sha256 != now.sha256 || model.adapters != now.adapters)
 }
 
 fn read_record(folder: &Path) -> Result<RunRecord, Error> {

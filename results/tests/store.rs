@@ -1,10 +1,13 @@
 //! The store: nothing lost, nothing changed, and clear words when something is wrong.
+#![allow(clippy::unwrap_used)]
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::Path;
 
 use rave_results::{Error, Run, RunWriter, SampleRecord, store::read_log};
+
+use proptest::prelude::*;
 
 mod common;
 use common::{record, sample};
@@ -298,4 +301,33 @@ fn a_full_disk_is_called_that() {
         RunWriter::create(folder.path(), &record("r", &["ocr"], &["standard"])).unwrap_err();
     assert!(matches!(error, Error::NoSpace { .. }), "{error}");
     assert!(error.to_string().contains("run.json"), "{error}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Whatever a model says, and whatever number a metric gives: what is read is what was written.
+    #[test]
+    fn any_text_and_score_round_trips(
+        predictions in prop::collection::vec(any::<String>(), 1..5),
+        score in prop::option::of(-1e300..1e300_f64),
+        time in prop::option::of(0.0..1e9_f64),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let samples: Vec<SampleRecord> = predictions
+            .iter()
+            .enumerate()
+            .map(|(index, prediction)| SampleRecord {
+                prediction: prediction.clone(),
+                answers: predictions.clone(),
+                decode_ms: time,
+                ..sample("ocr", "standard", index, score)
+            })
+            .collect();
+        write(folder.path(), &samples, false);
+        prop_assert_eq!(&read_log(folder.path()).unwrap().samples, &samples);
+        let (writer, _) = RunWriter::resume(folder.path(), &record("r", &["ocr"], &["standard"])).unwrap();
+        writer.finish(|_| ()).unwrap();
+        prop_assert_eq!(&Run::open(folder.path()).unwrap().samples().unwrap(), &samples);
+    }
 }

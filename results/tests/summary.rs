@@ -1,4 +1,5 @@
 //! The summary: the right numbers, no trace of the order, and plain words for what is missing.
+#![allow(clippy::unwrap_used)]
 
 use rave_results::schema::{Aggregate, RunRecord};
 use rave_results::summary::{Options, Test};

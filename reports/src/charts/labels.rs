@@ -1,7 +1,8 @@
 //! Places names beside points so that none covers another, a point or a whisker.
 //!
-//! Greedy over a fixed list of places around each point, nearest first; the crowded points choose first. Where nothing
-//! is free the place with the least overlap is taken. With tens of points that is enough, and it is deterministic.
+//! Greedy over a fixed list of places around each point, nearest first; the crowded points choose first, and all choose
+//! again in a few more rounds. Where nothing is free the place with the least overlap is taken. With tens of points that
+//! is enough, and it is deterministic.
 
 /// A rectangle in nominal pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -53,28 +54,57 @@ impl Box2 {
         );
         ((place.0 - point.0).hypot(place.1 - point.1), place)
     }
+}
 
-    /// Where a line to the label's own `point` leaves it; `None` if the label is within `near` and no other point is
-    /// as near, so that nobody can take it for another's.
-    pub(super) fn leader(
-        &self,
-        point: (f64, f64),
-        near: f64,
-        mut others: impl Iterator<Item = (f64, f64)>,
-    ) -> Option<(f64, f64)> {
-        let (distance, from) = self.nearest(point);
-        let doubtful = others.any(|other| self.nearest(other).0 < distance + 6.0);
-        (distance > near || doubtful).then_some(from)
+/// A placed name.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Label {
+    /// What it covers.
+    pub area: Box2,
+    /// Where the line to its point begins; none if nobody can take the name for another point's.
+    pub leader: Option<(f64, f64)>,
+}
+
+impl Label {
+    /// The name at `area`, for the point `own` of `points`.
+    fn new(area: Box2, own: usize, points: &[(f64, f64)]) -> Self {
+        let (distance, from) = area.nearest(points[own]);
+        let mut others = points.iter().enumerate().filter(|(index, _)| *index != own);
+        let doubtful = others.any(|(_, other)| area.nearest(*other).0 < distance + 6.0);
+        let leader = (distance > 14.0 || doubtful).then_some(from);
+        Self { area, leader }
+    }
+
+    /// Little boxes along the line to `point`, without its ends.
+    fn line(&self, point: (f64, f64)) -> Vec<Box2> {
+        let Some(from) = self.leader else {
+            return Vec::new();
+        };
+        let length = (from.0 - point.0).hypot(from.1 - point.1);
+        let steps = (length / 4.0) as usize;
+        (1..steps.saturating_sub(1))
+            .map(|step| step as f64 / steps as f64)
+            .map(|part| {
+                (
+                    from.0 + part * (point.0 - from.0),
+                    from.1 + part * (point.1 - from.1),
+                )
+            })
+            .map(|place| Box2::around(place, 4.0, 4.0))
+            .collect()
     }
 }
 
-/// A box a label, all within `frame`; `taken` is what they must not cover.
+/// How often each label is placed.
+const ROUNDS: usize = 6;
+
+/// A label a point, all within `frame`; `taken` is what they must not cover.
 pub(super) fn place(
     points: &[(f64, f64)],
     sizes: &[(f64, f64)],
     taken: &[Box2],
     frame: Box2,
-) -> Vec<Box2> {
+) -> Vec<Label> {
     let neighbours = |index: usize| {
         let (x, y) = points[index];
         points
@@ -84,34 +114,43 @@ pub(super) fn place(
     };
     let mut order: Vec<usize> = (0..points.len()).collect();
     order.sort_by_key(|&index| (std::cmp::Reverse(neighbours(index)), index));
-    let mut taken = taken.to_vec();
-    let mut labels = vec![Box2::around((0.0, 0.0), 0.0, 0.0); points.len()];
-    for index in order {
-        let best = places(points[index], sizes[index])
+    let mut labels: Vec<Option<Label>> = vec![None; points.len()];
+    // The first round is greedy; the next ones let each label move to where the others have left it room.
+    for index in (0..ROUNDS).flat_map(|_| order.iter().copied()) {
+        let others: Vec<(usize, Label)> = labels
+            .iter()
+            .enumerate()
+            .filter(|(other, _)| *other != index)
+            .filter_map(|(other, label)| Some((other, (*label)?)))
+            .collect();
+        let names: Vec<Box2> = others.iter().map(|(_, label)| label.area).collect();
+        let lines = others
+            .iter()
+            .flat_map(|(other, label)| label.line(points[*other]));
+        let obstacles: Vec<Box2> = taken.iter().chain(&names).copied().chain(lines).collect();
+        labels[index] = places(points[index], sizes[index])
+            .map(|area| Label::new(area, index, points))
             .map(|label| {
-                let covered: f64 = taken.iter().map(|other| label.overlap(other)).sum();
-                // A label that lies nearer to another's point would be read as that one's.
-                let own = label.nearest(points[index]).0;
-                let rivals = points
+                let covered: f64 = obstacles
                     .iter()
-                    .enumerate()
-                    .filter(|(other, _)| *other != index);
-                let doubtful = rivals
-                    .filter(|(_, point)| label.nearest(**point).0 < own)
-                    .count();
+                    .map(|other| label.area.overlap(other))
+                    .sum();
+                let line = label.line(points[index]);
+                let crossed: f64 = line
+                    .iter()
+                    .flat_map(|part| names.iter().map(|name| part.overlap(name)))
+                    .sum();
+                let led = f64::from(u8::from(label.leader.is_some()));
                 (
-                    covered + 10.0 * label.outside(&frame) + 30.0 * doubtful as f64,
+                    covered + crossed + 10.0 * label.area.outside(&frame) + 6.0 * led,
                     label,
                 )
             })
             // The first of the least: `min_by` keeps it.
-            .min_by(|a, b| a.0.total_cmp(&b.0));
-        if let Some((_, label)) = best {
-            labels[index] = label;
-            taken.push(label);
-        }
+            .min_by(|a, b| a.0.total_cmp(&b.0))
+            .map(|(_, label)| label);
     }
-    labels
+    labels.into_iter().flatten().collect()
 }
 
 /// Places around a point, the preferred ones first: right, left, above, below, ..., then further out.
@@ -166,9 +205,13 @@ mod tests {
         };
         let labels = place(&points, &sizes, &taken, frame);
         for (index, label) in labels.iter().enumerate() {
-            assert!(label.outside(&frame) < 1e-9, "{label:?}");
-            for other in labels[..index].iter().chain(&taken) {
-                assert!(label.overlap(other) < 1e-9, "{label:?} on {other:?}");
+            assert!(label.area.outside(&frame) < 1e-9, "{label:?}");
+            for other in labels[..index]
+                .iter()
+                .map(|other| &other.area)
+                .chain(&taken)
+            {
+                assert!(label.area.overlap(other) < 1e-9, "{label:?} on {other:?}");
             }
         }
     }

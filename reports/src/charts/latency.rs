@@ -5,7 +5,7 @@ use rave_results::Summary;
 use rave_results::summary::{Estimate, ModelNote};
 
 use super::Chart;
-use super::canvas::{Align, Canvas, GRID, INK, Type, WIDTH};
+use super::canvas::{Align, Canvas, GRID, INK, MUTED, Type, WIDTH};
 use super::labels::{Box2, place};
 use super::legend::{MARGIN, foot, foot_height, head, head_height, variants};
 use super::palette::look;
@@ -161,21 +161,21 @@ fn draw_points<B: DrawingBackend>(
             2.0 * RADIUS + 2.0,
         ));
     }
-    let sizes: Vec<(f64, f64)> = points
+    // A name longer than this would cover half of the chart; the tables have it in full.
+    let names: Vec<String> = points
         .iter()
-        .map(|point| (Type::LABEL.width(point.variant), Type::LABEL.size + 3.0))
+        .map(|point| Type::LABEL.fit(point.variant, 250.0))
         .collect();
-    for ((point, label), &centre) in points
+    let sizes: Vec<(f64, f64)> = names
         .iter()
-        .zip(place(&centres, &sizes, &taken, frame))
-        .zip(&centres)
-    {
-        let middle = label.centre();
-        let others = centres.iter().copied().filter(|other| *other != centre);
-        if let Some(from) = label.leader(centre, RADIUS + 8.0, others) {
-            canvas.line(from, centre, look(point.variant).0, 1.0);
+        .map(|name| (Type::LABEL.width(name), Type::LABEL.size + 3.0))
+        .collect();
+    let labels = place(&centres, &sizes, &taken, frame);
+    for ((label, name), &centre) in labels.iter().zip(&names).zip(&centres) {
+        if let Some(from) = label.leader {
+            canvas.line(from, centre, MUTED, 0.5);
         }
-        canvas.text(point.variant, middle, Type::LABEL, Align::Centre);
+        canvas.text(name, label.area.centre(), Type::LABEL, Align::Centre);
     }
     for (point, &centre) in points.iter().zip(&centres) {
         let (colour, mark) = look(point.variant);

@@ -81,8 +81,8 @@ pub fn csv(summary: &Summary) -> Result<String, Error> {
                 cell.failed.to_string(),
                 failures.join("; "),
             ]);
-            record.extend(estimate(cell.score));
-            record.extend(difference(cell.difference));
+            record.extend(estimate(cell.score.as_ref()));
+            record.extend(difference(cell.difference.as_ref()));
             record.extend(cost(&cell.cost));
             record.extend(tokens(&cell.tokens, cell.scored));
             record.extend([interrupted.clone(), forced.clone()]);
@@ -100,8 +100,8 @@ pub fn csv(summary: &Summary) -> Result<String, Error> {
                 cell.failed.to_string(),
                 String::new(),
             ]);
-            record.extend(estimate(cell.score));
-            record.extend(difference(cell.difference));
+            record.extend(estimate(cell.score.as_ref()));
+            record.extend(difference(cell.difference.as_ref()));
             record.extend(cost(&Cost {
                 total_ms: cell.total_ms,
                 ..Cost::default()
@@ -145,6 +145,10 @@ pub fn categories_csv(summary: &Summary) -> Result<String, Error> {
     finish(writer)
 }
 
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "the shape that map_err wants"
+)]
 fn text_error(error: csv::Error) -> Error {
     Error::Text(error.to_string())
 }
@@ -160,7 +164,7 @@ fn number(value: Option<f64>) -> String {
     value.map_or(String::new(), |value| value.to_string())
 }
 
-fn estimate(estimate: Option<Estimate>) -> [String; 3] {
+fn estimate(estimate: Option<&Estimate>) -> [String; 3] {
     let interval = estimate.map(|estimate| estimate.interval);
     [
         number(estimate.map(|estimate| estimate.value)),
@@ -169,7 +173,7 @@ fn estimate(estimate: Option<Estimate>) -> [String; 3] {
     ]
 }
 
-fn difference(difference: Option<Difference>) -> [String; 8] {
+fn difference(difference: Option<&Difference>) -> [String; 8] {
     let Some(difference) = difference else {
         return Default::default();
     };

@@ -77,7 +77,8 @@ fn sample(
         (false, false) => f64::from(u8::from(chance > 0.6)),
     };
     let last = suite_index + 1 == plan.suites.len();
-    let failed = plan.fails == Some(variant) && (suite_index == 0 || last && index % 10 == 0);
+    let failed =
+        plan.fails == Some(variant) && (suite_index == 0 || last && index.is_multiple_of(10));
     SampleRecord {
         model: plan.model.into(),
         variant: variant.into(),
@@ -98,8 +99,8 @@ fn sample(
         new_tokens: 6,
         preprocess_ms: Some(12.0),
         vision_ms: (!failed).then_some(180.0),
-        prefill_ms: (!failed).then(|| 400.0 + 9.0 * variant_index as f64 + luck * 40.0),
-        decode_ms: (!failed).then(|| 90.0 + 2.0 * variant_index as f64),
+        prefill_ms: (!failed).then_some(400.0 + 9.0 * variant_index as f64 + luck * 40.0),
+        decode_ms: (!failed).then_some(90.0 + 2.0 * variant_index as f64),
         ..SampleRecord::default()
     }
 }
@@ -152,7 +153,7 @@ fn record(plan: &Plan) -> RunRecord {
         code,
         Libraries::default(),
     );
-    record.created = "2026-05-18T12:00:00Z".parse().unwrap();
+    record.created = "2026-05-18T12:00:00Z".parse().expect("a valid time");
     record.finished = (!plan.interrupted).then_some(record.created);
     record.machine = Machine {
         cpu: "A CPU".into(),

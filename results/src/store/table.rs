@@ -212,11 +212,14 @@ impl<'a> Table<'a> {
     }
 }
 
+/// A column's name, and where its values go.
+type Field<T> = (&'static str, fn(&mut SampleRecord) -> &mut T);
+
 /// All samples in full.
 pub(super) fn read_samples(path: &Path) -> Result<Vec<SampleRecord>, Error> {
     let table = Table::read(path, None)?;
     let mut samples: Vec<SampleRecord> = vec![SampleRecord::default(); table.frame.height()];
-    let texts: [(&str, fn(&mut SampleRecord) -> &mut String); 9] = [
+    let texts: [Field<String>; 9] = [
         ("model", |sample| &mut sample.model),
         ("variant", |sample| &mut sample.variant),
         ("suite", |sample| &mut sample.suite),
@@ -232,7 +235,7 @@ pub(super) fn read_samples(path: &Path) -> Result<Vec<SampleRecord>, Error> {
             *field(sample) = value.to_string();
         }
     }
-    let numbers: [(&str, fn(&mut SampleRecord) -> &mut Option<f64>); 5] = [
+    let numbers: [Field<Option<f64>>; 5] = [
         ("score", |sample| &mut sample.score),
         ("preprocess_ms", |sample| &mut sample.preprocess_ms),
         ("vision_ms", |sample| &mut sample.vision_ms),
@@ -244,7 +247,7 @@ pub(super) fn read_samples(path: &Path) -> Result<Vec<SampleRecord>, Error> {
             *field(sample) = value;
         }
     }
-    let counts: [(&str, fn(&mut SampleRecord) -> &mut u32); 3] = [
+    let counts: [Field<u32>; 3] = [
         ("prompt_tokens", |sample| &mut sample.prompt_tokens),
         ("visual_tokens", |sample| &mut sample.visual_tokens),
         ("new_tokens", |sample| &mut sample.new_tokens),

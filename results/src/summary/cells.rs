@@ -21,9 +21,12 @@ pub(super) struct SuiteTable {
     pub categories: Vec<String>,
     /// By position: (sample, seed) in the order of their names.
     pub samples: Vec<Option<Sample>>,
-    /// By variant and position: the record, with the reason if it has no score.
-    pub columns: BTreeMap<String, Vec<Option<(ScoreRow, Option<String>)>>>,
+    /// By variant and position.
+    pub columns: BTreeMap<String, Vec<Option<Record>>>,
 }
+
+/// A record, with the reason if it has no score.
+pub(super) type Record = (ScoreRow, Option<String>);
 
 /// Where a sample belongs.
 #[derive(Clone, Copy, PartialEq, Eq)]
