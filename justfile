@@ -4,6 +4,8 @@
 
 # The binary; in CARGO_TARGET_DIR where that is set.
 rave_binary := env("CARGO_TARGET_DIR", justfile_directory() / "target") / "release/rave"
+# Recorded in every run.
+export RAVE_COMMIT := `git describe --always --dirty --abbrev=12 2>/dev/null || echo unknown`
 # Where runs made on this machine go; not in git.
 local_runs := "results/runs/local"
 
@@ -45,13 +47,17 @@ eval-all name=("eval-all-" + datetime("%Y%m%d-%H%M%S")) limit="25": build
         --variant standard,rave,rave-post-rope,rave-key-only,rave-query-only \
         --suite embedded-ocr,embedded-chart,embedded-document,embedded-scene \
         --limit {{ limit }} --out {{ local_runs / name }}
-    @{{ just_executable() }} --justfile {{ justfile() }} report {{ local_runs / name }}
 
-# Tables and charts of a stored run: ./just report results/runs/local/NAME [--format html,md,csv,svg,png]
+# Tables and charts of stored runs: ./just report results/runs/local/NAME [--format txt,md,csv,json,svg,png]
 [group('measure')]
 report run *options: setup
     @cargo build --release --workspace --quiet
     {{ rave_binary }} report {{ run }} {{ options }}
+
+# Prefill at SmolVLM-256M's shape: what RAVE costs over standard, interleaved; -- --seconds N --out FILE.json
+[group('measure')]
+bench *options: setup
+    cargo bench --workspace --bench prefill -- {{ options }}
 
 # Every test: the Rust workspace (arguments go to cargo test) and the setup script
 [group('develop')]
