@@ -18,6 +18,8 @@ use crate::{Error, Run};
 
 mod build;
 mod cells;
+mod notes;
+mod strata;
 
 /// Everything a report shows.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -322,6 +324,6 @@ impl Summary {
 
     /// What a reader must know before the numbers, most important first; empty if there is nothing.
     pub fn notes(&self) -> Vec<String> {
-        build::notes(self)
+        notes::notes(self)
     }
 }

@@ -124,10 +124,11 @@ pub(super) fn place(
             .filter_map(|(other, label)| Some((other, (*label)?)))
             .collect();
         let names: Vec<Box2> = others.iter().map(|(_, label)| label.area).collect();
-        let lines = others
+        let lines: Vec<Box2> = others
             .iter()
-            .flat_map(|(other, label)| label.line(points[*other]));
-        let obstacles: Vec<Box2> = taken.iter().chain(&names).copied().chain(lines).collect();
+            .flat_map(|(other, label)| label.line(points[*other]))
+            .collect();
+        let obstacles: Vec<Box2> = taken.iter().chain(&names).chain(&lines).copied().collect();
         labels[index] = places(points[index], sizes[index])
             .map(|area| Label::new(area, index, points))
             .map(|label| {
@@ -138,7 +139,7 @@ pub(super) fn place(
                 let line = label.line(points[index]);
                 let crossed: f64 = line
                     .iter()
-                    .flat_map(|part| names.iter().map(|name| part.overlap(name)))
+                    .flat_map(|part| names.iter().chain(&lines).map(|other| part.overlap(other)))
                     .sum();
                 let led = f64::from(u8::from(label.leader.is_some()));
                 (

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use super::strata::{Strata, mean_of};
 use super::{
     Category, Cell, Cost, Difference, Estimate, MacroCell, ModelNote, Options, SuiteNote, Test,
     Tokens, VariantNote,
 };
-use crate::schema::{Aggregate, sha256_hex};
+use crate::schema::sha256_hex;
 use crate::statistics::{
-    Ratio, Resampling, bootstrap, holm, interval_of, mcnemar_exact, median, p_of, sign_flip,
-    sign_flip_sums,
+    Resampling, holm, interval_of, mcnemar_exact, median, p_of, sign_flip, sign_flip_sums,
 };
 use crate::store::ScoreRow;
 
@@ -36,7 +36,7 @@ pub(super) struct Sample {
 }
 
 /// Values by position, `None` where unscored.
-type Values = Vec<Option<f64>>;
+pub(super) type Values = Vec<Option<f64>>;
 
 /// What a variant's resamples say, kept for the mean over suites.
 #[derive(Default)]
@@ -236,89 +236,6 @@ fn paired_distributions(
                     .map(|(score, base)| score - base)
                     .collect()
             })
-        })
-        .collect()
-}
-
-/// How samples make a suite's score: in one stratum, or in one a category.
-struct Strata<'a> {
-    table: &'a SuiteTable,
-    count: usize,
-}
-
-impl<'a> Strata<'a> {
-    fn new(table: &'a SuiteTable, aggregate: Aggregate) -> Self {
-        let count = match aggregate {
-            Aggregate::Mean => 1,
-            Aggregate::CategoryMean => table.categories.len(),
-        };
-        Self { table, count }
-    }
-
-    fn ratios(&self, values: &Values) -> Vec<Ratio> {
-        let mut ratios = vec![Ratio::new(self.table.images); self.count];
-        for (sample, value) in self.table.samples.iter().zip(values) {
-            if let (Some(sample), Some(value)) = (sample, value) {
-                ratios[if self.count == 1 { 0 } else { sample.category }].add(sample.image, *value);
-            }
-        }
-        ratios
-    }
-
-    /// The mean over the strata that have a value; `None` if none has.
-    fn mean(&self, values: &Values) -> Option<f64> {
-        let means: Vec<f64> = self.ratios(values).iter().filter_map(Ratio::mean).collect();
-        (!means.is_empty()).then(|| means.iter().sum::<f64>() / means.len() as f64)
-    }
-
-    /// `[columns][resamples]`
-    fn bootstrap(&self, columns: &[Values], resampling: &Resampling) -> Vec<Vec<f64>> {
-        let ratios: Vec<Ratio> = columns
-            .iter()
-            .flat_map(|column| self.ratios(column))
-            .collect();
-        let drawn = bootstrap(&ratios, resampling);
-        if self.count == 1 {
-            return drawn;
-        }
-        drawn
-            .chunks(self.count.max(1))
-            .map(|strata| mean_of(&strata.iter().collect::<Vec<_>>()))
-            .collect()
-    }
-
-    /// What each image adds to [`Strata::mean`], `[images]`.
-    fn contributions(&self, values: &Values) -> Vec<f64> {
-        let ratios = self.ratios(values);
-        let filled: Vec<(&Ratio, f64)> = ratios
-            .iter()
-            .map(|ratio| (ratio, ratio.counts.iter().sum::<f64>()))
-            .filter(|(_, count)| *count > 0.0)
-            .collect();
-        let mut contributions = vec![0.0; self.table.images];
-        for (ratio, count) in &filled {
-            for (contribution, sum) in contributions.iter_mut().zip(&ratio.sums) {
-                *contribution += sum / count / filled.len() as f64;
-            }
-        }
-        contributions
-    }
-}
-
-/// The mean of several distributions resample by resample, over those that are numbers there.
-fn mean_of(distributions: &[&Vec<f64>]) -> Vec<f64> {
-    let length = distributions
-        .first()
-        .map_or(0, |distribution| distribution.len());
-    (0..length)
-        .map(|resample| {
-            let present = distributions
-                .iter()
-                .map(|distribution| distribution[resample])
-                .filter(|value| value.is_finite());
-            let (sum, count) =
-                present.fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
-            sum / count
         })
         .collect()
 }

@@ -1,0 +1,97 @@
+//! What a reader must know before the numbers: untrained weights, failures, parts of suites, interruptions.
+
+use super::{Summary, VariantNote};
+
+/// What a reader must know before the numbers.
+pub(super) fn notes(summary: &Summary) -> Vec<String> {
+    let mut notes = Vec::new();
+    for model in summary.models.iter().filter(|model| model.untrained) {
+        notes.push(format!(
+            "untrained: {} has seeded random weights; the scores say nothing about a method",
+            model.name
+        ));
+    }
+    notes.extend(
+        summary
+            .forced
+            .iter()
+            .map(|reason| format!("forced comparison of unequal runs: {reason}")),
+    );
+    for run in summary.runs.iter().filter(|run| run.interrupted) {
+        let mut note = format!(
+            "interrupted: run {} has no end; these are its {} samples up to there",
+            run.run,
+            run.counts.scored + run.counts.failed
+        );
+        if run.truncated_bytes > 0 {
+            note += &format!(
+                "; a torn last record of {} bytes was left out",
+                run.truncated_bytes
+            );
+        }
+        if run.damaged_lines > 0 {
+            note += &format!("; {} damaged records were left out", run.damaged_lines);
+        }
+        notes.push(note);
+    }
+    if summary.cells.is_empty() {
+        notes.push("no samples: the runs hold no record of any".into());
+    }
+    for suite in summary.suites.iter().filter(|suite| suite.is_subset()) {
+        notes.push(format!(
+            "{}: {} of {} samples; not a score of the whole suite",
+            suite.id, suite.rows_used, suite.rows_total
+        ));
+    }
+    for model in &summary.models {
+        let at_identity =
+            |variant: &&VariantNote| variant.trainable && !model.adapters.contains(&variant.id);
+        let ids: Vec<&str> = summary
+            .variants
+            .iter()
+            .filter(at_identity)
+            .map(|variant| variant.id.as_str())
+            .collect();
+        if !ids.is_empty() {
+            notes.push(format!(
+                "{}: no trained weights for {}; at their initial values these compute what the checkpoint does without them",
+                model.name,
+                ids.join(", ")
+            ));
+        }
+    }
+    for cell in summary.cells.iter().filter(|cell| cell.failed > 0) {
+        let reasons: Vec<String> = cell
+            .failures
+            .iter()
+            .map(|(reason, count)| format!("{count} {reason}"))
+            .collect();
+        notes.push(format!(
+            "failed: {} of {} samples of {} under {} ({}) have no score ({}); they are left out, not counted as zero",
+            cell.failed,
+            cell.failed + cell.scored,
+            cell.suite,
+            cell.variant,
+            cell.model,
+            reasons.join(", ")
+        ));
+    }
+    if summary.variants.len() == 1 && !summary.cells.is_empty() {
+        notes.push(format!(
+            "one variant ({}): nothing to compare it with",
+            summary.baseline
+        ));
+    }
+    for cell in &summary.cells {
+        if let Some(difference) = cell.difference
+            && let Some(p) = difference.p_by_image
+            && (p < 0.05) != (difference.p < 0.05)
+        {
+            notes.push(format!(
+                "{} under {} ({}): images carry several questions; p is {:.3} by question but {p:.3} by image: trust the latter",
+                cell.suite, cell.variant, cell.model, difference.p
+            ));
+        }
+    }
+    notes
+}
