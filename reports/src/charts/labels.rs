@@ -75,6 +75,13 @@ impl Label {
         Self { area, leader }
     }
 
+    /// Whether the name touches another point's mark more closely than its own: a line would hardly help.
+    fn misleads(&self, own: usize, points: &[(f64, f64)]) -> bool {
+        let distance = self.area.nearest(points[own]).0;
+        let mut others = points.iter().enumerate().filter(|(index, _)| *index != own);
+        others.any(|(_, other)| self.area.nearest(*other).0 < distance.min(16.0))
+    }
+
     /// Little boxes along the line to `point`, without its ends.
     fn line(&self, point: (f64, f64)) -> Vec<Box2> {
         let Some(from) = self.leader else {
@@ -142,8 +149,13 @@ pub(super) fn place(
                     .flat_map(|part| names.iter().chain(&lines).map(|other| part.overlap(other)))
                     .sum();
                 let led = f64::from(u8::from(label.leader.is_some()));
+                let misleading = f64::from(u8::from(label.misleads(index, points)));
                 (
-                    covered + crossed + 10.0 * label.area.outside(&frame) + 6.0 * led,
+                    covered
+                        + crossed
+                        + 10.0 * label.area.outside(&frame)
+                        + 6.0 * led
+                        + 40.0 * misleading,
                     label,
                 )
             })
