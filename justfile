@@ -22,9 +22,14 @@ setup *options:
     elif [ -n "${LIBTORCH:-}" ]; then echo "python3 is not here, so LIBTORCH is taken unchecked: $LIBTORCH" >&2; \
     else echo "error: setup needs python3 (3.8 or newer), or LIBTORCH=/folder with a LibTorch 2.11.0" >&2; exit 1; fi
 
+# `setup` for recipes whose output is somebody's data: silent when there is nothing to do.
+[no-exit-message]
+[private]
+ready: (setup "--quiet")
+
 # Compile everything
 [group('start here')]
-build: setup
+build: ready
     cargo build --release --workspace
 
 # Say what this machine has (LibTorch, device, caches, fonts) and what to fix
@@ -36,7 +41,7 @@ doctor *options: build
 [group('measure')]
 [no-exit-message]
 [positional-arguments]
-rave *arguments: setup
+rave *arguments: ready
     @cargo build --release --workspace --quiet
     @{{ rave_binary }} "$@"
 
@@ -50,24 +55,25 @@ eval-all name=("eval-all-" + datetime("%Y%m%d-%H%M%S")) limit="25": build
 
 # Tables and charts of stored runs: ./just report results/runs/local/NAME [--format txt,md,csv,json,svg,png]
 [group('measure')]
-report run *options: setup
+[no-exit-message]
+report run *options: ready
     @cargo build --release --workspace --quiet
     {{ rave_binary }} report {{ run }} {{ options }}
 
 # Prefill at SmolVLM-256M's shape: what RAVE costs over standard, interleaved; -- --seconds N --out FILE.json
 [group('measure')]
-bench *options: setup
+bench *options: ready
     cargo bench --workspace --bench prefill -- {{ options }}
 
 # Every test: the Rust workspace (arguments go to cargo test) and the setup script
 [group('develop')]
-test *arguments: setup
+test *arguments: ready
     @if command -v python3 >/dev/null 2>&1; then python3 tools/test_libtorch.py; fi
     cargo test --release --workspace {{ arguments }}
 
 # Formatting, clippy and, where it is installed, cargo deny; nothing is changed
 [group('develop')]
-lint: setup
+lint: ready
     cargo fmt --all --check
     cargo clippy --release --workspace --all-targets -- -D warnings
     @if cargo deny --version >/dev/null 2>&1; then cargo deny --offline check bans licenses sources 2>/dev/null \

@@ -386,6 +386,7 @@ def main(arguments: Optional[list] = None, config: Path = ROOT / ".cargo" / "con
         help="insist on a LibTorch with CUDA (or RAVE_LIBTORCH=cuda)",
     )
     parser.add_argument("--download", action="store_true", help="forget a LibTorch that was given; bring one")
+    parser.add_argument("--quiet", action="store_true", help="say nothing when all is well already")
     options = parser.parse_args(arguments)
     pins = load_pins(platform_key())
     try:
@@ -402,7 +403,9 @@ def main(arguments: Optional[list] = None, config: Path = ROOT / ".cargo" / "con
     except KeyboardInterrupt:
         say("\nstopped; what was brought is kept: run `./just setup` to go on")
         return 130
-    say(f"LibTorch {pins['version']} ({'CUDA' if has_cuda else 'CPU'}): {env['LIBTORCH']}")
+    if options.quiet:
+        return 0
+    say(f"LibTorch {version_of(Path(env['LIBTORCH'])) or '?'} ({'CUDA' if has_cuda else 'CPU'}): {env['LIBTORCH']}")
     if not any(shutil.which(name) for name in (os.environ.get("CXX", "c++"), "g++", "clang++")):
         say("warning: no C++ compiler found, and torch-sys needs one (Debian and Ubuntu: apt-get install g++)")
     return 0
