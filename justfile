@@ -12,7 +12,7 @@ local_runs := "results/runs/local"
 # Lists the recipes.
 [private]
 default:
-    @{{ just_executable() }} --justfile {{ justfile() }} --list --unsorted
+    @'{{ just_executable() }}' --justfile '{{ justfile() }}' --list --unsorted
 
 # Bring LibTorch once (or take LIBTORCH=/folder, LIBTORCH_USE_PYTORCH=1) and tell cargo; --cuda insists on CUDA
 [group('start here')]
@@ -35,7 +35,7 @@ build: ready
 # Say what this machine has (LibTorch, device, caches, fonts) and what to fix
 [group('start here')]
 doctor *options: build
-    @{{ rave_binary }} doctor {{ options }}
+    @'{{ rave_binary }}' doctor {{ options }}
 
 # Run rave with any arguments, for example: ./just rave suites --json
 [group('measure')]
@@ -43,22 +43,22 @@ doctor *options: build
 [positional-arguments]
 rave *arguments: ready
     @cargo build --release --workspace --quiet
-    @{{ rave_binary }} "$@"
+    @'{{ rave_binary }}' "$@"
 
 # Evaluate nano on the embedded suites in every variant, then tables and charts; works with no network after setup
 [group('measure')]
 eval-all name=("eval-all-" + datetime("%Y%m%d-%H%M%S")) limit="25": build
-    {{ rave_binary }} eval --model nano \
+    '{{ rave_binary }}' eval --model nano \
         --variant standard,rave,rave-post-rope,rave-key-only,rave-query-only \
         --suite embedded-ocr,embedded-chart,embedded-document,embedded-scene \
-        --limit {{ limit }} --out {{ local_runs / name }}
+        --limit {{ limit }} --out '{{ local_runs / name }}'
 
 # Tables and charts of stored runs: ./just report results/runs/local/NAME [--format txt,md,csv,json,svg,png]
 [group('measure')]
 [no-exit-message]
 report run *options: ready
     @cargo build --release --workspace --quiet
-    {{ rave_binary }} report {{ run }} {{ options }}
+    '{{ rave_binary }}' report '{{ run }}' {{ options }}
 
 # Prefill at SmolVLM-256M's shape: what RAVE costs over standard, interleaved; -- --seconds N --out FILE.json
 [group('measure')]
