@@ -24,7 +24,9 @@ pub enum Error {
     },
 }
 
-/// `; did you mean \`x\`?`, or nothing.
+/// A question that names the nearest id, or nothing.
 pub(crate) fn did_you_mean(nearest: Option<&str>) -> String {
-    nearest.map_or_else(String::new, |nearest| format!("; did you mean `{nearest}`?"))
+    nearest.map_or_else(String::new, |nearest| {
+        format!("; did you mean `{nearest}`?")
+    })
 }

@@ -26,7 +26,9 @@ impl Noise {
 
     /// A tensor of this shape filled from a stream, f32 on the CPU.
     pub fn normal(&self, stream: u64, shape: &[i64]) -> Tensor {
-        let values: Vec<f32> = self.values(stream, shape.iter().product::<i64>() as usize).collect();
+        let values: Vec<f32> = self
+            .values(stream, shape.iter().product::<i64>() as usize)
+            .collect();
         Tensor::from_slice(&values).view(shape)
     }
 }

@@ -37,12 +37,24 @@ pub enum Method {
 
 /// A point of the RAVE grid at the default rank.
 const fn grid(features: Features, pair: Pair) -> Method {
-    Method::Rave(rave::Options { features, pair, rank: 8 })
+    Method::Rave(rave::Options {
+        features,
+        pair,
+        rank: 8,
+    })
 }
 
 /// Builds one row of [`REGISTRY`] for a point of the RAVE grid.
 const fn rave_preset(id: &'static str, summary: &'static str, method: Method) -> Variant {
-    Variant { id, version: 1, summary, trained: true, touches: "all queries x visual keys", folds: true, method }
+    Variant {
+        id,
+        version: 1,
+        summary,
+        trained: true,
+        touches: "all queries x visual keys",
+        folds: true,
+        method,
+    }
 }
 
 /// Every variant there is, in the order in which tables and charts show them.
@@ -56,10 +68,26 @@ pub static REGISTRY: &[Variant] = &[
         folds: true,
         method: Method::Standard,
     },
-    rave_preset("rave", "learned query-key bias on visual keys from pre-RoPE features (our reconstruction)", grid(Features::PreRope, Pair::Pair)),
-    rave_preset("rave-post-rope", "ablation: the gate's features are taken after RoPE", grid(Features::PostRope, Pair::Pair)),
-    rave_preset("rave-key-only", "ablation: the bias depends on the key alone (intra-visual)", grid(Features::PreRope, Pair::KeyOnly)),
-    rave_preset("rave-query-only", "ablation: the bias depends on the query alone (cross-modal)", grid(Features::PreRope, Pair::QueryOnly)),
+    rave_preset(
+        "rave",
+        "learned query-key bias on visual keys from pre-RoPE features (our reconstruction)",
+        grid(Features::PreRope, Pair::Pair),
+    ),
+    rave_preset(
+        "rave-post-rope",
+        "ablation: the gate's features are taken after RoPE",
+        grid(Features::PostRope, Pair::Pair),
+    ),
+    rave_preset(
+        "rave-key-only",
+        "ablation: the bias depends on the key alone (intra-visual)",
+        grid(Features::PreRope, Pair::KeyOnly),
+    ),
+    rave_preset(
+        "rave-query-only",
+        "ablation: the bias depends on the query alone (cross-modal)",
+        grid(Features::PreRope, Pair::QueryOnly),
+    ),
 ];
 
 /// The registered variant with this id.
@@ -67,11 +95,20 @@ pub static REGISTRY: &[Variant] = &[
 /// # Errors
 /// [`Error::UnknownVariant`] with the nearest id.
 pub fn variant(id: &str) -> Result<&'static Variant, Error> {
-    REGISTRY.iter().find(|variant| variant.id == id).ok_or_else(|| {
-        let distance = |variant: &&Variant| strsim::damerau_levenshtein(variant.id, id);
-        let nearest = REGISTRY.iter().min_by_key(distance).filter(|nearest| distance(nearest) <= 1 + id.len() / 3);
-        Error::UnknownVariant { id: id.to_owned(), nearest: nearest.map(|nearest| nearest.id.to_owned()) }
-    })
+    REGISTRY
+        .iter()
+        .find(|variant| variant.id == id)
+        .ok_or_else(|| {
+            let distance = |variant: &&Variant| strsim::damerau_levenshtein(variant.id, id);
+            let nearest = REGISTRY
+                .iter()
+                .min_by_key(distance)
+                .filter(|nearest| distance(nearest) <= 1 + id.len() / 3);
+            Error::UnknownVariant {
+                id: id.to_owned(),
+                nearest: nearest.map(|nearest| nearest.id.to_owned()),
+            }
+        })
 }
 
 impl Variant {
@@ -87,6 +124,9 @@ impl Variant {
     }
 
     /// Its options as canonical JSON, for run records and adapters.
+    ///
+    /// # Panics
+    /// Never: options are plain enums and integers, which JSON can hold.
     pub fn options(&self) -> serde_json::Value {
         serde_json::to_value(&self.method).expect("options are plain enums and integers")
     }

@@ -14,7 +14,9 @@ pub struct Standard {
 impl Standard {
     /// The standard attention for a model of these sizes.
     pub fn new(build: &Build) -> Self {
-        Self { head_width: build.geometry.head_width }
+        Self {
+            head_width: build.geometry.head_width,
+        }
     }
 }
 

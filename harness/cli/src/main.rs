@@ -70,7 +70,9 @@ fn main() -> ExitCode {
         Ok(Ok(Outcome::Failures)) => ExitCode::from(1),
         Ok(Err(error)) => fail(&error),
         Err(_) => {
-            eprintln!("error: rave met a fault of its own (the panic above); please report it with the command line");
+            eprintln!(
+                "error: rave met a fault of its own (the panic above); please report it with the command line"
+            );
             ExitCode::from(2)
         }
     }
@@ -78,11 +80,17 @@ fn main() -> ExitCode {
 
 /// Prints an error with its causes and chooses the exit code.
 fn fail(error: &anyhow::Error) -> ExitCode {
-    if error.chain().any(|cause| cause.downcast_ref::<std::io::Error>().is_some_and(is_closed_pipe)) {
+    if error.chain().any(|cause| {
+        cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(is_closed_pipe)
+    }) {
         return ExitCode::SUCCESS;
     }
     eprintln!("error: {}", message(error));
-    let ours = error.chain().any(|cause| cause.downcast_ref::<tch::TchError>().is_some());
+    let ours = error
+        .chain()
+        .any(|cause| cause.downcast_ref::<tch::TchError>().is_some());
     ExitCode::from(if ours { 2 } else { 1 })
 }
 

@@ -19,13 +19,19 @@ pub struct Bars {
 impl Bars {
     /// No bars yet.
     pub fn new() -> Self {
-        Self { all: MultiProgress::new(), loading: None, cells: HashMap::new() }
+        Self {
+            all: MultiProgress::new(),
+            loading: None,
+            cells: HashMap::new(),
+        }
     }
 }
 
 impl Observer for Bars {
     fn loading(&mut self, model: &str) {
-        let bar = self.all.add(ProgressBar::new_spinner().with_message(format!("loading {model}")));
+        let bar = self
+            .all
+            .add(ProgressBar::new_spinner().with_message(format!("loading {model}")));
         bar.enable_steady_tick(std::time::Duration::from_millis(100));
         self.loading = Some(bar);
     }
@@ -36,11 +42,22 @@ impl Observer for Bars {
         }
     }
 
-    fn suite(&mut self, _model: &str, suite: &Suite, variants: &[&'static Variant], samples: usize, done: &[usize]) {
-        let style = ProgressStyle::with_template("{prefix:<36} {bar:24} {pos}/{len}  {per_sec}  {eta} left  {msg}")
-            .expect("the template is a constant that the test below renders");
+    fn suite(
+        &mut self,
+        _model: &str,
+        suite: &Suite,
+        variants: &[&'static Variant],
+        samples: usize,
+        done: &[usize],
+    ) {
+        let style = ProgressStyle::with_template(
+            "{prefix:<36} {bar:24} {pos}/{len}  {per_sec}  {eta} left  {msg}",
+        )
+        .expect("the template is a constant that the test below renders");
         for (variant, &done) in variants.iter().zip(done) {
-            let bar = ProgressBar::new(samples as u64).with_style(style.clone()).with_prefix(format!("{} {}", suite.id, variant.id));
+            let bar = ProgressBar::new(samples as u64)
+                .with_style(style.clone())
+                .with_prefix(format!("{} {}", suite.id, variant.id));
             let bar = self.all.add(bar.with_position(done as u64));
             bar.reset_eta();
             self.cells.insert(variant.id.to_owned(), bar);
@@ -73,7 +90,11 @@ mod tests {
         let suite = &rave_benchmarks::suites()[0];
         let variant = &rave_methods::REGISTRY[0];
         bars.suite("nano", suite, &[variant], 3, &[1]);
-        bars.sample(&SampleRecord { variant: variant.id.into(), error: Some("image: cut".into()), ..SampleRecord::default() });
+        bars.sample(&SampleRecord {
+            variant: variant.id.into(),
+            error: Some("image: cut".into()),
+            ..SampleRecord::default()
+        });
         let bar = bars.cells[variant.id].clone();
         assert_eq!((bar.position(), bar.length()), (2, Some(3)));
         assert_eq!(bar.message(), "failed: image: cut");

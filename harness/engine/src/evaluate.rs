@@ -10,14 +10,16 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use rave_benchmarks::{Dataset, Picture, Suite};
-use rave_lmm::{Built, GenerationOptions, LoadOptions, Model, ModelInfo, Processor, decode, kind, libtorch};
+use rave_lmm::{
+    Built, GenerationOptions, LoadOptions, Model, ModelInfo, Processor, decode, kind, libtorch,
+};
 use rave_methods::Variant;
 use rave_results::schema::{CodeVersion, Configuration, Libraries, RunRecord};
 use rave_results::{RunWriter, SampleRecord};
 use rayon::prelude::*;
 
-use crate::record::{self, Prepared};
 use crate::Error;
+use crate::record::{self, Prepared};
 
 /// Samples that are prepared together; bounds the memory for decoded pictures.
 const WINDOW: usize = 16;
@@ -60,7 +62,15 @@ pub trait Observer {
     /// A model was loaded and its variants were built.
     fn loaded(&mut self, _model: &ModelInfo) {}
     /// A suite begins: samples to run, and those already recorded before a resume, for each variant.
-    fn suite(&mut self, _model: &str, _suite: &Suite, _variants: &[&'static Variant], _samples: usize, _done: &[usize]) {}
+    fn suite(
+        &mut self,
+        _model: &str,
+        _suite: &Suite,
+        _variants: &[&'static Variant],
+        _samples: usize,
+        _done: &[usize],
+    ) {
+    }
     /// A sample was recorded.
     fn sample(&mut self, _record: &SampleRecord) {}
     /// The suite that began last has ended.
@@ -74,25 +84,44 @@ pub trait Observer {
 pub fn evaluate(request: &Request, observer: &mut dyn Observer) -> Result<RunRecord, Error> {
     let options = LoadOptions {
         device: libtorch::device(&request.device)?,
-        kind: kind(&request.dtype)
-            .ok_or_else(|| Error::Request(format!("dtype `{}` is unknown; use f32, bf16 or f16", request.dtype)))?,
+        kind: kind(&request.dtype).ok_or_else(|| {
+            Error::Request(format!(
+                "dtype `{}` is unknown; use f32, bf16 or f16",
+                request.dtype
+            ))
+        })?,
     };
-    if request.adapter.is_some() && request.variants.iter().filter(|variant| variant.trained).count() != 1 {
-        return Err(Error::Request("--adapter needs exactly one trained variant in --variant".into()));
+    if request.adapter.is_some()
+        && request
+            .variants
+            .iter()
+            .filter(|variant| variant.trained)
+            .count()
+            != 1
+    {
+        return Err(Error::Request(
+            "--adapter needs exactly one trained variant in --variant".into(),
+        ));
     }
     // All data is opened before the first model is: a wrong folder is reported at once.
-    let datasets = request.suites.iter().map(|suite| suite.open(request.data.as_deref())).collect::<Result<Vec<_>, _>>()?;
+    let datasets = request
+        .suites
+        .iter()
+        .map(|suite| suite.open(request.data.as_deref()))
+        .collect::<Result<Vec<_>, _>>()?;
     let (mut writer, done) = open_run(request, &datasets)?;
     for name in &request.models {
         observer.loading(name);
         let model = Model::load(name, options)?;
         let variants = build(&model, request)?;
-        writer.update(|run| {
-            run.models.retain(|known| known.name != *name);
-            run.models.push(record::model(model.info(), &variants));
-        })?;
+        writer.model(record::model(model.info(), &variants))?;
         observer.loaded(model.info());
-        let mut cell = Cell { model: &model, variants: &variants, request, done: &done };
+        let mut cell = Cell {
+            model: &model,
+            variants: &variants,
+            request,
+            done: &done,
+        };
         for (suite, dataset) in request.suites.iter().zip(&datasets) {
             cell.run(suite, dataset, &mut writer, observer)?;
         }
@@ -101,43 +130,76 @@ pub fn evaluate(request: &Request, observer: &mut dyn Observer) -> Result<RunRec
 }
 
 /// Begins or resumes the run; returns the keys of the samples that are already recorded.
-fn open_run(request: &Request, datasets: &[Dataset]) -> Result<(RunWriter, HashSet<String>), Error> {
+fn open_run(
+    request: &Request,
+    datasets: &[Dataset],
+) -> Result<(RunWriter, HashSet<String>), Error> {
     let configuration = Configuration {
         models: request.models.clone(),
-        variants: request.variants.iter().map(|variant| record::variant(variant)).collect(),
-        suites: request.suites.iter().map(|suite| record::suite(suite, request.limit)).collect(),
+        variants: request
+            .variants
+            .iter()
+            .map(|variant| record::variant(variant))
+            .collect(),
+        suites: request
+            .suites
+            .iter()
+            .map(|suite| record::suite(suite, request.limit))
+            .collect(),
         seed: request.seed,
         dtype: request.dtype.clone(),
         device: request.device.clone(),
         threads: tch::get_num_threads() as usize,
         batch: 1,
     };
-    let name = request.out.file_name().map_or_else(|| "run".to_owned(), |name| name.to_string_lossy().into_owned());
+    let name = request.out.file_name().map_or_else(
+        || "run".to_owned(),
+        |name| name.to_string_lossy().into_owned(),
+    );
     let libraries = Libraries {
         libtorch: Some(libtorch::VERSION.to_owned()),
         tch: Some("0.24.0".to_owned()),
         rustc: None,
     };
-    let mut run = RunRecord::new(name, request.command_line.clone(), configuration, request.code.clone(), libraries);
+    let mut run = RunRecord::new(
+        name,
+        request.command_line.clone(),
+        configuration,
+        request.code.clone(),
+        libraries,
+    );
     for (suite, dataset) in request.suites.iter().zip(datasets) {
-        run.data.insert(suite.id.clone(), record::data(dataset, rows(dataset, request).len()));
+        run.data.insert(
+            suite.id.clone(),
+            record::data(dataset, rows(dataset, request).len()),
+        );
     }
     if !request.resume {
         return Ok((RunWriter::create(&request.out, &run)?, HashSet::new()));
     }
     let (writer, contents) = RunWriter::resume(&request.out, &run)?;
     // A sample that failed is not an answer: it is tried again only in a new run, so that a resumed run counts it once.
-    Ok((writer, contents.samples.iter().map(SampleRecord::key).collect()))
+    Ok((
+        writer,
+        contents.samples.iter().map(SampleRecord::key).collect(),
+    ))
 }
 
 /// The rows of a data set that a request takes.
 fn rows(dataset: &Dataset, request: &Request) -> Range<usize> {
-    0..request.limit.map_or(dataset.len(), |limit| limit.min(dataset.len()))
+    0..request
+        .limit
+        .map_or(dataset.len(), |limit| limit.min(dataset.len()))
 }
 
 fn build(model: &Model, request: &Request) -> Result<Vec<(&'static Variant, Built)>, Error> {
     let adapter = |variant: &Variant| request.adapter.as_deref().filter(|_| variant.trained);
-    let built = request.variants.iter().map(|&variant| Ok((variant, model.build(variant, request.seed, adapter(variant))?)));
+    let built = request.variants.iter().map(|&variant| {
+        Ok((
+            variant,
+            model.build(variant, request.seed, adapter(variant))?,
+        ))
+    });
     built.collect()
 }
 
@@ -150,18 +212,35 @@ struct Cell<'a> {
 }
 
 impl Cell<'_> {
-    fn run(&mut self, suite: &Suite, dataset: &Dataset, writer: &mut RunWriter, observer: &mut dyn Observer) -> Result<(), Error> {
+    fn run(
+        &mut self,
+        suite: &Suite,
+        dataset: &Dataset,
+        writer: &mut RunWriter,
+        observer: &mut dyn Observer,
+    ) -> Result<(), Error> {
         let rows = rows(dataset, self.request);
         let name = &self.model.info().name;
         let ids: Vec<_> = self.variants.iter().map(|(variant, _)| *variant).collect();
         let prefix = |variant: &Variant| format!("{name}/{}/{}/", suite.id, variant.id);
-        let done: Vec<_> = ids.iter().map(|id| self.done.iter().filter(|key| key.starts_with(&prefix(id))).count()).collect();
+        let done: Vec<_> = ids
+            .iter()
+            .map(|id| {
+                self.done
+                    .iter()
+                    .filter(|key| key.starts_with(&prefix(id)))
+                    .count()
+            })
+            .collect();
         observer.suite(name, suite, &ids, rows.len(), &done);
         let processor = self.model.processor();
         let mut warm = false;
         for start in rows.clone().step_by(WINDOW) {
             let window: Vec<_> = (start..rows.end.min(start + WINDOW)).collect();
-            let prepared: Vec<_> = window.par_iter().map(|&index| prepare(dataset, index, processor.as_ref())).collect();
+            let prepared: Vec<_> = window
+                .par_iter()
+                .map(|&index| prepare(dataset, index, processor.as_ref()))
+                .collect();
             for prepared in &prepared {
                 if !warm && prepared.prompt.is_ok() {
                     self.warm_up(suite, prepared);
@@ -177,42 +256,85 @@ impl Cell<'_> {
     /// Runs one sample under every variant once, untimed and unrecorded, errors and all.
     fn warm_up(&self, suite: &Suite, prepared: &Prepared) {
         let Ok(prompt) = &prepared.prompt else { return };
-        let Ok(features) = self.model.see(prompt) else { return };
+        let Ok(features) = self.model.see(prompt) else {
+            return;
+        };
         for (_, built) in self.variants {
-            let options = GenerationOptions { max_new_tokens: suite.max_new_tokens.min(2) as usize, stop_at_end: true };
+            let options = GenerationOptions {
+                max_new_tokens: suite.max_new_tokens.min(2) as usize,
+                stop_at_end: true,
+            };
             // A failure shows again, and is recorded, when the sample has its turn.
-            let _ = self.model.generate(built.attention.as_ref(), prompt, &features, &options);
+            let _ = self
+                .model
+                .generate(built.attention.as_ref(), prompt, &features, &options);
         }
     }
 
     /// One sample under every variant that has not recorded it yet.
-    fn sample(&self, suite: &Suite, prepared: &Prepared, writer: &mut RunWriter, observer: &mut dyn Observer) -> Result<(), Error> {
-        let blank = |variant: &Variant| record::sample(self.model.info(), variant, suite, self.request.seed, prepared, Err(""));
-        let open: Vec<_> = self.variants.iter().filter(|(variant, _)| !self.done.contains(&blank(variant).key())).collect();
+    fn sample(
+        &self,
+        suite: &Suite,
+        prepared: &Prepared,
+        writer: &mut RunWriter,
+        observer: &mut dyn Observer,
+    ) -> Result<(), Error> {
+        let blank = |variant: &Variant| {
+            record::sample(
+                self.model.info(),
+                variant,
+                suite,
+                self.request.seed,
+                prepared,
+                Err(""),
+            )
+        };
+        let open: Vec<_> = self
+            .variants
+            .iter()
+            .filter(|(variant, _)| !self.done.contains(&blank(variant).key()))
+            .collect();
         if open.is_empty() {
             return Ok(());
         }
-        let options = GenerationOptions { max_new_tokens: suite.max_new_tokens as usize, stop_at_end: true };
+        let options = GenerationOptions {
+            max_new_tokens: suite.max_new_tokens as usize,
+            stop_at_end: true,
+        };
         let failed = |error: &rave_lmm::Error| format!("{}: {error}", reason(error));
         let features = match &prepared.prompt {
-            Ok(prompt) => self.model.see(prompt).map(|features| (prompt, features)).map_err(|error| failed(&error)),
+            Ok(prompt) => self
+                .model
+                .see(prompt)
+                .map(|features| (prompt, features))
+                .map_err(|error| failed(&error)),
             Err(reason) => Err(reason.clone()),
         };
         let mut records = Vec::new();
         for turn in 0..open.len() {
             let (variant, built) = open[(turn + prepared.index) % open.len()];
             let generation = match &features {
-                Ok((prompt, features)) => {
-                    self.model.generate(built.attention.as_ref(), prompt, features, &options).map_err(|error| failed(&error))
-                }
+                Ok((prompt, features)) => self
+                    .model
+                    .generate(built.attention.as_ref(), prompt, features, &options)
+                    .map_err(|error| failed(&error)),
                 Err(reason) => Err(reason.clone()),
             };
             let generation = generation.as_ref().map_err(String::as_str);
-            let record = record::sample(self.model.info(), variant, suite, self.request.seed, prepared, generation);
+            let record = record::sample(
+                self.model.info(),
+                variant,
+                suite,
+                self.request.seed,
+                prepared,
+                generation,
+            );
             writer.append(&record)?;
             records.push(record);
         }
-        records.iter().for_each(|record| observer.sample(record));
+        for record in &records {
+            observer.sample(record);
+        }
         Ok(())
     }
 }
@@ -223,7 +345,12 @@ fn prepare(dataset: &Dataset, index: usize, processor: &dyn Processor) -> Prepar
     let item = match dataset.item(index) {
         Ok(item) => item,
         Err(error) => {
-            return Prepared { item: None, index, prompt: Err(format!("item: {error}")), elapsed: start.elapsed() };
+            return Prepared {
+                item: None,
+                index,
+                prompt: Err(format!("item: {error}")),
+                elapsed: start.elapsed(),
+            };
         }
     };
     let picture = match &item.picture {
@@ -232,7 +359,12 @@ fn prepare(dataset: &Dataset, index: usize, processor: &dyn Processor) -> Prepar
     };
     let prompt = picture.and_then(|picture| processor.prepare(&[&picture], &item.prompt));
     let prompt = prompt.map_err(|error| format!("{}: {error}", reason(&error)));
-    Prepared { item: Some(item), index, prompt, elapsed: start.elapsed() }
+    Prepared {
+        item: Some(item),
+        index,
+        prompt,
+        elapsed: start.elapsed(),
+    }
 }
 
 /// The word under which a failure is counted.
@@ -244,7 +376,11 @@ fn reason(error: &rave_lmm::Error) -> &'static str {
         Error::NotFinite { .. } => "not finite",
         Error::Torch(error) | Error::Variant(rave_methods::Error::Torch(error)) => {
             let message = error.to_string();
-            if message.contains("out of memory") || message.contains("can't allocate memory") { "out of memory" } else { "torch" }
+            if message.contains("out of memory") || message.contains("can't allocate memory") {
+                "out of memory"
+            } else {
+                "torch"
+            }
         }
         _ => "model",
     }

@@ -60,7 +60,10 @@ mod tests {
     #[test]
     fn policies_read_and_judge() {
         let counts = |scored, failed| Counts { scored, failed };
-        let judge = |text: &str, counts| text.parse::<FailOnError>().map(|policy| policy.is_exceeded(&counts));
+        let judge = |text: &str, counts| {
+            text.parse::<FailOnError>()
+                .map(|policy| policy.is_exceeded(&counts))
+        };
         assert_eq!(judge("never", counts(0, 9)), Ok(false));
         assert_eq!(judge("any", counts(9, 0)), Ok(false));
         assert_eq!(judge("any", counts(9, 1)), Ok(true));

@@ -6,7 +6,10 @@ use rave_benchmarks::{Average, Dataset, Item, Suite};
 use rave_lmm::{Built, Generation, ModelInfo, Prompt};
 use rave_methods::Variant;
 use rave_results::SampleRecord;
-use rave_results::schema::{AdapterRecord, Aggregate, DataRecord, ModelRecord, SuiteConfiguration, VariantConfiguration, sha256_hex};
+use rave_results::schema::{
+    AdapterRecord, Aggregate, DataRecord, ModelRecord, SuiteConfiguration, VariantConfiguration,
+    sha256_hex,
+};
 
 /// The configuration record of a variant.
 pub(crate) fn variant(variant: &Variant) -> VariantConfiguration {
@@ -14,7 +17,12 @@ pub(crate) fn variant(variant: &Variant) -> VariantConfiguration {
         serde_json::Value::Object(map) => map.into_iter().collect(),
         other => [("method".to_owned(), other)].into(),
     };
-    VariantConfiguration { id: variant.id.to_owned(), version: variant.version, options, trainable: variant.trained }
+    VariantConfiguration {
+        id: variant.id.to_owned(),
+        version: variant.version,
+        options,
+        trainable: variant.trained,
+    }
 }
 
 /// The configuration record of a suite.
@@ -37,9 +45,26 @@ pub(crate) fn suite(suite: &Suite, limit: Option<usize>) -> SuiteConfiguration {
 pub(crate) fn model(info: &ModelInfo, variants: &[(&'static Variant, Built)]) -> ModelRecord {
     let adapter = |(variant, built): &(&Variant, Built)| {
         let adapter = built.adapter.as_ref()?;
-        let parameters = built.attention.parameters().iter().map(|(_, tensor)| tensor.numel() as u64).sum();
-        let source = adapter.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Some((variant.id.to_owned(), AdapterRecord { source, sha256: adapter.sha256.clone(), parameters }))
+        let parameters = built
+            .attention
+            .parameters()
+            .iter()
+            .map(|(_, tensor)| tensor.numel() as u64)
+            .sum();
+        let source = adapter
+            .path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        Some((
+            variant.id.to_owned(),
+            AdapterRecord {
+                source,
+                sha256: adapter.sha256.clone(),
+                parameters,
+            },
+        ))
     };
     ModelRecord {
         name: info.name.clone(),
@@ -110,7 +135,11 @@ pub(crate) fn sample(
     match (generation, &prepared.item) {
         (Ok(generation), Some(item)) => {
             record.prediction.clone_from(&generation.text);
-            record.score = Some(suite.metric.score(&generation.text, &item.answers, item.dataset.as_deref()));
+            record.score = Some(suite.metric.score(
+                &generation.text,
+                &item.answers,
+                item.dataset.as_deref(),
+            ));
             record.new_tokens = generation.ids.len() as u32;
             record.vision_ms = Some(milliseconds(generation.timings.vision));
             record.prefill_ms = Some(milliseconds(generation.timings.prefill));

@@ -11,8 +11,8 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor};
 
-use crate::checkpoint::{floating, hex};
 use crate::Error;
+use crate::checkpoint::{floating, hex};
 
 /// An adapter that was loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,70 +32,131 @@ pub fn file_name(variant: &str) -> String {
 ///
 /// # Errors
 /// When the file cannot be written, naming it.
-pub fn save(path: &Path, variant: &Variant, base_sha256: &str, attention: &dyn Attention) -> Result<(), Error> {
+pub fn save(
+    path: &Path,
+    variant: &Variant,
+    base_sha256: &str,
+    attention: &dyn Attention,
+) -> Result<(), Error> {
     let parameters = attention
         .parameters()
         .into_iter()
         .map(|(name, tensor)| {
-            let tensor = tensor.f_detach()?.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?.f_contiguous()?;
+            let tensor = tensor
+                .f_detach()?
+                .f_to_device(Device::Cpu)?
+                .f_to_kind(Kind::Float)?
+                .f_contiguous()?;
             let mut bytes = vec![0; tensor.numel() * size_of::<f32>()];
             tensor.f_copy_data_u8(&mut bytes, tensor.numel())?;
             let shape: Vec<usize> = tensor.size().iter().map(|&size| size as usize).collect();
             Ok((name, shape, bytes))
         })
         .collect::<Result<Vec<_>, Error>>()?;
-    let fail = |reason: String| Error::Adapter { path: path.to_owned(), reason };
+    let fail = |reason: String| Error::Adapter {
+        path: path.to_owned(),
+        reason,
+    };
     let views = parameters
         .iter()
-        .map(|(name, shape, bytes)| Ok((name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
+        .map(|(name, shape, bytes)| {
+            Ok((
+                name.as_str(),
+                TensorView::new(Dtype::F32, shape.clone(), bytes)?,
+            ))
+        })
         .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
         .map_err(|error| fail(error.to_string()))?;
-    let metadata: HashMap<String, String> = expected(variant, base_sha256).map(|(key, value)| (key.to_owned(), value)).into();
-    safetensors::serialize_to_file(views, Some(metadata), path)
-        .map_err(|error| fail(format!("cannot be written ({error}); check the folder and the free space")))
+    let metadata: HashMap<String, String> = expected(variant, base_sha256)
+        .map(|(key, value)| (key.to_owned(), value))
+        .into();
+    safetensors::serialize_to_file(views, Some(metadata), path).map_err(|error| {
+        fail(format!(
+            "cannot be written ({error}); check the folder and the free space"
+        ))
+    })
 }
 
 /// Copies the parameters of an adapter into a variant that was built for the same model.
 ///
 /// # Errors
 /// [`Error::Adapter`] when the file is damaged or belongs to another variant, version, options or checkpoint.
-pub fn load(path: &Path, variant: &Variant, base_sha256: &str, attention: &dyn Attention) -> Result<Adapter, Error> {
-    let fail = |reason: String| Error::Adapter { path: path.to_owned(), reason };
+pub fn load(
+    path: &Path,
+    variant: &Variant,
+    base_sha256: &str,
+    attention: &dyn Attention,
+) -> Result<Adapter, Error> {
+    let fail = |reason: String| Error::Adapter {
+        path: path.to_owned(),
+        reason,
+    };
     let bytes = Error::read(path)?;
-    let damaged = |error: safetensors::SafeTensorError| fail(format!("not a valid safetensors file ({error}); train or fetch it again"));
+    let damaged = |error: safetensors::SafeTensorError| {
+        fail(format!(
+            "not a valid safetensors file ({error}); train or fetch it again"
+        ))
+    };
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
     let metadata = header.metadata().clone().unwrap_or_default();
     for (key, expected) in expected(variant, base_sha256) {
         match metadata.get(key) {
             Some(found) if *found == expected => {}
             Some(found) => {
-                return Err(fail(format!("its {key} is {found}, but {expected} is needed; use the adapter that was trained for this variant and checkpoint")));
+                return Err(fail(format!(
+                    "its {key} is {found}, but {expected} is needed; use the adapter that was trained for this variant and checkpoint"
+                )));
             }
-            None => return Err(fail(format!("its metadata lacks `{key}`: it is no adapter of this harness"))),
+            None => {
+                return Err(fail(format!(
+                    "its metadata lacks `{key}`: it is no adapter of this harness"
+                )));
+            }
         }
     }
     let tensors = SafeTensors::deserialize(&bytes).map_err(damaged)?;
     let parameters = attention.parameters();
-    if let Some(extra) = tensors.names().into_iter().find(|name| parameters.iter().all(|(own, _)| own != name)) {
-        return Err(fail(format!("it holds `{extra}`, which `{}` does not have on this model", variant.id)));
+    if let Some(extra) = tensors
+        .names()
+        .into_iter()
+        .find(|name| parameters.iter().all(|(own, _)| own != name))
+    {
+        return Err(fail(format!(
+            "it holds `{extra}`, which `{}` does not have on this model",
+            variant.id
+        )));
     }
     // Everything is checked before the first value is copied, so that an error leaves no half-loaded variant behind.
     let mut copies = Vec::new();
     for (name, parameter) in parameters {
-        let view = tensors.tensor(&name).map_err(|_| fail(format!("the tensor `{name}` is missing")))?;
+        let view = tensors
+            .tensor(&name)
+            .map_err(|_| fail(format!("the tensor `{name}` is missing")))?;
         let shape: Vec<i64> = view.shape().iter().map(|&size| size as i64).collect();
         let Some(stored) = floating(view.dtype()) else {
-            return Err(fail(format!("`{name}` is {:?}, not a floating-point type", view.dtype())));
+            return Err(fail(format!(
+                "`{name}` is {:?}, not a floating-point type",
+                view.dtype()
+            )));
         };
         if shape != parameter.size() {
-            return Err(fail(format!("`{name}` has shape {shape:?}, but this model needs {:?}", parameter.size())));
+            return Err(fail(format!(
+                "`{name}` has shape {shape:?}, but this model needs {:?}",
+                parameter.size()
+            )));
         }
-        copies.push((parameter, Tensor::f_from_data_size(view.data(), &shape, stored)?));
+        copies.push((
+            parameter,
+            Tensor::f_from_data_size(view.data(), &shape, stored)?,
+        ));
     }
     for (mut parameter, values) in copies {
         tch::no_grad(|| parameter.f_copy_(&values))?;
     }
-    Ok(Adapter { path: path.to_owned(), sha256: hex(&Sha256::digest(&bytes)) })
+    Ok(Adapter {
+        path: path.to_owned(),
+        sha256: hex(&Sha256::digest(&bytes)),
+    })
 }
 
 /// What the metadata of a matching adapter says.

@@ -57,22 +57,49 @@ pub static MODELS: &[BuiltIn] = &[
         name: "nano",
         summary: "tiny SmolVLM for the embedded suites; untrained so far (seeded random weights)",
         sizes: Sizes {
-            picture: 128, tile: 128, patch: 8, shuffle: 2, vision_width: 96, vision_layers: 3, vision_heads: 4,
-            width: 128, feed_forward: 384, layers: 4, heads: 4, groups: 2, vocabulary: 256 + SPECIAL_TOKENS.len() as i64,
+            picture: 128,
+            tile: 128,
+            patch: 8,
+            shuffle: 2,
+            vision_width: 96,
+            vision_layers: 3,
+            vision_heads: 4,
+            width: 128,
+            feed_forward: 384,
+            layers: 4,
+            heads: 4,
+            groups: 2,
+            vocabulary: 256 + SPECIAL_TOKENS.len() as i64,
         },
     },
     BuiltIn {
         name: "smolvlm-256m-random",
         summary: "SmolVLM-256M's exact sizes with seeded random weights, for latency and memory alone (0.5 GB on disk)",
         sizes: Sizes {
-            picture: 2048, tile: 512, patch: 16, shuffle: 4, vision_width: 768, vision_layers: 12, vision_heads: 12,
-            width: 576, feed_forward: 1536, layers: 30, heads: 9, groups: 3, vocabulary: 49_280,
+            picture: 2048,
+            tile: 512,
+            patch: 16,
+            shuffle: 4,
+            vision_width: 768,
+            vision_layers: 12,
+            vision_heads: 12,
+            width: 576,
+            feed_forward: 1536,
+            layers: 30,
+            heads: 9,
+            groups: 3,
+            vocabulary: 49_280,
         },
     },
 ];
 
-const SPECIAL_TOKENS: [&str; 5] =
-    ["<|im_start|>", "<end_of_utterance>", "<fake_token_around_image>", "<image>", "<global-img>"];
+const SPECIAL_TOKENS: [&str; 5] = [
+    "<|im_start|>",
+    "<end_of_utterance>",
+    "<fake_token_around_image>",
+    "<image>",
+    "<global-img>",
+];
 const CHAT_TEMPLATE: &str = "<|im_start|>{% for message in messages %}{{ message['role'] | capitalize }}\
 {% if message['content'][0]['type'] == 'image' %}{{ ':' }}{% else %}{{ ': ' }}{% endif %}\
 {% for part in message['content'] %}{% if part['type'] == 'text' %}{{ part['text'] }}\
@@ -84,7 +111,9 @@ const CHAT_TEMPLATE: &str = "<|im_start|>{% for message in messages %}{{ message
 /// # Errors
 /// When the cache folder cannot be written, naming it.
 pub fn folder(name: &str) -> Result<Option<PathBuf>, Error> {
-    let Some(model) = MODELS.iter().find(|model| model.name == name) else { return Ok(None) };
+    let Some(model) = MODELS.iter().find(|model| model.name == name) else {
+        return Ok(None);
+    };
     let cache = cache_folder()?;
     let folder = cache.join(format!("{name}-untrained-{VERSION}"));
     if folder.join(MARKER).is_file() {
@@ -99,7 +128,9 @@ pub fn folder(name: &str) -> Result<Option<PathBuf>, Error> {
     fs::create_dir_all(&partial).map_err(io(&partial))?;
     model.sizes.write(&partial)?;
     match fs::rename(&partial, &folder) {
-        Err(_) if folder.join(MARKER).is_file() => fs::remove_dir_all(&partial).map_err(io(&partial))?,
+        Err(_) if folder.join(MARKER).is_file() => {
+            fs::remove_dir_all(&partial).map_err(io(&partial))?
+        }
         moved => moved.map_err(io(&folder))?,
     }
     Ok(Some(folder))
@@ -116,7 +147,11 @@ pub(crate) fn is_untrained(folder: &Path) -> Result<bool, Error> {
 /// # Errors
 /// When none of the variables that place it is set.
 pub fn cache_folder() -> Result<PathBuf, Error> {
-    let from = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let from = |name: &str| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
     from("RAVE_CACHE")
         .or_else(|| from("XDG_CACHE_HOME").map(|cache| cache.join("rave-bench")))
         .or_else(|| from("HOME").map(|home| home.join(".cache").join("rave-bench")))
@@ -134,28 +169,41 @@ impl Sizes {
             let path = folder.join(name);
             fs::write(&path, bytes).map_err(|source| Error::Write { path, source })
         };
-        let pretty = |value: &Value| serde_json::to_vec_pretty(value).expect("JSON values can be written");
+        let pretty =
+            |value: &Value| serde_json::to_vec_pretty(value).expect("JSON values can be written");
         write("config.json", &pretty(&self.config()))?;
-        write("generation_config.json", &pretty(&json!({ "eos_token_id": special("<end_of_utterance>") })))?;
+        write(
+            "generation_config.json",
+            &pretty(&json!({ "eos_token_id": special("<end_of_utterance>") })),
+        )?;
         write("tokenizer.json", &pretty(&tokenizer()))?;
-        write("tokenizer_config.json", &pretty(&json!({
-            "eos_token": "<end_of_utterance>", "pad_token": "<|im_start|>", "tokenizer_class": "PreTrainedTokenizerFast",
-            "processor_class": "SmolVLMProcessor",
-        })))?;
+        write(
+            "tokenizer_config.json",
+            &pretty(&json!({
+                "eos_token": "<end_of_utterance>", "pad_token": "<|im_start|>", "tokenizer_class": "PreTrainedTokenizerFast",
+                "processor_class": "SmolVLMProcessor",
+            })),
+        )?;
         write("chat_template.jinja", CHAT_TEMPLATE.as_bytes())?;
-        write("processor_config.json", &pretty(&json!({
-            "processor_class": "SmolVLMProcessor",
-            "image_seq_len": (self.tile / self.patch / self.shuffle).pow(2),
-            "image_processor": {
-                "image_processor_type": "SmolVLMImageProcessor", "do_convert_rgb": true,
-                "do_image_splitting": self.picture > self.tile, "do_normalize": true, "do_pad": true, "do_rescale": true,
-                "do_resize": true, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5],
-                "max_image_size": { "longest_edge": self.tile }, "resample": 1, "rescale_factor": 1.0 / 255.0,
-                "size": { "longest_edge": self.picture },
-            },
-        })))?;
+        write(
+            "processor_config.json",
+            &pretty(&json!({
+                "processor_class": "SmolVLMProcessor",
+                "image_seq_len": (self.tile / self.patch / self.shuffle).pow(2),
+                "image_processor": {
+                    "image_processor_type": "SmolVLMImageProcessor", "do_convert_rgb": true,
+                    "do_image_splitting": self.picture > self.tile, "do_normalize": true, "do_pad": true, "do_rescale": true,
+                    "do_resize": true, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5],
+                    "max_image_size": { "longest_edge": self.tile }, "resample": 1, "rescale_factor": 1.0 / 255.0,
+                    "size": { "longest_edge": self.picture },
+                },
+            })),
+        )?;
         self.write_weights(&folder.join("model.safetensors"))?;
-        write(MARKER, &pretty(&json!({ "untrained": true, "seed": SEED, "version": VERSION })))
+        write(
+            MARKER,
+            &pretty(&json!({ "untrained": true, "seed": SEED, "version": VERSION })),
+        )
     }
 
     fn config(&self) -> Value {
@@ -187,14 +235,35 @@ impl Sizes {
         let (width, vision) = (self.width, self.vision_width);
         let mut shapes = vec![
             ("lm_head.weight".to_owned(), vec![self.vocabulary, width]),
-            ("model.connector.modality_projection.proj.weight".to_owned(), vec![width, vision * self.shuffle.pow(2)]),
-            ("model.text_model.embed_tokens.weight".to_owned(), vec![self.vocabulary, width]),
+            (
+                "model.connector.modality_projection.proj.weight".to_owned(),
+                vec![width, vision * self.shuffle.pow(2)],
+            ),
+            (
+                "model.text_model.embed_tokens.weight".to_owned(),
+                vec![self.vocabulary, width],
+            ),
             ("model.text_model.norm.weight".to_owned(), vec![width]),
-            ("model.vision_model.embeddings.patch_embedding.weight".to_owned(), vec![vision, 3, self.patch, self.patch]),
-            ("model.vision_model.embeddings.patch_embedding.bias".to_owned(), vec![vision]),
-            ("model.vision_model.embeddings.position_embedding.weight".to_owned(), vec![(self.tile / self.patch).pow(2), vision]),
-            ("model.vision_model.post_layernorm.weight".to_owned(), vec![vision]),
-            ("model.vision_model.post_layernorm.bias".to_owned(), vec![vision]),
+            (
+                "model.vision_model.embeddings.patch_embedding.weight".to_owned(),
+                vec![vision, 3, self.patch, self.patch],
+            ),
+            (
+                "model.vision_model.embeddings.patch_embedding.bias".to_owned(),
+                vec![vision],
+            ),
+            (
+                "model.vision_model.embeddings.position_embedding.weight".to_owned(),
+                vec![(self.tile / self.patch).pow(2), vision],
+            ),
+            (
+                "model.vision_model.post_layernorm.weight".to_owned(),
+                vec![vision],
+            ),
+            (
+                "model.vision_model.post_layernorm.bias".to_owned(),
+                vec![vision],
+            ),
         ];
         for layer in 0..self.layers {
             let shared = width / self.heads * self.groups;
@@ -209,7 +278,12 @@ impl Sizes {
                 ("mlp.up_proj", vec![self.feed_forward, width]),
                 ("mlp.down_proj", vec![width, self.feed_forward]),
             ];
-            shapes.extend(own.map(|(name, shape)| (format!("model.text_model.layers.{layer}.{name}.weight"), shape)));
+            shapes.extend(own.map(|(name, shape)| {
+                (
+                    format!("model.text_model.layers.{layer}.{name}.weight"),
+                    shape,
+                )
+            }));
         }
         for layer in 0..self.vision_layers {
             let own = [
@@ -236,22 +310,47 @@ impl Sizes {
         let noise = Noise::new(SEED);
         let fill = |(stream, (name, shape)): (usize, (String, Vec<i64>))| {
             let count = shape.iter().product::<i64>() as usize;
-            let spread = if name.contains("embed_tokens") { 1.0 } else { (shape[1..].iter().product::<i64>() as f32).sqrt().recip() };
-            let bytes: Vec<u8> = match shape.len() {
-                1 => [bf16(if name.ends_with("bias") { 0.0 } else { 1.0 })].repeat(count).concat(),
-                _ => noise.values(stream as u64, count).flat_map(|value| bf16(value * spread)).collect(),
+            let spread = if name.contains("embed_tokens") {
+                1.0
+            } else {
+                (shape[1..].iter().product::<i64>() as f32).sqrt().recip()
             };
-            (name, shape.iter().map(|&size| size as usize).collect::<Vec<_>>(), bytes)
+            let bytes: Vec<u8> = match shape.len() {
+                1 => [bf16(if name.ends_with("bias") { 0.0 } else { 1.0 })]
+                    .repeat(count)
+                    .concat(),
+                _ => noise
+                    .values(stream as u64, count)
+                    .flat_map(|value| bf16(value * spread))
+                    .collect(),
+            };
+            (
+                name,
+                shape.iter().map(|&size| size as usize).collect::<Vec<_>>(),
+                bytes,
+            )
         };
-        let tensors: Vec<_> = self.shapes().into_iter().enumerate().collect::<Vec<_>>().into_par_iter().map(fill).collect();
+        let tensors: Vec<_> = self
+            .shapes()
+            .into_iter()
+            .enumerate()
+            .collect::<Vec<_>>()
+            .into_par_iter()
+            .map(fill)
+            .collect();
         let views = tensors.iter().map(|(name, shape, bytes)| {
-            (name.as_str(), TensorView::new(Dtype::BF16, shape.clone(), bytes).expect("bytes were made for the shape"))
+            (
+                name.as_str(),
+                TensorView::new(Dtype::BF16, shape.clone(), bytes)
+                    .expect("bytes were made for the shape"),
+            )
         });
         let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-        safetensors::serialize_to_file(views, Some(metadata), path)
-            .map_err(|error| Error::Write { path: path.to_owned(), source: std::io::Error::other(error) })
+        safetensors::serialize_to_file(views, Some(metadata), path).map_err(|error| Error::Write {
+            path: path.to_owned(),
+            source: std::io::Error::other(error),
+        })
     }
-
 }
 
 /// The bytes of a number as bf16, rounded to nearest even.
@@ -263,7 +362,10 @@ fn bf16(value: f32) -> [u8; 2] {
 
 /// Id of a special token: they follow the 256 bytes.
 fn special(token: &str) -> usize {
-    256 + SPECIAL_TOKENS.iter().position(|&known| known == token).expect("a token of the list")
+    256 + SPECIAL_TOKENS
+        .iter()
+        .position(|&known| known == token)
+        .expect("a token of the list")
 }
 
 /// A byte-level tokenizer without merges: every byte is one token, in the order of their printable stand-ins (GPT-2's).
@@ -272,12 +374,21 @@ fn tokenizer() -> Value {
     let mut next = 256;
     let mut alphabet: Vec<char> = (0..256)
         .map(|byte| {
-            let code = if printable(byte) { byte } else { next += 1; next - 1 };
+            let code = if printable(byte) {
+                byte
+            } else {
+                next += 1;
+                next - 1
+            };
             char::from_u32(code).expect("below the surrogates")
         })
         .collect();
     alphabet.sort_unstable();
-    let vocabulary: serde_json::Map<_, _> = alphabet.iter().enumerate().map(|(id, stand_in)| (stand_in.to_string(), json!(id))).collect();
+    let vocabulary: serde_json::Map<_, _> = alphabet
+        .iter()
+        .enumerate()
+        .map(|(id, stand_in)| (stand_in.to_string(), json!(id)))
+        .collect();
     let added: Vec<_> = SPECIAL_TOKENS
         .iter()
         .map(|&token| json!({

@@ -35,14 +35,22 @@ impl Cache {
     }
 
     /// Appends T tokens to one layer and returns views of all its keys `[B, G, S, K]` and values `[B, G, S, D]`.
-    pub(crate) fn append(&mut self, layer: usize, keys: &Tensor, values: &Tensor) -> Result<(Tensor, Tensor), Error> {
+    pub(crate) fn append(
+        &mut self,
+        layer: usize,
+        keys: &Tensor,
+        values: &Tensor,
+    ) -> Result<(Tensor, Tensor), Error> {
         let tokens = keys.size()[2];
         let (stored_keys, stored_values) = &self.layers[layer];
         for (stored, new) in [(stored_keys, keys), (stored_values, values)] {
             stored.f_narrow(2, self.length, tokens)?.f_copy_(new)?;
         }
         let total = self.length + tokens;
-        Ok((stored_keys.f_narrow(2, 0, total)?, stored_values.f_narrow(2, 0, total)?))
+        Ok((
+            stored_keys.f_narrow(2, 0, total)?,
+            stored_values.f_narrow(2, 0, total)?,
+        ))
     }
 
     /// Counts T tokens as stored, once all layers have appended them.
@@ -52,7 +60,11 @@ impl Cache {
 
     /// Bytes that the cache takes.
     pub(crate) fn bytes(&self) -> u64 {
-        let size = |tensor: &Tensor| tensor.numel() as u64 * tensor.kind().elt_size_in_bytes() as u64;
-        self.layers.iter().map(|(keys, values)| size(keys) + size(values)).sum()
+        let size =
+            |tensor: &Tensor| tensor.numel() as u64 * tensor.kind().elt_size_in_bytes() as u64;
+        self.layers
+            .iter()
+            .map(|(keys, values)| size(keys) + size(values))
+            .sum()
     }
 }

@@ -18,7 +18,11 @@ pub(crate) struct ChatTemplate {
 }
 
 /// The places where checkpoints keep their template, newest layout first.
-const JSON_PLACES: [&str; 3] = ["chat_template.json", "processor_config.json", "tokenizer_config.json"];
+const JSON_PLACES: [&str; 3] = [
+    "chat_template.json",
+    "processor_config.json",
+    "tokenizer_config.json",
+];
 
 impl ChatTemplate {
     /// Finds and compiles the template of a checkpoint.
@@ -28,28 +32,50 @@ impl ChatTemplate {
         environment.set_trim_blocks(true);
         environment.set_lstrip_blocks(true);
         environment.set_undefined_behavior(UndefinedBehavior::Lenient);
-        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-        environment.add_function("raise_exception", |message: String| -> Result<String, minijinja::Error> {
-            Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
-        });
+        environment
+            .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment.add_function(
+            "raise_exception",
+            |message: String| -> Result<String, minijinja::Error> {
+                Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
+            },
+        );
         environment
             .add_template_owned("chat", source)
-            .map_err(|error| Error::malformed(&path, format!("the chat template does not compile: {error}")))?;
+            .map_err(|error| {
+                Error::malformed(
+                    &path,
+                    format!("the chat template does not compile: {error}"),
+                )
+            })?;
         let config = checkpoint.path("tokenizer_config.json");
-        let config = if config.is_file() { read_json(&config)? } else { Value::Null };
-        let tokens = ["bos_token", "eos_token", "unk_token", "pad_token"].iter().filter_map(|&name| {
-            let token = config.get(name)?;
-            Some((name.to_owned(), token.get("content").unwrap_or(token).clone()))
-        });
+        let config = if config.is_file() {
+            read_json(&config)?
+        } else {
+            Value::Null
+        };
+        let tokens = ["bos_token", "eos_token", "unk_token", "pad_token"]
+            .iter()
+            .filter_map(|&name| {
+                let token = config.get(name)?;
+                Some((
+                    name.to_owned(),
+                    token.get("content").unwrap_or(token).clone(),
+                ))
+            });
         let tokens = Value::Object(tokens.collect());
-        Ok(Self { environment, tokens })
+        Ok(Self {
+            environment,
+            tokens,
+        })
     }
 
     /// One user turn of `images` pictures and a question, with the assistant's cue.
     pub(crate) fn render(&self, images: usize, question: &str) -> Result<String, Error> {
         let mut content = vec![json!({ "type": "image" }); images];
         content.push(json!({ "type": "text", "text": question }));
-        let fail = |error: minijinja::Error| Error::Prompt(format!("the chat template fails: {error:#}"));
+        let fail =
+            |error: minijinja::Error| Error::Prompt(format!("the chat template fails: {error:#}"));
         let template = self.environment.get_template("chat").map_err(fail)?;
         let messages = json!([{ "role": "user", "content": content }]);
         let values = context! { messages, add_generation_prompt => true, ..minijinja::Value::from_serialize(&self.tokens) };
@@ -74,8 +100,11 @@ fn find(checkpoint: &Checkpoint) -> Result<(PathBuf, String), Error> {
             Some(Value::String(source)) => return Ok((path, source.clone())),
             // A list of named templates: `default` is the one for chat.
             Some(Value::Array(named)) => {
-                let default = named.iter().find(|entry| entry.get("name") == Some(&json!("default")));
-                if let Some(Value::String(source)) = default.and_then(|entry| entry.get("template")) {
+                let default = named
+                    .iter()
+                    .find(|entry| entry.get("name") == Some(&json!("default")));
+                if let Some(Value::String(source)) = default.and_then(|entry| entry.get("template"))
+                {
                     return Ok((path, source.clone()));
                 }
             }
@@ -84,7 +113,9 @@ fn find(checkpoint: &Checkpoint) -> Result<(PathBuf, String), Error> {
     }
     Err(Error::Missing {
         folder: checkpoint.folder().to_owned(),
-        what: "a chat template (chat_template.jinja, or the key chat_template in another file)".into(),
-        remedy: "fetch it with the checkpoint; base models without one cannot be asked questions".into(),
+        what: "a chat template (chat_template.jinja, or the key chat_template in another file)"
+            .into(),
+        remedy: "fetch it with the checkpoint; base models without one cannot be asked questions"
+            .into(),
     })
 }

@@ -53,17 +53,28 @@ impl Checkpoint {
             });
         }
         let config = read_json(&config_path)?;
-        let shards = weight_files(folder)?.iter().map(|path| Shard::open(path)).collect::<Result<Vec<_>, _>>()?;
+        let shards = weight_files(folder)?
+            .iter()
+            .map(|path| Shard::open(path))
+            .collect::<Result<Vec<_>, _>>()?;
         let mut location = BTreeMap::new();
         for (number, shard) in shards.iter().enumerate() {
             for name in shard.view()?.names() {
                 if let Some(other) = location.insert(name.to_owned(), number) {
-                    let reason = format!("tensor `{name}` is also in {}; keep one of the two", shards[other].path.display());
+                    let reason = format!(
+                        "tensor `{name}` is also in {}; keep one of the two",
+                        shards[other].path.display()
+                    );
                     return Err(Error::malformed(&shard.path, reason));
                 }
             }
         }
-        Ok(Self { folder: folder.to_owned(), config, shards, location })
+        Ok(Self {
+            folder: folder.to_owned(),
+            config,
+            shards,
+            location,
+        })
     }
 
     /// The folder.
@@ -118,22 +129,39 @@ impl Checkpoint {
     ///
     /// # Errors
     /// A missing tensor, a shape that the config contradicts, an element type that is no floating-point number.
-    pub fn tensor(&self, name: &str, shape: &[i64], device: Device, kind: Kind) -> Result<Tensor, Error> {
+    pub fn tensor(
+        &self,
+        name: &str,
+        shape: &[i64],
+        device: Device,
+        kind: Kind,
+    ) -> Result<Tensor, Error> {
         let Some(&number) = self.location.get(name) else {
             let what = format!("tensor `{name}`");
-            let remedy = "the weights do not fit config.json; use the config that was saved with them".into();
-            return Err(Error::Missing { folder: self.folder.clone(), what, remedy });
+            let remedy =
+                "the weights do not fit config.json; use the config that was saved with them"
+                    .into();
+            return Err(Error::Missing {
+                folder: self.folder.clone(),
+                what,
+                remedy,
+            });
         };
         let shard = &self.shards[number];
         let header = shard.view()?;
         let view = header.tensor(name).map_err(|error| shard.invalid(&error))?;
         let found: Vec<i64> = view.shape().iter().map(|&size| size as i64).collect();
         if found != shape {
-            let reason = format!("tensor `{name}` has shape {found:?} where config.json asks for {shape:?}; use the config that was saved with the weights");
+            let reason = format!(
+                "tensor `{name}` has shape {found:?} where config.json asks for {shape:?}; use the config that was saved with the weights"
+            );
             return Err(Error::malformed(&shard.path, reason));
         }
         let Some(stored) = floating(view.dtype()) else {
-            let reason = format!("tensor `{name}` is {:?}; F32, F16 and BF16 weights can be loaded", view.dtype());
+            let reason = format!(
+                "tensor `{name}` is {:?}; F32, F16 and BF16 weights can be loaded",
+                view.dtype()
+            );
             return Err(Error::malformed(&shard.path, reason));
         };
         let tensor = Tensor::f_from_data_size(view.data(), &found, stored)?;
@@ -143,13 +171,19 @@ impl Checkpoint {
 
 impl Shard {
     fn open(path: &Path) -> Result<Self, Error> {
-        let io = |source| Error::Io { path: path.to_owned(), source };
+        let io = |source| Error::Io {
+            path: path.to_owned(),
+            source,
+        };
         let file = File::open(path).map_err(io)?;
         // SAFETY: the mapping is read-only and private to this value. A file that another process truncates while it is
         // mapped would fault; checkpoints are written once and then left alone, as every safetensors reader assumes.
         #[allow(unsafe_code)]
         let bytes = unsafe { Mmap::map(&file) }.map_err(io)?;
-        let shard = Self { path: path.to_owned(), bytes };
+        let shard = Self {
+            path: path.to_owned(),
+            bytes,
+        };
         shard.view()?;
         Ok(shard)
     }
@@ -159,7 +193,9 @@ impl Shard {
     }
 
     fn invalid(&self, error: &safetensors::SafeTensorError) -> Error {
-        let reason = format!("not a valid safetensors file ({error}); it is truncated or damaged: fetch it again");
+        let reason = format!(
+            "not a valid safetensors file ({error}); it is truncated or damaged: fetch it again"
+        );
         Error::malformed(&self.path, reason)
     }
 }
@@ -176,19 +212,33 @@ fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     }
     let map = read_json(&index)?;
     let Some(map) = map.get("weight_map").and_then(Value::as_object) else {
-        return Err(Error::malformed(&index, "it has no `weight_map`; fetch the index again"));
+        return Err(Error::malformed(
+            &index,
+            "it has no `weight_map`; fetch the index again",
+        ));
     };
     let mut names = BTreeSet::new();
     for file in map.values() {
         match file.as_str() {
-            Some(name) if Path::new(name).file_name().is_some_and(|own| own == name) => names.insert(name),
-            _ => return Err(Error::malformed(&index, format!("shard {file} is not the name of a file in this folder"))),
+            Some(name) if Path::new(name).file_name().is_some_and(|own| own == name) => {
+                names.insert(name)
+            }
+            _ => {
+                return Err(Error::malformed(
+                    &index,
+                    format!("shard {file} is not the name of a file in this folder"),
+                ));
+            }
         };
     }
     for name in &names {
         if !folder.join(name).is_file() {
             let remedy = format!("{INDEX} lists it: fetch it");
-            return Err(Error::Missing { folder: folder.to_owned(), what: format!("shard {name}"), remedy });
+            return Err(Error::Missing {
+                folder: folder.to_owned(),
+                what: format!("shard {name}"),
+                remedy,
+            });
         }
     }
     Ok(names.into_iter().map(|name| folder.join(name)).collect())
@@ -198,7 +248,11 @@ fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
 fn no_weights(folder: &Path) -> Error {
     let pickle = std::fs::read_dir(folder).ok().and_then(|entries| {
         entries.flatten().map(|entry| entry.path()).find(|path| {
-            path.extension().is_some_and(|extension| ["bin", "pt", "pth", "ckpt"].iter().any(|pickle| extension == *pickle))
+            path.extension().is_some_and(|extension| {
+                ["bin", "pt", "pth", "ckpt"]
+                    .iter()
+                    .any(|pickle| extension == *pickle)
+            })
         })
     });
     match pickle {
@@ -217,7 +271,8 @@ fn no_weights(folder: &Path) -> Error {
 
 /// Reads and parses a JSON file.
 pub(crate) fn read_json(path: &Path) -> Result<Value, Error> {
-    serde_json::from_slice(&Error::read(path)?).map_err(|error| Error::malformed(path, format!("not valid JSON: {error}")))
+    serde_json::from_slice(&Error::read(path)?)
+        .map_err(|error| Error::malformed(path, format!("not valid JSON: {error}")))
 }
 
 /// The tensor element type of a floating-point safetensors type.
@@ -233,5 +288,10 @@ pub(crate) fn floating(dtype: Dtype) -> Option<Kind> {
 
 /// Lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }

@@ -8,9 +8,9 @@ use rave_methods::{Attention, Geometry, Step};
 use serde::Deserialize;
 use tch::{Device, Kind, Tensor};
 
+use crate::Error;
 use crate::cache::Cache;
 use crate::layers::{Activation, Linear, RmsNorm, Weights};
-use crate::Error;
 
 /// The text part of a config, with the defaults of `transformers`' `LlamaConfig` for what a file may leave out.
 #[derive(Debug, Clone, Deserialize)]
@@ -62,31 +62,56 @@ impl DecoderConfig {
             layers: self.num_hidden_layers,
             heads: self.num_attention_heads,
             groups: self.num_key_value_heads.unwrap_or(self.num_attention_heads),
-            head_width: self.head_dim.unwrap_or(self.hidden_size / self.num_attention_heads.max(1)),
+            head_width: self
+                .head_dim
+                .unwrap_or(self.hidden_size / self.num_attention_heads.max(1)),
             model_width: self.hidden_size,
         }
     }
 
     fn rope_theta(&self) -> f64 {
-        let nested = self.rope_parameters.as_ref().and_then(|parameters| parameters.rope_theta);
+        let nested = self
+            .rope_parameters
+            .as_ref()
+            .and_then(|parameters| parameters.rope_theta);
         nested.or(self.rope_theta).unwrap_or(10_000.0)
     }
 
     /// What this decoder cannot do, in words; `None` when it can do all that the config asks for.
     pub(crate) fn unsupported(&self) -> Option<String> {
-        let Geometry { heads, groups, head_width, layers, .. } = self.geometry();
-        let rope_type = self.rope_parameters.as_ref().and_then(|parameters| parameters.rope_type.as_deref());
+        let Geometry {
+            heads,
+            groups,
+            head_width,
+            layers,
+            ..
+        } = self.geometry();
+        let rope_type = self
+            .rope_parameters
+            .as_ref()
+            .and_then(|parameters| parameters.rope_type.as_deref());
         if layers == 0 || heads < 1 || groups < 1 || head_width < 2 || self.vocab_size < 1 {
             return Some("layers, heads, head width and vocabulary must be positive".into());
         }
         if heads % groups != 0 {
-            return Some(format!("num_key_value_heads {groups} does not divide num_attention_heads {heads}"));
+            return Some(format!(
+                "num_key_value_heads {groups} does not divide num_attention_heads {heads}"
+            ));
         }
         if head_width % 2 != 0 {
-            return Some(format!("head_dim {head_width} is odd; rotary embedding needs an even one"));
+            return Some(format!(
+                "head_dim {head_width} is odd; rotary embedding needs an even one"
+            ));
         }
-        if rope_type.is_some_and(|kind| kind != "default") || self.rope_scaling.as_ref().is_some_and(|scaling| !scaling.is_null()) {
-            return Some("scaled rotary embeddings (rope_type other than default) are not supported".into());
+        if rope_type.is_some_and(|kind| kind != "default")
+            || self
+                .rope_scaling
+                .as_ref()
+                .is_some_and(|scaling| !scaling.is_null())
+        {
+            return Some(
+                "scaled rotary embeddings (rope_type other than default) are not supported".into(),
+            );
         }
         if Activation::from_name(&self.hidden_act).is_none() {
             return Some(format!("hidden_act `{}` is not supported", self.hidden_act));
@@ -131,9 +156,14 @@ pub(crate) struct Pass<'a> {
 
 impl Decoder {
     /// Reads the decoder under `text` (layers, norm, embeddings) and its head, tied to the embeddings when `head` is `None`.
-    pub(crate) fn load(config: &DecoderConfig, text: &Weights, head: Option<&Weights>) -> Result<Self, Error> {
+    pub(crate) fn load(
+        config: &DecoderConfig,
+        text: &Weights,
+        head: Option<&Weights>,
+    ) -> Result<Self, Error> {
         let geometry = config.geometry();
-        let embedding = (text / "embed_tokens").tensor("weight", &[config.vocab_size, config.hidden_size])?;
+        let embedding =
+            (text / "embed_tokens").tensor("weight", &[config.vocab_size, config.hidden_size])?;
         let head = match head {
             Some(head) => Linear::without_bias(head, config.hidden_size, config.vocab_size)?,
             None => Linear::tied(&embedding),
@@ -141,10 +171,18 @@ impl Decoder {
         let layers = (0..geometry.layers)
             .map(|number| Layer::load(config, &(&(text / "layers") / number)))
             .collect::<Result<_, _>>()?;
-        let exponents = Tensor::f_arange_start_step(0, geometry.head_width, 2, (Kind::Float, text.device()))?;
+        let exponents =
+            Tensor::f_arange_start_step(0, geometry.head_width, 2, (Kind::Float, text.device()))?;
         let frequencies =
             (exponents / geometry.head_width as f64 * -config.rope_theta().ln()).f_exp()?;
-        Ok(Self { geometry, embedding, layers, norm: RmsNorm::new(&(text / "norm"), config.hidden_size, config.rms_norm_eps)?, head, frequencies })
+        Ok(Self {
+            geometry,
+            embedding,
+            layers,
+            norm: RmsNorm::new(&(text / "norm"), config.hidden_size, config.rms_norm_eps)?,
+            head,
+            frequencies,
+        })
     }
 
     /// The sizes that a variant needs.
@@ -164,13 +202,25 @@ impl Decoder {
 
     /// Runs T new tokens, given as embeddings `[B, T, C]`, through all layers after what `cache` holds (nothing without
     /// one): hidden states `[B, T, C]`, normalised for [`Self::logits`].
-    pub(crate) fn forward(&self, embeddings: &Tensor, mut cache: Option<&mut Cache>, pass: &Pass) -> Result<Tensor, Error> {
+    pub(crate) fn forward(
+        &self,
+        embeddings: &Tensor,
+        mut cache: Option<&mut Cache>,
+        pass: &Pass,
+    ) -> Result<Tensor, Error> {
         let tokens = embeddings.size()[1];
         let start = cache.as_ref().map_or(0, |cache| cache.length());
         let rotation = self.rotation(start, tokens)?;
         let mut hidden = embeddings.shallow_clone();
         for (number, layer) in self.layers.iter().enumerate() {
-            hidden = layer.forward(number, &hidden, &self.geometry, &rotation, cache.as_deref_mut(), pass)?;
+            hidden = layer.forward(
+                number,
+                &hidden,
+                &self.geometry,
+                &rotation,
+                cache.as_deref_mut(),
+                pass,
+            )?;
         }
         if let Some(cache) = cache {
             cache.advance(tokens);
@@ -186,29 +236,51 @@ impl Decoder {
     /// Cosines and sines `[T, D]` of the positions from `start` on, in the compute type.
     fn rotation(&self, start: i64, tokens: i64) -> Result<(Tensor, Tensor), Error> {
         let (kind, device) = self.options();
-        let positions = Tensor::f_arange_start(start, start + tokens, (Kind::Int64, device))?.f_to_kind(Kind::Float)?;
+        let positions = Tensor::f_arange_start(start, start + tokens, (Kind::Int64, device))?
+            .f_to_kind(Kind::Float)?;
         let angles = positions.f_outer(&self.frequencies)?;
         let angles = Tensor::f_cat(&[&angles, &angles], -1)?; // [T, D]
-        Ok((angles.f_cos()?.f_to_kind(kind)?, angles.f_sin()?.f_to_kind(kind)?))
+        Ok((
+            angles.f_cos()?.f_to_kind(kind)?,
+            angles.f_sin()?.f_to_kind(kind)?,
+        ))
     }
 }
 
 impl Layer {
     fn load(config: &DecoderConfig, weights: &Weights) -> Result<Self, Error> {
-        let Geometry { heads, groups, head_width, model_width, .. } = config.geometry();
+        let Geometry {
+            heads,
+            groups,
+            head_width,
+            model_width,
+            ..
+        } = config.geometry();
         let (attention, mlp) = (weights / "self_attn", weights / "mlp");
         let linear = |place: &Weights, name: &str, input, output, bias: bool| {
             let place = place / name;
-            if bias { Linear::with_bias(&place, input, output) } else { Linear::without_bias(&place, input, output) }
+            if bias {
+                Linear::with_bias(&place, input, output)
+            } else {
+                Linear::without_bias(&place, input, output)
+            }
         };
         let (bias, wide) = (config.attention_bias, config.intermediate_size);
         Ok(Self {
-            input_norm: RmsNorm::new(&(weights / "input_layernorm"), model_width, config.rms_norm_eps)?,
+            input_norm: RmsNorm::new(
+                &(weights / "input_layernorm"),
+                model_width,
+                config.rms_norm_eps,
+            )?,
             query: linear(&attention, "q_proj", model_width, heads * head_width, bias)?,
             key: linear(&attention, "k_proj", model_width, groups * head_width, bias)?,
             value: linear(&attention, "v_proj", model_width, groups * head_width, bias)?,
             output: linear(&attention, "o_proj", heads * head_width, model_width, bias)?,
-            feed_forward_norm: RmsNorm::new(&(weights / "post_attention_layernorm"), model_width, config.rms_norm_eps)?,
+            feed_forward_norm: RmsNorm::new(
+                &(weights / "post_attention_layernorm"),
+                model_width,
+                config.rms_norm_eps,
+            )?,
             gate: linear(&mlp, "gate_proj", model_width, wide, config.mlp_bias)?,
             up: linear(&mlp, "up_proj", model_width, wide, config.mlp_bias)?,
             down: linear(&mlp, "down_proj", wide, model_width, config.mlp_bias)?,
@@ -227,7 +299,8 @@ impl Layer {
     ) -> Result<Tensor, Error> {
         let [batch, tokens] = [hidden.size()[0], hidden.size()[1]];
         let width = geometry.head_width;
-        let split = |x: Tensor, heads: i64| x.f_view([batch, tokens, heads, width])?.f_transpose(1, 2);
+        let split =
+            |x: Tensor, heads: i64| x.f_view([batch, tokens, heads, width])?.f_transpose(1, 2);
         let normed = self.input_norm.forward(hidden)?;
         let query_features = split(self.query.forward(&normed)?, geometry.heads)?; // [B, H, T, D]
         let key_features = split(self.key.forward(&normed)?, geometry.groups)?; // [B, G, T, D]
@@ -248,10 +321,15 @@ impl Layer {
             None => (stored, value),
         };
         let mixed = pass.attention.attend(&step, &keys, &values)?; // [B, H, T, D]
-        let mixed = mixed.f_transpose(1, 2)?.f_reshape([batch, tokens, geometry.heads * width])?;
+        let mixed = mixed
+            .f_transpose(1, 2)?
+            .f_reshape([batch, tokens, geometry.heads * width])?;
         let hidden = hidden.f_add(&self.output.forward(&mixed)?)?;
         let normed = self.feed_forward_norm.forward(&hidden)?;
-        let gated = self.activation.apply(&self.gate.forward(&normed)?)?.f_mul(&self.up.forward(&normed)?)?;
+        let gated = self
+            .activation
+            .apply(&self.gate.forward(&normed)?)?
+            .f_mul(&self.up.forward(&normed)?)?;
         Ok(hidden.f_add(&self.down.forward(&gated)?)?)
     }
 }

@@ -81,7 +81,9 @@ pub enum Error {
         reason: String,
     },
     /// The logits are not finite.
-    #[error("the logits are not finite at new token {position}: the model overflowed in {kind}; try --dtype f32")]
+    #[error(
+        "the logits are not finite at new token {position}: the model overflowed in {kind}; try --dtype f32"
+    )]
     NotFinite {
         /// Index of the new token.
         position: usize,
@@ -107,21 +109,30 @@ pub enum Error {
 impl Error {
     /// An [`Error::Malformed`] about this file.
     pub(crate) fn malformed(path: &Path, reason: impl Into<String>) -> Self {
-        Self::Malformed { path: path.to_owned(), reason: reason.into() }
+        Self::Malformed {
+            path: path.to_owned(),
+            reason: reason.into(),
+        }
     }
 
     /// Reads a whole file, naming it when that fails.
     pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Self> {
-        std::fs::read(path).map_err(|source| Self::Io { path: path.to_owned(), source })
+        std::fs::read(path).map_err(|source| Self::Io {
+            path: path.to_owned(),
+            source,
+        })
     }
 
     /// Reads a text file, naming it when that fails.
     pub(crate) fn read_text(path: &Path) -> Result<String, Self> {
-        String::from_utf8(Self::read(path)?).map_err(|_| Self::malformed(path, "the file is not UTF-8 text"))
+        String::from_utf8(Self::read(path)?)
+            .map_err(|_| Self::malformed(path, "the file is not UTF-8 text"))
     }
 }
 
-/// `; did you mean \`x\`?`, or nothing.
+/// A question that names the nearest id, or nothing.
 fn did_you_mean(nearest: Option<&str>) -> String {
-    nearest.map_or_else(String::new, |nearest| format!("; did you mean `{nearest}`?"))
+    nearest.map_or_else(String::new, |nearest| {
+        format!("; did you mean `{nearest}`?")
+    })
 }

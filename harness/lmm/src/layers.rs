@@ -16,12 +16,22 @@ pub(crate) struct Weights<'a> {
 impl<'a> Weights<'a> {
     /// The root of a checkpoint's names; tensors are read onto `device` as `kind`.
     pub(crate) fn new(checkpoint: &'a Checkpoint, device: Device, kind: Kind) -> Self {
-        Self { checkpoint, prefix: String::new(), device, kind }
+        Self {
+            checkpoint,
+            prefix: String::new(),
+            device,
+            kind,
+        }
     }
 
     /// One tensor, checked against the shape that the config asks for.
     pub(crate) fn tensor(&self, name: &str, shape: &[i64]) -> Result<Tensor, Error> {
-        self.checkpoint.tensor(&format!("{}{name}", self.prefix), shape, self.device, self.kind)
+        self.checkpoint.tensor(
+            &format!("{}{name}", self.prefix),
+            shape,
+            self.device,
+            self.kind,
+        )
     }
 
     /// Where the tensors go.
@@ -34,7 +44,10 @@ impl<'a, T: std::fmt::Display> std::ops::Div<T> for &Weights<'a> {
     type Output = Weights<'a>;
 
     fn div(self, name: T) -> Weights<'a> {
-        Weights { prefix: format!("{}{name}.", self.prefix), ..self.clone() }
+        Weights {
+            prefix: format!("{}{name}.", self.prefix),
+            ..self.clone()
+        }
     }
 }
 
@@ -48,17 +61,26 @@ pub(crate) struct Linear {
 impl Linear {
     /// Weight `[output, input]` and bias `[output]`.
     pub(crate) fn with_bias(weights: &Weights, input: i64, output: i64) -> Result<Self, Error> {
-        Ok(Self { weight: weights.tensor("weight", &[output, input])?, bias: Some(weights.tensor("bias", &[output])?) })
+        Ok(Self {
+            weight: weights.tensor("weight", &[output, input])?,
+            bias: Some(weights.tensor("bias", &[output])?),
+        })
     }
 
     /// Weight `[output, input]` alone.
     pub(crate) fn without_bias(weights: &Weights, input: i64, output: i64) -> Result<Self, Error> {
-        Ok(Self { weight: weights.tensor("weight", &[output, input])?, bias: None })
+        Ok(Self {
+            weight: weights.tensor("weight", &[output, input])?,
+            bias: None,
+        })
     }
 
     /// A layer that shares its weight `[output, input]` with another (tied embeddings).
     pub(crate) fn tied(weight: &Tensor) -> Self {
-        Self { weight: weight.shallow_clone(), bias: None }
+        Self {
+            weight: weight.shallow_clone(),
+            bias: None,
+        }
     }
 
     /// `[.., input]` to `[.., output]`.
@@ -78,12 +100,23 @@ pub(crate) struct LayerNorm {
 
 impl LayerNorm {
     pub(crate) fn new(weights: &Weights, width: i64, epsilon: f64) -> Result<Self, Error> {
-        Ok(Self { weight: weights.tensor("weight", &[width])?, bias: weights.tensor("bias", &[width])?, width, epsilon })
+        Ok(Self {
+            weight: weights.tensor("weight", &[width])?,
+            bias: weights.tensor("bias", &[width])?,
+            width,
+            epsilon,
+        })
     }
 
     /// Same shape in and out.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor, Error> {
-        Ok(x.f_layer_norm([self.width], Some(&self.weight), Some(&self.bias), self.epsilon, false)?)
+        Ok(x.f_layer_norm(
+            [self.width],
+            Some(&self.weight),
+            Some(&self.bias),
+            self.epsilon,
+            false,
+        )?)
     }
 }
 
@@ -97,13 +130,18 @@ pub(crate) struct RmsNorm {
 
 impl RmsNorm {
     pub(crate) fn new(weights: &Weights, width: i64, epsilon: f64) -> Result<Self, Error> {
-        Ok(Self { weight: weights.tensor("weight", &[width])?, epsilon })
+        Ok(Self {
+            weight: weights.tensor("weight", &[width])?,
+            epsilon,
+        })
     }
 
     /// Same shape in and out.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor, Error> {
         let wide = x.f_to_kind(Kind::Float)?;
-        let variance = wide.f_square()?.f_mean_dim([-1].as_slice(), true, Kind::Float)?;
+        let variance = wide
+            .f_square()?
+            .f_mean_dim([-1].as_slice(), true, Kind::Float)?;
         let scaled = wide.f_mul(&variance.f_add_scalar(self.epsilon)?.f_rsqrt()?)?;
         Ok(scaled.f_to_kind(x.kind())?.f_mul(&self.weight)?)
     }

@@ -26,7 +26,10 @@ mod resample;
 pub use checkpoint::Checkpoint;
 pub use error::Error;
 pub use families::{FAMILIES, Family};
-pub use model::{Built, Features, Generation, GenerationOptions, LoadOptions, Model, ModelInfo, Timings, kind, resolve};
+pub use model::{
+    Built, Features, Generation, GenerationOptions, LoadOptions, Model, ModelInfo, Timings, kind,
+    resolve,
+};
 pub use picture::{MAX_PIXELS, decode};
 pub use prompt::{Processor, Prompt};
 pub use resample::{Filter, resize};

@@ -15,7 +15,11 @@ use crate::Error;
 pub const VERSION: &str = "2.11.0";
 
 /// Name of LibTorch's CUDA library on this system.
-const CUDA_LIBRARY: &str = if cfg!(windows) { "torch_cuda.dll" } else { "libtorch_cuda.so" };
+const CUDA_LIBRARY: &str = if cfg!(windows) {
+    "torch_cuda.dll"
+} else {
+    "libtorch_cuda.so"
+};
 
 /// The folder of the LibTorch that this program was linked against.
 pub fn folder() -> PathBuf {
@@ -55,7 +59,12 @@ pub fn load_cuda() -> Result<(), String> {
 /// # Errors
 /// [`Error::Device`] with the remedy.
 pub fn device(name: &str) -> Result<Device, Error> {
-    let fail = |reason: String| Err(Error::Device { device: name.to_owned(), reason });
+    let fail = |reason: String| {
+        Err(Error::Device {
+            device: name.to_owned(),
+            reason,
+        })
+    };
     if name == "cpu" {
         return Ok(Device::Cpu);
     }
@@ -74,8 +83,14 @@ pub fn device(name: &str) -> Result<Device, Error> {
         ));
     }
     match Cuda::device_count() {
-        0 => fail("no CUDA device is visible; check the driver with nvidia-smi, or use --device cpu".into()),
-        count if index as i64 >= count => fail(format!("there are {count} CUDA devices; use cuda:0 to cuda:{}", count - 1)),
+        0 => fail(
+            "no CUDA device is visible; check the driver with nvidia-smi, or use --device cpu"
+                .into(),
+        ),
+        count if index as i64 >= count => fail(format!(
+            "there are {count} CUDA devices; use cuda:0 to cuda:{}",
+            count - 1
+        )),
         _ => Ok(Device::Cuda(index)),
     }
 }

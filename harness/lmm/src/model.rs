@@ -26,7 +26,10 @@ pub struct LoadOptions {
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self { device: Device::Cpu, kind: Kind::Float }
+        Self {
+            device: Device::Cpu,
+            kind: Kind::Float,
+        }
     }
 }
 
@@ -120,11 +123,21 @@ pub fn resolve(name: &str) -> Result<PathBuf, Error> {
     let hint = if folder.is_file() {
         "; that is a file: give the checkpoint's folder".to_owned()
     } else if name.split('/').count() == 2 && !name.starts_with(['.', '/', '~']) {
-        format!("; to use a hub model, download it (`hf download {name} --local-dir DIR`) and give DIR")
+        format!(
+            "; to use a hub model, download it (`hf download {name} --local-dir DIR`) and give DIR"
+        )
     } else {
-        "; give the folder of a checkpoint with config.json, model.safetensors and tokenizer.json".to_owned()
+        "; give the folder of a checkpoint with config.json, model.safetensors and tokenizer.json"
+            .to_owned()
     };
-    Err(Error::UnknownModel { name: name.to_owned(), built_in: built_in::MODELS.iter().map(|model| model.name.to_owned()).collect(), hint })
+    Err(Error::UnknownModel {
+        name: name.to_owned(),
+        built_in: built_in::MODELS
+            .iter()
+            .map(|model| model.name.to_owned())
+            .collect(),
+        hint,
+    })
 }
 
 impl Model {
@@ -136,7 +149,8 @@ impl Model {
         let folder = resolve(name)?;
         let checkpoint = Checkpoint::open(&folder)?;
         let family = families::of(&checkpoint)?;
-        let Opened { processor, network } = (family.open)(&checkpoint, options.device, options.kind)?;
+        let Opened { processor, network } =
+            (family.open)(&checkpoint, options.device, options.kind)?;
         let info = ModelInfo {
             name: name.to_owned(),
             family: family.id,
@@ -146,7 +160,12 @@ impl Model {
             geometry: *network.decoder().geometry(),
             folder,
         };
-        Ok(Self { info, processor, network, end_tokens: end_tokens(&checkpoint)? })
+        Ok(Self {
+            info,
+            processor,
+            network,
+            end_tokens: end_tokens(&checkpoint)?,
+        })
     }
 
     /// What a run record says of it.
@@ -164,13 +183,28 @@ impl Model {
     ///
     /// # Errors
     /// Options that do not fit the model; an adapter for another variant, version, options or checkpoint.
-    pub fn build(&self, variant: &Variant, seed: u64, adapter: Option<&Path>) -> Result<Built, Error> {
+    pub fn build(
+        &self,
+        variant: &Variant,
+        seed: u64,
+        adapter: Option<&Path>,
+    ) -> Result<Built, Error> {
         let (kind, device) = self.network.decoder().options();
-        let attention = variant.build(&Build { geometry: self.info.geometry, device, kind, seed })?;
+        let attention = variant.build(&Build {
+            geometry: self.info.geometry,
+            device,
+            kind,
+            seed,
+        })?;
         let beside = self.info.folder.join(adapter::file_name(variant.id));
         let path = adapter.or_else(|| beside.is_file().then_some(beside.as_path()));
         let adapter = match path {
-            Some(path) => Some(adapter::load(path, variant, &self.info.sha256, attention.as_ref())?),
+            Some(path) => Some(adapter::load(
+                path,
+                variant,
+                &self.info.sha256,
+                attention.as_ref(),
+            )?),
             None => None,
         };
         Ok(Built { attention, adapter })
@@ -187,7 +221,10 @@ impl Model {
             _ => Some(tch::no_grad(|| self.network.see(prompt))?),
         };
         self.finish();
-        Ok(Features { embeddings, elapsed: start.elapsed() })
+        Ok(Features {
+            embeddings,
+            elapsed: start.elapsed(),
+        })
     }
 
     /// Answers a prompt greedily.
@@ -208,13 +245,24 @@ impl Model {
     ///
     /// # Errors
     /// When LibTorch refuses an operation.
-    pub fn logits(&self, attention: &dyn Attention, prompt: &Prompt, features: &Features) -> Result<Tensor, Error> {
+    pub fn logits(
+        &self,
+        attention: &dyn Attention,
+        prompt: &Prompt,
+        features: &Features,
+    ) -> Result<Tensor, Error> {
         tch::no_grad(|| {
             let decoder = self.network.decoder();
             let (embeddings, visual) = self.embed(prompt, features)?;
-            let pass = Pass { attention, visual: visual.as_ref() };
+            let pass = Pass {
+                attention,
+                visual: visual.as_ref(),
+            };
             let hidden = decoder.forward(&embeddings, None, &pass)?;
-            Ok(decoder.logits(&hidden)?.f_squeeze_dim(0)?.f_to_kind(Kind::Float)?)
+            Ok(decoder
+                .logits(&hidden)?
+                .f_squeeze_dim(0)?
+                .f_to_kind(Kind::Float)?)
         })
     }
 
@@ -228,11 +276,23 @@ impl Model {
         let decoder = self.network.decoder();
         let start = Instant::now();
         let capacity = (prompt.ids.len() + options.max_new_tokens) as i64;
-        let mut cache = Cache::new(decoder.geometry(), 1, capacity, attention.key_width(), decoder.options())?;
+        let mut cache = Cache::new(
+            decoder.geometry(),
+            1,
+            capacity,
+            attention.key_width(),
+            decoder.options(),
+        )?;
         let (embeddings, visual) = self.embed(prompt, features)?;
-        let pass = Pass { attention, visual: visual.as_ref() };
+        let pass = Pass {
+            attention,
+            visual: visual.as_ref(),
+        };
         let mut hidden = decoder.forward(&embeddings, Some(&mut cache), &pass)?;
-        let mut timings = Timings { vision: features.elapsed, ..Timings::default() };
+        let mut timings = Timings {
+            vision: features.elapsed,
+            ..Timings::default()
+        };
         let mut ids = Vec::new();
         let mut first_token = None;
         while ids.len() < options.max_new_tokens {
@@ -246,35 +306,66 @@ impl Model {
             if ids.len() == options.max_new_tokens {
                 break;
             }
-            let input = Tensor::f_from_slice(&[next])?.f_view([1, 1])?.f_to_device(decoder.options().1)?;
-            hidden = decoder.forward(&decoder.embed(&input)?, Some(&mut cache), &Pass { attention, visual: None })?;
+            let input = Tensor::f_from_slice(&[next])?
+                .f_view([1, 1])?
+                .f_to_device(decoder.options().1)?;
+            hidden = decoder.forward(
+                &decoder.embed(&input)?,
+                Some(&mut cache),
+                &Pass {
+                    attention,
+                    visual: None,
+                },
+            )?;
         }
         self.finish();
         timings.prefill = first_token.unwrap_or_else(|| start.elapsed());
         timings.decode = start.elapsed().saturating_sub(timings.prefill);
         let text = self.processor.decode(&ids)?;
-        Ok(Generation { ids, text, timings, cache_bytes: cache.bytes() })
+        Ok(Generation {
+            ids,
+            text,
+            timings,
+            cache_bytes: cache.bytes(),
+        })
     }
 
     /// The likeliest token; the logits `[1, 1, vocabulary]` must be finite.
     fn next_token(&self, logits: &Tensor, position: usize) -> Result<i64, Error> {
         // A maximum is NaN or infinite exactly when some logit is (a minus infinity alone cannot win): one pass, one copy.
-        let (best, token) = logits.f_view([-1])?.f_to_kind(Kind::Float)?.f_max_dim(0, false)?;
+        let (best, token) = logits
+            .f_view([-1])?
+            .f_to_kind(Kind::Float)?
+            .f_max_dim(0, false)?;
         if f64::try_from(&best)?.is_finite() {
             return Ok(i64::try_from(&token)?);
         }
-        Err(Error::NotFinite { position, kind: format!("{:?}", self.network.decoder().options().0) })
+        Err(Error::NotFinite {
+            position,
+            kind: format!("{:?}", self.network.decoder().options().0),
+        })
     }
 
     /// Embeddings `[1, T, C]` with the visual features in place, and which tokens are visual, `[1, T]` bool.
-    fn embed(&self, prompt: &Prompt, features: &Features) -> Result<(Tensor, Option<Tensor>), Error> {
+    fn embed(
+        &self,
+        prompt: &Prompt,
+        features: &Features,
+    ) -> Result<(Tensor, Option<Tensor>), Error> {
         let decoder = self.network.decoder();
         let device = decoder.options().1;
-        let ids = Tensor::f_from_slice(&prompt.ids)?.f_unsqueeze(0)?.f_to_device(device)?;
+        let ids = Tensor::f_from_slice(&prompt.ids)?
+            .f_unsqueeze(0)?
+            .f_to_device(device)?;
         let embeddings = decoder.embed(&ids)?;
-        let Some(visual_embeddings) = &features.embeddings else { return Ok((embeddings, None)) };
-        let visual = Tensor::f_from_slice(&prompt.visual)?.f_unsqueeze(0)?.f_to_device(device)?;
-        let embeddings = embeddings.f_masked_scatter(&visual.f_unsqueeze(-1)?, visual_embeddings)?;
+        let Some(visual_embeddings) = &features.embeddings else {
+            return Ok((embeddings, None));
+        };
+        let visual = Tensor::f_from_slice(&prompt.visual)?
+            .f_unsqueeze(0)?
+            .f_to_device(device)?;
+        let embeddings =
+            embeddings.f_masked_scatter(&visual.f_unsqueeze(-1)?, visual_embeddings)?;
         Ok((embeddings, Some(visual)))
     }
 
@@ -299,12 +390,18 @@ pub fn kind(name: &str) -> Option<Kind> {
 /// The tokens that end an answer: `generation_config.json` decides, as in `transformers`; else the configs.
 fn end_tokens(checkpoint: &Checkpoint) -> Result<Vec<i64>, Error> {
     let path = checkpoint.path("generation_config.json");
-    let generation = if path.is_file() { read_json(&path)? } else { Value::Null };
+    let generation = if path.is_file() {
+        read_json(&path)?
+    } else {
+        Value::Null
+    };
     let config = checkpoint.config();
     let places = [
         generation.get("eos_token_id"),
         config.get("eos_token_id"),
-        config.get("text_config").and_then(|text| text.get("eos_token_id")),
+        config
+            .get("text_config")
+            .and_then(|text| text.get("eos_token_id")),
     ];
     let found = places.into_iter().flatten().find(|value| !value.is_null());
     Ok(match found {

@@ -10,7 +10,9 @@ use tempfile::TempDir;
 
 /// A copy of a good checkpoint, to be damaged.
 fn copy(fixture: &str) -> TempDir {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(fixture);
+    let source = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures")
+        .join(fixture);
     let target = tempfile::tempdir().unwrap();
     for entry in fs::read_dir(source).unwrap() {
         let path = entry.unwrap().path();
@@ -51,29 +53,86 @@ fn edit_header(path: PathBuf, change: impl FnOnce(&mut Value)) {
 const NORM: &str = "model.text_model.norm.weight";
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of damages")]
 fn every_damage_is_one_error_that_names_the_file_and_the_remedy() {
     let new = |damage: &dyn Fn(&Path)| refusal("smolvlm_new", damage);
     let old = |damage: &dyn Fn(&Path)| refusal("smolvlm_old", damage);
-    let config = |change: &dyn Fn(&mut Value)| new(&|folder| edit(folder.join("config.json"), |value| change(value)));
-    let header = |change: &dyn Fn(&mut Value)| new(&|folder| edit_header(folder.join("model.safetensors"), |value| change(value)));
-    let remove = |name: &'static str| new(&move |folder| fs::remove_file(folder.join(name)).unwrap());
+    let config = |change: &dyn Fn(&mut Value)| {
+        new(&|folder| edit(folder.join("config.json"), |value| change(value)))
+    };
+    let header = |change: &dyn Fn(&mut Value)| {
+        new(&|folder| edit_header(folder.join("model.safetensors"), |value| change(value)))
+    };
+    let remove =
+        |name: &'static str| new(&move |folder| fs::remove_file(folder.join(name)).unwrap());
     let cases: Vec<(&str, String, &[&str])> = vec![
-        ("no config", remove("config.json"), &["config.json is missing", "whole checkpoint"]),
-        ("config is no JSON", new(&|f| fs::write(f.join("config.json"), "{").unwrap()), &["config.json", "not valid JSON"]),
-        ("no model_type", config(&|c| c["model_type"] = Value::Null), &["config.json", "model_type"]),
-        ("misspelt family", config(&|c| c["model_type"] = json!("smolvml")), &["`smolvml`", "did you mean `smolvlm`"]),
-        ("unknown family", config(&|c| c["model_type"] = json!("gpt")), &["`gpt` is not supported", "idefics3"]),
+        (
+            "no config",
+            remove("config.json"),
+            &["config.json is missing", "whole checkpoint"],
+        ),
+        (
+            "config is no JSON",
+            new(&|f| fs::write(f.join("config.json"), "{").unwrap()),
+            &["config.json", "not valid JSON"],
+        ),
+        (
+            "no model_type",
+            config(&|c| c["model_type"] = Value::Null),
+            &["config.json", "model_type"],
+        ),
+        (
+            "misspelt family",
+            config(&|c| c["model_type"] = json!("smolvml")),
+            &["`smolvml`", "did you mean `smolvlm`"],
+        ),
+        (
+            "unknown family",
+            config(&|c| c["model_type"] = json!("gpt")),
+            &["`gpt` is not supported", "idefics3"],
+        ),
         (
             "a key is missing",
-            config(&|c| drop(c["text_config"].as_object_mut().unwrap().remove("hidden_size"))),
+            config(&|c| {
+                drop(
+                    c["text_config"]
+                        .as_object_mut()
+                        .unwrap()
+                        .remove("hidden_size"),
+                )
+            }),
             &["config.json", "missing field `hidden_size`"],
         ),
-        ("heads do not divide", config(&|c| c["text_config"]["num_key_value_heads"] = json!(3)), &["config.json", "3 does not divide"]),
-        ("zero layers", config(&|c| c["text_config"]["num_hidden_layers"] = json!(0)), &["config.json", "positive"]),
-        ("scaled rope", config(&|c| c["text_config"]["rope_parameters"]["rope_type"] = json!("yarn")), &["rope_type"]),
-        ("shapes disagree", config(&|c| c["text_config"]["intermediate_size"] = json!(64)), &["[48, 32]", "[64, 32]", "config"]),
-        ("more layers than weights", config(&|c| c["text_config"]["num_hidden_layers"] = json!(3)), &["layers.2", "missing"]),
-        ("no weights", remove("model.safetensors"), &["model.safetensors", "missing", "fetch"]),
+        (
+            "heads do not divide",
+            config(&|c| c["text_config"]["num_key_value_heads"] = json!(3)),
+            &["config.json", "3 does not divide"],
+        ),
+        (
+            "zero layers",
+            config(&|c| c["text_config"]["num_hidden_layers"] = json!(0)),
+            &["config.json", "positive"],
+        ),
+        (
+            "scaled rope",
+            config(&|c| c["text_config"]["rope_parameters"]["rope_type"] = json!("yarn")),
+            &["rope_type"],
+        ),
+        (
+            "shapes disagree",
+            config(&|c| c["text_config"]["intermediate_size"] = json!(64)),
+            &["[48, 32]", "[64, 32]", "config"],
+        ),
+        (
+            "more layers than weights",
+            config(&|c| c["text_config"]["num_hidden_layers"] = json!(3)),
+            &["layers.2", "missing"],
+        ),
+        (
+            "no weights",
+            remove("model.safetensors"),
+            &["model.safetensors", "missing", "fetch"],
+        ),
         (
             "a pickle",
             new(&|f| fs::rename(f.join("model.safetensors"), f.join("pytorch_model.bin")).unwrap()),
@@ -81,18 +140,41 @@ fn every_damage_is_one_error_that_names_the_file_and_the_remedy() {
         ),
         (
             "truncated weights",
-            new(&|f| fs::OpenOptions::new().write(true).open(f.join("model.safetensors")).unwrap().set_len(9000).unwrap()),
+            new(&|f| {
+                fs::OpenOptions::new()
+                    .write(true)
+                    .open(f.join("model.safetensors"))
+                    .unwrap()
+                    .set_len(9000)
+                    .unwrap()
+            }),
             &["model.safetensors", "truncated", "fetch it again"],
         ),
-        ("empty weights", new(&|f| fs::write(f.join("model.safetensors"), []).unwrap()), &["model.safetensors"]),
-        ("a header longer than the file", new(&|f| fs::write(f.join("model.safetensors"), [255; 16]).unwrap()), &["not a valid"]),
+        (
+            "empty weights",
+            new(&|f| fs::write(f.join("model.safetensors"), []).unwrap()),
+            &["model.safetensors"],
+        ),
+        (
+            "a header longer than the file",
+            new(&|f| fs::write(f.join("model.safetensors"), [255; 16]).unwrap()),
+            &["not a valid"],
+        ),
         (
             "an offset past the end",
             header(&|h| h[NORM]["data_offsets"] = json!([0, 1_u64 << 40])),
             &["model.safetensors", "not a valid safetensors file"],
         ),
-        ("a size that its shape contradicts", header(&|h| h[NORM]["shape"] = json!([33])), &["not a valid safetensors file"]),
-        ("integer weights", header(&|h| h[NORM]["dtype"] = json!("I32")), &[NORM, "I32", "BF16"]),
+        (
+            "a size that its shape contradicts",
+            header(&|h| h[NORM]["shape"] = json!([33])),
+            &["not a valid safetensors file"],
+        ),
+        (
+            "integer weights",
+            header(&|h| h[NORM]["dtype"] = json!("I32")),
+            &[NORM, "I32", "BF16"],
+        ),
         (
             "a shard is absent",
             old(&|f| fs::remove_file(f.join("model-00002-of-00002.safetensors")).unwrap()),
@@ -100,36 +182,81 @@ fn every_damage_is_one_error_that_names_the_file_and_the_remedy() {
         ),
         (
             "a shard outside the folder",
-            old(&|f| edit(f.join("model.safetensors.index.json"), |i| i["weight_map"][NORM] = json!("../secret.safetensors"))),
-            &["model.safetensors.index.json", "../secret.safetensors", "not the name of a file in this folder"],
+            old(&|f| {
+                edit(f.join("model.safetensors.index.json"), |i| {
+                    i["weight_map"][NORM] = json!("../secret.safetensors")
+                })
+            }),
+            &[
+                "model.safetensors.index.json",
+                "../secret.safetensors",
+                "not the name of a file in this folder",
+            ],
         ),
         (
             "a tensor in two shards",
             old(&|f| {
-                fs::copy(f.join("model-00001-of-00002.safetensors"), f.join("again.safetensors")).unwrap();
-                edit(f.join("model.safetensors.index.json"), |i| i["weight_map"]["extra"] = json!("again.safetensors"));
+                fs::copy(
+                    f.join("model-00001-of-00002.safetensors"),
+                    f.join("again.safetensors"),
+                )
+                .unwrap();
+                edit(f.join("model.safetensors.index.json"), |i| {
+                    i["weight_map"]["extra"] = json!("again.safetensors")
+                });
             }),
             &["is also in", "keep one"],
         ),
-        ("no tokenizer", remove("tokenizer.json"), &["tokenizer.json is missing"]),
-        ("a broken tokenizer", new(&|f| fs::write(f.join("tokenizer.json"), "{}").unwrap()), &["tokenizer.json", "not a tokenizer"]),
-        ("another image token", config(&|c| c["image_token_id"] = json!(7)), &["tokenizer.json", "<image> is token 259", "7"]),
-        ("no chat template", remove("chat_template.jinja"), &["chat template", "missing"]),
+        (
+            "no tokenizer",
+            remove("tokenizer.json"),
+            &["tokenizer.json is missing"],
+        ),
+        (
+            "a broken tokenizer",
+            new(&|f| fs::write(f.join("tokenizer.json"), "{}").unwrap()),
+            &["tokenizer.json", "not a tokenizer"],
+        ),
+        (
+            "another image token",
+            config(&|c| c["image_token_id"] = json!(7)),
+            &["tokenizer.json", "<image> is token 259", "7"],
+        ),
+        (
+            "no chat template",
+            remove("chat_template.jinja"),
+            &["chat template", "missing"],
+        ),
         (
             "a broken chat template",
             new(&|f| fs::write(f.join("chat_template.jinja"), "{% for %}").unwrap()),
             &["chat_template.jinja", "does not compile"],
         ),
-        ("no image config", remove("processor_config.json"), &["preprocessor_config.json", "missing"]),
+        (
+            "no image config",
+            remove("processor_config.json"),
+            &["preprocessor_config.json", "missing"],
+        ),
         (
             "another tile",
-            new(&|f| edit(f.join("processor_config.json"), |p| p["image_processor"]["max_image_size"]["longest_edge"] = json!(64))),
-            &["processor_config.json", "max_image_size 64", "image_size 32"],
+            new(&|f| {
+                edit(f.join("processor_config.json"), |p| {
+                    p["image_processor"]["max_image_size"]["longest_edge"] = json!(64)
+                })
+            }),
+            &[
+                "processor_config.json",
+                "max_image_size 64",
+                "image_size 32",
+            ],
         ),
     ];
     for (damage, message, parts) in cases {
         for part in parts {
-            assert!(message.contains(part), "{damage}: `{part}` is not in: {message}");
+            assert!(
+                message.contains(part),
+                "{damage}: `{part}` is not in: {message}"
+            );
         }
     }
 }
@@ -137,11 +264,16 @@ fn every_damage_is_one_error_that_names_the_file_and_the_remedy() {
 #[test]
 fn a_name_that_is_no_model_says_what_would_be() {
     for (name, part) in [
-        ("HuggingFaceTB/SmolVLM-256M-Instruct", "hf download HuggingFaceTB/SmolVLM-256M-Instruct"),
+        (
+            "HuggingFaceTB/SmolVLM-256M-Instruct",
+            "hf download HuggingFaceTB/SmolVLM-256M-Instruct",
+        ),
         ("nanno", "built-in model (nano, smolvlm-256m-random)"),
         ("./nowhere", "give the folder of a checkpoint"),
     ] {
-        let Err(error) = Model::load(name, LoadOptions::default()) else { panic!("{name} was loaded") };
+        let Err(error) = Model::load(name, LoadOptions::default()) else {
+            panic!("{name} was loaded")
+        };
         assert!(error.to_string().contains(part), "{error}");
     }
 }

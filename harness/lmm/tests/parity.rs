@@ -24,14 +24,32 @@ struct Case {
 }
 
 fn case(folder: &Path) -> Case {
-    let json: serde_json::Value = serde_json::from_slice(&std::fs::read(folder.join("case.json")).unwrap()).unwrap();
-    let ids = |key: &str| json[key].as_array().unwrap().iter().map(|id| id.as_i64().unwrap()).collect::<Vec<_>>();
+    let json: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(folder.join("case.json")).unwrap()).unwrap();
+    let ids = |key: &str| {
+        json[key]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|id| id.as_i64().unwrap())
+            .collect::<Vec<_>>()
+    };
     let bytes = std::fs::read(folder.join("expected.safetensors")).unwrap();
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
     let floats = |name: &str| {
         let view = tensors.tensor(name).unwrap();
-        let values: Vec<f32> = view.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
-        (values, view.shape().iter().map(|&size| size as i64).collect::<Vec<_>>())
+        let values: Vec<f32> = view
+            .data()
+            .chunks_exact(4)
+            .map(|b| f32::from_le_bytes(b.try_into().unwrap()))
+            .collect();
+        (
+            values,
+            view.shape()
+                .iter()
+                .map(|&size| size as i64)
+                .collect::<Vec<_>>(),
+        )
     };
     let (logits, shape) = floats("logits");
     Case {
@@ -47,24 +65,58 @@ fn case(folder: &Path) -> Case {
 fn check(folder: &Path) {
     let case = case(folder);
     let model = Model::load(case.folder.to_str().unwrap(), LoadOptions::default()).unwrap();
-    let picture = decode(&std::fs::read(folder.join("image.png")).unwrap(), "image.png").unwrap();
-    let prompt = model.processor().prepare(&[&picture], &case.prompt).unwrap();
+    let picture = decode(
+        &std::fs::read(folder.join("image.png")).unwrap(),
+        "image.png",
+    )
+    .unwrap();
+    let prompt = model
+        .processor()
+        .prepare(&[&picture], &case.prompt)
+        .unwrap();
     assert_eq!(prompt.ids, case.input_ids, "{}", folder.display());
     assert_eq!(prompt.pixels.len(), case.pixel_values.len());
-    let pixel_error = prompt.pixels.iter().zip(&case.pixel_values).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    assert!(pixel_error == 0.0, "{}: pixel values differ by up to {pixel_error}", folder.display());
+    let pixel_error = prompt
+        .pixels
+        .iter()
+        .zip(&case.pixel_values)
+        .map(|(a, b)| (a - b).abs())
+        .fold(0.0, f32::max);
+    assert!(
+        pixel_error == 0.0,
+        "{}: pixel values differ by up to {pixel_error}",
+        folder.display()
+    );
 
-    let attention = model.build(variant("standard").unwrap(), 0, None).unwrap().attention;
+    let attention = model
+        .build(variant("standard").unwrap(), 0, None)
+        .unwrap()
+        .attention;
     let features = model.see(&prompt).unwrap();
-    let logits = model.logits(attention.as_ref(), &prompt, &features).unwrap();
+    let logits = model
+        .logits(attention.as_ref(), &prompt, &features)
+        .unwrap();
     let difference = f64::try_from((&logits - &case.logits).abs().max()).unwrap();
     let relative = difference / f64::try_from(case.logits.abs().max()).unwrap();
-    assert!(relative < 1e-4, "{}: logits differ by {relative:.2e} relative", folder.display());
+    assert!(
+        relative < 1e-4,
+        "{}: logits differ by {relative:.2e} relative",
+        folder.display()
+    );
 
-    let options = GenerationOptions { max_new_tokens: case.generated_ids.len(), stop_at_end: false };
-    let generation = model.generate(attention.as_ref(), &prompt, &features, &options).unwrap();
+    let options = GenerationOptions {
+        max_new_tokens: case.generated_ids.len(),
+        stop_at_end: false,
+    };
+    let generation = model
+        .generate(attention.as_ref(), &prompt, &features, &options)
+        .unwrap();
     assert_eq!(generation.ids, case.generated_ids, "{}", folder.display());
-    println!("{}: pixels equal, logits within {relative:.1e} relative, {} greedy tokens equal", folder.display(), generation.ids.len());
+    println!(
+        "{}: pixels equal, logits within {relative:.1e} relative, {} greedy tokens equal",
+        folder.display(),
+        generation.ids.len()
+    );
 }
 
 #[test]
@@ -90,20 +142,33 @@ fn own_fixtures_in_the_new_and_the_old_file_layout_match_transformers() {
 /// Greedy decoding through the cache must choose what a pass over the whole text would, for every variant.
 #[test]
 fn cached_decoding_equals_uncached_for_every_variant() {
-    for name in ["nano", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/smolvlm_new")] {
+    for name in [
+        "nano",
+        concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/smolvlm_new"),
+    ] {
         let model = Model::load(name, LoadOptions::default()).unwrap();
-        let picture = image::RgbImage::from_fn(70, 50, |x, y| image::Rgb([(3 * x) as u8, (5 * y) as u8, 90]));
+        let picture = image::RgbImage::from_fn(70, 50, |x, y| {
+            image::Rgb([(3 * x) as u8, (5 * y) as u8, 90])
+        });
         let prompt = model.processor().prepare(&[&picture], "Read it.").unwrap();
         let features = model.see(&prompt).unwrap();
         for variant in REGISTRY {
             let attention = model.build(variant, 5, None).unwrap().attention;
             train(attention.as_ref());
-            let options = GenerationOptions { max_new_tokens: 6, stop_at_end: false };
-            let cached = model.generate(attention.as_ref(), &prompt, &features, &options).unwrap().ids;
+            let options = GenerationOptions {
+                max_new_tokens: 6,
+                stop_at_end: false,
+            };
+            let cached = model
+                .generate(attention.as_ref(), &prompt, &features, &options)
+                .unwrap()
+                .ids;
             let mut longer = prompt.clone();
             let uncached: Vec<i64> = (0..6)
                 .map(|_| {
-                    let logits = model.logits(attention.as_ref(), &longer, &features).unwrap();
+                    let logits = model
+                        .logits(attention.as_ref(), &longer, &features)
+                        .unwrap();
                     let next = i64::try_from(logits.get(-1).argmax(0, false)).unwrap();
                     longer.ids.push(next);
                     longer.visual.push(false);
@@ -121,8 +186,15 @@ fn a_fresh_gate_leaves_the_logits_and_an_adapter_brings_them_back() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/smolvlm_new");
     let model = Model::load(folder.to_str().unwrap(), LoadOptions::default()).unwrap();
     let case = case(&folder);
-    let picture = decode(&std::fs::read(folder.join("image.png")).unwrap(), "image.png").unwrap();
-    let prompt = model.processor().prepare(&[&picture], &case.prompt).unwrap();
+    let picture = decode(
+        &std::fs::read(folder.join("image.png")).unwrap(),
+        "image.png",
+    )
+    .unwrap();
+    let prompt = model
+        .processor()
+        .prepare(&[&picture], &case.prompt)
+        .unwrap();
     let features = model.see(&prompt).unwrap();
     let logits = |attention: &dyn Attention| model.logits(attention, &prompt, &features).unwrap();
     let difference = |a: &Tensor, b: &Tensor| f64::try_from((a - b).abs().max()).unwrap();
@@ -132,15 +204,28 @@ fn a_fresh_gate_leaves_the_logits_and_an_adapter_brings_them_back() {
         let fresh = model.build(variant, 5, None).unwrap();
         assert!(fresh.adapter.is_none());
         let moved = difference(&logits(fresh.attention.as_ref()), &case.logits);
-        assert!(moved < 1e-4 * f64::try_from(case.logits.abs().max()).unwrap(), "{}: moved by {moved:.1e}", variant.id);
+        assert!(
+            moved < 1e-4 * f64::try_from(case.logits.abs().max()).unwrap(),
+            "{}: moved by {moved:.1e}",
+            variant.id
+        );
 
         train(fresh.attention.as_ref());
         let trained = logits(fresh.attention.as_ref());
-        assert!(difference(&trained, &case.logits) > 1e-2, "{}: training changes nothing", variant.id);
+        assert!(
+            difference(&trained, &case.logits) > 1e-2,
+            "{}: training changes nothing",
+            variant.id
+        );
         let path = adapters.path().join(adapter::file_name(variant.id));
         adapter::save(&path, variant, sha256, fresh.attention.as_ref()).unwrap();
         let loaded = model.build(variant, 6, Some(&path)).unwrap();
-        assert_eq!(difference(&logits(loaded.attention.as_ref()), &trained), 0.0, "{}", variant.id);
+        assert_eq!(
+            difference(&logits(loaded.attention.as_ref()), &trained),
+            0.0,
+            "{}",
+            variant.id
+        );
         assert_eq!(loaded.adapter.unwrap().path, path);
     }
 
@@ -148,14 +233,28 @@ fn a_fresh_gate_leaves_the_logits_and_an_adapter_brings_them_back() {
     let refused = |variant_id: &str, sha256: &str, path: &Path| {
         let variant = variant(variant_id).unwrap();
         let attention = model.build(variant, 0, None).unwrap().attention;
-        adapter::load(path, variant, sha256, attention.as_ref()).unwrap_err().to_string()
+        adapter::load(path, variant, sha256, attention.as_ref())
+            .unwrap_err()
+            .to_string()
     };
     for (message, part) in [
-        (refused("rave-key-only", sha256, &path), "its variant is rave, but rave-key-only is needed"),
+        (
+            refused("rave-key-only", sha256, &path),
+            "its variant is rave, but rave-key-only is needed",
+        ),
         (refused("rave", "0123", &path), "base_sha256"),
-        (refused("rave", sha256, &folder.join("model.safetensors")), "it is no adapter"),
-        (refused("rave", sha256, &folder.join("config.json")), "not a valid safetensors file"),
-        (refused("rave", sha256, &adapters.path().join("absent")), "cannot read"),
+        (
+            refused("rave", sha256, &folder.join("model.safetensors")),
+            "it is no adapter",
+        ),
+        (
+            refused("rave", sha256, &folder.join("config.json")),
+            "not a valid safetensors file",
+        ),
+        (
+            refused("rave", sha256, &adapters.path().join("absent")),
+            "cannot read",
+        ),
     ] {
         assert!(message.contains(part), "{message}");
     }
@@ -171,17 +270,62 @@ fn train(attention: &dyn Attention) {
 /// bf16 and f32 must agree as far as bf16's 8 bits go.
 #[test]
 fn bf16_stays_close_to_f32() {
-    let load = |kind| Model::load("nano", LoadOptions { kind, ..LoadOptions::default() }).unwrap();
+    let load = |kind| {
+        Model::load(
+            "nano",
+            LoadOptions {
+                kind,
+                ..LoadOptions::default()
+            },
+        )
+        .unwrap()
+    };
     let (exact, rounded) = (load(Kind::Float), load(Kind::BFloat16));
-    let picture = image::RgbImage::from_fn(90, 140, |x, y| image::Rgb([x as u8, y as u8, (x * y) as u8]));
-    let prompt = exact.processor().prepare(&[&picture], "What is written?").unwrap();
+    let picture = image::RgbImage::from_fn(90, 140, |x, y| {
+        image::Rgb([x as u8, y as u8, (x * y) as u8])
+    });
+    let prompt = exact
+        .processor()
+        .prepare(&[&picture], "What is written?")
+        .unwrap();
     let logits = |model: &Model| {
-        let attention = model.build(variant("rave").unwrap(), 0, None).unwrap().attention;
-        model.logits(attention.as_ref(), &prompt, &model.see(&prompt).unwrap()).unwrap()
+        let attention = model
+            .build(variant("rave").unwrap(), 0, None)
+            .unwrap()
+            .attention;
+        model
+            .logits(attention.as_ref(), &prompt, &model.see(&prompt).unwrap())
+            .unwrap()
     };
     let (exact, rounded) = (logits(&exact), logits(&rounded));
     let relative = f64::try_from((&exact - &rounded).square().mean(Kind::Float).sqrt()).unwrap()
         / f64::try_from(exact.std(false)).unwrap();
-    assert!(relative < 0.05, "bf16 logits are off by {relative:.3} of their spread");
+    assert!(
+        relative < 0.05,
+        "bf16 logits are off by {relative:.3} of their spread"
+    );
     assert!(relative > 0.0, "bf16 was not used");
+}
+
+/// Every colour type that picture files come in is read as Pillow reads it.
+#[test]
+fn picture_files_of_every_colour_type_read_as_pillow_reads_them() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/pictures");
+    let expected: std::collections::BTreeMap<String, Vec<u8>> =
+        serde_json::from_slice(&std::fs::read(folder.join("expected.json")).unwrap()).unwrap();
+    assert_eq!(expected.len(), 12);
+    for (name, values) in expected {
+        let picture = decode(&std::fs::read(folder.join(&name)).unwrap(), &name).unwrap();
+        assert_eq!(picture.as_raw().len(), values.len(), "{name}");
+        let difference = picture
+            .as_raw()
+            .iter()
+            .zip(&values)
+            .map(|(a, b)| a.abs_diff(*b))
+            .max()
+            .unwrap();
+        // JPEG decoders may round differently; everything else is exact.
+        let allowed = if name.ends_with(".jpg") { 2 } else { 0 };
+        assert!(difference <= allowed, "{name}: off by {difference}");
+    }
 }

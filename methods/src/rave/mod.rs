@@ -48,22 +48,45 @@ impl Rave {
     /// # Errors
     /// [`Error::Options`] for an impossible rank; LibTorch's own for lack of memory.
     pub fn new(variant: &str, options: &Options, build: &Build) -> Result<Self, Error> {
-        let Geometry { layers, heads, groups, head_width, .. } = build.geometry;
+        let Geometry {
+            layers,
+            heads,
+            groups,
+            head_width,
+            ..
+        } = build.geometry;
         options.check(variant, head_width)?;
-        let query_rows = if options.pair == Pair::KeyOnly { 1 } else { head_width };
-        let key_rows = if options.pair == Pair::QueryOnly { 1 } else { head_width };
+        let query_rows = if options.pair == Pair::KeyOnly {
+            1
+        } else {
+            head_width
+        };
+        let key_rows = if options.pair == Pair::QueryOnly {
+            1
+        } else {
+            head_width
+        };
         // Drawn on the CPU in f32, so that a seed gives the same gate on every device and in every element type.
         let noise = Noise::new(build.seed);
         let gates = (0..layers)
             .map(|layer| {
-                let query = noise.normal(layer as u64, &[heads, query_rows, options.rank]) / (query_rows as f64).sqrt();
+                let query = noise.normal(layer as u64, &[heads, query_rows, options.rank])
+                    / (query_rows as f64).sqrt();
                 Ok(Gate {
                     query: query.f_to_device(build.device)?.f_to_kind(build.kind)?,
-                    key: Tensor::f_zeros([groups, key_rows, options.rank], (build.kind, build.device))?,
+                    key: Tensor::f_zeros(
+                        [groups, key_rows, options.rank],
+                        (build.kind, build.device),
+                    )?,
                 })
             })
             .collect::<Result<_, Error>>()?;
-        Ok(Self { options: options.clone(), geometry: build.geometry, gates, folded: true })
+        Ok(Self {
+            options: options.clone(),
+            geometry: build.geometry,
+            gates,
+            folded: true,
+        })
     }
 
     /// The same gate with an explicit bias `[B, H, T, S]`: slower, and the reference that the fold is tested against.
@@ -88,7 +111,10 @@ impl Rave {
     fn key_side(&self, step: &Step) -> Result<Tensor, Error> {
         let [batch, groups, tokens] = [step.key.size()[0], step.key.size()[1], step.key.size()[2]];
         let Some(visual) = step.visual else {
-            return Ok(Tensor::f_zeros([batch, groups, tokens, self.options.rank], (step.key.kind(), step.key.device()))?);
+            return Ok(Tensor::f_zeros(
+                [batch, groups, tokens, self.options.rank],
+                (step.key.kind(), step.key.device()),
+            )?);
         };
         let gate = &self.gates[step.layer].key;
         let side = match (self.options.pair, self.options.features) {
@@ -96,7 +122,9 @@ impl Rave {
             (_, Features::PreRope) => step.key_features.f_matmul(gate)?,
             (_, Features::PostRope) => step.key.f_matmul(gate)?,
         };
-        let on_visual = visual.f_to_kind(side.kind())?.f_view([batch, 1, tokens, 1])?;
+        let on_visual = visual
+            .f_to_kind(side.kind())?
+            .f_view([batch, 1, tokens, 1])?;
         Ok(side * on_visual) // [B, G, T, R]
     }
 }
@@ -114,24 +142,44 @@ impl Attention for Rave {
         let query_side = self.query_side(step)?;
         if self.folded {
             let [batch, heads, tokens, _] = [0, 1, 2, 3].map(|axis| step.query.size()[axis]);
-            let query_side = (query_side / step.scale).f_expand([batch, heads, tokens, self.options.rank], false)?;
+            let query_side = (query_side / step.scale)
+                .f_expand([batch, heads, tokens, self.options.rank], false)?;
             let query = Tensor::f_cat(&[step.query, &query_side], 3)?; // [B, H, T, D + R]
             return kernel::fused(&query, keys, values, step.valid, step.scale);
         }
-        let Geometry { heads, groups, head_width, .. } = self.geometry;
+        let Geometry {
+            heads,
+            groups,
+            head_width,
+            ..
+        } = self.geometry;
         let key_side = keys.f_narrow(3, head_width, self.options.rank)?; // [B, G, S, R]
         let key_side = key_side.f_repeat_interleave_self_int(heads / groups, 1, None)?;
         let bias = query_side.f_matmul(&key_side.f_transpose(2, 3)?)?; // [B, H, T or 1, S]
-        kernel::materialised(step.query, &keys.f_narrow(3, 0, head_width)?, values, Some(&bias), step.valid, step.scale)
+        kernel::materialised(
+            step.query,
+            &keys.f_narrow(3, 0, head_width)?,
+            values,
+            Some(&bias),
+            step.valid,
+            step.scale,
+        )
     }
 
     fn parameters(&self) -> Vec<(String, Tensor)> {
         let named = |layer: usize, gate: &Gate| {
             [
-                (format!("rave.layers.{layer}.query"), gate.query.shallow_clone()),
+                (
+                    format!("rave.layers.{layer}.query"),
+                    gate.query.shallow_clone(),
+                ),
                 (format!("rave.layers.{layer}.key"), gate.key.shallow_clone()),
             ]
         };
-        self.gates.iter().enumerate().flat_map(|(layer, gate)| named(layer, gate)).collect()
+        self.gates
+            .iter()
+            .enumerate()
+            .flat_map(|(layer, gate)| named(layer, gate))
+            .collect()
     }
 }

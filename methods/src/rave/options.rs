@@ -40,7 +40,11 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { features: Features::PreRope, pair: Pair::Pair, rank: 8 }
+        Self {
+            features: Features::PreRope,
+            pair: Pair::Pair,
+            rank: 8,
+        }
     }
 }
 
@@ -55,7 +59,10 @@ impl Options {
         }
         Err(Error::Options {
             variant: variant.to_owned(),
-            reason: format!("rank {} is not possible; allowed is 1 to the head width {head_width}", self.rank),
+            reason: format!(
+                "rank {} is not possible; allowed is 1 to the head width {head_width}",
+                self.rank
+            ),
         })
     }
 }

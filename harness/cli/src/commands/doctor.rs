@@ -23,10 +23,14 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         }
         Err(message) => (0, format!("its CUDA library does not load: {message}")),
     };
-    let dtypes: Vec<_> = [("f32", Kind::Float), ("bf16", Kind::BFloat16), ("f16", Kind::Half)]
-        .into_iter()
-        .map(|(name, kind)| (name, gflops(kind)))
-        .collect();
+    let dtypes: Vec<_> = [
+        ("f32", Kind::Float),
+        ("bf16", Kind::BFloat16),
+        ("f16", Kind::Half),
+    ]
+    .into_iter()
+    .map(|(name, kind)| (name, gflops(kind)))
+    .collect();
     let cache = built_in::cache_folder().map_err(|error| error.to_string());
     let cache_state = match &cache {
         Ok(path) => writable(path),
@@ -49,24 +53,49 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         text += &format!("threads   {}\n", tch::get_num_threads());
         text += &format!("cuda      {cuda}\n");
         for (name, speed) in &dtypes {
-            let speed = speed.map_or("not supported on this processor".to_owned(), |speed| format!("{speed:.0} GFLOP/s in a 1024 x 1024 product"));
-            text += &format!("{name:<10}{speed}\n");
+            text += &format!("{name:<10}{}\n", verdict(*speed, dtypes[0].1));
         }
         text += &match (&cache, &cache_state) {
             (Ok(path), Ok(())) => format!("cache     {}\n", path.display()),
-            (Ok(path), Err(reason)) => format!("cache     {}: {reason}; set RAVE_CACHE to a folder that can be written\n", path.display()),
+            (Ok(path), Err(reason)) => format!(
+                "cache     {}: {reason}; set RAVE_CACHE to a folder that can be written\n",
+                path.display()
+            ),
             (Err(reason), _) => format!("cache     {reason}\n"),
         };
         text += "fonts     compiled in\n";
-        text += if healthy { "\nready\n" } else { "\nnot ready: see above\n" };
+        text += if healthy {
+            "\nready\n"
+        } else {
+            "\nnot ready: see above\n"
+        };
         print(&text)?;
     }
-    Ok(if healthy { Outcome::Clean } else { Outcome::Failures })
+    Ok(if healthy {
+        Outcome::Clean
+    } else {
+        Outcome::Failures
+    })
+}
+
+/// What the speed of an element type means for a user, next to that of f32.
+fn verdict(speed: Option<f64>, full: Option<f64>) -> String {
+    let Some(speed) = speed else {
+        return "not supported on this processor".to_owned();
+    };
+    let text = format!("{speed:.0} GFLOP/s in a matrix product");
+    match full {
+        Some(full) if full > 3.0 * speed => format!(
+            "{text}, {:.0} times slower than f32: this processor has no instructions for it; use --dtype f32",
+            full / speed
+        ),
+        _ => text,
+    }
 }
 
 /// Speed of a square matrix product on the CPU, in GFLOP/s; `None` where the element type is not supported.
 fn gflops(kind: Kind) -> Option<f64> {
-    const SIDE: i64 = 1024;
+    const SIDE: i64 = 384;
     let side = Tensor::f_ones([SIDE, SIDE], (kind, Device::Cpu)).ok()?;
     let _ = side.f_matmul(&side).ok()?;
     let start = std::time::Instant::now();
@@ -77,6 +106,8 @@ fn gflops(kind: Kind) -> Option<f64> {
 /// Whether files can be made in a folder, which is made if need be.
 fn writable(folder: &Path) -> Result<(), String> {
     let probe = folder.join(format!("probe.{}", std::process::id()));
-    std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&probe, [])).map_err(|error| error.to_string())?;
+    std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::write(&probe, []))
+        .map_err(|error| error.to_string())?;
     std::fs::remove_file(&probe).map_err(|error| error.to_string())
 }

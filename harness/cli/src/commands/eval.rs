@@ -69,9 +69,16 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     let suites = chosen_suites(&arguments.suite)?;
     unique("model", arguments.model.iter().map(String::as_str))?;
     let out = arguments.out.unwrap_or_else(|| {
-        PathBuf::from("results/runs/local").join(format!("eval-{}", jiff::Zoned::now().strftime("%Y%m%d-%H%M%S")))
+        PathBuf::from("results/runs/local").join(format!(
+            "eval-{}",
+            jiff::Zoned::now().strftime("%Y%m%d-%H%M%S")
+        ))
     });
-    let baseline = variants.iter().find(|variant| variant.id == "standard").unwrap_or(&variants[0]).id;
+    let baseline = variants
+        .iter()
+        .find(|variant| variant.id == "standard")
+        .unwrap_or(&variants[0])
+        .id;
     let request = Request {
         models: arguments.model,
         variants,
@@ -85,14 +92,30 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         out: out.clone(),
         resume: arguments.resume,
         command_line: std::env::args().collect(),
-        code: CodeVersion { version: env!("CARGO_PKG_VERSION").into(), commit: option_env!("RAVE_COMMIT").map(Into::into) },
+        code: CodeVersion {
+            version: env!("CARGO_PKG_VERSION").into(),
+            commit: option_env!("RAVE_COMMIT").map(Into::into),
+        },
     };
     let finished = evaluate(&request, &mut Bars::new())?;
     let summary = Summary::from_runs(&[Run::open(&out)?], baseline)?;
-    report::show(&summary, &[Format::Markdown, Format::Csv, Format::Svg, Format::Png], &out.join("report"), arguments.json)?;
-    eprintln!("run: {} ({} scored, {} failed)", out.display(), finished.counts.scored, finished.counts.failed);
+    report::show(
+        &summary,
+        &[Format::Markdown, Format::Csv, Format::Svg, Format::Png],
+        &out.join("report"),
+        arguments.json,
+    )?;
+    eprintln!(
+        "run: {} ({} scored, {} failed)",
+        out.display(),
+        finished.counts.scored,
+        finished.counts.failed
+    );
     if arguments.fail_on_error.is_exceeded(&finished.counts) {
-        eprintln!("error: {} samples failed (reasons above); --fail-on-error {}", finished.counts.failed, arguments.fail_on_error);
+        eprintln!(
+            "error: {} samples failed (reasons above); --fail-on-error {}",
+            finished.counts.failed, arguments.fail_on_error
+        );
         return Ok(Outcome::Failures);
     }
     Ok(Outcome::Clean)
@@ -102,16 +125,25 @@ fn chosen_variants(names: &[String]) -> anyhow::Result<Vec<&'static Variant>> {
     if names == ["all"] {
         return Ok(REGISTRY.iter().collect());
     }
-    let chosen = names.iter().map(|name| variant(name)).collect::<Result<Vec<_>, _>>()?;
+    let chosen = names
+        .iter()
+        .map(|name| variant(name))
+        .collect::<Result<Vec<_>, _>>()?;
     unique("variant", chosen.iter().map(|variant| variant.id))?;
     Ok(chosen)
 }
 
 fn chosen_suites(names: &[String]) -> anyhow::Result<Vec<&'static Suite>> {
     if names == ["embedded"] {
-        return Ok(suites().iter().filter(|suite| suite.is_embedded()).collect());
+        return Ok(suites()
+            .iter()
+            .filter(|suite| suite.is_embedded())
+            .collect());
     }
-    let chosen = names.iter().map(|name| suite(name)).collect::<Result<Vec<_>, _>>()?;
+    let chosen = names
+        .iter()
+        .map(|name| suite(name))
+        .collect::<Result<Vec<_>, _>>()?;
     unique("suite", chosen.iter().map(|suite| suite.id.as_str()))?;
     Ok(chosen)
 }

@@ -43,7 +43,7 @@ pub struct Arguments {
     /// Seed of a variant at its initial values
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
-    /// Write the prompt's logits, "logits" [T, vocabulary] in f32
+    /// Write the prompt's logits, "logits" of shape (T, vocabulary) in f32
     #[arg(long, value_name = "FILE.safetensors")]
     pub logits: Option<PathBuf>,
     /// One JSON document: input_ids, generated_ids, text, timings
@@ -55,29 +55,51 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let variant = variant(&arguments.variant)?;
     let Some(kind) = kind(&arguments.dtype) else {
-        bail!("dtype `{}` is unknown; use f32, bf16 or f16", arguments.dtype);
+        bail!(
+            "dtype `{}` is unknown; use f32, bf16 or f16",
+            arguments.dtype
+        );
     };
     let picture = match &arguments.image {
         Some(path) => {
-            let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+            let bytes =
+                fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
             Some(decode(&bytes, &path.display().to_string())?)
         }
         None => None,
     };
-    let model = Model::load(&arguments.model, LoadOptions { device: libtorch::device(&arguments.device)?, kind })?;
+    let model = Model::load(
+        &arguments.model,
+        LoadOptions {
+            device: libtorch::device(&arguments.device)?,
+            kind,
+        },
+    )?;
     let built = model.build(variant, arguments.seed, arguments.adapter.as_deref())?;
     if model.info().untrained {
-        eprintln!("note: {} has seeded random weights; its answer means nothing", arguments.model);
+        eprintln!(
+            "note: {} has seeded random weights; its answer means nothing",
+            arguments.model
+        );
     } else if variant.trained && built.adapter.is_none() {
-        eprintln!("note: {} has no trained weights here (--adapter), so it answers as standard does", variant.id);
+        eprintln!(
+            "note: {} has no trained weights here (--adapter), so it answers as standard does",
+            variant.id
+        );
     }
     let pictures: Vec<_> = picture.iter().collect();
     let prompt = model.processor().prepare(&pictures, &arguments.prompt)?;
     let features = model.see(&prompt)?;
-    let options = GenerationOptions { max_new_tokens: arguments.max_new_tokens, stop_at_end: true };
+    let options = GenerationOptions {
+        max_new_tokens: arguments.max_new_tokens,
+        stop_at_end: true,
+    };
     let generation = model.generate(built.attention.as_ref(), &prompt, &features, &options)?;
     if let Some(path) = &arguments.logits {
-        write_logits(path, &model.logits(built.attention.as_ref(), &prompt, &features)?)?;
+        write_logits(
+            path,
+            &model.logits(built.attention.as_ref(), &prompt, &features)?,
+        )?;
     }
     if !arguments.json {
         print(&format!("{}\n", generation.text))?;
@@ -99,6 +121,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 
 /// Writes `logits` `[T, vocabulary]`, f32.
 fn write_logits(path: &Path, logits: &Tensor) -> anyhow::Result<()> {
-    Tensor::write_safetensors(&[("logits", logits)], path)
-        .with_context(|| format!("cannot write {}; check the folder and the free space", path.display()))
+    Tensor::write_safetensors(&[("logits", logits)], path).with_context(|| {
+        format!(
+            "cannot write {}; check the folder and the free space",
+            path.display()
+        )
+    })
 }

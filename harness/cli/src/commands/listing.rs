@@ -30,11 +30,24 @@ pub fn models(arguments: &Arguments) -> anyhow::Result<Outcome> {
         print_json(&json!({ "models": models, "families": families }))?;
         return Ok(Outcome::Clean);
     }
-    print_table(["model", "what it is"], built_in::MODELS.iter().map(|model| [model.name.to_owned(), model.summary.to_owned()]))?;
+    print_table(
+        ["model", "what it is"],
+        built_in::MODELS
+            .iter()
+            .map(|model| [model.name.to_owned(), model.summary.to_owned()]),
+    )?;
     print("\n")?;
-    let rows = FAMILIES.iter().map(|family| [family.id.to_owned(), family.model_types.join(", "), family.summary.to_owned()]);
+    let rows = FAMILIES.iter().map(|family| {
+        [
+            family.id.to_owned(),
+            family.model_types.join(", "),
+            family.summary.to_owned(),
+        ]
+    });
     print_table(["family", "model_type in config.json", "what it is"], rows)?;
-    print("\n--model takes a name above, or the folder of a checkpoint of one of these families.\n")?;
+    print(
+        "\n--model takes a name above, or the folder of a checkpoint of one of these families.\n",
+    )?;
     Ok(Outcome::Clean)
 }
 
@@ -55,6 +68,16 @@ pub fn variants(arguments: &Arguments) -> anyhow::Result<Outcome> {
             variant.summary.to_owned(),
         ]
     });
-    print_table(["variant", "version", "trained", "fused", "touches", "what it is"], rows)?;
+    print_table(
+        [
+            "variant",
+            "version",
+            "trained",
+            "fused",
+            "touches",
+            "what it is",
+        ],
+        rows,
+    )?;
     Ok(Outcome::Clean)
 }

@@ -17,7 +17,10 @@ use tabled::settings::Style;
 
 /// Writes text to stdout; a reader that went away is an error that ends the command quietly.
 pub fn print(text: &str) -> anyhow::Result<()> {
-    std::io::stdout().lock().write_all(text.as_bytes()).context("writing to stdout")
+    std::io::stdout()
+        .lock()
+        .write_all(text.as_bytes())
+        .context("writing to stdout")
 }
 
 /// Writes one JSON document to stdout.
@@ -27,7 +30,10 @@ pub fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
 }
 
 /// Writes a table to stdout.
-pub fn print_table<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> anyhow::Result<()> {
+pub fn print_table<const N: usize>(
+    header: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> anyhow::Result<()> {
     let mut builder = Builder::default();
     builder.push_record(header);
     for row in rows {

@@ -33,10 +33,21 @@ pub struct Arguments {
 
 /// `rave report`.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let formats = arguments.format.iter().map(|name| name.parse()).collect::<Result<Vec<Format>, _>>()?;
-    let runs = arguments.runs.iter().map(|folder| Run::open(folder)).collect::<Result<Vec<_>, _>>()?;
+    let formats = arguments
+        .format
+        .iter()
+        .map(|name| name.parse())
+        .collect::<Result<Vec<Format>, _>>()?;
+    let runs = arguments
+        .runs
+        .iter()
+        .map(|folder| Run::open(folder))
+        .collect::<Result<Vec<_>, _>>()?;
     let summary = Summary::from_runs(&runs, &arguments.baseline)?;
-    let out = arguments.out.clone().unwrap_or_else(|| arguments.runs[0].join("report"));
+    let out = arguments
+        .out
+        .clone()
+        .unwrap_or_else(|| arguments.runs[0].join("report"));
     show(&summary, &formats, &out, arguments.json)?;
     Ok(Outcome::Clean)
 }
@@ -54,17 +65,26 @@ pub fn show(summary: &Summary, formats: &[Format], out: &Path, json: bool) -> an
     }
     write(out, &artifacts)?;
     if let [_, ..] = artifacts.as_slice() {
-        let names: Vec<_> = artifacts.iter().map(|artifact| artifact.name.as_str()).collect();
+        let names: Vec<_> = artifacts
+            .iter()
+            .map(|artifact| artifact.name.as_str())
+            .collect();
         eprintln!("report: {} in {}", names.join(", "), out.display());
     }
     Ok(())
 }
 
 fn write(folder: &Path, artifacts: &[Artifact]) -> anyhow::Result<()> {
-    fs::create_dir_all(folder).with_context(|| format!("cannot make {}; choose another --out", folder.display()))?;
+    fs::create_dir_all(folder)
+        .with_context(|| format!("cannot make {}; choose another --out", folder.display()))?;
     for artifact in artifacts {
         let path = folder.join(&artifact.name);
-        fs::write(&path, &artifact.bytes).with_context(|| format!("cannot write {}; check the folder and the free space", path.display()))?;
+        fs::write(&path, &artifact.bytes).with_context(|| {
+            format!(
+                "cannot write {}; check the folder and the free space",
+                path.display()
+            )
+        })?;
     }
     Ok(())
 }

@@ -12,13 +12,13 @@ use crate::Outcome;
 
 /// Options of `rave score`.
 #[derive(Debug, Args)]
-#[group(id = "what", required = true, multiple = false, args = ["suite", "metric"])]
+#[command(group(clap::ArgGroup::new("what").required(true).args(["suite", "metric"])))]
 pub struct Arguments {
     /// Score with the metric of this suite
     #[arg(long)]
     pub suite: Option<String>,
-    /// Score with this metric: anls, relaxed_accuracy, vqa_accuracy, ocrbench or mtvqa
-    #[arg(long)]
+    /// Score with the metric of this id
+    #[arg(long, value_name = "anls|relaxed_accuracy|vqa_accuracy|ocrbench|mtvqa")]
     pub metric: Option<String>,
     /// One JSON object a line: {"id"?, "dataset"?, "prediction", "answers"}; - for stdin
     #[arg(long, value_name = "FILE.jsonl")]
@@ -36,21 +36,32 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let reader: Box<dyn BufRead> = if name == "-" {
         Box::new(BufReader::new(io::stdin()))
     } else {
-        let file = File::open(&arguments.predictions).with_context(|| format!("cannot read {name}"))?;
+        let file =
+            File::open(&arguments.predictions).with_context(|| format!("cannot read {name}"))?;
         Box::new(BufReader::new(file))
     };
     let mut output = io::stdout().lock();
     let (mut sum, mut count) = (0.0, 0_usize);
     for (number, line) in reader.lines().enumerate() {
         let line = line.with_context(|| format!("cannot read {name}"))?;
-        let Some(scored) = score_line(metric, &line, number + 1).with_context(|| name.clone())? else { continue };
+        let Some(scored) = score_line(metric, &line, number + 1).with_context(|| name.clone())?
+        else {
+            continue;
+        };
         sum += scored.score;
         count += 1;
-        writeln!(output, "{}", serde_json::to_string(&scored).context("a score as JSON")?)?;
+        writeln!(
+            output,
+            "{}",
+            serde_json::to_string(&scored).context("a score as JSON")?
+        )?;
     }
     if count == 0 {
         bail!("{name} holds no predictions; one JSON object a line is expected");
     }
-    eprintln!("{metric}: {:.4} over {count} predictions", sum / count as f64);
+    eprintln!(
+        "{metric}: {:.4} over {count} predictions",
+        sum / count as f64
+    );
     Ok(Outcome::Clean)
 }

@@ -26,10 +26,17 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
             suite.version.to_string(),
             suite.items.to_string(),
             suite.metric.to_string(),
-            if suite.is_embedded() { "embedded".to_owned() } else { suite.repositories.join(", ") },
+            if suite.is_embedded() {
+                "embedded".to_owned()
+            } else {
+                suite.repositories.join(", ")
+            },
             suite.description.clone(),
         ]
     });
-    print_table(["suite", "version", "items", "metric", "data", "what it is"], rows)?;
+    print_table(
+        ["suite", "version", "items", "metric", "data", "what it is"],
+        rows,
+    )?;
     Ok(Outcome::Clean)
 }

@@ -48,14 +48,30 @@ pub(crate) trait Network: Send {
 /// The family that a checkpoint's config names.
 pub(crate) fn of(checkpoint: &Checkpoint) -> Result<&'static Family, Error> {
     let path = checkpoint.path("config.json");
-    let Some(model_type) = checkpoint.config().get("model_type").and_then(Value::as_str) else {
-        return Err(Error::malformed(&path, "the key `model_type` is missing: this is no model config of transformers"));
+    let Some(model_type) = checkpoint
+        .config()
+        .get("model_type")
+        .and_then(Value::as_str)
+    else {
+        return Err(Error::malformed(
+            &path,
+            "the key `model_type` is missing: this is no model config of transformers",
+        ));
     };
-    let all = || FAMILIES.iter().flat_map(|family| family.model_types.iter().copied());
-    FAMILIES.iter().find(|family| family.model_types.contains(&model_type)).ok_or_else(|| Error::UnknownFamily {
-        path,
-        model_type: model_type.to_owned(),
-        nearest: all().find(|known| strsim::jaro_winkler(known, model_type) > 0.85).map(str::to_owned),
-        supported: all().map(str::to_owned).collect(),
-    })
+    let all = || {
+        FAMILIES
+            .iter()
+            .flat_map(|family| family.model_types.iter().copied())
+    };
+    FAMILIES
+        .iter()
+        .find(|family| family.model_types.contains(&model_type))
+        .ok_or_else(|| Error::UnknownFamily {
+            path,
+            model_type: model_type.to_owned(),
+            nearest: all()
+                .find(|known| strsim::jaro_winkler(known, model_type) > 0.85)
+                .map(str::to_owned),
+            supported: all().map(str::to_owned).collect(),
+        })
 }

@@ -9,6 +9,10 @@ use crate::{Checkpoint, Error};
 
 /// The whole config.
 #[derive(Debug, Clone, Deserialize)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the names are those of config.json"
+)]
 pub(super) struct Config {
     pub text_config: DecoderConfig,
     pub vision_config: VisionConfig,
@@ -58,9 +62,18 @@ impl Config {
     /// Reads and checks the config of a checkpoint.
     pub(super) fn read(checkpoint: &Checkpoint) -> Result<Self, Error> {
         let path = checkpoint.path("config.json");
-        let config: Self = serde_json::from_value(checkpoint.config().clone())
-            .map_err(|error| Error::malformed(&path, format!("{error}; use the config that was saved with the weights")))?;
-        match config.text_config.unsupported().or_else(|| config.contradiction()) {
+        let config: Self =
+            serde_json::from_value(checkpoint.config().clone()).map_err(|error| {
+                Error::malformed(
+                    &path,
+                    format!("{error}; use the config that was saved with the weights"),
+                )
+            })?;
+        match config
+            .text_config
+            .unsupported()
+            .or_else(|| config.contradiction())
+        {
             Some(reason) => Err(Error::malformed(&path, reason)),
             None => Ok(config),
         }
@@ -73,7 +86,8 @@ impl Config {
 
     /// Visual tokens of one tile.
     pub(super) fn tokens_per_tile(&self) -> usize {
-        let side = self.vision_config.image_size / self.vision_config.patch_size / self.scale_factor;
+        let side =
+            self.vision_config.image_size / self.vision_config.patch_size / self.scale_factor;
         (side * side) as usize
     }
 
@@ -91,19 +105,30 @@ impl Config {
             return Some("sizes in vision_config and scale_factor must be positive".into());
         }
         if vision.num_channels != 3 {
-            return Some(format!("vision_config.num_channels is {}; pictures have 3", vision.num_channels));
+            return Some(format!(
+                "vision_config.num_channels is {}; pictures have 3",
+                vision.num_channels
+            ));
         }
         if vision.hidden_size % vision.num_attention_heads != 0 {
-            return Some(format!("{} vision heads do not divide width {}", vision.num_attention_heads, vision.hidden_size));
+            return Some(format!(
+                "{} vision heads do not divide width {}",
+                vision.num_attention_heads, vision.hidden_size
+            ));
         }
-        if vision.image_size / vision.patch_size % self.scale_factor != 0 || vision.image_size < vision.patch_size {
+        if vision.image_size / vision.patch_size % self.scale_factor != 0
+            || vision.image_size < vision.patch_size
+        {
             return Some(format!(
                 "image_size {} with patches of {} does not split into squares of scale_factor {}",
                 vision.image_size, vision.patch_size, self.scale_factor
             ));
         }
         if Activation::from_name(&vision.hidden_act).is_none() {
-            return Some(format!("vision hidden_act `{}` is not supported", vision.hidden_act));
+            return Some(format!(
+                "vision hidden_act `{}` is not supported",
+                vision.hidden_act
+            ));
         }
         None
     }

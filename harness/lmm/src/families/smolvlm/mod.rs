@@ -26,7 +26,10 @@ use crate::{Checkpoint, Error, Prompt};
 pub(super) fn open(checkpoint: &Checkpoint, device: Device, kind: Kind) -> Result<Opened, Error> {
     let config = Config::read(checkpoint)?;
     let processor = Arc::new(SmolVlmProcessor::open(checkpoint, &config)?);
-    Ok(Opened { processor, network: Box::new(SmolVlm::load(checkpoint, &config, device, kind)?) })
+    Ok(Opened {
+        processor,
+        network: Box::new(SmolVlm::load(checkpoint, &config, device, kind)?),
+    })
 }
 
 struct SmolVlm {
@@ -37,7 +40,12 @@ struct SmolVlm {
 }
 
 impl SmolVlm {
-    fn load(checkpoint: &Checkpoint, config: &Config, device: Device, kind: Kind) -> Result<Self, Error> {
+    fn load(
+        checkpoint: &Checkpoint,
+        config: &Config,
+        device: Device,
+        kind: Kind,
+    ) -> Result<Self, Error> {
         let root = Weights::new(checkpoint, device, kind);
         let model = &root / "model";
         let head = &root / "lm_head";
@@ -48,7 +56,11 @@ impl SmolVlm {
             vision: VisionTower::load(&config.vision_config, &(&model / "vision_model"))?,
             connector: Linear::without_bias(&projection, shuffled, config.text_config.hidden_size)?,
             scale_factor: config.scale_factor,
-            decoder: Decoder::load(&config.text_config, &(&model / "text_model"), (!tied).then_some(&head))?,
+            decoder: Decoder::load(
+                &config.text_config,
+                &(&model / "text_model"),
+                (!tied).then_some(&head),
+            )?,
         })
     }
 }
@@ -75,5 +87,9 @@ fn pixel_shuffle(features: &Tensor, factor: i64) -> Result<Tensor, Error> {
     let [tiles, patches, width] = [0, 1, 2].map(|axis| features.size()[axis]);
     let side = (patches as f64).sqrt().round() as i64;
     let squares = features.f_view([tiles, side / factor, factor, side / factor, factor * width])?;
-    Ok(squares.f_transpose(2, 3)?.f_reshape([tiles, patches / (factor * factor), width * factor * factor])?)
+    Ok(squares.f_transpose(2, 3)?.f_reshape([
+        tiles,
+        patches / (factor * factor),
+        width * factor * factor,
+    ])?)
 }

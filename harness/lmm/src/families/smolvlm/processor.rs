@@ -24,6 +24,10 @@ const GLOBAL: &str = "<global-img>";
 /// `preprocessor_config.json`, or the `image_processor` part of `processor_config.json`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "the names are those of preprocessor_config.json"
+)]
 struct ImageConfig {
     size: LongestEdge,
     max_image_size: LongestEdge,
@@ -45,7 +49,9 @@ struct LongestEdge {
 impl Default for ImageConfig {
     fn default() -> Self {
         Self {
-            size: LongestEdge { longest_edge: 4 * 364 },
+            size: LongestEdge {
+                longest_edge: 4 * 364,
+            },
             max_image_size: LongestEdge { longest_edge: 364 },
             do_image_splitting: true,
             do_resize: true,
@@ -77,10 +83,20 @@ impl SmolVlmProcessor {
     /// Opens the tokenizer, chat template and image config of a checkpoint, and checks them against each other.
     pub(super) fn open(checkpoint: &Checkpoint, config: &Config) -> Result<Self, Error> {
         let (path, image) = image_config(checkpoint)?;
-        let filter = Filter::from_pillow(image.resample)
-            .ok_or_else(|| Error::malformed(&path, format!("resample {} is not supported; 1, 2 and 3 are", image.resample)))?;
+        let filter = Filter::from_pillow(image.resample).ok_or_else(|| {
+            Error::malformed(
+                &path,
+                format!(
+                    "resample {} is not supported; 1, 2 and 3 are",
+                    image.resample
+                ),
+            )
+        })?;
         if !image.do_resize {
-            return Err(Error::malformed(&path, "do_resize is false; this family cuts resized pictures into tiles"));
+            return Err(Error::malformed(
+                &path,
+                "do_resize is false; this family cuts resized pictures into tiles",
+            ));
         }
         let tile = image.max_image_size.longest_edge;
         if i64::from(tile) != config.vision_config.image_size {
@@ -91,15 +107,27 @@ impl SmolVlmProcessor {
             return Err(Error::malformed(&path, reason));
         }
         if !(1..=LARGEST_EDGE).contains(&image.size.longest_edge) {
-            return Err(Error::malformed(&path, format!("size.longest_edge must be 1 to {LARGEST_EDGE}")));
+            return Err(Error::malformed(
+                &path,
+                format!("size.longest_edge must be 1 to {LARGEST_EDGE}"),
+            ));
         }
         let tokenizer = open_tokenizer(checkpoint)?;
-        for (token, required) in [(IMAGE, Some(config.image_token_id)), (FAKE, None), (GLOBAL, None)] {
+        for (token, required) in [
+            (IMAGE, Some(config.image_token_id)),
+            (FAKE, None),
+            (GLOBAL, None),
+        ] {
             let found = tokenizer.token_to_id(token).map(i64::from);
             if found.is_none() || required.is_some() && found != required {
                 let reason = match found {
-                    None => format!("the token {token} is missing; use the tokenizer of this checkpoint"),
-                    Some(id) => format!("{token} is token {id}, but config.json says image_token_id {}", config.image_token_id),
+                    None => format!(
+                        "the token {token} is missing; use the tokenizer of this checkpoint"
+                    ),
+                    Some(id) => format!(
+                        "{token} is token {id}, but config.json says image_token_id {}",
+                        config.image_token_id
+                    ),
                 };
                 return Err(Error::malformed(&checkpoint.path("tokenizer.json"), reason));
             }
@@ -132,7 +160,9 @@ impl SmolVlmProcessor {
         }
         let places = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
         let mut tiles: Vec<_> = places
-            .map(|(row, column)| imageops::crop_imm(&fitted, column * tile, row * tile, tile, tile).to_image())
+            .map(|(row, column)| {
+                imageops::crop_imm(&fitted, column * tile, row * tile, tile, tile).to_image()
+            })
             .collect();
         tiles.push(resize(&fitted, tile, tile, self.filter));
         (tiles, rows, columns)
@@ -166,7 +196,10 @@ impl Processor for SmolVlmProcessor {
         let parts: Vec<_> = chat.split(IMAGE).collect();
         if parts.len() != pictures.len() + 1 {
             let found = parts.len() - 1;
-            return Err(Error::Prompt(format!("{found} {IMAGE} in the chat text for {} pictures; take it out of the question", pictures.len())));
+            return Err(Error::Prompt(format!(
+                "{found} {IMAGE} in the chat text for {} pictures; take it out of the question",
+                pictures.len()
+            )));
         }
         let mut text = parts[0].to_owned();
         let mut tiles = Vec::new();
@@ -176,7 +209,10 @@ impl Processor for SmolVlmProcessor {
             text += &self.placeholder(rows, columns);
             text += rest;
         }
-        let encoding = self.tokenizer.encode(text.as_str(), true).map_err(|error| Error::Prompt(format!("cannot be tokenised: {error}")))?;
+        let encoding = self
+            .tokenizer
+            .encode(text.as_str(), true)
+            .map_err(|error| Error::Prompt(format!("cannot be tokenised: {error}")))?;
         let ids: Vec<i64> = encoding.get_ids().iter().map(|&id| i64::from(id)).collect();
         let visual: Vec<bool> = ids.iter().map(|&id| id == self.image_token_id).collect();
         let side = i64::from(self.tile);
@@ -185,19 +221,29 @@ impl Processor for SmolVlmProcessor {
             text,
             visual,
             ids,
-            pixels: tiles.iter().flat_map(|tile| channels_first(tile, &self.levels)).collect(),
+            pixels: tiles
+                .iter()
+                .flat_map(|tile| channels_first(tile, &self.levels))
+                .collect(),
             pixel_shape: [tiles.len() as i64, 3, side, side],
         };
         let expected = tiles.len() * self.tokens_per_tile;
         if prompt.visual_tokens() != expected {
-            return Err(Error::Prompt(format!("{} visual tokens for {} tiles of {}", prompt.visual_tokens(), tiles.len(), self.tokens_per_tile)));
+            return Err(Error::Prompt(format!(
+                "{} visual tokens for {} tiles of {}",
+                prompt.visual_tokens(),
+                tiles.len(),
+                self.tokens_per_tile
+            )));
         }
         Ok(prompt)
     }
 
     fn decode(&self, ids: &[i64]) -> Result<String, Error> {
         let ids: Vec<u32> = ids.iter().map(|&id| id as u32).collect();
-        self.tokenizer.decode(&ids, true).map_err(|error| Error::Prompt(format!("generated ids cannot be decoded: {error}")))
+        self.tokenizer
+            .decode(&ids, true)
+            .map_err(|error| Error::Prompt(format!("generated ids cannot be decoded: {error}")))
     }
 }
 
@@ -219,8 +265,14 @@ impl ImageConfig {
 }
 
 /// The normalised values of a tile, `[3, height, width]` row-major.
-fn channels_first<'a>(tile: &'a RgbImage, levels: &'a [Vec<f32>; 3]) -> impl Iterator<Item = f32> + 'a {
-    (0..3).flat_map(move |channel| tile.pixels().map(move |pixel| levels[channel][usize::from(pixel.0[channel])]))
+fn channels_first<'a>(
+    tile: &'a RgbImage,
+    levels: &'a [Vec<f32>; 3],
+) -> impl Iterator<Item = f32> + 'a {
+    (0..3).flat_map(move |channel| {
+        tile.pixels()
+            .map(move |pixel| levels[channel][usize::from(pixel.0[channel])])
+    })
 }
 
 /// Sides after scaling the longest edge to `edge`: the shorter one truncated, then made even, at least 1.
@@ -230,7 +282,11 @@ fn longest_edge(width: u32, height: u32, edge: u32) -> (u32, u32) {
         let length = length as u32;
         (length + length % 2).max(1)
     };
-    if width >= height { (edge, even(f64::from(edge) / ratio)) } else { (even(f64::from(edge) * ratio), edge) }
+    if width >= height {
+        (edge, even(f64::from(edge) / ratio))
+    } else {
+        (even(f64::from(edge) * ratio), edge)
+    }
 }
 
 /// Sides rounded up to whole tiles, the shorter one after following the longer.
@@ -248,21 +304,28 @@ fn whole_tiles(width: u32, height: u32, tile: u32) -> (u32, u32) {
 
 /// The image processor's config and the file that it came from.
 fn image_config(checkpoint: &Checkpoint) -> Result<(std::path::PathBuf, ImageConfig), Error> {
-    let (newer, older) = (checkpoint.path("processor_config.json"), checkpoint.path("preprocessor_config.json"));
-    if newer.is_file() {
-        if let Some(nested) = read_json(&newer)?.get("image_processor") {
-            let config = parse(nested.clone()).map_err(|error| Error::malformed(&newer, format!("image_processor: {error}")))?;
-            return Ok((newer, config));
-        }
+    let (newer, older) = (
+        checkpoint.path("processor_config.json"),
+        checkpoint.path("preprocessor_config.json"),
+    );
+    if newer.is_file()
+        && let Some(nested) = read_json(&newer)?.get("image_processor")
+    {
+        let config = parse(nested.clone())
+            .map_err(|error| Error::malformed(&newer, format!("image_processor: {error}")))?;
+        return Ok((newer, config));
     }
     if older.is_file() {
-        let config = parse(read_json(&older)?).map_err(|error| Error::malformed(&older, error.to_string()))?;
+        let config = parse(read_json(&older)?)
+            .map_err(|error| Error::malformed(&older, error.to_string()))?;
         return Ok((older, config));
     }
     Err(Error::Missing {
         folder: checkpoint.folder().to_owned(),
         what: "preprocessor_config.json (or image_processor in processor_config.json)".into(),
-        remedy: "fetch it with the checkpoint: without it pictures cannot be prepared as in training".into(),
+        remedy:
+            "fetch it with the checkpoint: without it pictures cannot be prepared as in training"
+                .into(),
     })
 }
 
@@ -280,11 +343,14 @@ fn open_tokenizer(checkpoint: &Checkpoint) -> Result<Tokenizer, Error> {
             remedy: "fetch it with the checkpoint, or save the tokenizer with transformers' fast tokenizer".into(),
         });
     }
-    let mut tokenizer = Tokenizer::from_bytes(Error::read(&path)?)
-        .map_err(|error| Error::malformed(&path, format!("not a tokenizer ({error}); fetch it again")))?;
+    let mut tokenizer = Tokenizer::from_bytes(Error::read(&path)?).map_err(|error| {
+        Error::malformed(&path, format!("not a tokenizer ({error}); fetch it again"))
+    })?;
     // A prompt is never cut or padded behind the user's back.
     tokenizer.with_padding(None);
-    tokenizer.with_truncation(None).map_err(|error| Error::malformed(&path, error.to_string()))?;
+    tokenizer
+        .with_truncation(None)
+        .map_err(|error| Error::malformed(&path, error.to_string()))?;
     Ok(tokenizer)
 }
 

@@ -41,7 +41,8 @@ impl VisionTower {
             patch_weight: patches.tensor("weight", &[width, config.num_channels, patch, patch])?,
             patch_bias: patches.tensor("bias", &[width])?,
             patch_size: patch,
-            positions: (&embeddings / "position_embedding").tensor("weight", &[side * side, width])?,
+            positions: (&embeddings / "position_embedding")
+                .tensor("weight", &[side * side, width])?,
             layers: (0..config.num_hidden_layers)
                 .map(|number| EncoderLayer::load(config, &(&layers / number)))
                 .collect::<Result<_, _>>()?,
@@ -52,8 +53,18 @@ impl VisionTower {
     /// Tiles `[N, 3, height, width]` to features `[N, patches, vision width]`.
     pub(super) fn forward(&self, pixels: &Tensor) -> Result<Tensor, Error> {
         let stride = [self.patch_size, self.patch_size];
-        let patches = pixels.f_conv2d(&self.patch_weight, Some(&self.patch_bias), stride, [0, 0], [1, 1], 1)?;
-        let mut hidden = patches.f_flatten(2, 3)?.f_transpose(1, 2)?.f_add(&self.positions)?; // [N, patches, width]
+        let patches = pixels.f_conv2d(
+            &self.patch_weight,
+            Some(&self.patch_bias),
+            stride,
+            [0, 0],
+            [1, 1],
+            1,
+        )?;
+        let mut hidden = patches
+            .f_flatten(2, 3)?
+            .f_transpose(1, 2)?
+            .f_add(&self.positions)?; // [N, patches, width]
         for layer in &self.layers {
             hidden = layer.forward(&hidden)?;
         }
@@ -63,7 +74,11 @@ impl VisionTower {
 
 impl EncoderLayer {
     fn load(config: &VisionConfig, weights: &Weights) -> Result<Self, Error> {
-        let (width, wide, epsilon) = (config.hidden_size, config.intermediate_size, config.layer_norm_eps);
+        let (width, wide, epsilon) = (
+            config.hidden_size,
+            config.intermediate_size,
+            config.layer_norm_eps,
+        );
         let (attention, mlp) = (weights / "self_attn", weights / "mlp");
         Ok(Self {
             heads: config.num_attention_heads,
@@ -82,15 +97,33 @@ impl EncoderLayer {
     /// `[N, patches, width]` in and out.
     fn forward(&self, hidden: &Tensor) -> Result<Tensor, Error> {
         let [tiles, patches, width] = [0, 1, 2].map(|axis| hidden.size()[axis]);
-        let split = |x: Tensor| x.f_view([tiles, patches, self.heads, width / self.heads])?.f_transpose(1, 2);
+        let split = |x: Tensor| {
+            x.f_view([tiles, patches, self.heads, width / self.heads])?
+                .f_transpose(1, 2)
+        };
         let normed = self.norm.forward(hidden)?;
         let query = split(self.query.forward(&normed)?)?; // [N, heads, patches, width / heads]
         let key = split(self.key.forward(&normed)?)?;
         let value = split(self.value.forward(&normed)?)?;
-        let mixed = Tensor::f_scaled_dot_product_attention(&query, &key, &value, None::<&Tensor>, 0.0, false, None, false)?;
-        let mixed = mixed.f_transpose(1, 2)?.f_reshape([tiles, patches, width])?;
+        let mixed = Tensor::f_scaled_dot_product_attention(
+            &query,
+            &key,
+            &value,
+            None::<&Tensor>,
+            0.0,
+            false,
+            None,
+            false,
+        )?;
+        let mixed = mixed
+            .f_transpose(1, 2)?
+            .f_reshape([tiles, patches, width])?;
         let hidden = hidden.f_add(&self.output.forward(&mixed)?)?;
-        let widened = self.activation.apply(&self.widen.forward(&self.feed_forward_norm.forward(&hidden)?)?)?;
+        let widened = self.activation.apply(
+            &self
+                .widen
+                .forward(&self.feed_forward_norm.forward(&hidden)?)?,
+        )?;
         let hidden = hidden.f_add(&self.narrow.forward(&widened)?)?;
         Ok(hidden)
     }

@@ -1,0 +1,292 @@
+//! Prefill at SmolVLM-256M's exact sizes with random weights: what RAVE costs over standard attention, folded into the fused
+//! kernel and as a materialised bias, end to end and in the attention alone.
+//!
+//! `cargo bench --bench prefill [-- --dtype f32,bf16] [--seconds N] [--out FILE.json]`
+//!
+//! Contenders run interleaved, forwards and backwards in turn (A B C C B A ...), after one untimed round. Reported are the
+//! medians, and the median and 95 % bootstrap interval of the ratio to standard *within a round*, which cancels what
+//! drifts. `standard again` is standard against itself: its interval is what this machine can resolve. Raw times are kept.
+
+use std::time::{Duration, Instant};
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{RngCore as _, SeedableRng as _};
+use rave_lmm::{GenerationOptions, LoadOptions, Model, kind};
+use rave_methods::noise::Noise;
+use rave_methods::rave::{Options, Rave};
+use rave_methods::standard::Standard;
+use rave_methods::{Attention, Build, Step};
+use serde_json::{Value, json};
+use tch::{Device, Kind, Tensor};
+
+/// Rounds that are the least to say anything of a ratio.
+const FEWEST_ROUNDS: usize = 5;
+
+fn main() {
+    let options = Options::default();
+    let arguments: Vec<String> = std::env::args().collect();
+    let value = |name: &str| {
+        arguments
+            .iter()
+            .position(|own| own == name)
+            .and_then(|at| arguments.get(at + 1))
+    };
+    let seconds: u64 =
+        value("--seconds").map_or(60, |text| text.parse().expect("--seconds takes a number"));
+    let budget = Duration::from_secs(seconds);
+    let mut report = Vec::new();
+    for dtype in value("--dtype")
+        .map_or("f32,bf16", String::as_str)
+        .split(',')
+    {
+        let kind = kind(dtype).expect("--dtype takes f32, bf16 and f16");
+        let model = Model::load(
+            "smolvlm-256m-random",
+            LoadOptions {
+                kind,
+                ..LoadOptions::default()
+            },
+        )
+        .expect("the built-in model loads");
+        let build = Build {
+            geometry: model.info().geometry,
+            device: Device::Cpu,
+            kind,
+            seed: 0,
+        };
+        let contenders = contenders(&build, &options);
+        for visual in [1_088, 4_352] {
+            report.push(attention_alone(
+                dtype,
+                &contenders,
+                &build,
+                visual,
+                64,
+                budget,
+            ));
+        }
+        // A matrix product that the processor has no instructions for makes one prefill take minutes: then only the
+        // attention alone is measured, and the report says so.
+        report.push(if product_seconds(kind) < 20.0 * product_seconds(Kind::Float) {
+            end_to_end(dtype, &model, &contenders, budget)
+        } else {
+            println!("{dtype}, whole prefill: not measured, this processor has no fast {dtype} matrix product\n");
+            json!({ "dtype": dtype, "what": "whole prefill", "skipped": "no fast matrix product in this type on this processor" })
+        });
+    }
+    if let Some(path) = value("--out") {
+        let machine = rave_machine();
+        let record = json!({ "bench": "prefill", "machine": machine, "threads": tch::get_num_threads(), "rank": options.rank, "results": report });
+        std::fs::write(
+            path,
+            serde_json::to_string_pretty(&record).expect("JSON values can be written"),
+        )
+        .expect("--out can be written");
+        println!("raw times in {path}");
+    }
+}
+
+/// Name and attention of each contender; standard first, and once more as the measure of noise.
+fn contenders(build: &Build, options: &Options) -> Vec<(&'static str, Box<dyn Attention>)> {
+    let rave = || {
+        let rave = Rave::new("rave", options, build).expect("the default options fit");
+        for (stream, (_, mut parameter)) in rave.parameters().into_iter().enumerate() {
+            let values = Noise::new(1).normal(stream as u64, &parameter.size()) * 0.1;
+            parameter.copy_(&values.to_kind(parameter.kind()));
+        }
+        rave
+    };
+    vec![
+        ("standard", Box::new(Standard::new(build))),
+        ("standard again", Box::new(Standard::new(build))),
+        ("rave folded", Box::new(rave())),
+        ("rave materialised", Box::new(rave().materialised())),
+    ]
+}
+
+/// The whole decoder over a prompt of 1,088 visual tokens (17 tiles) and text.
+fn end_to_end(
+    dtype: &str,
+    model: &Model,
+    contenders: &[(&str, Box<dyn Attention>)],
+    budget: Duration,
+) -> Value {
+    let picture = image::RgbImage::from_fn(2048, 2048, |x, y| {
+        image::Rgb([(x % 251) as u8, (y % 241) as u8, ((x + y) % 239) as u8])
+    });
+    let prompt = model
+        .processor()
+        .prepare(&[&picture], &"What is written here? ".repeat(2))
+        .expect("the prompt is fine");
+    let features = model.see(&prompt).expect("vision runs");
+    let text = prompt.ids.len() - prompt.visual_tokens();
+    let options = GenerationOptions {
+        max_new_tokens: 1,
+        stop_at_end: false,
+    };
+    let times = interleave(contenders, budget, |attention| {
+        let generation = model
+            .generate(attention, &prompt, &features, &options)
+            .expect("prefill runs");
+        generation.timings.prefill
+    });
+    summarise(
+        dtype,
+        &format!(
+            "whole prefill, {} visual + {text} other tokens",
+            prompt.visual_tokens()
+        ),
+        contenders,
+        &times,
+    )
+}
+
+/// Store and attend of one layer, with the features as a decoder layer would hand them over.
+fn attention_alone(
+    dtype: &str,
+    contenders: &[(&str, Box<dyn Attention>)],
+    build: &Build,
+    visual: i64,
+    text: i64,
+    budget: Duration,
+) -> Value {
+    let tokens = visual + text;
+    let geometry = build.geometry;
+    let random = |stream, heads| {
+        Noise::new(2)
+            .normal(stream, &[1, tokens, heads, geometry.head_width])
+            .to_kind(build.kind)
+            .transpose(1, 2)
+    };
+    let (query, query_features) = (random(0, geometry.heads), random(1, geometry.heads));
+    let (key, key_features, value) = (
+        random(2, geometry.groups),
+        random(3, geometry.groups),
+        random(4, geometry.groups),
+    );
+    let map: Vec<bool> = (0..tokens).map(|token| token < visual).collect();
+    let map = Tensor::from_slice(&map).view([1, tokens]);
+    let step = Step {
+        layer: 0,
+        query: &query,
+        query_features: &query_features,
+        key: &key,
+        key_features: &key_features,
+        visual: Some(&map),
+        valid: None,
+        scale: 1.0 / (geometry.head_width as f64).sqrt(),
+    };
+    let times = interleave(contenders, budget / 4, |attention| {
+        let start = Instant::now();
+        let keys = attention.store(&step).expect("store runs");
+        let output = attention.attend(&step, &keys, &value).expect("attend runs");
+        let elapsed = start.elapsed();
+        assert_eq!(output.size()[2], tokens);
+        elapsed
+    });
+    summarise(
+        dtype,
+        &format!("attention of one layer, {visual} visual + {text} text tokens"),
+        contenders,
+        &times,
+    )
+}
+
+/// Times of every contender, a row a round, until the budget is spent.
+fn interleave(
+    contenders: &[(&str, Box<dyn Attention>)],
+    budget: Duration,
+    run: impl Fn(&dyn Attention) -> Duration,
+) -> Vec<Vec<f64>> {
+    tch::no_grad(|| {
+        for (_, attention) in contenders {
+            run(attention.as_ref());
+        }
+        let start = Instant::now();
+        let mut rounds = Vec::new();
+        while rounds.len() < FEWEST_ROUNDS || start.elapsed() < budget {
+            let mut times = vec![0.0; contenders.len()];
+            let forwards = rounds.len() % 2 == 0;
+            for turn in 0..contenders.len() {
+                let number = if forwards {
+                    turn
+                } else {
+                    contenders.len() - 1 - turn
+                };
+                times[number] = run(contenders[number].1.as_ref()).as_secs_f64() * 1e3;
+            }
+            rounds.push(times);
+        }
+        rounds
+    })
+}
+
+/// Prints and returns medians and ratios.
+fn summarise(
+    dtype: &str,
+    what: &str,
+    contenders: &[(&str, Box<dyn Attention>)],
+    rounds: &[Vec<f64>],
+) -> Value {
+    println!("{dtype}, {what}: {} rounds", rounds.len());
+    let column = |number: usize| rounds.iter().map(|times| times[number]).collect::<Vec<_>>();
+    let lines: Vec<Value> = contenders
+        .iter()
+        .enumerate()
+        .map(|(number, (name, _))| {
+            let ratios: Vec<f64> = rounds.iter().map(|times| times[number] / times[0]).collect();
+            let (low, high) = interval(&ratios);
+            let (time, ratio) = (median(&column(number)), median(&ratios));
+            println!("  {name:<20} {time:>10.2} ms   {ratio:>6.3} of standard [{low:.3}, {high:.3}]");
+            json!({ "name": name, "median_ms": time, "ratio": ratio, "ratio_95": [low, high], "raw_ms": column(number) })
+        })
+        .collect();
+    println!();
+    json!({ "dtype": dtype, "what": what, "rounds": rounds.len(), "contenders": lines })
+}
+
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    if sorted.len() % 2 == 1 {
+        sorted[middle]
+    } else {
+        f64::midpoint(sorted[middle - 1], sorted[middle])
+    }
+}
+
+/// Percentile bootstrap of the median, 2,000 resamples.
+fn interval(values: &[f64]) -> (f64, f64) {
+    let mut random = ChaCha8Rng::seed_from_u64(0);
+    let mut medians: Vec<f64> = (0..2_000)
+        .map(|_| {
+            let sample: Vec<f64> = values
+                .iter()
+                .map(|_| values[random.next_u64() as usize % values.len()])
+                .collect();
+            median(&sample)
+        })
+        .collect();
+    medians.sort_by(f64::total_cmp);
+    (medians[50], medians[1_949])
+}
+
+/// Time of a small square product, in seconds.
+fn product_seconds(kind: Kind) -> f64 {
+    let side = Tensor::ones([256, 256], (kind, Device::Cpu));
+    let _ = side.matmul(&side);
+    let start = Instant::now();
+    let _ = side.matmul(&side);
+    start.elapsed().as_secs_f64()
+}
+
+/// The processor's name.
+fn rave_machine() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = info
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .unwrap_or("unknown");
+    name.trim_start_matches(['\t', ' ', ':']).to_owned()
+}
