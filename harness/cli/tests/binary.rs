@@ -442,6 +442,7 @@ fn listings_name_everything_in_words_and_as_json() {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 #[test]
 fn bad_input_is_one_clear_error_and_exit_code_one() {
     let folder = tempfile::tempdir().unwrap();

@@ -129,7 +129,7 @@ pub fn folder(name: &str) -> Result<Option<PathBuf>, Error> {
     model.sizes.write(&partial)?;
     match fs::rename(&partial, &folder) {
         Err(_) if folder.join(MARKER).is_file() => {
-            fs::remove_dir_all(&partial).map_err(io(&partial))?
+            fs::remove_dir_all(&partial).map_err(io(&partial))?;
         }
         moved => moved.map_err(io(&folder))?,
     }

@@ -99,7 +99,7 @@ fn every_damage_is_one_error_that_names_the_file_and_the_remedy() {
                         .as_object_mut()
                         .unwrap()
                         .remove("hidden_size"),
-                )
+                );
             }),
             &["config.json", "missing field `hidden_size`"],
         ),
@@ -146,7 +146,7 @@ fn every_damage_is_one_error_that_names_the_file_and_the_remedy() {
                     .open(f.join("model.safetensors"))
                     .unwrap()
                     .set_len(9000)
-                    .unwrap()
+                    .unwrap();
             }),
             &["model.safetensors", "truncated", "fetch it again"],
         ),
@@ -184,8 +184,8 @@ fn every_damage_is_one_error_that_names_the_file_and_the_remedy() {
             "a shard outside the folder",
             old(&|f| {
                 edit(f.join("model.safetensors.index.json"), |i| {
-                    i["weight_map"][NORM] = json!("../secret.safetensors")
-                })
+                    i["weight_map"][NORM] = json!("../secret.safetensors");
+                });
             }),
             &[
                 "model.safetensors.index.json",
@@ -202,7 +202,7 @@ fn every_damage_is_one_error_that_names_the_file_and_the_remedy() {
                 )
                 .unwrap();
                 edit(f.join("model.safetensors.index.json"), |i| {
-                    i["weight_map"]["extra"] = json!("again.safetensors")
+                    i["weight_map"]["extra"] = json!("again.safetensors");
                 });
             }),
             &["is also in", "keep one"],
@@ -241,8 +241,8 @@ fn every_damage_is_one_error_that_names_the_file_and_the_remedy() {
             "another tile",
             new(&|f| {
                 edit(f.join("processor_config.json"), |p| {
-                    p["image_processor"]["max_image_size"]["longest_edge"] = json!(64)
-                })
+                    p["image_processor"]["max_image_size"]["longest_edge"] = json!(64);
+                });
             }),
             &[
                 "processor_config.json",

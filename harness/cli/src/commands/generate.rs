@@ -46,7 +46,7 @@ pub struct Arguments {
     /// Write the prompt's logits, "logits" of shape (T, vocabulary) in f32
     #[arg(long, value_name = "FILE.safetensors")]
     pub logits: Option<PathBuf>,
-    /// One JSON document: input_ids, generated_ids, text, timings
+    /// One JSON document: `input_ids`, `generated_ids`, text, timings
     #[arg(long)]
     pub json: bool,
 }
