@@ -91,7 +91,10 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         adapter: arguments.adapter,
         out: out.clone(),
         resume: arguments.resume,
-        command_line: std::env::args().collect(),
+        // Not the binary's own path: a published record names no folder of the machine that made it.
+        command_line: std::iter::once("rave".to_owned())
+            .chain(std::env::args().skip(1))
+            .collect(),
         code: CodeVersion {
             version: env!("CARGO_PKG_VERSION").into(),
             commit: option_env!("RAVE_COMMIT").map(Into::into),
