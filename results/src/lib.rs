@@ -17,6 +17,7 @@ pub mod schema;
 pub mod statistics;
 pub mod store;
 pub mod summary;
+pub mod training;
 
 pub use error::Error;
 pub use schema::{RunRecord, SCHEMA_VERSION, SampleRecord};

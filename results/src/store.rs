@@ -22,7 +22,7 @@ use crate::schema::{
 
 mod log;
 mod scores;
-mod table;
+pub(crate) mod table;
 
 pub use log::{LogContents, read_log};
 pub use scores::Scores;
@@ -349,14 +349,14 @@ fn replace_file(
     commit_file(path)
 }
 
-fn temporary_name(path: &Path) -> PathBuf {
+pub(crate) fn temporary_name(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_os_string();
     name.push(".tmp");
     PathBuf::from(name)
 }
 
 /// Puts the synchronised temporary file in the place of `path`, and makes the renaming durable.
-fn commit_file(path: &Path) -> Result<(), Error> {
+pub(crate) fn commit_file(path: &Path) -> Result<(), Error> {
     fs::rename(temporary_name(path), path).map_err(|source| Error::writing(path, source))?;
     if let Some(folder) = path.parent()
         && let Ok(handle) = File::open(folder)

@@ -22,6 +22,8 @@ struct Cli {
 enum Command {
     /// Run suites over models and attention variants, and record every sample
     Eval(commands::eval::Arguments),
+    /// Train a model, or the gates of a variant, on the embedded suites' training items
+    Train(commands::train::Arguments),
     /// Tables and charts of stored runs
     Report(commands::report::Arguments),
     /// Answer one question about one picture
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
     };
     let ran = std::panic::catch_unwind(|| match cli.command {
         Command::Eval(arguments) => commands::eval::run(arguments),
+        Command::Train(arguments) => commands::train::run(&arguments),
         Command::Report(arguments) => commands::report::run(&arguments),
         Command::Generate(arguments) => commands::generate::run(&arguments),
         Command::Score(arguments) => commands::score::run(&arguments),

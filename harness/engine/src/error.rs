@@ -12,6 +12,19 @@ pub enum Error {
     /// A suite's data cannot be opened.
     #[error(transparent)]
     Suite(#[from] rave_benchmarks::Error),
+    /// An item of the embedded stream cannot be drawn.
+    #[error(transparent)]
+    Render(#[from] rave_benchmarks::render::RenderError),
+    /// Training left the numbers that can be computed with.
+    #[error("step {step}: the loss is {loss} or its gradient not finite; the state before it is kept in {}: begin again with a lower --rate or --clip", .folder.display())]
+    Diverged {
+        /// The step that was not made.
+        step: u64,
+        /// The loss there.
+        loss: f64,
+        /// The run's folder.
+        folder: std::path::PathBuf,
+    },
     /// The run cannot be written.
     #[error(transparent)]
     Results(#[from] rave_results::Error),

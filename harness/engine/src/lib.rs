@@ -1,6 +1,6 @@
 //! Runs suites over models and attention variants, and records what happens.
 //!
-//! [`evaluate`] does the work and tells an [`Observer`] how it goes; drawing bars and tables is the caller's. One thread
+//! [`train::train`] trains what is evaluated. [`evaluate`] does the work and tells an [`Observer`] how it goes; drawing bars and tables is the caller's. One thread
 //! owns the model; pictures are decoded and prepared on the `rayon` pool in windows *between* the model's turns, so that
 //! preparing one sample never slows down the timing of another.
 
@@ -8,6 +8,7 @@ mod error;
 mod evaluate;
 mod policy;
 mod record;
+pub mod train;
 
 pub use error::Error;
 pub use evaluate::{Observer, Request, evaluate};

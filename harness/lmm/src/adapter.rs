@@ -7,12 +7,13 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use rave_methods::{Attention, Variant};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::SafeTensors;
 use sha2::{Digest, Sha256};
-use tch::{Device, Kind, Tensor};
+use tch::Tensor;
 
 use crate::Error;
 use crate::checkpoint::{floating, hex};
+use crate::training::write_tensors;
 
 /// An adapter that was loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,45 +37,12 @@ pub fn save(
     path: &Path,
     variant: &Variant,
     base_sha256: &str,
-    attention: &dyn Attention,
+    parameters: &[(String, Tensor)],
 ) -> Result<(), Error> {
-    let parameters = attention
-        .parameters()
-        .into_iter()
-        .map(|(name, tensor)| {
-            let tensor = tensor
-                .f_detach()?
-                .f_to_device(Device::Cpu)?
-                .f_to_kind(Kind::Float)?
-                .f_contiguous()?;
-            let mut bytes = vec![0; tensor.numel() * size_of::<f32>()];
-            tensor.f_copy_data_u8(&mut bytes, tensor.numel())?;
-            let shape: Vec<usize> = tensor.size().iter().map(|&size| size as usize).collect();
-            Ok((name, shape, bytes))
-        })
-        .collect::<Result<Vec<_>, Error>>()?;
-    let fail = |reason: String| Error::Adapter {
-        path: path.to_owned(),
-        reason,
-    };
-    let views = parameters
-        .iter()
-        .map(|(name, shape, bytes)| {
-            Ok((
-                name.as_str(),
-                TensorView::new(Dtype::F32, shape.clone(), bytes)?,
-            ))
-        })
-        .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
-        .map_err(|error| fail(error.to_string()))?;
     let metadata: HashMap<String, String> = expected(variant, base_sha256)
         .map(|(key, value)| (key.to_owned(), value))
         .into();
-    safetensors::serialize_to_file(views, Some(metadata), path).map_err(|error| {
-        fail(format!(
-            "cannot be written ({error}); check the folder and the free space"
-        ))
-    })
+    write_tensors(path, parameters, metadata)
 }
 
 /// Copies the parameters of an adapter into a variant that was built for the same model.

@@ -20,7 +20,7 @@ use crate::checkpoint::read_json;
 const VERSION: u32 = 1;
 const SEED: u64 = 0;
 /// The marker beside the weights.
-const MARKER: &str = "rave.json";
+pub(crate) const MARKER: &str = "rave.json";
 
 /// A model that this program can write by itself.
 #[derive(Debug)]
@@ -111,29 +111,47 @@ const CHAT_TEMPLATE: &str = "<|im_start|>{% for message in messages %}{{ message
 /// # Errors
 /// When the cache folder cannot be written, naming it.
 pub fn folder(name: &str) -> Result<Option<PathBuf>, Error> {
-    let Some(model) = MODELS.iter().find(|model| model.name == name) else {
+    if !MODELS.iter().any(|model| model.name == name) {
         return Ok(None);
-    };
+    }
     let cache = cache_folder()?;
     let folder = cache.join(format!("{name}-untrained-{VERSION}"));
     if folder.join(MARKER).is_file() {
         return Ok(Some(folder));
     }
+    write(name, SEED, &folder)?;
+    Ok(Some(folder))
+}
+
+/// Writes the built-in model of this name with weights of that seed into a folder, unless it is there already.
+///
+/// # Errors
+/// No such model; a folder that cannot be written, naming it.
+pub fn write(name: &str, seed: u64, folder: &Path) -> Result<(), Error> {
+    let Some(model) = MODELS.iter().find(|model| model.name == name) else {
+        return Err(Error::UnknownModel {
+            name: name.to_owned(),
+            built_in: MODELS.iter().map(|model| model.name.to_owned()).collect(),
+            hint: String::new(),
+        });
+    };
+    if folder.join(MARKER).is_file() {
+        return Ok(());
+    }
     // Written beside and moved into place, so that a killed process leaves no half checkpoint and two may race.
-    let partial = cache.join(format!("{name}-untrained-{VERSION}.{}", std::process::id()));
+    let partial = folder.with_extension(std::process::id().to_string());
     let io = |path: &Path| {
         let path = path.to_owned();
         move |source| Error::Write { path, source }
     };
     fs::create_dir_all(&partial).map_err(io(&partial))?;
-    model.sizes.write(&partial)?;
-    match fs::rename(&partial, &folder) {
+    model.sizes.write(&partial, seed)?;
+    match fs::rename(&partial, folder) {
         Err(_) if folder.join(MARKER).is_file() => {
-            fs::remove_dir_all(&partial).map_err(io(&partial))?;
+            fs::remove_dir_all(&partial).map_err(io(&partial))
         }
-        moved => moved.map_err(io(&folder))?,
+        moved => moved.map_err(io(folder)),
     }
-    Ok(Some(folder))
 }
 
 /// Whether a checkpoint folder is marked as untrained.
@@ -164,7 +182,7 @@ pub fn cache_folder() -> Result<PathBuf, Error> {
 
 impl Sizes {
     /// Writes the whole checkpoint into a folder; the marker last, since it says that the rest is there.
-    fn write(&self, folder: &Path) -> Result<(), Error> {
+    fn write(&self, folder: &Path, seed: u64) -> Result<(), Error> {
         let write = |name: &str, bytes: &[u8]| {
             let path = folder.join(name);
             fs::write(&path, bytes).map_err(|source| Error::Write { path, source })
@@ -199,10 +217,10 @@ impl Sizes {
                 },
             })),
         )?;
-        self.write_weights(&folder.join("model.safetensors"))?;
+        self.write_weights(&folder.join("model.safetensors"), seed)?;
         write(
             MARKER,
-            &pretty(&json!({ "untrained": true, "seed": SEED, "version": VERSION })),
+            &pretty(&json!({ "untrained": true, "seed": seed, "version": VERSION })),
         )
     }
 
@@ -306,8 +324,8 @@ impl Sizes {
     }
 
     /// Writes the weights as bf16: norms 1, biases 0, embeddings normal, everything else normal with variance 1 / fan-in.
-    fn write_weights(&self, path: &Path) -> Result<(), Error> {
-        let noise = Noise::new(SEED);
+    fn write_weights(&self, path: &Path, seed: u64) -> Result<(), Error> {
+        let noise = Noise::new(seed);
         let fill = |(stream, (name, shape)): (usize, (String, Vec<i64>))| {
             let count = shape.iter().product::<i64>() as usize;
             let spread = if name.contains("embed_tokens") {

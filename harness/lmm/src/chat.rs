@@ -72,13 +72,33 @@ impl ChatTemplate {
 
     /// One user turn of `images` pictures and a question, with the assistant's cue.
     pub(crate) fn render(&self, images: usize, question: &str) -> Result<String, Error> {
+        self.turns(images, question, None)
+    }
+
+    /// What follows the assistant's cue when it answers `answer`, up to the end of its turn.
+    pub(crate) fn answer(&self, question: &str, answer: &str) -> Result<String, Error> {
+        let cue = self.turns(0, question, None)?;
+        let whole = self.turns(0, question, Some(answer))?;
+        whole.strip_prefix(&cue).map(str::to_owned).ok_or_else(|| {
+            Error::Prompt(
+                "the chat template writes an answered turn in another way than its cue, so it cannot be trained on"
+                    .into(),
+            )
+        })
+    }
+
+    fn turns(&self, images: usize, question: &str, answer: Option<&str>) -> Result<String, Error> {
         let mut content = vec![json!({ "type": "image" }); images];
         content.push(json!({ "type": "text", "text": question }));
         let fail =
             |error: minijinja::Error| Error::Prompt(format!("the chat template fails: {error:#}"));
         let template = self.environment.get_template("chat").map_err(fail)?;
-        let messages = json!([{ "role": "user", "content": content }]);
-        let values = context! { messages, add_generation_prompt => true, ..minijinja::Value::from_serialize(&self.tokens) };
+        let mut messages = vec![json!({ "role": "user", "content": content })];
+        if let Some(answer) = answer {
+            let content = json!([{ "type": "text", "text": answer }]);
+            messages.push(json!({ "role": "assistant", "content": content }));
+        }
+        let values = context! { messages, add_generation_prompt => answer.is_none(), ..minijinja::Value::from_serialize(&self.tokens) };
         template.render(values).map_err(fail)
     }
 }

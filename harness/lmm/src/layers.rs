@@ -1,5 +1,7 @@
 //! The layers that families share, and how they find their tensors in a checkpoint.
 
+use std::cell::RefCell;
+
 use tch::{Device, Kind, Tensor};
 
 use crate::{Checkpoint, Error};
@@ -11,27 +13,35 @@ pub(crate) struct Weights<'a> {
     prefix: String,
     device: Device,
     kind: Kind,
+    read: &'a RefCell<Vec<(String, Tensor)>>,
 }
 
 impl<'a> Weights<'a> {
-    /// The root of a checkpoint's names; tensors are read onto `device` as `kind`.
-    pub(crate) fn new(checkpoint: &'a Checkpoint, device: Device, kind: Kind) -> Self {
+    /// The root of a checkpoint's names; tensors are read onto `device` as `kind`, and each is noted in `read` under its
+    /// name in the checkpoint, sharing storage: the model's parameters.
+    pub(crate) fn new(
+        checkpoint: &'a Checkpoint,
+        device: Device,
+        kind: Kind,
+        read: &'a RefCell<Vec<(String, Tensor)>>,
+    ) -> Self {
         Self {
             checkpoint,
             prefix: String::new(),
             device,
             kind,
+            read,
         }
     }
 
     /// One tensor, checked against the shape that the config asks for.
     pub(crate) fn tensor(&self, name: &str, shape: &[i64]) -> Result<Tensor, Error> {
-        self.checkpoint.tensor(
-            &format!("{}{name}", self.prefix),
-            shape,
-            self.device,
-            self.kind,
-        )
+        let name = format!("{}{name}", self.prefix);
+        let tensor = self
+            .checkpoint
+            .tensor(&name, shape, self.device, self.kind)?;
+        self.read.borrow_mut().push((name, tensor.shallow_clone()));
+        Ok(tensor)
     }
 
     /// Where the tensors go.

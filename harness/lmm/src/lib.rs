@@ -22,6 +22,7 @@ mod model;
 mod picture;
 mod prompt;
 mod resample;
+mod training;
 
 pub use checkpoint::Checkpoint;
 pub use error::Error;
@@ -33,3 +34,4 @@ pub use model::{
 pub use picture::{MAX_PIXELS, decode};
 pub use prompt::{Processor, Prompt};
 pub use resample::{Filter, resize};
+pub use training::{Batch, Example, read_tensors, write_tensors};

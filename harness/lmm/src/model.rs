@@ -57,6 +57,7 @@ pub struct Model {
     info: ModelInfo,
     processor: Arc<dyn Processor>,
     network: Box<dyn Network>,
+    parameters: Vec<(String, Tensor)>,
     end_tokens: Vec<i64>,
 }
 
@@ -149,8 +150,11 @@ impl Model {
         let folder = resolve(name)?;
         let checkpoint = Checkpoint::open(&folder)?;
         let family = families::of(&checkpoint)?;
-        let Opened { processor, network } =
-            (family.open)(&checkpoint, options.device, options.kind)?;
+        let Opened {
+            processor,
+            network,
+            parameters,
+        } = (family.open)(&checkpoint, options.device, options.kind)?;
         let info = ModelInfo {
             name: name.to_owned(),
             family: family.id,
@@ -164,6 +168,7 @@ impl Model {
             info,
             processor,
             network,
+            parameters,
             end_tokens: end_tokens(&checkpoint)?,
         })
     }
@@ -218,7 +223,10 @@ impl Model {
         let start = Instant::now();
         let embeddings = match prompt.pixel_shape[0] {
             0 => None,
-            _ => Some(tch::no_grad(|| self.network.see(prompt))?),
+            _ => Some(tch::no_grad(|| {
+                let patches = self.network.look(&self.pixels(&[prompt])?)?;
+                self.network.connect(&patches)
+            })?),
         };
         self.finish();
         Ok(Features {
@@ -344,6 +352,33 @@ impl Model {
             position,
             kind: format!("{:?}", self.network.decoder().options().0),
         })
+    }
+
+    /// The tiles of some prompts in order, `[N, 3, height, width]`, on the device in the compute type.
+    pub(crate) fn pixels(&self, prompts: &[&Prompt]) -> Result<Tensor, Error> {
+        let (kind, device) = self.network.decoder().options();
+        let tiles = prompts
+            .iter()
+            .map(|prompt| Ok(Tensor::f_from_slice(&prompt.pixels)?.f_view(prompt.pixel_shape)?))
+            .collect::<Result<Vec<_>, Error>>()?;
+        Ok(Tensor::f_cat(&tiles, 0)?
+            .f_to_device(device)?
+            .f_to_kind(kind)?)
+    }
+
+    /// Its tensors.
+    pub(crate) fn network(&self) -> &dyn Network {
+        self.network.as_ref()
+    }
+
+    /// The tokens that end an answer.
+    pub fn end_tokens(&self) -> &[i64] {
+        &self.end_tokens
+    }
+
+    /// Every tensor by its name in the checkpoint, sharing storage with the model: copying into one changes the model.
+    pub fn parameters(&self) -> &[(String, Tensor)] {
+        &self.parameters
     }
 
     /// Embeddings `[1, T, C]` with the visual features in place, and which tokens are visual, `[1, T]` bool.

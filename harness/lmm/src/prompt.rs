@@ -36,6 +36,13 @@ pub trait Processor: Send + Sync {
     /// [`Error::Prompt`] when the text contains the model's own image tokens, or cannot be rendered or tokenised.
     fn prepare(&self, pictures: &[&RgbImage], question: &str) -> Result<Prompt, Error>;
 
+    /// What the chat template lets an assistant say after the cue when its answer is `answer`, as token ids: what a model is
+    /// trained to generate. Ends with the first of `end_tokens`.
+    ///
+    /// # Errors
+    /// [`Error::Prompt`] when the template has no place for an answer after its cue, or ends it with none of `end_tokens`.
+    fn answer(&self, question: &str, answer: &str, end_tokens: &[i64]) -> Result<Vec<i64>, Error>;
+
     /// The text of generated ids, special tokens left out.
     ///
     /// # Errors

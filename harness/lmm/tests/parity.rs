@@ -218,7 +218,7 @@ fn a_fresh_gate_leaves_the_logits_and_an_adapter_brings_them_back() {
             variant.id
         );
         let path = adapters.path().join(adapter::file_name(variant.id));
-        adapter::save(&path, variant, sha256, fresh.attention.as_ref()).unwrap();
+        adapter::save(&path, variant, sha256, &fresh.attention.parameters()).unwrap();
         let loaded = model.build(variant, 6, Some(&path)).unwrap();
         assert_eq!(
             difference(&logits(loaded.attention.as_ref()), &trained),

@@ -70,7 +70,7 @@ impl TableWriter {
 }
 
 /// A polars error as ours; a full disk keeps its own message.
-fn table_error(path: &Path, error: PolarsError) -> Error {
+pub(crate) fn table_error(path: &Path, error: PolarsError) -> Error {
     match error {
         PolarsError::IO { error, .. } if error.raw_os_error().is_some() => {
             Error::writing(path, std::io::Error::new(error.kind(), error.to_string()))
@@ -136,13 +136,13 @@ fn frame(samples: &[SampleRecord]) -> PolarsResult<DataFrame> {
 }
 
 /// A read table whose columns are asked for by name, with errors that name the file.
-struct Table<'a> {
+pub(crate) struct Table<'a> {
     path: &'a Path,
     frame: DataFrame,
 }
 
 impl<'a> Table<'a> {
-    fn read(path: &'a Path, columns: Option<Vec<String>>) -> Result<Self, Error> {
+    pub(crate) fn read(path: &'a Path, columns: Option<Vec<String>>) -> Result<Self, Error> {
         let file = File::open(path).map_err(|source| Error::reading(path, source))?;
         let frame = ParquetReader::new(file)
             .with_columns(columns)
@@ -173,7 +173,7 @@ impl<'a> Table<'a> {
             .map_err(|error| self.invalid(name, &error.to_string()))
     }
 
-    fn texts(&self, name: &str) -> Result<Vec<&str>, Error> {
+    pub(crate) fn texts(&self, name: &str) -> Result<Vec<&str>, Error> {
         let column = self.text(name)?;
         column
             .iter()
@@ -181,7 +181,7 @@ impl<'a> Table<'a> {
             .collect()
     }
 
-    fn numbers(&self, name: &str) -> Result<Vec<Option<f64>>, Error> {
+    pub(crate) fn numbers(&self, name: &str) -> Result<Vec<Option<f64>>, Error> {
         let column = self
             .column(name)?
             .f64()
@@ -200,14 +200,14 @@ impl<'a> Table<'a> {
             .collect()
     }
 
-    fn seeds(&self) -> Result<Vec<u64>, Error> {
+    pub(crate) fn longs(&self, name: &str) -> Result<Vec<u64>, Error> {
         let column = self
-            .column("seed")?
+            .column(name)?
             .u64()
-            .map_err(|error| self.invalid("seed", &error.to_string()))?;
+            .map_err(|error| self.invalid(name, &error.to_string()))?;
         column
             .iter()
-            .map(|value| value.ok_or_else(|| self.invalid("seed", "a value is missing")))
+            .map(|value| value.ok_or_else(|| self.invalid(name, "a value is missing")))
             .collect()
     }
 }
@@ -273,7 +273,7 @@ pub(super) fn read_samples(path: &Path) -> Result<Vec<SampleRecord>, Error> {
             .map(|value| value.unwrap_or_default().to_string())
             .collect();
     }
-    for (sample, seed) in samples.iter_mut().zip(table.seeds()?) {
+    for (sample, seed) in samples.iter_mut().zip(table.longs("seed")?) {
         sample.seed = seed;
     }
     for (sample, error) in samples.iter_mut().zip(table.text("error")?.iter()) {
@@ -325,7 +325,7 @@ pub(super) fn read_scores(path: &Path) -> Result<Scores, Error> {
         table.numbers(TIMES[3])?,
     ];
     let (seeds, scores, errors) = (
-        table.seeds()?,
+        table.longs("seed")?,
         table.numbers("score")?,
         table.text("error")?,
     );

@@ -124,7 +124,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     Ok(Outcome::Clean)
 }
 
-fn chosen_variants(names: &[String]) -> anyhow::Result<Vec<&'static Variant>> {
+pub(super) fn chosen_variants(names: &[String]) -> anyhow::Result<Vec<&'static Variant>> {
     if names == ["all"] {
         return Ok(REGISTRY.iter().collect());
     }

@@ -7,6 +7,7 @@ pub mod listing;
 pub mod report;
 pub mod score;
 pub mod suites;
+pub mod train;
 
 use std::io::Write as _;
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tch::{Device, Kind, Tensor};
 
 use crate::decoder::Decoder;
-use crate::{Checkpoint, Error, Processor, Prompt};
+use crate::{Checkpoint, Error, Processor};
 
 /// A family of models that share config, tensor names and preprocessing.
 #[derive(Debug)]
@@ -34,6 +34,8 @@ pub static FAMILIES: &[Family] = &[Family {
 pub(crate) struct Opened {
     pub processor: Arc<dyn Processor>,
     pub network: Box<dyn Network>,
+    /// Every tensor of the network by its name in the checkpoint, sharing storage with it.
+    pub parameters: Vec<(String, Tensor)>,
 }
 
 /// The tensors of a model. Belongs to one thread.
@@ -41,8 +43,17 @@ pub(crate) trait Network: Send {
     /// The decoder and its attention slot.
     fn decoder(&self) -> &Decoder;
 
-    /// Visual embeddings `[V, C]` of a prompt's tiles, in the order of its visual tokens.
-    fn see(&self, prompt: &Prompt) -> Result<Tensor, Error>;
+    /// Tiles `[N, 3, height, width]` to the vision tower's patch features `[N, P, vision width]`, patches row by row.
+    fn look(&self, pixels: &Tensor) -> Result<Tensor, Error>;
+
+    /// Patch features `[N, P, vision width]` to visual embeddings `[V, C]`, in the order of the visual tokens.
+    fn connect(&self, patches: &Tensor) -> Result<Tensor, Error>;
+
+    /// Side of a patch of [`Self::look`], in pixels of a tile.
+    fn patch_size(&self) -> i64;
+
+    /// Whether the parameter of this name belongs to the vision tower.
+    fn is_vision(&self, parameter: &str) -> bool;
 }
 
 /// The family that a checkpoint's config names.

@@ -10,6 +10,7 @@ mod config;
 mod processor;
 mod vision;
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use tch::{Device, Kind, Tensor};
@@ -20,17 +21,24 @@ use self::vision::VisionTower;
 use super::{Network, Opened};
 use crate::decoder::Decoder;
 use crate::layers::{Linear, Weights};
-use crate::{Checkpoint, Error, Prompt};
+use crate::{Checkpoint, Error};
 
 /// Opens a checkpoint of this family.
 pub(super) fn open(checkpoint: &Checkpoint, device: Device, kind: Kind) -> Result<Opened, Error> {
     let config = Config::read(checkpoint)?;
     let processor = Arc::new(SmolVlmProcessor::open(checkpoint, &config)?);
+    let read = RefCell::new(Vec::new());
+    let root = Weights::new(checkpoint, device, kind, &read);
+    let network = Box::new(SmolVlm::load(checkpoint, &config, &root)?);
     Ok(Opened {
         processor,
-        network: Box::new(SmolVlm::load(checkpoint, &config, device, kind)?),
+        network,
+        parameters: read.into_inner(),
     })
 }
+
+/// The names of the vision tower's parameters begin so.
+const VISION: &str = "model.vision_model.";
 
 struct SmolVlm {
     vision: VisionTower,
@@ -40,15 +48,9 @@ struct SmolVlm {
 }
 
 impl SmolVlm {
-    fn load(
-        checkpoint: &Checkpoint,
-        config: &Config,
-        device: Device,
-        kind: Kind,
-    ) -> Result<Self, Error> {
-        let root = Weights::new(checkpoint, device, kind);
-        let model = &root / "model";
-        let head = &root / "lm_head";
+    fn load(checkpoint: &Checkpoint, config: &Config, root: &Weights) -> Result<Self, Error> {
+        let model = root / "model";
+        let head = root / "lm_head";
         let tied = config.tied() && !checkpoint.contains("lm_head.weight");
         let shuffled = config.vision_config.hidden_size * config.scale_factor * config.scale_factor;
         let projection = &(&(&model / "connector") / "modality_projection") / "proj";
@@ -70,14 +72,22 @@ impl Network for SmolVlm {
         &self.decoder
     }
 
-    fn see(&self, prompt: &Prompt) -> Result<Tensor, Error> {
-        let (kind, device) = self.decoder.options();
-        let pixels = Tensor::f_from_slice(&prompt.pixels)?.f_view(prompt.pixel_shape)?;
-        let pixels = pixels.f_to_device(device)?.f_to_kind(kind)?; // [N, 3, height, width]
-        let features = self.vision.forward(&pixels)?; // [N, patches, vision width]
-        let shuffled = pixel_shuffle(&features, self.scale_factor)?;
+    fn look(&self, pixels: &Tensor) -> Result<Tensor, Error> {
+        self.vision.forward(pixels)
+    }
+
+    fn connect(&self, patches: &Tensor) -> Result<Tensor, Error> {
+        let shuffled = pixel_shuffle(patches, self.scale_factor)?;
         let embeddings = self.connector.forward(&shuffled)?; // [N, V / N, C]
         Ok(embeddings.f_flatten(0, 1)?)
+    }
+
+    fn patch_size(&self) -> i64 {
+        self.vision.patch_size()
+    }
+
+    fn is_vision(&self, parameter: &str) -> bool {
+        parameter.starts_with(VISION)
     }
 }
 

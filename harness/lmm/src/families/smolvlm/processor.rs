@@ -168,6 +168,15 @@ impl SmolVlmProcessor {
         (tiles, rows, columns)
     }
 
+    /// Token ids of a text, with the tokenizer's own additions (such as a first token) where `additions`.
+    fn encode(&self, text: &str, additions: bool) -> Result<Vec<i64>, Error> {
+        let encoding = self
+            .tokenizer
+            .encode(text, additions)
+            .map_err(|error| Error::Prompt(format!("cannot be tokenised: {error}")))?;
+        Ok(encoding.get_ids().iter().map(|&id| i64::from(id)).collect())
+    }
+
     fn resized(&self, picture: &RgbImage) -> RgbImage {
         let (width, height) = longest_edge(picture.width(), picture.height(), self.longest_edge);
         resize(picture, width, height, self.filter)
@@ -209,11 +218,7 @@ impl Processor for SmolVlmProcessor {
             text += &self.placeholder(rows, columns);
             text += rest;
         }
-        let encoding = self
-            .tokenizer
-            .encode(text.as_str(), true)
-            .map_err(|error| Error::Prompt(format!("cannot be tokenised: {error}")))?;
-        let ids: Vec<i64> = encoding.get_ids().iter().map(|&id| i64::from(id)).collect();
+        let ids = self.encode(&text, true)?;
         let visual: Vec<bool> = ids.iter().map(|&id| id == self.image_token_id).collect();
         let side = i64::from(self.tile);
         let prompt = Prompt {
@@ -237,6 +242,19 @@ impl Processor for SmolVlmProcessor {
             )));
         }
         Ok(prompt)
+    }
+
+    fn answer(&self, question: &str, answer: &str, end_tokens: &[i64]) -> Result<Vec<i64>, Error> {
+        let text = self.chat.answer(question, answer)?;
+        let mut ids = self.encode(&text, false)?;
+        let end = ids.iter().position(|id| end_tokens.contains(id));
+        let Some(end) = end else {
+            return Err(Error::Prompt(format!(
+                "the chat template ends the answer {text:?} with none of the end tokens {end_tokens:?}"
+            )));
+        };
+        ids.truncate(end + 1);
+        Ok(ids)
     }
 
     fn decode(&self, ids: &[i64]) -> Result<String, Error> {

@@ -50,6 +50,11 @@ impl VisionTower {
         })
     }
 
+    /// Side of a patch in pixels.
+    pub(super) fn patch_size(&self) -> i64 {
+        self.patch_size
+    }
+
     /// Tiles `[N, 3, height, width]` to features `[N, patches, vision width]`.
     pub(super) fn forward(&self, pixels: &Tensor) -> Result<Tensor, Error> {
         let stride = [self.patch_size, self.patch_size];

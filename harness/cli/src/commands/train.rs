@@ -1,0 +1,215 @@
+//! `rave train`: weights for the embedded model, gates for a variant.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::{Context as _, bail};
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+use rave_benchmarks::render::Task;
+use rave_engine::train::{Ended, Freeze, Plan, ROWS, TrainObserver, train};
+use rave_results::training::Row;
+
+use super::eval::chosen_variants;
+use crate::Outcome;
+
+/// Options of `rave train`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The checkpoint to start from: a built-in model or a folder
+    #[arg(long)]
+    pub model: String,
+    /// Draw fresh seeded weights for a built-in model instead of taking those it has
+    #[arg(long, value_name = "SEED")]
+    pub fresh: Option<u64>,
+    /// Attention variant to train with
+    #[arg(long, default_value = "standard")]
+    pub variant: String,
+    /// Embedded tasks, separated by commas; they take turns
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "ocr,chart,document,scene"
+    )]
+    pub data: Vec<String>,
+    /// Optimiser steps
+    #[arg(long)]
+    pub steps: u64,
+    /// Examples a micro-batch
+    #[arg(long, default_value_t = 64)]
+    pub batch: usize,
+    /// Micro-batches a step
+    #[arg(long, default_value_t = 1)]
+    pub accumulate: usize,
+    /// Highest learning rate
+    #[arg(long, default_value_t = 1e-3)]
+    pub rate: f64,
+    /// Steps of linear warm-up
+    #[arg(long, default_value_t = 100)]
+    pub warm_up: u64,
+    /// Decoupled weight decay of matrices
+    #[arg(long, default_value_t = 0.01)]
+    pub weight_decay: f64,
+    /// Longest gradient
+    #[arg(long, default_value_t = 1.0)]
+    pub clip: f64,
+    /// Weight of the dense loss: which character stands at each patch of an embedded picture
+    #[arg(long, default_value_t = 0.0)]
+    pub dense: f64,
+    /// Train the vision tower by the dense loss alone, without questions
+    #[arg(long)]
+    pub no_answers: bool,
+    /// What stays as it is
+    #[arg(long, default_value = "none")]
+    pub freeze: FreezeName,
+    /// Seed of the order and choice of the items
+    #[arg(long, default_value_t = 0)]
+    pub seed: u32,
+    /// Seed of the variant's own parameters
+    #[arg(long, default_value_t = 0)]
+    pub seed_gates: u64,
+    /// cpu, cuda or cuda:N
+    #[arg(long, default_value = "cpu")]
+    pub device: String,
+    /// Compute type, f32 or bf16; weights are kept in f32
+    #[arg(long, value_name = "D", default_value = "f32")]
+    pub dtype: String,
+    /// Validation items a task
+    #[arg(long, default_value_t = 64)]
+    pub validation_items: u64,
+    /// Steps between two validations
+    #[arg(long, default_value_t = 200)]
+    pub validate_every: u64,
+    /// Steps between two saved states
+    #[arg(long, default_value_t = 100)]
+    pub save_every: u64,
+    /// The run's folder
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Go on with the interrupted run in --out
+    #[arg(long)]
+    pub resume: bool,
+}
+
+/// The names of [`Freeze`].
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum FreezeName {
+    /// Everything is trained
+    None,
+    /// The vision tower stays
+    Vision,
+    /// The whole checkpoint stays; only the variant's own parameters are trained
+    Backbone,
+}
+
+/// `rave train`.
+pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    let variants = chosen_variants(std::slice::from_ref(&arguments.variant))?;
+    let [variant] = variants[..] else {
+        bail!("--variant takes one variant; train each into a folder of its own");
+    };
+    let tasks = arguments
+        .data
+        .iter()
+        .map(|name| Ok(name.parse::<Task>()?))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let model = match arguments.fresh {
+        None => arguments.model.clone(),
+        Some(seed) => {
+            let folder = arguments.out.join("initial");
+            rave_lmm::built_in::write(&arguments.model, seed, &folder)?;
+            folder.to_string_lossy().into_owned()
+        }
+    };
+    let plan = Plan {
+        model,
+        variant,
+        tasks,
+        steps: arguments.steps,
+        batch: arguments.batch,
+        accumulate: arguments.accumulate,
+        rate: arguments.rate,
+        warm_up: arguments.warm_up,
+        weight_decay: arguments.weight_decay,
+        clip: arguments.clip,
+        dense: arguments.dense,
+        answers: !arguments.no_answers,
+        freeze: match arguments.freeze {
+            FreezeName::None => Freeze::None,
+            FreezeName::Vision => Freeze::Vision,
+            FreezeName::Backbone => Freeze::Backbone,
+        },
+        seed_data: arguments.seed,
+        seed_gates: arguments.seed_gates,
+        dtype: arguments.dtype.clone(),
+        device: arguments.device.clone(),
+        validation_items: arguments.validation_items,
+        validate_every: arguments.validate_every,
+        save_every: arguments.save_every,
+        out: arguments.out.clone(),
+        resume: arguments.resume,
+    };
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+        signal_hook::flag::register(signal, Arc::clone(&stop))
+            .context("cannot listen for signals")?;
+    }
+    let mut progress = Progress::new(&plan);
+    let ended = train(&plan, &mut progress, &stop)?;
+    progress.bar.finish();
+    let folder = plan.out.display();
+    match ended {
+        Ended::Finished => eprintln!("trained: {folder} ({ROWS}, and the result beside it)"),
+        Ended::Stopped => eprintln!("stopped and saved: go on with --resume --out {folder}"),
+    }
+    Ok(Outcome::Clean)
+}
+
+/// A bar with loss, rate and time left; lines at every validation.
+struct Progress {
+    bar: ProgressBar,
+    examples: f64,
+}
+
+impl Progress {
+    fn new(plan: &Plan) -> Self {
+        let style = ProgressStyle::with_template("{bar:24} {pos}/{len} steps  {eta} left  {msg}")
+            .expect("the template is a constant");
+        Self {
+            bar: ProgressBar::new(plan.steps).with_style(style),
+            examples: (plan.batch * plan.accumulate) as f64,
+        }
+    }
+}
+
+impl TrainObserver for Progress {
+    fn started(&mut self, step: u64, weights: i64) {
+        self.bar.set_position(step);
+        self.bar.reset_eta();
+        eprintln!("{weights} weights move, from step {step}");
+    }
+
+    fn step(&mut self, row: &Row) {
+        self.bar.set_position(row.step);
+        self.bar.set_message(format!(
+            "loss {:.3}  dense {:.3}  {:.0} examples/s",
+            row.loss,
+            row.dense_loss,
+            self.examples / row.seconds
+        ));
+    }
+
+    fn validated(&mut self, row: &Row) {
+        let line = format!(
+            "step {} {}: loss {:.3}, dense {:.3}, characters {:.1} %, exact answers {:.1} %",
+            row.step,
+            row.split,
+            row.loss,
+            row.dense_loss,
+            row.glyph_accuracy * 100.0,
+            row.exact * 100.0
+        );
+        self.bar.suspend(|| eprintln!("{line}"));
+    }
+}

@@ -1,0 +1,467 @@
+//! `rave train`: a model or the gates of a variant, on the embedded stream.
+//!
+//! **Exact resume.** Everything that a step depends on is either in the plan or in the saved state (weights and moments in
+//! f32, number of the step); examples are functions of their number. A run that is killed and resumed therefore ends at
+//! the weights of an uninterrupted one on the same machine with the same number of threads.
+//!
+//! Files in the run's folder: `train.json` (plan and provenance), `state.safetensors` (for the resume), `training.parquet`
+//! (a row a logged step and a validation), and at the end `checkpoint/` with the adapter of a trained variant beside the
+//! weights, or, with a frozen backbone, the adapter alone.
+
+mod glyphs;
+mod optimizer;
+mod plan;
+mod state;
+mod stream;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use rave_lmm::{Batch, Error as ModelError, LoadOptions, Model, adapter, kind, libtorch};
+use rave_methods::{Attention, Build};
+use rave_results::training::{Row, write_rows};
+use tch::{Reduction, Tensor, no_grad};
+
+pub use self::plan::{Freeze, Plan};
+
+use self::glyphs::Glyphs;
+use self::optimizer::AdamW;
+use self::state::State;
+use self::stream::{Drawn, Stream};
+use crate::Error;
+
+/// The table of a training run.
+pub const ROWS: &str = "training.parquet";
+
+/// Hears how training goes.
+pub trait TrainObserver {
+    /// Training begins at this step, with so many weights that move.
+    fn started(&mut self, _step: u64, _weights: i64) {}
+    /// A step was made.
+    fn step(&mut self, _row: &Row) {}
+    /// Validation was measured.
+    fn validated(&mut self, _row: &Row) {}
+}
+
+/// How training ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// All steps were made and the result was written.
+    Finished,
+    /// It was asked to stop; the state is saved and `--resume` goes on.
+    Stopped,
+}
+
+/// Trains to the end of the plan, or until `stop` is set.
+///
+/// # Errors
+/// Bad input; a folder that cannot be written; a loss that is not finite (the last saved state is kept).
+pub fn train(
+    plan: &Plan,
+    observer: &mut dyn TrainObserver,
+    stop: &AtomicBool,
+) -> Result<Ended, Error> {
+    plan.check()?;
+    let mut trainer = Trainer::new(plan)?;
+    let mut rows = trainer.begin()?;
+    observer.started(trainer.step, trainer.optimizer.len());
+    let validation = trainer.validation_batches()?;
+    let ended = std::thread::scope(|scope| {
+        let first = trainer.step * plan.examples_a_step();
+        let (receiver, thread) = trainer.stream.clone().spawn(scope, first, plan.batch);
+        let mut work = || -> Result<Ended, Error> {
+            while trainer.step < plan.steps {
+                if stop.load(Ordering::Relaxed) {
+                    trainer.save(&rows)?;
+                    return Ok(Ended::Stopped);
+                }
+                let row = trainer.advance(|| {
+                    receiver
+                        .recv()
+                        .expect("the drawing thread ends only after its receiver")
+                })?;
+                observer.step(&row);
+                rows.push(row);
+                if trainer.step % plan.validate_every == 0 || trainer.step == plan.steps {
+                    for row in trainer.validate(&validation)? {
+                        observer.validated(&row);
+                        rows.push(row);
+                    }
+                }
+                if trainer.step % plan.save_every == 0 || trainer.step == plan.steps {
+                    trainer.save(&rows)?;
+                }
+            }
+            Ok(Ended::Finished)
+        };
+        let ended = work();
+        drop(receiver);
+        // It ends once its next batch finds no receiver.
+        let _ = thread.join();
+        ended
+    })?;
+    if ended == Ended::Finished {
+        trainer.write_result()?;
+    }
+    Ok(ended)
+}
+
+struct Trainer<'a> {
+    plan: &'a Plan,
+    model: Model,
+    attention: Box<dyn Attention>,
+    /// The dense head, `[classes, W]` and `[classes]`, when a dense loss is trained.
+    head: Vec<Tensor>,
+    optimizer: AdamW,
+    stream: Stream,
+    /// Steps made.
+    step: u64,
+}
+
+impl<'a> Trainer<'a> {
+    fn new(plan: &'a Plan) -> Result<Self, Error> {
+        let options = LoadOptions {
+            device: libtorch::device(&plan.device)?,
+            kind: kind(&plan.dtype).ok_or_else(|| {
+                Error::Request(format!(
+                    "dtype `{}` is unknown; use f32 or bf16",
+                    plan.dtype
+                ))
+            })?,
+        };
+        let model = Model::load(&plan.model, options)?;
+        let attention = plan
+            .variant
+            .build(&Build {
+                geometry: model.info().geometry,
+                device: options.device,
+                kind: options.kind,
+                seed: plan.seed_gates,
+            })
+            .map_err(ModelError::from)?;
+        let mut moving: Vec<(String, Tensor)> = model
+            .parameters()
+            .iter()
+            .filter(|(name, _)| match plan.freeze {
+                Freeze::None => true,
+                Freeze::Vision => !model.is_vision(name),
+                Freeze::Backbone => false,
+            })
+            .map(|(name, tensor)| (name.clone(), tensor.shallow_clone()))
+            .collect();
+        if !plan.answers {
+            moving.retain(|(name, _)| model.is_vision(name));
+        } else {
+            moving.extend(attention.parameters());
+        }
+        let mut head = Vec::new();
+        if plan.dense > 0.0 {
+            let width = no_grad(|| -> Result<i64, Error> {
+                let sample = Stream::new(
+                    &plan.tasks,
+                    plan.seed_data,
+                    model.processor(),
+                    model.end_tokens(),
+                    None,
+                )?;
+                let pixels = model.batch(&[sample.validation(0)?.example])?.pixels;
+                Ok(model.look(&pixels)?.size()[2])
+            })?;
+            let parameters = glyphs::head(width, options.device)?;
+            head = parameters
+                .iter()
+                .map(|(_, tensor)| tensor.shallow_clone())
+                .collect();
+            moving.extend(parameters);
+        }
+        if moving.is_empty() {
+            return Err(Error::Request(format!(
+                "nothing would be trained: `{}` has no parameters of its own and the backbone is frozen",
+                plan.variant.id
+            )));
+        }
+        let glyphs = (plan.dense > 0.0).then(|| Glyphs::new(model.patch_size()));
+        let stream = Stream::new(
+            &plan.tasks,
+            plan.seed_data,
+            model.processor(),
+            model.end_tokens(),
+            glyphs,
+        )?;
+        Ok(Self {
+            plan,
+            attention,
+            head,
+            optimizer: AdamW::new(moving, plan.weight_decay)?,
+            stream,
+            step: 0,
+            model,
+        })
+    }
+
+    /// Takes up the saved state where there is one, else writes the plan; returns the rows so far.
+    fn begin(&mut self) -> Result<Vec<Row>, Error> {
+        let (state, mut rows) = state::open(self.plan, &self.model.info().sha256)?;
+        let Some(state) = state else {
+            return Ok(rows);
+        };
+        state.restore(&mut self.optimizer)?;
+        self.step = state.step;
+        rows.retain(|row| row.step <= state.step);
+        Ok(rows)
+    }
+
+    /// One step over the plan's micro-batches.
+    fn advance(&mut self, next: impl Fn() -> Result<Vec<Drawn>, Error>) -> Result<Row, Error> {
+        let start = Instant::now();
+        let plan = self.plan;
+        let share = 1.0 / plan.accumulate as f64;
+        let mut row = Row {
+            step: self.step + 1,
+            ..Row::default()
+        };
+        let mut gradient: Option<Tensor> = None;
+        for _ in 0..plan.accumulate {
+            let drawn = next()?;
+            let losses = self.losses(&drawn)?;
+            let total = losses.total(plan.dense)?;
+            let own = self.optimizer.gradient(&total)? * share;
+            gradient = Some(match gradient {
+                Some(sum) => sum + own,
+                None => own,
+            });
+            row.loss += losses.number(&losses.answer)? * share;
+            row.dense_loss += losses.number(&losses.dense)? * share;
+            row.glyph_accuracy += losses.glyphs * share;
+            row.exact += losses.exact_share() * share;
+        }
+        row.rate = plan.rate(self.step);
+        let gradient = gradient.expect("a plan accumulates at least one micro-batch");
+        row.gradient_norm = self
+            .optimizer
+            .step(&gradient, self.step + 1, row.rate, plan.clip)?;
+        if !row.gradient_norm.is_finite() || !row.loss.is_finite() {
+            return Err(Error::Diverged {
+                step: self.step + 1,
+                loss: row.loss,
+                folder: plan.out.clone(),
+            });
+        }
+        self.step += 1;
+        row.seconds = start.elapsed().as_secs_f64();
+        Ok(row)
+    }
+
+    /// The losses of some examples, with a gradient where one is wanted.
+    fn losses(&self, drawn: &[Drawn]) -> Result<Losses, Error> {
+        let examples: Vec<_> = drawn.iter().map(|drawn| drawn.example.clone()).collect();
+        let batch = self.model.batch(&examples)?;
+        self.batch_losses(&batch, &self.classes(drawn)?, examples.len())
+    }
+
+    /// The class of every patch of some examples, `[B x P]`, when a dense loss is trained.
+    fn classes(&self, drawn: &[Drawn]) -> Result<Option<Tensor>, Error> {
+        if self.head.is_empty() {
+            return Ok(None);
+        }
+        let classes: Vec<i64> = drawn
+            .iter()
+            .flat_map(|drawn| drawn.glyphs.clone())
+            .collect();
+        let classes = Tensor::f_from_slice(&classes).map_err(ModelError::from)?;
+        let device = self.optimizer.device();
+        Ok(Some(classes.f_to_device(device).map_err(ModelError::from)?))
+    }
+
+    fn batch_losses(
+        &self,
+        batch: &Batch,
+        classes: &Option<Tensor>,
+        examples: usize,
+    ) -> Result<Losses, Error> {
+        let patches = if self.plan.freeze == Freeze::None {
+            self.model.look(&batch.pixels)?
+        } else {
+            no_grad(|| self.model.look(&batch.pixels))?
+        };
+        let mut losses = Losses {
+            answer: None,
+            dense: None,
+            glyphs: 0.0,
+            exact: Vec::new(),
+        };
+        if let Some(classes) = classes {
+            let (loss, glyphs) = glyphs::loss(&self.head, &patches, classes)?;
+            losses.dense = Some(loss);
+            losses.glyphs = glyphs;
+        }
+        if self.plan.answers {
+            let logits = self
+                .model
+                .answer_logits(self.attention.as_ref(), batch, &patches)?;
+            let loss = logits
+                .f_cross_entropy_loss(&batch.targets, None::<&Tensor>, Reduction::Mean, -100, 0.0)
+                .map_err(ModelError::from)?;
+            losses.exact = exact(&logits, batch, examples)?;
+            losses.answer = Some(loss);
+        }
+        Ok(losses)
+    }
+
+    /// Batches of the validation items, which no training stream draws.
+    fn validation_batches(&self) -> Result<Vec<Validation>, Error> {
+        let tasks = self.stream.tasks().len() as u64;
+        let items = self.plan.validation_items * tasks;
+        let numbers: Vec<u64> = (0..items).collect();
+        numbers
+            .chunks(self.plan.batch)
+            .map(|chunk| {
+                let drawn = chunk
+                    .iter()
+                    .map(|&number| self.stream.validation(number))
+                    .collect::<Result<Vec<_>, _>>()?;
+                let examples: Vec<_> = drawn.iter().map(|drawn| drawn.example.clone()).collect();
+                Ok(Validation {
+                    batch: self.model.batch(&examples)?,
+                    classes: self.classes(&drawn)?,
+                    tasks: drawn.iter().map(|drawn| drawn.task).collect(),
+                })
+            })
+            .collect()
+    }
+
+    /// Loss and exact answers over the validation items: a row for all of them, then one a task.
+    fn validate(&self, batches: &[Validation]) -> Result<Vec<Row>, Error> {
+        let tasks = self.stream.tasks();
+        let mut right = vec![(0usize, 0usize); tasks.len()];
+        let mut all = Row {
+            step: self.step,
+            split: "validation".into(),
+            ..Row::default()
+        };
+        let mut seen = 0;
+        no_grad(|| -> Result<(), Error> {
+            for Validation {
+                batch,
+                classes,
+                tasks,
+            } in batches
+            {
+                let losses = self.batch_losses(batch, classes, tasks.len())?;
+                for (&task, &exact) in tasks.iter().zip(&losses.exact) {
+                    right[task].0 += usize::from(exact);
+                    right[task].1 += 1;
+                }
+                let count = tasks.len() as f64;
+                all.loss += losses.number(&losses.answer)? * count;
+                all.dense_loss += losses.number(&losses.dense)? * count;
+                all.glyph_accuracy += losses.glyphs * count;
+                seen += tasks.len();
+            }
+            Ok(())
+        })?;
+        let count = seen.max(1) as f64;
+        all.loss /= count;
+        all.dense_loss /= count;
+        all.glyph_accuracy /= count;
+        all.exact = right.iter().map(|(hits, _)| *hits as f64).sum::<f64>() / count;
+        let by_task = tasks.iter().zip(&right).map(|(task, (hits, items))| Row {
+            step: self.step,
+            split: format!("validation {task}"),
+            exact: *hits as f64 / (*items).max(1) as f64,
+            loss: f64::NAN,
+            ..Row::default()
+        });
+        let by_task: Vec<Row> = by_task.collect();
+        Ok(std::iter::once(all).chain(by_task).collect())
+    }
+
+    fn save(&self, rows: &[Row]) -> Result<(), Error> {
+        // The rows first: rows past the state are dropped on resume, a state past its rows would leave a gap.
+        write_rows(&self.plan.out.join(ROWS), rows)?;
+        State::save(self.plan, self.step, &self.optimizer)
+    }
+
+    /// Writes what was trained for others to load.
+    fn write_result(&self) -> Result<(), Error> {
+        let plan = self.plan;
+        // The master weights, not their rounded copies in the compute type.
+        let weights = self.optimizer.weights()?;
+        let gates = |folder: &Path, sha256: &str| -> Result<(), Error> {
+            if plan.variant.trained {
+                let names = self.attention.parameters();
+                let gates: Vec<_> = weights
+                    .iter()
+                    .filter(|(name, _)| names.iter().any(|(own, _)| own == name))
+                    .map(|(name, tensor)| (name.clone(), tensor.shallow_clone()))
+                    .collect();
+                let path = folder.join(adapter::file_name(plan.variant.id));
+                adapter::save(&path, plan.variant, sha256, &gates)?;
+            }
+            Ok(())
+        };
+        if plan.freeze == Freeze::Backbone {
+            return gates(&plan.out, &self.model.info().sha256);
+        }
+        let folder = plan.out.join("checkpoint");
+        self.model
+            .save(&folder, &weights, &plan.note(&self.model.info().sha256))?;
+        let sha256 = rave_lmm::Checkpoint::open(&folder)?.sha256();
+        gates(&folder, &sha256)
+    }
+}
+
+/// A batch of validation items.
+struct Validation {
+    batch: Batch,
+    classes: Option<Tensor>,
+    tasks: Vec<usize>,
+}
+
+/// The losses of one micro-batch.
+struct Losses {
+    /// Mean cross entropy of the answers' tokens.
+    answer: Option<Tensor>,
+    dense: Option<Tensor>,
+    /// Share of the characters that the dense head recognises.
+    glyphs: f64,
+    /// Which examples are answered exactly.
+    exact: Vec<bool>,
+}
+
+impl Losses {
+    fn total(&self, dense_weight: f64) -> Result<Tensor, ModelError> {
+        Ok(match (&self.answer, &self.dense) {
+            (Some(answer), Some(dense)) => answer.f_add(&(dense * dense_weight))?,
+            (Some(loss), None) | (None, Some(loss)) => loss.shallow_clone(),
+            (None, None) => unreachable!("a plan trains on answers, the dense loss or both"),
+        })
+    }
+
+    /// The value of a loss; 0 for one that is not trained.
+    #[expect(clippy::unused_self, reason = "reads as a property of the losses")]
+    fn number(&self, loss: &Option<Tensor>) -> Result<f64, ModelError> {
+        loss.as_ref()
+            .map_or(Ok(0.0), |loss| Ok(f64::try_from(loss)?))
+    }
+
+    fn exact_share(&self) -> f64 {
+        let right = self.exact.iter().filter(|&&exact| exact).count();
+        right as f64 / self.exact.len().max(1) as f64
+    }
+}
+
+/// Which examples get the likeliest token right at every place of their answer: those that greedy decoding answers exactly.
+fn exact(logits: &Tensor, batch: &Batch, examples: usize) -> Result<Vec<bool>, ModelError> {
+    let right = logits
+        .f_argmax(-1, false)?
+        .f_eq_tensor(&batch.targets)?
+        .f_to_device(tch::Device::Cpu)?;
+    let right: Vec<bool> = Vec::try_from(&right)?;
+    let mut exact = vec![true; examples];
+    for (owner, right) in batch.owners.iter().zip(right) {
+        exact[*owner] &= right;
+    }
+    Ok(exact)
+}

@@ -1,0 +1,192 @@
+//! What to train, on what, for how long.
+
+use std::path::PathBuf;
+
+use rave_benchmarks::render::Task;
+use rave_methods::Variant;
+use serde_json::{Value, json};
+
+use crate::Error;
+
+/// What stays as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Freeze {
+    /// Everything is trained.
+    None,
+    /// The vision tower stays.
+    Vision,
+    /// The whole checkpoint stays; only the variant's own parameters are trained.
+    Backbone,
+}
+
+/// A training run. Every field but the last four decides the result.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The checkpoint to start from: a built-in name or a folder.
+    pub model: String,
+    /// The attention to train with.
+    pub variant: &'static Variant,
+    /// Embedded tasks, which take turns.
+    pub tasks: Vec<Task>,
+    /// Optimiser steps.
+    pub steps: u64,
+    /// Examples a micro-batch.
+    pub batch: usize,
+    /// Micro-batches a step.
+    pub accumulate: usize,
+    /// Highest learning rate.
+    pub rate: f64,
+    /// Steps of linear warm-up; a cosine to a tenth of the highest rate follows.
+    pub warm_up: u64,
+    /// Decoupled weight decay of matrices.
+    pub weight_decay: f64,
+    /// Longest gradient.
+    pub clip: f64,
+    /// Weight of the dense loss (which character stands at each patch) against the answers'; 0 for none.
+    pub dense: f64,
+    /// Whether the answers are trained at all; without them only the vision tower is, by the dense loss.
+    pub answers: bool,
+    /// What stays as it is.
+    pub freeze: Freeze,
+    /// Which items come in which order.
+    pub seed_data: u32,
+    /// Initial values of the variant's own parameters.
+    pub seed_gates: u64,
+    /// Compute type: `f32` or `bf16`; weights and moments are kept in f32.
+    pub dtype: String,
+    /// `cpu`, `cuda` or `cuda:N`.
+    pub device: String,
+    /// Validation items a task.
+    pub validation_items: u64,
+    /// Steps between two validations.
+    pub validate_every: u64,
+    /// Steps between two saved states.
+    pub save_every: u64,
+    /// The run's folder.
+    pub out: PathBuf,
+    /// Go on with the interrupted run in `out`.
+    pub resume: bool,
+}
+
+impl Plan {
+    /// Refuses what cannot be meant.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let refuse = |reason: &str| Err(Error::Request(reason.to_owned()));
+        if self.tasks.is_empty() || self.steps == 0 || self.batch == 0 || self.accumulate == 0 {
+            return refuse("tasks, steps, batch and accumulate must be at least 1");
+        }
+        if self.validate_every == 0 || self.save_every == 0 || self.validation_items == 0 {
+            return refuse("validate-every, save-every and validation-items must be at least 1");
+        }
+        if !(self.rate > 0.0 && self.clip > 0.0 && self.dense >= 0.0 && self.weight_decay >= 0.0) {
+            return refuse("rate and clip must be positive, dense and weight-decay not negative");
+        }
+        if self.freeze != Freeze::None && self.dense > 0.0 {
+            return refuse(
+                "the dense loss trains the vision tower, which is frozen: give --dense 0",
+            );
+        }
+        if !self.answers && self.dense == 0.0 {
+            return refuse("without answers there is only the dense loss: give --dense a weight");
+        }
+        Ok(())
+    }
+
+    /// Examples that one step takes from the stream.
+    pub(super) fn examples_a_step(&self) -> u64 {
+        (self.batch * self.accumulate) as u64
+    }
+
+    /// The learning rate of the step after `done` ones.
+    pub(super) fn rate(&self, done: u64) -> f64 {
+        if done < self.warm_up {
+            return self.rate * (done + 1) as f64 / self.warm_up as f64;
+        }
+        let length = (self.steps - self.warm_up).max(1) as f64;
+        let progress = (done - self.warm_up) as f64 / length;
+        self.rate * (0.1 + 0.45 * (1.0 + (std::f64::consts::PI * progress).cos()))
+    }
+
+    /// Everything that decides the result, for `train.json` and to compare at a resume.
+    pub(super) fn settings(&self, base_sha256: &str) -> Value {
+        json!({
+            "base": self.model, "base_sha256": base_sha256,
+            "variant": self.variant.id, "variant_version": self.variant.version,
+            "tasks": self.tasks.iter().map(|task| task.name()).collect::<Vec<_>>(),
+            "renderer_version": rave_benchmarks::render::VERSION,
+            "steps": self.steps, "batch": self.batch, "accumulate": self.accumulate,
+            "rate": self.rate, "warm_up": self.warm_up, "weight_decay": self.weight_decay, "clip": self.clip,
+            "dense": self.dense, "answers": self.answers, "freeze": self.freeze,
+            "seed_data": self.seed_data, "seed_gates": self.seed_gates, "dtype": self.dtype, "device": self.device,
+            "threads": tch::get_num_threads(),
+        })
+    }
+
+    /// What a trained checkpoint says of itself.
+    pub(super) fn note(&self, base_sha256: &str) -> Value {
+        json!({ "untrained": !self.answers, "training": self.settings(base_sha256) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan() -> Plan {
+        Plan {
+            model: "nano".into(),
+            variant: rave_methods::variant("standard").unwrap(),
+            tasks: vec![Task::Ocr],
+            steps: 110,
+            batch: 4,
+            accumulate: 2,
+            rate: 1e-3,
+            warm_up: 10,
+            weight_decay: 0.01,
+            clip: 1.0,
+            dense: 0.0,
+            answers: true,
+            freeze: Freeze::None,
+            seed_data: 0,
+            seed_gates: 0,
+            dtype: "f32".into(),
+            device: "cpu".into(),
+            validation_items: 1,
+            validate_every: 1,
+            save_every: 1,
+            out: PathBuf::new(),
+            resume: false,
+        }
+    }
+
+    #[test]
+    fn the_rate_rises_then_falls_to_a_tenth() {
+        let plan = plan();
+        let rates: Vec<f64> = (0..plan.steps).map(|done| plan.rate(done)).collect();
+        assert!((rates[0] - 1e-4).abs() < 1e-12);
+        assert!((rates[9] - 1e-3).abs() < 1e-12);
+        assert!((rates[60] - 0.55e-3).abs() < 1e-9, "{}", rates[60]);
+        assert!(rates[10..].windows(2).all(|pair| pair[1] < pair[0]));
+        assert!((rates[109] - 1e-4).abs() < 1e-6);
+    }
+
+    #[test]
+    fn contradictions_are_refused() {
+        assert!(plan().check().is_ok());
+        let frozen = Plan {
+            freeze: Freeze::Vision,
+            dense: 1.0,
+            ..plan()
+        };
+        let nothing = Plan {
+            answers: false,
+            ..plan()
+        };
+        let no_steps = Plan { steps: 0, ..plan() };
+        for (wrong, word) in [(frozen, "frozen"), (nothing, "dense"), (no_steps, "steps")] {
+            let message = wrong.check().unwrap_err().to_string();
+            assert!(message.contains(word), "{message}");
+        }
+    }
+}

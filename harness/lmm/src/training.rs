@@ -1,0 +1,254 @@
+//! What training needs of a model beyond inference: batches of prompts with their answers, logits with a gradient, and
+//! writing the trained weights as a checkpoint.
+//!
+//! Prompts of one batch are padded on the right. Attention is causal, so no token before the padding ever sees it; its own
+//! outputs are not read.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use rave_methods::Attention;
+use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype, TensorView};
+use serde_json::Value;
+use tch::{Device, Kind, Tensor};
+
+use crate::checkpoint::floating;
+use crate::decoder::Pass;
+use crate::{Error, Model, Prompt};
+
+/// A prompt with the token ids that the model is to answer it with, the end token last.
+#[derive(Debug, Clone)]
+pub struct Example {
+    /// The prompt.
+    pub prompt: Prompt,
+    /// The answer.
+    pub answer: Vec<i64>,
+}
+
+/// Examples as tensors on a model's device.
+#[derive(Debug)]
+pub struct Batch {
+    /// Token ids `[B, T]`, each prompt followed by its answer without the last token, then padding.
+    ids: Tensor,
+    /// `[B, T]` bool.
+    visual: Tensor,
+    /// The tiles of all prompts, `[N, 3, height, width]`, in the compute type.
+    pub pixels: Tensor,
+    /// Where the answers' tokens are predicted: indices into B x T, `[M]`.
+    places: Tensor,
+    /// The tokens to predict there, `[M]`.
+    pub targets: Tensor,
+    /// Which example each of the M predictions belongs to.
+    pub owners: Vec<usize>,
+}
+
+impl Model {
+    /// Puts examples together for one pass.
+    ///
+    /// # Errors
+    /// When LibTorch refuses an operation.
+    pub fn batch(&self, examples: &[Example]) -> Result<Batch, Error> {
+        let device = self.network().decoder().options().1;
+        let length = |example: &Example| example.prompt.ids.len() + example.answer.len() - 1;
+        let longest = examples.iter().map(length).max().unwrap_or(0);
+        let mut ids = vec![0; examples.len() * longest];
+        let mut visual = vec![false; ids.len()];
+        let (mut places, mut targets, mut owners) = (Vec::new(), Vec::new(), Vec::new());
+        for (row, example) in examples.iter().enumerate() {
+            let Example { prompt, answer } = example;
+            let start = row * longest;
+            let known = prompt.ids.len();
+            ids[start..start + known].copy_from_slice(&prompt.ids);
+            visual[start..start + known].copy_from_slice(&prompt.visual);
+            ids[start + known..][..answer.len() - 1].copy_from_slice(&answer[..answer.len() - 1]);
+            for (number, &token) in answer.iter().enumerate() {
+                places.push((start + known - 1 + number) as i64);
+                targets.push(token);
+                owners.push(row);
+            }
+        }
+        let shape = [examples.len() as i64, longest as i64];
+        let prompts: Vec<_> = examples.iter().map(|example| &example.prompt).collect();
+        Ok(Batch {
+            ids: Tensor::f_from_slice(&ids)?
+                .f_view(shape)?
+                .f_to_device(device)?,
+            visual: Tensor::f_from_slice(&visual)?
+                .f_view(shape)?
+                .f_to_device(device)?,
+            pixels: self.pixels(&prompts)?,
+            places: Tensor::f_from_slice(&places)?.f_to_device(device)?,
+            targets: Tensor::f_from_slice(&targets)?.f_to_device(device)?,
+            owners,
+        })
+    }
+
+    /// Tiles `[N, 3, height, width]` to patch features `[N, P, vision width]`, with a gradient.
+    ///
+    /// # Errors
+    /// When LibTorch refuses an operation.
+    pub fn look(&self, pixels: &Tensor) -> Result<Tensor, Error> {
+        self.network().look(pixels)
+    }
+
+    /// Logits `[M, vocabulary]` in f32 of a batch's answers, given its patch features, with a gradient.
+    ///
+    /// # Errors
+    /// When LibTorch refuses an operation.
+    pub fn answer_logits(
+        &self,
+        attention: &dyn Attention,
+        batch: &Batch,
+        patches: &Tensor,
+    ) -> Result<Tensor, Error> {
+        let decoder = self.network().decoder();
+        let features = self.network().connect(patches)?; // [V, C]
+        let embeddings = decoder
+            .embed(&batch.ids)?
+            .f_masked_scatter(&batch.visual.f_unsqueeze(-1)?, &features)?;
+        let pass = Pass {
+            attention,
+            visual: Some(&batch.visual),
+        };
+        let hidden = decoder.forward(&embeddings, None, &pass)?; // [B, T, C]
+        let hidden = hidden.f_flatten(0, 1)?.f_index_select(0, &batch.places)?; // [M, C]
+        Ok(decoder.logits(&hidden)?.f_to_kind(Kind::Float)?)
+    }
+
+    /// Side of a patch of [`Self::look`], in pixels of a tile.
+    pub fn patch_size(&self) -> usize {
+        self.network().patch_size() as usize
+    }
+
+    /// Whether the parameter of this name belongs to the vision tower.
+    pub fn is_vision(&self, parameter: &str) -> bool {
+        self.network().is_vision(parameter)
+    }
+
+    /// Writes the model as a checkpoint folder in the layout it was opened from: its parameters in f32, those in `trained`
+    /// from there, and copies of its config, tokenizer and processor files. `note` goes into `rave.json`, where records
+    /// find it.
+    ///
+    /// # Errors
+    /// A file that cannot be copied or written, naming it.
+    pub fn save(
+        &self,
+        folder: &Path,
+        trained: &[(String, Tensor)],
+        note: &Value,
+    ) -> Result<(), Error> {
+        let write = |path: &Path| {
+            let path = path.to_owned();
+            move |source| Error::Write { path, source }
+        };
+        std::fs::create_dir_all(folder).map_err(write(folder))?;
+        for name in COPIED {
+            let source = self.info().folder.join(name);
+            if source.is_file() {
+                let target = folder.join(name);
+                std::fs::copy(&source, &target).map_err(write(&target))?;
+            }
+        }
+        let trained: HashMap<_, _> = trained
+            .iter()
+            .map(|(name, tensor)| (name, tensor))
+            .collect();
+        let weights: Vec<_> = self
+            .parameters()
+            .iter()
+            .map(|(name, tensor)| {
+                let tensor = trained.get(name).copied().unwrap_or(tensor);
+                (name.clone(), tensor.shallow_clone())
+            })
+            .collect();
+        write_tensors(
+            &folder.join("model.safetensors"),
+            &weights,
+            HashMap::from([("format".to_owned(), "pt".to_owned())]),
+        )?;
+        let path = folder.join(crate::built_in::MARKER);
+        let text = serde_json::to_vec_pretty(note).expect("JSON values can be written");
+        std::fs::write(&path, text).map_err(write(&path))
+    }
+}
+
+/// The files of a checkpoint that training leaves as they are.
+const COPIED: [&str; 9] = [
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "processor_config.json",
+    "preprocessor_config.json",
+    "chat_template.jinja",
+    "chat_template.json",
+];
+
+/// Writes tensors as f32 to a safetensors file, at once: beside the path first, then moved onto it.
+///
+/// # Errors
+/// When the file cannot be written, naming it.
+pub fn write_tensors(
+    path: &Path,
+    tensors: &[(String, Tensor)],
+    metadata: HashMap<String, String>,
+) -> Result<(), Error> {
+    let values = tensors
+        .iter()
+        .map(|(name, tensor)| {
+            let tensor = tensor
+                .f_detach()?
+                .f_to_device(Device::Cpu)?
+                .f_to_kind(Kind::Float)?
+                .f_contiguous()?;
+            let mut bytes = vec![0; tensor.numel() * size_of::<f32>()];
+            tensor.f_copy_data_u8(&mut bytes, tensor.numel())?;
+            let shape: Vec<usize> = tensor.size().iter().map(|&size| size as usize).collect();
+            Ok((name, shape, bytes))
+        })
+        .collect::<Result<Vec<_>, Error>>()?;
+    let views = values.iter().map(|(name, shape, bytes)| {
+        let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
+        (name.as_str(), view.expect("the bytes are the tensor's own"))
+    });
+    let failed = |source| Error::Write {
+        path: path.to_owned(),
+        source,
+    };
+    let partial = path.with_extension("partial");
+    safetensors::serialize_to_file(views, Some(metadata), &partial)
+        .map_err(|error| failed(std::io::Error::other(error)))?;
+    std::fs::rename(&partial, path).map_err(failed)
+}
+
+/// Reads all tensors of a safetensors file, and its metadata.
+///
+/// # Errors
+/// When the file cannot be read or is damaged, naming it.
+pub fn read_tensors(
+    path: &Path,
+) -> Result<(HashMap<String, Tensor>, HashMap<String, String>), Error> {
+    let bytes = Error::read(path)?;
+    let damaged = |error: safetensors::SafeTensorError| {
+        Error::malformed(path, format!("not a valid safetensors file ({error})"))
+    };
+    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
+    let file = SafeTensors::deserialize(&bytes).map_err(damaged)?;
+    let tensors = file
+        .iter()
+        .map(|(name, view)| {
+            let shape: Vec<i64> = view.shape().iter().map(|&size| size as i64).collect();
+            let Some(kind) = floating(view.dtype()) else {
+                let reason = format!("`{name}` is {:?}, not a floating-point type", view.dtype());
+                return Err(Error::malformed(path, reason));
+            };
+            Ok((
+                name.to_owned(),
+                Tensor::f_from_data_size(view.data(), &shape, kind)?,
+            ))
+        })
+        .collect::<Result<_, _>>()?;
+    Ok((tensors, header.metadata().clone().unwrap_or_default()))
+}
