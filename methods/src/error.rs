@@ -4,10 +4,10 @@
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// LibTorch refused an operation: shapes that do not fit, or memory that could not be had.
-    #[error("LibTorch: {0}")]
+    #[error("LibTorch: {}", first_line(.0))]
     Torch(#[from] tch::TchError),
     /// No variant has this id.
-    #[error("unknown variant `{id}`{}; `rave variants` lists all", crate::error::did_you_mean(.nearest.as_deref()))]
+    #[error("unknown variant `{id}`{}; `rave variants` lists all", did_you_mean(.nearest.as_deref()))]
     UnknownVariant {
         /// What was asked for.
         id: String,
@@ -25,8 +25,24 @@ pub enum Error {
 }
 
 /// A question that names the nearest id, or nothing.
-pub(crate) fn did_you_mean(nearest: Option<&str>) -> String {
+pub fn did_you_mean(nearest: Option<&str>) -> String {
     nearest.map_or_else(String::new, |nearest| {
         format!("; did you mean `{nearest}`?")
     })
+}
+
+/// What LibTorch says, without the C++ call stack that it appends.
+pub fn first_line(error: &tch::TchError) -> String {
+    let text = error.to_string();
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+/// The nearest of some ids to one that is not among them, if any is near enough to have been meant.
+pub fn nearest<'a>(id: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|known| (strsim::damerau_levenshtein(known, id), known))
+        .min()
+        .filter(|(distance, _)| *distance <= 1 + id.len() / 3)
+        .map(|(_, known)| known)
 }

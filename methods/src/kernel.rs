@@ -60,7 +60,9 @@ pub fn single_query(
 ) -> Result<Tensor, Error> {
     let [batch, heads, _, width] = sizes(query);
     let groups = keys.size()[1];
-    let grouped = (query * scale).f_reshape([batch, groups, heads / groups, width])?;
+    let grouped = query
+        .f_mul_scalar(scale)?
+        .f_reshape([batch, groups, heads / groups, width])?;
     let mut scores = grouped
         .f_matmul(&keys.f_transpose(2, 3)?)?
         .f_to_kind(Kind::Float)?; // [B, G, H/G, S]
@@ -96,7 +98,7 @@ pub fn materialised(
     let mask = Tensor::f_zeros([1], (query.kind(), query.device()))?
         .f_masked_fill(&hidden, f64::NEG_INFINITY)?;
     let mask = match bias {
-        Some(bias) => bias + mask,
+        Some(bias) => bias.f_add(&mask)?,
         None => mask,
     };
     Ok(Tensor::f_scaled_dot_product_attention(

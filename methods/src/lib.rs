@@ -20,6 +20,6 @@ pub mod registry;
 pub mod slot;
 pub mod standard;
 
-pub use error::Error;
+pub use error::{Error, did_you_mean, first_line, nearest};
 pub use registry::{REGISTRY, Variant, variant};
 pub use slot::{Attention, Build, Geometry, Step};

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::rave::{self, Features, Pair, Rave};
 use crate::standard::Standard;
-use crate::{Attention, Build, Error};
+use crate::{Attention, Build, Error, nearest};
 
 /// A variant as the registry knows it: what it is, before it is built for a model.
 #[derive(Debug, Clone, Serialize)]
@@ -98,16 +98,9 @@ pub fn variant(id: &str) -> Result<&'static Variant, Error> {
     REGISTRY
         .iter()
         .find(|variant| variant.id == id)
-        .ok_or_else(|| {
-            let distance = |variant: &&Variant| strsim::damerau_levenshtein(variant.id, id);
-            let nearest = REGISTRY
-                .iter()
-                .min_by_key(distance)
-                .filter(|nearest| distance(nearest) <= 1 + id.len() / 3);
-            Error::UnknownVariant {
-                id: id.to_owned(),
-                nearest: nearest.map(|nearest| nearest.id.to_owned()),
-            }
+        .ok_or_else(|| Error::UnknownVariant {
+            id: id.to_owned(),
+            nearest: nearest(id, REGISTRY.iter().map(|variant| variant.id)).map(str::to_owned),
         })
 }
 

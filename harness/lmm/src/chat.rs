@@ -45,7 +45,7 @@ impl ChatTemplate {
             .map_err(|error| {
                 Error::malformed(
                     &path,
-                    format!("the chat template does not compile: {error}"),
+                    format!("the chat template does not compile: {error}; fetch it again"),
                 )
             })?;
         let config = checkpoint.path("tokenizer_config.json");

@@ -21,6 +21,10 @@ use crate::Error;
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 
+/// Why pickles are refused.
+const PICKLE: &str = "a Torch pickle is not loaded: opening one runs code chosen by its author; convert it to safetensors \
+     (in Python: safetensors.torch.save_file) and put model.safetensors beside config.json";
+
 /// An opened checkpoint folder.
 #[derive(Debug)]
 pub struct Checkpoint {
@@ -180,6 +184,10 @@ impl Shard {
         // mapped would fault; checkpoints are written once and then left alone, as every safetensors reader assumes.
         #[allow(unsafe_code)]
         let bytes = unsafe { Mmap::map(&file) }.map_err(io)?;
+        // A zip archive (Torch since 1.6) or a bare pickle: renaming a file does not convert it.
+        if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"\x80\x02") {
+            return Err(Error::malformed(path, PICKLE));
+        }
         let shard = Self {
             path: path.to_owned(),
             bytes,
@@ -226,7 +234,9 @@ fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
             _ => {
                 return Err(Error::malformed(
                     &index,
-                    format!("shard {file} is not the name of a file in this folder"),
+                    format!(
+                        "shard {file} is not the name of a file in this folder; fetch the index again"
+                    ),
                 ));
             }
         };
@@ -256,11 +266,7 @@ fn no_weights(folder: &Path) -> Error {
         })
     });
     match pickle {
-        Some(path) => Error::malformed(
-            &path,
-            "a Torch pickle is not loaded: opening one runs code chosen by its author; convert it to safetensors \
-             (in Python: safetensors.torch.save_file) and put model.safetensors beside config.json",
-        ),
+        Some(path) => Error::malformed(&path, PICKLE),
         None => Error::Missing {
             folder: folder.to_owned(),
             what: format!("{SINGLE} (or {INDEX} with its shards)"),
@@ -272,7 +278,7 @@ fn no_weights(folder: &Path) -> Error {
 /// Reads and parses a JSON file.
 pub(crate) fn read_json(path: &Path) -> Result<Value, Error> {
     serde_json::from_slice(&Error::read(path)?)
-        .map_err(|error| Error::malformed(path, format!("not valid JSON: {error}")))
+        .map_err(|error| Error::malformed(path, format!("not valid JSON: {error}; fetch it again")))
 }
 
 /// The tensor element type of a floating-point safetensors type.

@@ -34,6 +34,8 @@ pub(crate) struct DecoderConfig {
     pub rope_theta: Option<f64>,
     pub rope_parameters: Option<RopeParameters>,
     pub rope_scaling: Option<serde_json::Value>,
+    /// Positions the model was made for; unbounded when left out.
+    pub max_position_embeddings: Option<i64>,
     #[serde(default)]
     pub attention_bias: bool,
     #[serde(default)]
@@ -130,6 +132,7 @@ pub(crate) struct Decoder {
     head: Linear,
     /// `theta^(-2i/D)`, `[D / 2]` f32.
     frequencies: Tensor,
+    most_positions: Option<i64>,
 }
 
 #[derive(Debug)]
@@ -173,8 +176,10 @@ impl Decoder {
             .collect::<Result<_, _>>()?;
         let exponents =
             Tensor::f_arange_start_step(0, geometry.head_width, 2, (Kind::Float, text.device()))?;
-        let frequencies =
-            (exponents / geometry.head_width as f64 * -config.rope_theta().ln()).f_exp()?;
+        let frequencies = exponents
+            .f_div_scalar(geometry.head_width as f64)?
+            .f_mul_scalar(-config.rope_theta().ln())?
+            .f_exp()?;
         Ok(Self {
             geometry,
             embedding,
@@ -182,12 +187,18 @@ impl Decoder {
             norm: RmsNorm::new(&(text / "norm"), config.hidden_size, config.rms_norm_eps)?,
             head,
             frequencies,
+            most_positions: config.max_position_embeddings,
         })
     }
 
     /// The sizes that a variant needs.
     pub(crate) fn geometry(&self) -> &Geometry {
         &self.geometry
+    }
+
+    /// Positions the model was made for, if it says so.
+    pub(crate) fn most_positions(&self) -> Option<i64> {
+        self.most_positions
     }
 
     /// Element type and device of the activations.

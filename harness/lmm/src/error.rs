@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file could not be read or written.
-    #[error("cannot read {}: {source}", .path.display())]
+    #[error("cannot read {}: {source}; check the path and its permissions", .path.display())]
     Io {
         /// The file.
         path: PathBuf,
@@ -42,7 +42,7 @@ pub enum Error {
         remedy: String,
     },
     /// `config.json` names a family that is not built.
-    #[error("{}: model_type `{model_type}` is not supported{}; supported: {}", .path.display(), did_you_mean(.nearest.as_deref()), .supported.join(", "))]
+    #[error("{}: model_type `{model_type}` is not supported{}; choose a checkpoint of one that is: {}", .path.display(), rave_methods::did_you_mean(.nearest.as_deref()), .supported.join(", "))]
     UnknownFamily {
         /// The config file.
         path: PathBuf,
@@ -102,7 +102,7 @@ pub enum Error {
     #[error(transparent)]
     Variant(#[from] rave_methods::Error),
     /// LibTorch refused an operation.
-    #[error("LibTorch: {0}")]
+    #[error("LibTorch: {}", rave_methods::first_line(.0))]
     Torch(#[from] tch::TchError),
 }
 
@@ -128,11 +128,4 @@ impl Error {
         String::from_utf8(Self::read(path)?)
             .map_err(|_| Self::malformed(path, "the file is not UTF-8 text"))
     }
-}
-
-/// A question that names the nearest id, or nothing.
-fn did_you_mean(nearest: Option<&str>) -> String {
-    nearest.map_or_else(String::new, |nearest| {
-        format!("; did you mean `{nearest}`?")
-    })
 }

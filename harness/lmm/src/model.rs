@@ -284,6 +284,14 @@ impl Model {
         let decoder = self.network.decoder();
         let start = Instant::now();
         let capacity = (prompt.ids.len() + options.max_new_tokens) as i64;
+        if let Some(most) = decoder.most_positions().filter(|&most| capacity > most) {
+            return Err(Error::Prompt(format!(
+                "{} tokens and up to {} new ones are more than the model's {most} positions (max_position_embeddings); \
+                 shorten the question, use fewer or smaller pictures, or allow fewer new tokens",
+                prompt.ids.len(),
+                options.max_new_tokens
+            )));
+        }
         let mut cache = Cache::new(
             decoder.geometry(),
             1,

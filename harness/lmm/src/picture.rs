@@ -1,9 +1,11 @@
 //! Decoding a picture into 8-bit RGB, as Pillow's `convert("RGB")` does: transparency is dropped (not blended), palettes
-//! and greys are expanded, CMYK is converted, 16-bit samples keep their high byte.
+//! and greys are expanded, CMYK is converted, 16-bit samples keep their high byte, a JPEG that is cut short is refused.
+//!
+//! Deviation: Pillow clips plain 16-bit grey at 255, which makes nearly every picture white; here it keeps its high byte too.
 
 use std::io::Cursor;
 
-use image::{DynamicImage, ImageReader, RgbImage};
+use image::{DynamicImage, ImageFormat, ImageReader, RgbImage};
 
 use crate::Error;
 
@@ -46,8 +48,20 @@ pub fn decode(bytes: &[u8], name: &str) -> Result<RgbImage, Error> {
     if width == 0 || height == 0 {
         return Err(fail(format!("{width} x {height} has no pixels")));
     }
+    if reader()?.format() == Some(ImageFormat::Jpeg) && !ends(bytes) {
+        return Err(fail(
+            "the JPEG is cut short (it has no end marker); fetch it again".into(),
+        ));
+    }
+    let grey = |value: u16| image::Rgb([(value >> 8) as u8; 3]);
     Ok(match reader()?.decode().map_err(damaged)? {
-        // Pillow keeps the high byte of 16-bit colour; `to_rgb8` would round instead.
+        // `to_rgb8` would round 16-bit samples instead of keeping their high byte.
+        DynamicImage::ImageLuma16(picture) => {
+            RgbImage::from_fn(width, height, |x, y| grey(picture.get_pixel(x, y).0[0]))
+        }
+        DynamicImage::ImageLumaA16(picture) => {
+            RgbImage::from_fn(width, height, |x, y| grey(picture.get_pixel(x, y).0[0]))
+        }
         DynamicImage::ImageRgb16(picture) => RgbImage::from_fn(width, height, |x, y| {
             image::Rgb(picture.get_pixel(x, y).0.map(|value| (value >> 8) as u8))
         }),
@@ -59,9 +73,31 @@ pub fn decode(bytes: &[u8], name: &str) -> Result<RgbImage, Error> {
     })
 }
 
+/// Whether a JPEG has its end marker: the decoder fills what is missing with grey, where Pillow refuses the file.
+///
+/// Walks the segments by their lengths (a thumbnail inside one has an end marker of its own); in entropy-coded data a
+/// marker is 0xFF followed by neither 0 (an escape), another 0xFF (filling) nor a restart marker.
+fn ends(bytes: &[u8]) -> bool {
+    let mut at = 2;
+    while let Some(&[first, marker]) = bytes.get(at..at + 2) {
+        match (first, marker) {
+            (0xff, 0xd9) => return true,
+            (0xff, 0x02..=0xcf | 0xda..=0xfe) => {
+                let Some(&[high, low]) = bytes.get(at + 2..at + 4) else {
+                    return false;
+                };
+                at += 2 + usize::from(u16::from_be_bytes([high, low]));
+            }
+            _ => at += 1,
+        }
+    }
+    false
+}
+
 #[cfg(test)]
 mod tests {
-    use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
+    use image::codecs::{jpeg::JpegEncoder, png::PngEncoder};
+    use image::{ExtendedColorType, ImageEncoder};
 
     use super::*;
 
@@ -95,6 +131,35 @@ mod tests {
                 .0,
             [0x12, 0x80, 0xff]
         );
+        let grey = png(&0x12ff_u16.to_ne_bytes(), 1, 1, ExtendedColorType::L16);
+        let picture = decode(&grey, "grey.png").expect("decodes");
+        assert_eq!(picture.get_pixel(0, 0).0, [0x12; 3]);
+    }
+
+    #[test]
+    fn a_jpeg_is_whole_or_refused() {
+        let pixels: Vec<u8> = (0..64 * 64 * 3)
+            .map(|value| (value * 7 % 251) as u8)
+            .collect();
+        let mut file = Vec::new();
+        JpegEncoder::new(&mut file)
+            .write_image(&pixels, 64, 64, ExtendedColorType::Rgb8)
+            .expect("a valid picture");
+        assert!(decode(&file, "whole.jpg").is_ok());
+        // An end marker inside a segment (a thumbnail has one) is not the picture's own.
+        let mut tagged = file[..2].to_vec();
+        tagged.extend([0xff, 0xe1, 0, 4, 0xff, 0xd9]);
+        tagged.extend(&file[2..]);
+        assert!(decode(&tagged, "tagged.jpg").is_ok());
+        for cut in [file.len() / 2, file.len() - 2] {
+            for whole in [&file, &tagged] {
+                let error = decode(&whole[..cut], "cut.jpg").expect_err("must be refused");
+                assert!(
+                    error.to_string().contains("cut.jpg: the JPEG is cut short"),
+                    "{error}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -232,7 +232,10 @@ pub fn read_tensors(
 ) -> Result<(HashMap<String, Tensor>, HashMap<String, String>), Error> {
     let bytes = Error::read(path)?;
     let damaged = |error: safetensors::SafeTensorError| {
-        Error::malformed(path, format!("not a valid safetensors file ({error})"))
+        Error::malformed(
+            path,
+            format!("not a valid safetensors file ({error}); fetch or make it again"),
+        )
     };
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
     let file = SafeTensors::deserialize(&bytes).map_err(damaged)?;
@@ -241,7 +244,10 @@ pub fn read_tensors(
         .map(|(name, view)| {
             let shape: Vec<i64> = view.shape().iter().map(|&size| size as i64).collect();
             let Some(kind) = floating(view.dtype()) else {
-                let reason = format!("`{name}` is {:?}, not a floating-point type", view.dtype());
+                let reason = format!(
+                    "`{name}` is {:?}, not a floating-point type; F32, F16 and BF16 can be loaded",
+                    view.dtype()
+                );
                 return Err(Error::malformed(path, reason));
             };
             Ok((

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rave_lmm::{LoadOptions, Model};
+use rave_lmm::{GenerationOptions, LoadOptions, Model};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -139,6 +139,11 @@ fn every_damage_is_one_error_that_names_the_file_and_the_remedy() {
             &["pytorch_model.bin", "pickle", "convert it to safetensors"],
         ),
         (
+            "a pickle that was renamed",
+            new(&|f| fs::write(f.join("model.safetensors"), b"PK\x03\x04 and so on").unwrap()),
+            &["model.safetensors", "pickle", "convert it to safetensors"],
+        ),
+        (
             "truncated weights",
             new(&|f| {
                 fs::OpenOptions::new()
@@ -251,7 +256,20 @@ fn every_damage_is_one_error_that_names_the_file_and_the_remedy() {
             ],
         ),
     ];
+    let remedies = [
+        "fetch ",
+        "use ",
+        "convert ",
+        "give ",
+        "choose ",
+        "can be loaded",
+        "keep one",
+    ];
     for (damage, message, parts) in cases {
+        assert!(
+            remedies.iter().any(|remedy| message.contains(remedy)),
+            "{damage}: no remedy in: {message}"
+        );
         for part in parts {
             assert!(
                 message.contains(part),
@@ -259,6 +277,47 @@ fn every_damage_is_one_error_that_names_the_file_and_the_remedy() {
             );
         }
     }
+}
+
+#[test]
+fn a_token_without_an_embedding_and_a_marker_in_the_question_are_refused() {
+    let folder = copy("smolvlm_new");
+    edit(folder.path().join("tokenizer.json"), |tokenizer| {
+        let tokens = tokenizer["added_tokens"].as_array_mut().unwrap();
+        let mut extra = tokens[0].clone();
+        (extra["id"], extra["content"]) = (json!(9_999), json!("what"));
+        tokens.push(extra);
+    });
+    let path = folder.path().to_str().unwrap();
+    let processor = Model::load(path, LoadOptions::default())
+        .unwrap()
+        .processor();
+    assert!(processor.prepare(&[], "where?").is_ok());
+    for (question, part) in [
+        ("what?", "vocab_size of 270"),
+        ("<fake_token_around_image>", "marks a picture"),
+        ("<image>", "marks a picture"),
+    ] {
+        let error = processor.prepare(&[], question).unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    }
+}
+
+#[test]
+fn more_tokens_than_positions_are_refused_before_memory_is_taken() {
+    let folder = copy("smolvlm_new");
+    let model = Model::load(folder.path().to_str().unwrap(), LoadOptions::default()).unwrap();
+    let standard = model.build(rave_methods::variant("standard").unwrap(), 0, None);
+    let prompt = model.processor().prepare(&[], "where?").unwrap();
+    let features = model.see(&prompt).unwrap();
+    let options = GenerationOptions {
+        max_new_tokens: 4_000_000_000,
+        stop_at_end: true,
+    };
+    let attention = standard.unwrap().attention;
+    let error = model.generate(attention.as_ref(), &prompt, &features, &options);
+    let message = error.unwrap_err().to_string();
+    assert!(message.contains("max_position_embeddings"), "{message}");
 }
 
 #[test]

@@ -104,7 +104,8 @@ impl Rave {
             (Pair::KeyOnly, _) => gate.f_unsqueeze(0)?,
             (_, Features::PreRope) => step.query_features.f_matmul(gate)?,
             (_, Features::PostRope) => step.query.f_matmul(gate)?,
-        } * scale)
+        }
+        .f_mul_scalar(scale)?)
     }
 
     /// `1_V B_g^T k~` for the new tokens, `[B, G, T, R]`.
@@ -125,7 +126,7 @@ impl Rave {
         let on_visual = visual
             .f_to_kind(side.kind())?
             .f_view([batch, 1, tokens, 1])?;
-        Ok(side * on_visual) // [B, G, T, R]
+        Ok(side.f_mul(&on_visual)?) // [B, G, T, R]
     }
 }
 
@@ -142,7 +143,8 @@ impl Attention for Rave {
         let query_side = self.query_side(step)?;
         if self.folded {
             let [batch, heads, tokens, _] = [0, 1, 2, 3].map(|axis| step.query.size()[axis]);
-            let query_side = (query_side / step.scale)
+            let query_side = query_side
+                .f_div_scalar(step.scale)?
                 .f_expand([batch, heads, tokens, self.options.rank], false)?;
             let query = Tensor::f_cat(&[step.query, &query_side], 3)?; // [B, H, T, D + R]
             return kernel::fused(&query, keys, values, step.valid, step.scale);

@@ -1,14 +1,17 @@
 //! `rave generate`: one question about one picture, with one attention variant.
 
+use std::collections::HashMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use rave_lmm::{GenerationOptions, LoadOptions, Model, decode, kind, libtorch};
+use rave_lmm::{
+    Generation, GenerationOptions, LoadOptions, Model, Prompt, decode, kind, libtorch,
+    write_tensors,
+};
 use rave_methods::variant;
 use serde_json::json;
-use tch::Tensor;
 
 use super::{print, print_json};
 use crate::Outcome;
@@ -46,7 +49,7 @@ pub struct Arguments {
     /// Write the prompt's logits, "logits" of shape (T, vocabulary) in f32
     #[arg(long, value_name = "FILE.safetensors")]
     pub logits: Option<PathBuf>,
-    /// One JSON document: `input_ids`, `generated_ids`, text, timings
+    /// One JSON document: `input_ids`, `generated_ids`, text, timings, `cache_bytes`
     #[arg(long)]
     pub json: bool,
 }
@@ -62,8 +65,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     };
     let picture = match &arguments.image {
         Some(path) => {
-            let bytes =
-                fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+            let bytes = fs::read(path).with_context(|| {
+                format!(
+                    "cannot read {}; check the path and its permissions",
+                    path.display()
+                )
+            })?;
             Some(decode(&bytes, &path.display().to_string())?)
         }
         None => None,
@@ -95,15 +102,19 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         stop_at_end: true,
     };
     let generation = model.generate(built.attention.as_ref(), &prompt, &features, &options)?;
+    // The answer first: a file that cannot be written does not lose it.
+    answer(arguments, &prompt, &generation)?;
     if let Some(path) = &arguments.logits {
-        write_logits(
-            path,
-            &model.logits(built.attention.as_ref(), &prompt, &features)?,
-        )?;
+        let logits = model.logits(built.attention.as_ref(), &prompt, &features)?;
+        write_tensors(path, &[("logits".to_owned(), logits)], HashMap::new())?;
     }
+    Ok(Outcome::Clean)
+}
+
+/// Prints the answer, as text or as one JSON document.
+fn answer(arguments: &Arguments, prompt: &Prompt, generation: &Generation) -> anyhow::Result<()> {
     if !arguments.json {
-        print(&format!("{}\n", generation.text))?;
-        return Ok(Outcome::Clean);
+        return print(&format!("{}\n", generation.text));
     }
     let milliseconds = |time: std::time::Duration| time.as_secs_f64() * 1e3;
     print_json(&json!({
@@ -115,16 +126,6 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
             "prefill_ms": milliseconds(generation.timings.prefill),
             "decode_ms": milliseconds(generation.timings.decode),
         },
-    }))?;
-    Ok(Outcome::Clean)
-}
-
-/// Writes `logits` `[T, vocabulary]`, f32.
-fn write_logits(path: &Path, logits: &Tensor) -> anyhow::Result<()> {
-    Tensor::write_safetensors(&[("logits", logits)], path).with_context(|| {
-        format!(
-            "cannot write {}; check the folder and the free space",
-            path.display()
-        )
-    })
+        "cache_bytes": generation.cache_bytes,
+    }))
 }

@@ -66,7 +66,7 @@ pub(crate) fn of(checkpoint: &Checkpoint) -> Result<&'static Family, Error> {
     else {
         return Err(Error::malformed(
             &path,
-            "the key `model_type` is missing: this is no model config of transformers",
+            "the key `model_type` is missing: this is no model config of transformers; give the folder of a whole checkpoint",
         ));
     };
     let all = || {
@@ -80,9 +80,7 @@ pub(crate) fn of(checkpoint: &Checkpoint) -> Result<&'static Family, Error> {
         .ok_or_else(|| Error::UnknownFamily {
             path,
             model_type: model_type.to_owned(),
-            nearest: all()
-                .find(|known| strsim::jaro_winkler(known, model_type) > 0.85)
-                .map(str::to_owned),
+            nearest: rave_methods::nearest(model_type, all()).map(str::to_owned),
             supported: all().map(str::to_owned).collect(),
         })
 }

@@ -74,7 +74,12 @@ impl Config {
             .unsupported()
             .or_else(|| config.contradiction())
         {
-            Some(reason) => Err(Error::malformed(&path, reason)),
+            Some(reason) => Err(Error::malformed(
+                &path,
+                format!(
+                    "{reason}; use the config that was saved with the weights, or another checkpoint"
+                ),
+            )),
             None => Ok(config),
         }
     }

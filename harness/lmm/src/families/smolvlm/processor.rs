@@ -70,6 +70,8 @@ pub(super) struct SmolVlmProcessor {
     tokenizer: Tokenizer,
     chat: ChatTemplate,
     image_token_id: i64,
+    /// Number of embeddings: ids from here on have none.
+    vocabulary: i64,
     tokens_per_tile: usize,
     longest_edge: u32,
     tile: u32,
@@ -87,7 +89,7 @@ impl SmolVlmProcessor {
             Error::malformed(
                 &path,
                 format!(
-                    "resample {} is not supported; 1, 2 and 3 are",
+                    "resample {} is not supported; use a checkpoint with 1, 2 or 3",
                     image.resample
                 ),
             )
@@ -95,7 +97,7 @@ impl SmolVlmProcessor {
         if !image.do_resize {
             return Err(Error::malformed(
                 &path,
-                "do_resize is false; this family cuts resized pictures into tiles",
+                "do_resize is false; this family cuts resized pictures into tiles; use the file that was saved with the weights",
             ));
         }
         let tile = image.max_image_size.longest_edge;
@@ -109,7 +111,9 @@ impl SmolVlmProcessor {
         if !(1..=LARGEST_EDGE).contains(&image.size.longest_edge) {
             return Err(Error::malformed(
                 &path,
-                format!("size.longest_edge must be 1 to {LARGEST_EDGE}"),
+                format!(
+                    "size.longest_edge must be 1 to {LARGEST_EDGE}; use the file that was saved with the weights"
+                ),
             ));
         }
         let tokenizer = open_tokenizer(checkpoint)?;
@@ -125,7 +129,7 @@ impl SmolVlmProcessor {
                         "the token {token} is missing; use the tokenizer of this checkpoint"
                     ),
                     Some(id) => format!(
-                        "{token} is token {id}, but config.json says image_token_id {}",
+                        "{token} is token {id}, but config.json says image_token_id {}; use the files of one checkpoint",
                         config.image_token_id
                     ),
                 };
@@ -136,6 +140,7 @@ impl SmolVlmProcessor {
             tokenizer,
             chat: ChatTemplate::open(checkpoint)?,
             image_token_id: config.image_token_id,
+            vocabulary: config.text_config.vocab_size,
             tokens_per_tile: config.tokens_per_tile(),
             longest_edge: image.size.longest_edge,
             tile,
@@ -174,7 +179,14 @@ impl SmolVlmProcessor {
             .tokenizer
             .encode(text, additions)
             .map_err(|error| Error::Prompt(format!("cannot be tokenised: {error}")))?;
-        Ok(encoding.get_ids().iter().map(|&id| i64::from(id)).collect())
+        let ids: Vec<i64> = encoding.get_ids().iter().map(|&id| i64::from(id)).collect();
+        if let Some(id) = ids.iter().find(|&&id| id >= self.vocabulary) {
+            return Err(Error::Prompt(format!(
+                "the tokenizer gives token {id}, but config.json has a vocab_size of {}; use the tokenizer of this checkpoint",
+                self.vocabulary
+            )));
+        }
+        Ok(ids)
     }
 
     fn resized(&self, picture: &RgbImage) -> RgbImage {
@@ -201,12 +213,20 @@ impl SmolVlmProcessor {
 
 impl Processor for SmolVlmProcessor {
     fn prepare(&self, pictures: &[&RgbImage], question: &str) -> Result<Prompt, Error> {
+        if let Some(token) = [IMAGE, FAKE, GLOBAL]
+            .iter()
+            .find(|token| question.contains(**token))
+        {
+            return Err(Error::Prompt(format!(
+                "the question contains {token}, which marks a picture; take it out"
+            )));
+        }
         let chat = self.chat.render(pictures.len(), question)?;
         let parts: Vec<_> = chat.split(IMAGE).collect();
         if parts.len() != pictures.len() + 1 {
             let found = parts.len() - 1;
             return Err(Error::Prompt(format!(
-                "{found} {IMAGE} in the chat text for {} pictures; take it out of the question",
+                "the chat template writes {found} {IMAGE} for {} pictures; use the template of this checkpoint",
                 pictures.len()
             )));
         }
@@ -329,13 +349,14 @@ fn image_config(checkpoint: &Checkpoint) -> Result<(std::path::PathBuf, ImageCon
     if newer.is_file()
         && let Some(nested) = read_json(&newer)?.get("image_processor")
     {
-        let config = parse(nested.clone())
-            .map_err(|error| Error::malformed(&newer, format!("image_processor: {error}")))?;
+        let config = parse(nested.clone()).map_err(|error| {
+            Error::malformed(&newer, format!("image_processor: {error}; fetch it again"))
+        })?;
         return Ok((newer, config));
     }
     if older.is_file() {
         let config = parse(read_json(&older)?)
-            .map_err(|error| Error::malformed(&older, error.to_string()))?;
+            .map_err(|error| Error::malformed(&older, format!("{error}; fetch it again")))?;
         return Ok((older, config));
     }
     Err(Error::Missing {
@@ -368,7 +389,7 @@ fn open_tokenizer(checkpoint: &Checkpoint) -> Result<Tokenizer, Error> {
     tokenizer.with_padding(None);
     tokenizer
         .with_truncation(None)
-        .map_err(|error| Error::malformed(&path, error.to_string()))?;
+        .map_err(|error| Error::malformed(&path, format!("{error}; fetch it again")))?;
     Ok(tokenizer)
 }
 
