@@ -23,6 +23,22 @@ pub enum Error {
         /// Its run id.
         run: String,
     },
+    /// Another process writes the run.
+    #[error("{}: another rave is writing this run; wait until it ends, stop it, or choose another --out", folder.display())]
+    Busy {
+        /// The run folder.
+        folder: PathBuf,
+    },
+    /// The log does not hold the samples that the run was to record.
+    #[error("{}: the log holds {found} samples where {due} are due (rows x variants x models), so the run is not ended and its log is kept; {}", folder.display(), if found < due { "record the missing ones with --resume" } else { "some were recorded twice: repeat the run in another --out" })]
+    Miscounted {
+        /// The run folder.
+        folder: PathBuf,
+        /// Samples in the log.
+        found: u64,
+        /// Samples that the configuration and the data ask for.
+        due: u64,
+    },
     /// A resumed run is not the one that was interrupted.
     #[error("{}: cannot resume, the run differs from the stored one in: {}; repeat the first command line, or choose another --out", folder.display(), differences.join(", "))]
     ChangedRun {
@@ -39,7 +55,7 @@ pub enum Error {
         /// The file that a run must have.
         missing: &'static str,
     },
-    /// A file or folder cannot be written by this user.
+    /// A file or folder cannot be written.
     #[error("{}: cannot be written ({source}); choose another --out, or change its permissions", path.display())]
     Unwritable {
         /// What was to be written.
@@ -47,15 +63,15 @@ pub enum Error {
         /// The system's reason.
         source: io::Error,
     },
-    /// The disk is full.
-    #[error("{}: no space left on the device ({source}); free some and continue with --resume: every sample up to here is kept", path.display())]
+    /// The disk is full, or a limit on the size of files is reached.
+    #[error("{}: no space left on the device ({source}); free some, or raise the limit (quota, ulimit -f), and continue with --resume: every sample up to here is kept", path.display())]
     NoSpace {
         /// What was being written.
         path: PathBuf,
         /// The system's reason.
         source: io::Error,
     },
-    /// Any other fault of a file.
+    /// A file or folder cannot be read.
     #[error("{}: {source}; check that the path exists and can be read", path.display())]
     Io {
         /// The file or folder.
@@ -97,7 +113,7 @@ pub enum Error {
     },
     /// Runs that do not measure the same thing.
     #[error(
-        "runs '{first}' and '{second}' cannot be compared: {reason}; compare runs of the same data, prompts and metric versions, or force it and have the output say so"
+        "runs '{first}' and '{second}' cannot be compared: {reason}; compare runs of the same data, prompts and metric versions, or have it with --force and a note in the output"
     )]
     Incomparable {
         /// The first run.
@@ -123,16 +139,15 @@ pub enum Error {
 const SCHEMA: u32 = crate::schema::SCHEMA_VERSION;
 
 impl Error {
-    /// Sorts a failed write into "no space", "not permitted" and the rest.
+    /// Sorts a failed write into "no space" and the rest; none ends in the remedy of a failed read.
     pub(crate) fn writing(path: &Path, source: io::Error) -> Self {
         use io::ErrorKind as Kind;
         let path = path.to_path_buf();
         match source.kind() {
-            Kind::StorageFull | Kind::QuotaExceeded => Self::NoSpace { path, source },
-            Kind::PermissionDenied | Kind::ReadOnlyFilesystem | Kind::NotADirectory => {
-                Self::Unwritable { path, source }
+            Kind::StorageFull | Kind::QuotaExceeded | Kind::FileTooLarge => {
+                Self::NoSpace { path, source }
             }
-            _ => Self::Io { path, source },
+            _ => Self::Unwritable { path, source },
         }
     }
 

@@ -74,6 +74,19 @@ impl RunRecord {
         }
     }
 
+    /// Samples that the run is to record: the rows of its suites under each variant of each model. `None` where the
+    /// data of a suite is not recorded.
+    pub fn due(&self) -> Option<u64> {
+        let asked = &self.configuration;
+        let rows: Option<Vec<usize>> = asked
+            .suites
+            .iter()
+            .map(|suite| Some(self.data.get(&suite.id)?.rows_used))
+            .collect();
+        let cells = asked.variants.len() * asked.models.len();
+        Some((rows?.into_iter().sum::<usize>() * cells) as u64)
+    }
+
     /// The model of this name.
     pub fn model(&self, name: &str) -> Option<&ModelRecord> {
         self.models.iter().find(|model| model.name == name)

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! run.json          everything but the samples; `finished` is null until the end
+//! run.lock          locked by the process that writes, while the run lasts
 //! samples.log       one checksummed line a sample, while the run lasts
 //! samples.parquet   the samples, written at the end; then the log goes
 //! ```
@@ -20,6 +21,7 @@ use crate::schema::{
     Counts, ModelRecord, RunRecord, SCHEMA_VERSION, SampleRecord, whole_milliseconds,
 };
 
+mod lock;
 mod log;
 mod scores;
 pub(crate) mod table;
@@ -28,6 +30,7 @@ pub use log::{LogContents, read_log};
 pub use scores::Scores;
 pub(crate) use scores::{Names, ScoreRow};
 
+use lock::Lock;
 use log::{LOG, LogWriter};
 use table::{PARQUET, TableWriter};
 
@@ -39,23 +42,42 @@ pub struct RunWriter {
     folder: PathBuf,
     record: RunRecord,
     log: LogWriter,
+    /// Held until the run has ended.
+    _lock: Lock,
 }
 
 impl RunWriter {
+    /// Refuses a folder that holds a run: what [`RunWriter::create`] does first, for a caller with long work before it.
+    ///
+    /// # Errors
+    /// A folder that already holds a run, finished or interrupted; a file in its place.
+    pub fn vacant(folder: &Path) -> Result<(), Error> {
+        if folder.exists() && !folder.is_dir() {
+            let reason = io::Error::new(io::ErrorKind::NotADirectory, "a file, not a folder");
+            return Err(Error::writing(folder, reason));
+        }
+        if !folder.join(RECORD).exists() {
+            return Ok(());
+        }
+        let present = read_record(folder)?;
+        let (folder, run) = (folder.to_path_buf(), present.run);
+        Err(match present.finished {
+            Some(_) => Error::FinishedRun { folder, run },
+            None => Error::InterruptedRun { folder, run },
+        })
+    }
+
     /// Begins a run in `folder`, which is made if need be.
     ///
     /// # Errors
-    /// A folder that already holds a run, finished or interrupted; one that cannot be written; a full disk.
+    /// A folder that already holds a run, finished or interrupted; one that another process writes or that cannot be
+    /// written; a full disk.
     pub fn create(folder: &Path, record: &RunRecord) -> Result<Self, Error> {
+        Self::vacant(folder)?;
         fs::create_dir_all(folder).map_err(|source| Error::writing(folder, source))?;
-        if folder.join(RECORD).exists() {
-            let present = read_record(folder)?;
-            let (folder, run) = (folder.to_path_buf(), present.run);
-            return Err(match present.finished {
-                Some(_) => Error::FinishedRun { folder, run },
-                None => Error::InterruptedRun { folder, run },
-            });
-        }
+        let lock = Lock::take(folder)?;
+        // Again, now that nobody else writes.
+        Self::vacant(folder)?;
         let record = RunRecord {
             finished: None,
             ..record.clone()
@@ -66,6 +88,7 @@ impl RunWriter {
             folder: folder.to_path_buf(),
             record,
             log,
+            _lock: lock,
         })
     }
 
@@ -75,15 +98,23 @@ impl RunWriter {
     /// checkpoints and data; the stored run's id and time of creation are kept.
     ///
     /// # Errors
-    /// No run in `folder`, one that has finished, or one that differs (the error lists what changed).
+    /// No run in `folder`, one that has finished, one that another process writes, or one that differs (the error lists
+    /// what changed).
     pub fn resume(folder: &Path, record: &RunRecord) -> Result<(Self, LogContents), Error> {
-        let present = read_record(folder)?;
-        if present.finished.is_some() {
-            return Err(Error::FinishedRun {
+        let unfinished = || {
+            let present = read_record(folder)?;
+            if present.finished.is_none() {
+                return Ok(present);
+            }
+            Err(Error::FinishedRun {
                 folder: folder.to_path_buf(),
                 run: present.run,
-            });
-        }
+            })
+        };
+        unfinished()?;
+        let lock = Lock::take(folder)?;
+        // Again, now that nobody else writes.
+        let present = unfinished()?;
         let differences = differences(&present, record);
         if !differences.is_empty() {
             return Err(Error::ChangedRun {
@@ -98,6 +129,7 @@ impl RunWriter {
                 folder: folder.to_path_buf(),
                 record: present,
                 log,
+                _lock: lock,
             },
             contents,
         ))
@@ -122,9 +154,23 @@ impl RunWriter {
     /// What the engine learned on the way (data, models, accelerator) may be set through `update`.
     ///
     /// # Errors
-    /// A full disk or a failed write; the log stays, and the run can be resumed or read as interrupted.
+    /// Other samples than [`RunRecord::due`] asks for; a full disk or a failed write. The log stays, and the run can be
+    /// resumed or read as interrupted.
     pub fn finish(mut self, update: impl FnOnce(&mut RunRecord)) -> Result<RunRecord, Error> {
         self.log.synchronise()?;
+        update(&mut self.record);
+        let mut found = 0;
+        log::for_each(&self.folder, |_| {
+            found += 1;
+            Ok(())
+        })?;
+        if let Some(due) = self.record.due().filter(|&due| due != found) {
+            return Err(Error::Miscounted {
+                folder: self.folder,
+                found,
+                due,
+            });
+        }
         let mut counts = Counts::default();
         let mut table = TableWriter::create(&self.folder.join(PARQUET))?;
         log::for_each(&self.folder, |sample| {
@@ -135,12 +181,12 @@ impl RunWriter {
             table.push(sample)
         })?;
         table.finish()?;
-        update(&mut self.record);
         self.record.counts = counts;
         self.record.finished = Some(whole_milliseconds(Timestamp::now()));
         write_record(&self.folder, &self.record)?;
         let log = self.folder.join(LOG);
         fs::remove_file(&log).map_err(|source| Error::writing(&log, source))?;
+        Lock::remove(&self.folder);
         Ok(self.record)
     }
 

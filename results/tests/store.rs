@@ -5,7 +5,7 @@ use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::Path;
 
-use rave_results::{Error, Run, RunWriter, SampleRecord, store::read_log};
+use rave_results::{Error, Run, RunRecord, RunWriter, SampleRecord, store::read_log};
 
 use proptest::prelude::*;
 
@@ -53,8 +53,15 @@ fn awkward() -> Vec<SampleRecord> {
     samples
 }
 
+/// The record of a run that is to take so many samples.
+fn due(samples: usize) -> RunRecord {
+    let mut record = record("r", &["ocr"], &["standard"]);
+    record.data.get_mut("ocr").unwrap().rows_used = samples;
+    record
+}
+
 fn write(folder: &Path, samples: &[SampleRecord], finish: bool) {
-    let mut writer = RunWriter::create(folder, &record("r", &["ocr"], &["standard"])).unwrap();
+    let mut writer = RunWriter::create(folder, &due(samples.len())).unwrap();
     for sample in samples {
         writer.append(sample).unwrap();
     }
@@ -161,13 +168,20 @@ fn resume_cuts_the_torn_tail_and_goes_on() {
     let samples: Vec<_> = (0..4)
         .map(|index| sample("ocr", "standard", index, Some(0.5)))
         .collect();
-    write(folder.path(), &samples[..2], false);
+    let mut writer = RunWriter::create(folder.path(), &due(4)).unwrap();
+    for sample in &samples[..2] {
+        writer.append(sample).unwrap();
+    }
+    drop(writer);
     let mut log = OpenOptions::new()
         .append(true)
         .open(folder.path().join("samples.log"))
         .unwrap();
     log.write_all(b"0123456789abcdef {\"model\":\"na").unwrap();
-    let begin = record("another id", &["ocr"], &["standard"]);
+    let begin = RunRecord {
+        run: "another id".into(),
+        ..due(4)
+    };
     let (mut writer, done) = RunWriter::resume(folder.path(), &begin).unwrap();
     assert_eq!(done.samples, samples[..2]);
     assert!(done.truncated_bytes > 0);
@@ -186,6 +200,7 @@ fn resume_refuses_a_changed_run_and_says_what_changed() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), &[], false);
     let mut other = record("r", &["ocr"], &["standard", "rave"]);
+    other.data = due(0).data;
     other.configuration.seed = 9;
     other.models[0].sha256 = "cd".into();
     let message = RunWriter::resume(folder.path(), &other)
@@ -205,7 +220,7 @@ fn a_folder_with_a_run_is_not_written_over() {
         &[sample("ocr", "standard", 0, Some(1.0))],
         false,
     );
-    let begin = record("r", &["ocr"], &["standard"]);
+    let begin = due(1);
     let interrupted = RunWriter::create(folder.path(), &begin).unwrap_err();
     assert!(
         interrupted.to_string().contains("--resume"),
@@ -223,6 +238,58 @@ fn a_folder_with_a_run_is_not_written_over() {
         Err(Error::FinishedRun { .. })
     ));
     assert_eq!(Run::open(folder.path()).unwrap().scores.len(), 1);
+}
+
+#[test]
+fn a_run_has_one_writer() {
+    let folder = tempfile::tempdir().unwrap();
+    let busy = |result: Result<RunWriter, Error>| {
+        let error = result.unwrap_err();
+        assert!(matches!(error, Error::Busy { .. }), "{error}");
+        let message = error.to_string();
+        assert!(
+            message.contains(folder.path().to_str().unwrap()) && message.contains("another --out"),
+            "{message}"
+        );
+    };
+    let resume = || RunWriter::resume(folder.path(), &due(1)).map(|(writer, _)| writer);
+    let mut first = RunWriter::create(folder.path(), &due(1)).unwrap();
+    busy(resume());
+    // Two that begin at once: the other has the folder, and no record of its run yet.
+    fs::remove_file(folder.path().join("run.json")).unwrap();
+    busy(RunWriter::create(folder.path(), &due(1)));
+    first.update(|_| ()).unwrap();
+    first
+        .append(&sample("ocr", "standard", 0, Some(1.0)))
+        .unwrap();
+    busy(resume());
+    // What a process leaves that died is no lock.
+    drop(first);
+    assert!(folder.path().join("run.lock").exists());
+    resume().unwrap().finish(|_| ()).unwrap();
+    assert!(!folder.path().join("run.lock").exists());
+}
+
+#[test]
+fn a_run_ends_with_the_samples_that_are_due_and_no_others() {
+    let samples: Vec<_> = (0..3)
+        .map(|index| sample("ocr", "standard", index, Some(0.5)))
+        .collect();
+    for (due_samples, remedy) in [(4, "--resume"), (2, "another --out")] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = RunWriter::create(folder.path(), &due(due_samples)).unwrap();
+        for sample in &samples {
+            writer.append(sample).unwrap();
+        }
+        let message = writer.finish(|_| ()).unwrap_err().to_string();
+        let counts = format!("3 samples where {due_samples} are due");
+        for part in [counts.as_str(), "its log is kept", remedy] {
+            assert!(message.contains(part), "`{part}` is not in: {message}");
+        }
+        let run = Run::open(folder.path()).unwrap();
+        assert!(run.interrupted);
+        assert_eq!(run.samples().unwrap(), samples);
+    }
 }
 
 #[test]
@@ -257,6 +324,20 @@ fn bad_folders_and_files_are_named() {
         matches!(unwritable, Error::Unwritable { .. }),
         "{unwritable}"
     );
+
+    // A file in the folder's place, and a folder that the system does not let anybody make: neither is a failed read.
+    let mut refused = vec![RunWriter::create(&file, &begin).unwrap_err()];
+    if cfg!(target_os = "linux") {
+        refused.push(RunWriter::create(Path::new("/proc/rave/run"), &begin).unwrap_err());
+    }
+    for error in refused {
+        let message = error.to_string();
+        assert!(
+            message.contains("cannot be written") && message.contains("choose another --out"),
+            "{message}"
+        );
+    }
+    assert_eq!(fs::read(&file).unwrap(), b"x");
 
     let run = folder.path().join("run");
     write(&run, &[sample("ocr", "standard", 0, Some(1.0))], true);
@@ -326,7 +407,7 @@ proptest! {
             .collect();
         write(folder.path(), &samples, false);
         prop_assert_eq!(&read_log(folder.path()).unwrap().samples, &samples);
-        let (writer, _) = RunWriter::resume(folder.path(), &record("r", &["ocr"], &["standard"])).unwrap();
+        let (writer, _) = RunWriter::resume(folder.path(), &due(samples.len())).unwrap();
         writer.finish(|_| ()).unwrap();
         prop_assert_eq!(&Run::open(folder.path()).unwrap().samples().unwrap(), &samples);
     }
