@@ -3,13 +3,14 @@
 //! Drawn at 900 pixels' width for a README. One colour and one mark a variant in every chart ([`palette`]). A chart
 //! says what a reader must know: untrained weights, failed samples, suites in part.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder as _};
 use plotters::prelude::{BitMapBackend, SVGBackend};
 use rave_results::Summary;
-use rave_results::summary::ModelNote;
+use rave_results::summary::{Cell, ModelNote};
 
 use crate::{Artifact, Error};
 
@@ -63,6 +64,18 @@ pub(crate) fn file_name(
     if summary.models.len() == 1 {
         return format!("{}.{extension}", chart.id());
     }
+    let stems = stems(summary.models.iter().map(|model| model.name.as_str()));
+    let place = summary
+        .models
+        .iter()
+        .position(|known| known.name == model.name);
+    let stem = place.map_or(model.name.as_str(), |place| stems[place].as_str());
+    format!("{}-{stem}.{extension}", chart.id())
+}
+
+/// The names as parts of a file's name: no other characters than any system takes, and no two alike, also where a system
+/// takes upper for lower case. Where two become alike, the later is numbered.
+fn stems<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
     let safe = |character: char| {
         if character.is_ascii_alphanumeric() || matches!(character, '.' | '-' | '_') {
             character
@@ -70,11 +83,19 @@ pub(crate) fn file_name(
             '-'
         }
     };
-    format!(
-        "{}-{}.{extension}",
-        chart.id(),
-        model.name.chars().map(safe).collect::<String>()
-    )
+    let mut taken = HashSet::new();
+    let mut stems = Vec::new();
+    for name in names {
+        let plain: String = name.chars().map(safe).collect();
+        let mut stem = plain.clone();
+        let mut number = 1;
+        while !taken.insert(stem.to_ascii_lowercase()) {
+            number += 1;
+            stem = format!("{plain}-{number}");
+        }
+        stems.push(stem);
+    }
+    stems
 }
 
 /// Every chart of every model that has records.
@@ -220,6 +241,13 @@ fn footnotes(summary: &Summary, model: &ModelNote) -> Vec<String> {
         .sum();
     if failed > 0 {
         lines.push(format!("{failed} failed samples have no score and are left out; the tables list them by reason."));
+    }
+    let incomplete = |cell: &Cell| cell.model == model.name && cell.is_incomplete();
+    if summary.cells.iter().any(incomplete) {
+        lines.push(
+            "Some cells do not hold the samples that the run was to take; the tables count them."
+                .into(),
+        );
     }
     if summary.runs.iter().any(|run| run.interrupted) {
         lines.push("From an interrupted run: the samples up to there.".into());

@@ -23,7 +23,8 @@ pub enum Format {
     Text,
     /// Tables and charts for a page, `report.md` (the charts are beside it as SVG).
     Markdown,
-    /// One line a cell with every number in full, `summary.csv`, and one a category, `categories.csv`.
+    /// One line a cell with every number in full, `summary.csv`, one a category, `categories.csv`, and one a failed
+    /// sample, `failures.csv`.
     Csv,
     /// The summary as it is, `summary.json`.
     Json,
@@ -108,6 +109,7 @@ pub fn render(summary: &Summary, format: Format) -> Result<Vec<Artifact>, Error>
         Format::Csv => vec![
             Artifact::text("summary.csv", tables::csv(summary)?),
             Artifact::text("categories.csv", tables::categories_csv(summary)?),
+            Artifact::text("failures.csv", tables::failures_csv(summary)?),
         ],
         Format::Json => {
             let mut text = serde_json::to_string_pretty(summary)

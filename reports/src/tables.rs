@@ -9,12 +9,16 @@ mod csv;
 mod markdown;
 mod terminal;
 
-pub use csv::{categories_csv, csv};
+pub use csv::{categories_csv, csv, failures_csv};
 pub use markdown::markdown;
 pub use terminal::{TerminalStyle, terminal};
 
 /// What stands where nothing was measured.
 const NOTHING: &str = "-";
+/// Failed samples that a page lists; all of them are in `failures.csv`.
+const FAILURES: usize = 20;
+/// Characters of a failure's reason on a page.
+const REASON: usize = 300;
 
 /// A grid of text with a heading.
 struct Grid {
@@ -29,11 +33,23 @@ struct Grid {
 
 /// Scores in percent: rows variants, columns suites and their mean.
 fn scores(summary: &Summary, model: &str, estimate: fn(&Estimate) -> String) -> Grid {
-    let cell_text = |score: Option<Estimate>, failed: usize| match (score, failed) {
-        (Some(score), 0) => estimate(&score),
-        (Some(score), failed) => format!("{} ({failed} failed)", estimate(&score)),
-        (None, 0) => NOTHING.to_string(),
-        (None, failed) => format!("no score ({failed} failed)"),
+    let cell_text = |cell: &Cell| {
+        let score = match (&cell.score, cell.failed) {
+            (Some(score), _) => estimate(score),
+            (None, 0) => return NOTHING.to_string(),
+            (None, _) => "no score".to_string(),
+        };
+        let mut remarks = Vec::new();
+        if cell.failed > 0 {
+            remarks.push(format!("{} failed", cell.failed));
+        }
+        if cell.is_incomplete() {
+            remarks.push(format!("{} of {}", cell.scored + cell.failed, cell.due));
+        }
+        if remarks.is_empty() {
+            return score;
+        }
+        format!("{score} ({})", remarks.join(", "))
     };
     let average = summary.suites.len() > 1;
     let mut header = vec!["variant".to_string()];
@@ -44,7 +60,7 @@ fn scores(summary: &Summary, model: &str, estimate: fn(&Estimate) -> String) -> 
         let mut row = vec![variant.id.clone()];
         for suite in &summary.suites {
             let cell = summary.cell(model, &suite.id, &variant.id);
-            row.push(cell.map_or(NOTHING.into(), |cell| cell_text(cell.score, cell.failed)));
+            row.push(cell.map_or(NOTHING.into(), cell_text));
         }
         row.extend(average.then(|| mean.score.as_ref().map_or(NOTHING.into(), estimate)));
         Some(row)
@@ -229,6 +245,44 @@ fn categories(summary: &Summary, model: &str) -> Vec<Grid> {
         });
     }
     grids
+}
+
+/// The failed samples of a model, a line each; `None` if there are none.
+fn failures(summary: &Summary, model: &str) -> Option<Grid> {
+    let own: Vec<_> = summary
+        .failures
+        .iter()
+        .filter(|failure| failure.model == model)
+        .collect();
+    if own.is_empty() {
+        return None;
+    }
+    let rows = own.iter().take(FAILURES).map(|failure| {
+        let mut reason: String = failure.error.chars().take(REASON).collect();
+        if reason.len() < failure.error.len() {
+            reason.push('…');
+        }
+        vec![
+            failure.suite.clone(),
+            failure.sample.clone(),
+            failure.variants.join(", "),
+            reason,
+        ]
+    });
+    let more = own.len().saturating_sub(FAILURES);
+    let mut legend = "without a score, and left out of every number above".to_string();
+    if more > 0 {
+        legend += &format!("; {more} more in failures.csv (--format csv)");
+    }
+    Some(Grid {
+        title: format!("{model}: failed samples"),
+        legend,
+        rows: rows.collect(),
+        header: ["suite", "sample", "variants", "reason"]
+            .map(str::to_string)
+            .to_vec(),
+        names: 4,
+    })
 }
 
 /// Where the numbers come from: a line a run.

@@ -164,6 +164,33 @@ fn markdown_page() {
 
     percent
 
+    ### nano: failed samples
+
+    | suite | sample | variants | reason |
+    | --- | --- | --- | --- |
+    | ocr | 0000 | rave | out of memory: 0 GiB asked |
+    | ocr | 0001 | rave | out of memory: 1 GiB asked |
+    | ocr | 0002 | rave | out of memory: 2 GiB asked |
+    | ocr | 0003 | rave | out of memory: 3 GiB asked |
+    | ocr | 0004 | rave | out of memory: 4 GiB asked |
+    | ocr | 0005 | rave | out of memory: 5 GiB asked |
+    | ocr | 0006 | rave | out of memory: 6 GiB asked |
+    | ocr | 0007 | rave | out of memory: 7 GiB asked |
+    | ocr | 0008 | rave | out of memory: 8 GiB asked |
+    | ocr | 0009 | rave | out of memory: 9 GiB asked |
+    | ocr | 0010 | rave | out of memory: 10 GiB asked |
+    | ocr | 0011 | rave | out of memory: 11 GiB asked |
+    | ocr | 0012 | rave | out of memory: 12 GiB asked |
+    | ocr | 0013 | rave | out of memory: 13 GiB asked |
+    | ocr | 0014 | rave | out of memory: 14 GiB asked |
+    | ocr | 0015 | rave | out of memory: 15 GiB asked |
+    | ocr | 0016 | rave | out of memory: 16 GiB asked |
+    | ocr | 0017 | rave | out of memory: 17 GiB asked |
+    | ocr | 0018 | rave | out of memory: 18 GiB asked |
+    | ocr | 0019 | rave | out of memory: 19 GiB asked |
+
+    without a score, and left out of every number above; 24 more in failures.csv (--format csv)
+
     ## Where the numbers come from
 
     - run made-up: 2026-05-18T12:00:00Z, f32 on cpu, A CPU, 2 cores, rave 0.1.0, configuration 22b4d6920113
@@ -180,11 +207,11 @@ fn csv_lines() {
         ..Plan::default()
     };
     insta::assert_snapshot!(csv(&summary(&plan)).unwrap(), @r#"
-    model,untrained,suite,variant,baseline,metric,rows_used,rows_total,scored,failed,failures,score,score_low,score_high,pairs,difference,difference_low,difference_high,test,p,holm_p,p_by_image,preprocess_ms,vision_ms,prefill_ms,decode_ms,total_ms,prompt_tokens,visual_tokens,new_tokens,interrupted,forced
-    nano,false,ocr,standard,standard,relaxed_accuracy,40,40,40,0,,0.4,0.25,0.575,,,,,,,,,12,180,404.7844,90,674.7844,1100,1088,6,false,false
-    nano,false,ocr,rave,standard,relaxed_accuracy,40,40,40,0,,0.45,0.3,0.625,40,0.05,-0.125,0.22499999999999998,McNemar,0.7265625000000004,0.7265625000000004,0.78125,12,180,415.663,92,687.663,1100,1088,6,false,false
-    nano,false,average,standard,standard,mean over suites,,,40,0,,0.4,0.25,0.575,,,,,,,,,,,,,674.7844,,,,false,false
-    nano,false,average,rave,standard,mean over suites,,,40,0,,0.45,0.3,0.625,40,0.05,-0.125,0.22499999999999998,sign-flip,0.7742225777422258,0.7742225777422258,,,,,,687.663,,,,false,false
+    model,untrained,suite,variant,baseline,metric,rows_used,rows_total,scored,failed,due,failures,score,score_low,score_high,pairs,difference,difference_low,difference_high,test,p,holm_p,p_by_image,preprocess_ms,vision_ms,prefill_ms,decode_ms,total_ms,prompt_tokens,visual_tokens,new_tokens,interrupted,forced
+    nano,false,ocr,standard,standard,relaxed_accuracy,40,40,40,0,40,,0.4,0.25,0.575,,,,,,,,,12,180,404.7844,90,674.7844,1100,1088,6,false,false
+    nano,false,ocr,rave,standard,relaxed_accuracy,40,40,40,0,40,,0.45,0.3,0.625,40,0.05,-0.125,0.22499999999999998,McNemar,0.7265625000000004,0.7265625000000004,0.78125,12,180,415.663,92,687.663,1100,1088,6,false,false
+    nano,false,average,standard,standard,mean over suites,,,40,0,,,0.4,0.25,0.575,,,,,,,,,,,,,674.7844,,,,false,false
+    nano,false,average,rave,standard,mean over suites,,,40,0,,,0.45,0.3,0.625,40,0.05,-0.125,0.22499999999999998,sign-flip,0.7742225777422258,0.7742225777422258,,,,,,687.663,,,,false,false
     "#);
 }
 
@@ -278,6 +305,7 @@ fn the_same_records_give_the_same_bytes() {
             "report.md",
             "summary.csv",
             "categories.csv",
+            "failures.csv",
             "summary.json",
             "accuracy.svg",
             "accuracy-against-latency.svg",
@@ -286,6 +314,64 @@ fn the_same_records_give_the_same_bytes() {
         ]
     );
     assert!(first == second);
+}
+
+#[test]
+fn every_failed_sample_is_in_the_lines_and_in_the_json() {
+    let summary = summary(&small());
+    let artifact = |format: Format, name: &str| {
+        let files = render(&summary, format).unwrap();
+        let file = files.into_iter().find(|file| file.name == name).unwrap();
+        String::from_utf8(file.bytes).unwrap()
+    };
+    let lines = artifact(Format::Csv, "failures.csv");
+    assert_eq!(lines.lines().count(), 1 + 44);
+    assert!(
+        lines.contains("nano,chart,0030,1,rave,out of memory: 30 GiB asked\n"),
+        "{lines}"
+    );
+    assert!(artifact(Format::Json, "summary.json").contains("out of memory: 39 GiB asked"));
+}
+
+#[test]
+fn a_cell_that_lacks_samples_is_marked_in_every_format() {
+    let plan = Plan {
+        suites: &["ocr"],
+        ..Plan::default()
+    };
+    let mut run = run(&plan);
+    run.record.data.get_mut("ocr").unwrap().rows_used = 41;
+    let summary = Summary::from_runs(&[run], "standard").unwrap();
+    let text = terminal(&summary, TerminalStyle::PLAIN);
+    assert!(text.contains("±16.2 (40 of 41)"), "{text}");
+    assert!(text.contains("! incomplete: ocr under rave"), "{text}");
+    assert!(markdown(&summary).contains("(40 of 41) |"));
+    assert!(csv(&summary).unwrap().contains(",40,0,41,"));
+    let chart = svg(&summary, &summary.models[0], Chart::Accuracy).unwrap();
+    assert!(chart.contains("do not hold"), "{chart}");
+}
+
+#[test]
+fn models_whose_names_are_alike_have_a_file_each() {
+    let names = ["x/m", "x-m", "X-M", "x-m-2"];
+    let runs = names.map(|model| {
+        run(&Plan {
+            model,
+            ..Plan::default()
+        })
+    });
+    let files = report(&runs, "standard", &[Format::Svg]).unwrap();
+    let distinct: std::collections::HashSet<String> =
+        files.iter().map(|file| file.name.to_lowercase()).collect();
+    assert_eq!((files.len(), distinct.len()), (8, 8));
+    assert_eq!(files[0].name, "accuracy-x-m.svg");
+    assert_eq!(files[2].name, "accuracy-x-m-2.svg");
+    let page = markdown(&Summary::from_runs(&runs, "standard").unwrap());
+    assert!(
+        files
+            .iter()
+            .all(|file| page.contains(&format!("({})", file.name)))
+    );
 }
 
 #[test]

@@ -36,6 +36,8 @@ pub struct Summary {
     pub suites: Vec<SuiteNote>,
     /// One a model, suite and variant that has records; by model, suite, variant in the orders above.
     pub cells: Vec<Cell>,
+    /// The samples without a score, in the order of the cells.
+    pub failures: Vec<Failure>,
     /// One a model and variant: the mean over suites.
     pub macros: Vec<MacroCell>,
     /// The resampling behind the intervals and p-values.
@@ -136,6 +138,8 @@ pub struct Cell {
     pub scored: usize,
     /// Samples without one.
     pub failed: usize,
+    /// Samples that the runs were to take; 0 where they do not say.
+    pub due: usize,
     /// The failed samples by reason.
     pub failures: BTreeMap<String, usize>,
     /// The score; `None` if no sample has one.
@@ -151,6 +155,11 @@ pub struct Cell {
 }
 
 impl Cell {
+    /// Whether the runs took other samples than they were to take: an interruption, or a damaged run.
+    pub fn is_incomplete(&self) -> bool {
+        self.due > 0 && self.scored + self.failed != self.due
+    }
+
     /// The mean over categories of each category's mean (`mtvqa`: over languages); `None` without categories, or if
     /// one of them has no score.
     pub fn category_mean(&self) -> Option<f64> {
@@ -162,6 +171,23 @@ impl Cell {
         let means = means.filter(|means| !means.is_empty())?;
         Some(means.iter().sum::<f64>() / means.len() as f64)
     }
+}
+
+/// A sample without a score, once for all variants under which it failed alike.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Failure {
+    /// The model's name.
+    pub model: String,
+    /// The suite's id.
+    pub suite: String,
+    /// The sample's id within the suite.
+    pub sample: String,
+    /// The seed.
+    pub seed: u64,
+    /// The variants' ids.
+    pub variants: Vec<String>,
+    /// Why, as `reason: detail`.
+    pub error: String,
 }
 
 /// The mean over suites of one model and variant.

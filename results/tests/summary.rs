@@ -135,6 +135,66 @@ fn failed_samples_are_left_out_counted_and_told() {
 }
 
 #[test]
+fn each_failure_is_named_with_its_whole_reason_and_its_variants() {
+    let mut samples = Vec::new();
+    for index in 0..4 {
+        for variant in ["rave", "standard"] {
+            samples.push(SampleRecord {
+                error: (index == 2).then(|| "image: 2.png is cut".into()),
+                ..sample("ocr", variant, index, (index != 2).then_some(1.0))
+            });
+        }
+    }
+    samples[0].score = None;
+    samples[0].error = Some("torch: the rest\nof the story".into());
+    let record = record("r", &["ocr"], &["rave", "standard"]);
+    let failures = |samples: &[SampleRecord]| {
+        Summary::from_runs(&[run(record.clone(), samples)], "standard")
+            .unwrap()
+            .failures
+    };
+    let found = failures(&samples);
+    let told: Vec<_> = found
+        .iter()
+        .map(|failure| {
+            (
+                failure.sample.as_str(),
+                failure.variants.join(" "),
+                failure.error.as_str(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("0000", "rave".to_owned(), "torch: the rest\nof the story"),
+            ("0002", "standard rave".to_owned(), "image: 2.png is cut"),
+        ]
+    );
+    samples.reverse();
+    assert_eq!(failures(&samples), found);
+}
+
+#[test]
+fn a_cell_that_lacks_samples_or_has_too_many_says_so() {
+    let notes = |count: usize| {
+        let samples: Vec<_> = (0..count)
+            .map(|index| sample("ocr", "standard", index, Some(1.0)))
+            .collect();
+        let summary = Summary::from_runs(
+            &[run(record("r", &["ocr"], &["standard"]), &samples)],
+            "standard",
+        )
+        .unwrap();
+        assert_eq!(summary.cells[0].due, 4);
+        summary.notes().join("\n")
+    };
+    assert!(notes(3).contains("ocr under standard (nano) holds 3 of 4 samples"));
+    assert!(notes(5).contains("holds 5 of 4 samples"));
+    assert!(!notes(4).contains("incomplete"));
+}
+
+#[test]
 fn category_means_weigh_categories_alike() {
     let mut record = record("r", &["mtvqa"], &["standard", "rave"]);
     record.configuration.suites[0].aggregate = Aggregate::CategoryMean;

@@ -7,7 +7,7 @@ use rave_results::summary::{Cost, Difference, Estimate, Tokens};
 
 use crate::Error;
 
-const HEADER: [&str; 32] = [
+const HEADER: [&str; 33] = [
     "model",
     "untrained",
     "suite",
@@ -18,6 +18,7 @@ const HEADER: [&str; 32] = [
     "rows_total",
     "scored",
     "failed",
+    "due",
     "failures",
     "score",
     "score_low",
@@ -79,6 +80,7 @@ pub fn csv(summary: &Summary) -> Result<String, Error> {
                     .unwrap_or_default(),
                 cell.scored.to_string(),
                 cell.failed.to_string(),
+                number((cell.due > 0).then_some(cell.due as f64)),
                 failures.join("; "),
             ]);
             record.extend(estimate(cell.score.as_ref()));
@@ -98,6 +100,7 @@ pub fn csv(summary: &Summary) -> Result<String, Error> {
             record.extend([
                 cell.scored.to_string(),
                 cell.failed.to_string(),
+                String::new(),
                 String::new(),
             ]);
             record.extend(estimate(cell.score.as_ref()));
@@ -122,9 +125,10 @@ pub fn categories_csv(summary: &Summary) -> Result<String, Error> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer
         .write_record([
-            "model", "suite", "variant", "category", "scored", "failed", "score",
+            "model", "suite", "variant", "category", "scored", "failed", "score", "forced",
         ])
         .map_err(text_error)?;
+    let forced = (!summary.forced.is_empty()).to_string();
     for cell in &summary.cells {
         for category in &cell.categories {
             let (scored, failed) = (category.scored.to_string(), category.failed.to_string());
@@ -138,9 +142,35 @@ pub fn categories_csv(summary: &Summary) -> Result<String, Error> {
                     &scored,
                     &failed,
                     &score,
+                    &forced,
                 ])
                 .map_err(text_error)?;
         }
+    }
+    finish(writer)
+}
+
+/// One line a failed sample, with its whole reason.
+///
+/// # Errors
+/// None that the contents can cause.
+pub fn failures_csv(summary: &Summary) -> Result<String, Error> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer
+        .write_record(["model", "suite", "sample", "seed", "variants", "error"])
+        .map_err(text_error)?;
+    for failure in &summary.failures {
+        let (seed, variants) = (failure.seed.to_string(), failure.variants.join("; "));
+        writer
+            .write_record([
+                &failure.model,
+                &failure.suite,
+                &failure.sample,
+                &seed,
+                &variants,
+                &failure.error,
+            ])
+            .map_err(text_error)?;
     }
     finish(writer)
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use rave_results::Summary;
 
-use super::{Grid, categories, costs, differences, provenance, scores, with_interval};
+use super::{Grid, categories, costs, differences, failures, provenance, scores, with_interval};
 use crate::charts::{Chart, file_name};
 
 /// The whole report as one Markdown page.
@@ -39,6 +39,7 @@ pub fn markdown(summary: &Summary) -> String {
             .into_iter()
             .flatten()
             .chain(categories(summary, &model.name))
+            .chain(failures(summary, &model.name))
         {
             draw(&mut out, &grid);
         }

@@ -21,8 +21,9 @@ pub(crate) struct ScoreRow {
     pub image: u32,
     pub category: u32,
     pub prompt: u32,
-    /// Why there is no score.
+    /// Why there is no score: the words that failures are counted by, and the whole.
     pub reason: Option<u32>,
+    pub error: Option<u32>,
     pub seed: u64,
     pub score: Option<f64>,
     /// prompt, visual, new
@@ -84,6 +85,10 @@ impl Scores {
                     .score
                     .is_none()
                     .then(|| names.intern(reason(sample.error.as_deref()))),
+                error: sample
+                    .score
+                    .is_none()
+                    .then(|| names.intern(sample.error.as_deref().unwrap_or(UNSCORED))),
                 seed: sample.seed,
                 score: sample.score,
                 tokens: [
@@ -103,9 +108,12 @@ impl Scores {
     }
 }
 
+/// Stands where a sample has neither score nor error.
+pub(super) const UNSCORED: &str = "unscored";
+
 /// What failures are counted by: what stands before the first colon.
 pub(super) fn reason(error: Option<&str>) -> &str {
-    error.map_or("unscored", |error| {
+    error.map_or(UNSCORED, |error| {
         error.split(':').next().unwrap_or(error).trim()
     })
 }

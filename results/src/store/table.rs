@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use polars::io::parquet::write::BatchedWriter;
 use polars::prelude::*;
 
-use super::scores::{Names, ScoreRow, Scores, reason};
+use super::scores::{Names, ScoreRow, Scores, UNSCORED, reason};
 use super::{commit_file, temporary_name};
 use crate::Error;
 use crate::schema::SampleRecord;
@@ -69,10 +69,10 @@ impl TableWriter {
     }
 }
 
-/// A polars error as ours; a full disk keeps its own message.
+/// A polars error of writing as ours; a full disk keeps its own message.
 pub(crate) fn table_error(path: &Path, error: PolarsError) -> Error {
     match error {
-        PolarsError::IO { error, .. } if error.raw_os_error().is_some() => {
+        PolarsError::IO { error, .. } => {
             Error::writing(path, std::io::Error::new(error.kind(), error.to_string()))
         }
         other => Error::Table {
@@ -340,6 +340,9 @@ pub(super) fn read_scores(path: &Path) -> Result<Scores, Error> {
             category: category[row],
             prompt: prompt[row],
             reason: scores[row].is_none().then(|| names.intern(reason(error))),
+            error: scores[row]
+                .is_none()
+                .then(|| names.intern(error.unwrap_or(UNSCORED))),
             seed: seeds[row],
             score: scores[row],
             tokens: [tokens[0][row], tokens[1][row], tokens[2][row]],

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::cells::{Sample, SuiteTable};
-use super::{ModelNote, Options, RunNote, SuiteNote, Summary, VariantNote};
+use super::{Failure, ModelNote, Options, RunNote, SuiteNote, Summary, VariantNote};
 use crate::store::{Names, ScoreRow};
 use crate::{Error, Run};
 
@@ -17,7 +17,11 @@ pub(super) fn summary(runs: &[Run], options: &Options) -> Result<Summary, Error>
     let suites = suites(runs, options.force, &mut forced)?;
     let variants = variants(runs, &options.baseline, options.force, &mut forced)?;
     let tables = tables(runs, options.force, &mut forced)?;
-    let (cells, macros) = super::cells::cells(&tables, &models, &suites, &variants, options);
+    let (mut cells, macros) = super::cells::cells(&tables, &models, &suites, &variants, options);
+    for cell in &mut cells {
+        cell.due = due(runs, &cell.model, &cell.suite, &cell.variant);
+    }
+    let failures = failures(runs, &models, &suites, &variants);
     Ok(Summary {
         baseline: options.baseline.clone(),
         runs: runs.iter().map(run_note).collect(),
@@ -25,10 +29,77 @@ pub(super) fn summary(runs: &[Run], options: &Options) -> Result<Summary, Error>
         variants,
         suites,
         cells,
+        failures,
         macros,
         resampling: options.resampling,
         forced,
     })
+}
+
+/// Samples that the runs were to take of a cell, over all of them: a seed is a run of its own.
+fn due(runs: &[Run], model: &str, suite: &str, variant: &str) -> usize {
+    runs.iter()
+        .filter(|run| {
+            let asked = &run.record.configuration;
+            asked.models.iter().any(|name| name == model)
+                && asked.suites.iter().any(|known| known.id == suite)
+                && asked.variants.iter().any(|known| known.id == variant)
+        })
+        .filter_map(|run| run.record.data.get(suite))
+        .map(|data| data.rows_used)
+        .sum()
+}
+
+/// Model, suite, sample, seed, error; the first two by their place in the report.
+type FailureKey<'a> = (usize, usize, &'a str, u64, &'a str);
+
+/// The samples without a score, with the variants under which they have none.
+fn failures(
+    runs: &[Run],
+    models: &[ModelNote],
+    suites: &[SuiteNote],
+    variants: &[VariantNote],
+) -> Vec<Failure> {
+    let mut found: BTreeMap<FailureKey, Vec<usize>> = BTreeMap::new();
+    for run in runs {
+        let names = names_of(run);
+        let place = |row: &ScoreRow| {
+            let (model, suite) = (names.of(row.model), names.of(row.suite));
+            let variant = names.of(row.variant);
+            Some((
+                models.iter().position(|known| known.name == model)?,
+                suites.iter().position(|known| known.id == suite)?,
+                variants.iter().position(|known| known.id == variant)?,
+            ))
+        };
+        for row in &run.scores.rows {
+            if let (Some(error), Some((model, suite, variant))) = (row.error, place(row)) {
+                let key = (
+                    model,
+                    suite,
+                    names.of(row.sample),
+                    row.seed,
+                    names.of(error),
+                );
+                found.entry(key).or_default().push(variant);
+            }
+        }
+    }
+    let failure = |((model, suite, sample, seed, error), mut own): (FailureKey, Vec<usize>)| {
+        own.sort_unstable();
+        Failure {
+            model: models[model].name.clone(),
+            suite: suites[suite].id.clone(),
+            sample: sample.to_string(),
+            seed,
+            variants: own
+                .into_iter()
+                .map(|index| variants[index].id.clone())
+                .collect(),
+            error: error.to_string(),
+        }
+    };
+    found.into_iter().map(failure).collect()
 }
 
 fn run_note(run: &Run) -> RunNote {

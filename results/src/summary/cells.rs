@@ -323,6 +323,7 @@ fn describe(table: &SuiteTable, model: &ModelNote, suite: &SuiteNote, variant: &
         variant: variant.to_string(),
         scored,
         failed,
+        due: 0,
         failures,
         score: None,
         difference: None,

@@ -76,6 +76,16 @@ pub(super) fn notes(summary: &Summary) -> Vec<String> {
             reasons.join(", ")
         ));
     }
+    for cell in summary.cells.iter().filter(|cell| cell.is_incomplete()) {
+        notes.push(format!(
+            "incomplete: {} under {} ({}) holds {} of {} samples; its score is of those alone",
+            cell.suite,
+            cell.variant,
+            cell.model,
+            cell.scored + cell.failed,
+            cell.due
+        ));
+    }
     if summary.variants.len() == 1 && !summary.cells.is_empty() {
         notes.push(format!(
             "one variant ({}): nothing to compare it with",
