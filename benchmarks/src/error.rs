@@ -76,7 +76,7 @@ pub enum Error {
         found: String,
     },
     /// A file could not be read at all.
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read {path}: {source}; check that it is there and may be read")]
     Read {
         /// The file or folder.
         path: PathBuf,
@@ -95,7 +95,7 @@ pub enum Error {
     },
     /// A parquet file without a column that the layout needs.
     #[error(
-        "{path} has no column `{column}`, which layout `{layout}` needs; its columns are: {found}"
+        "{path} has no column `{column}`, which layout `{layout}` needs; its columns are: {found}; give --data the data set that the suite reads (`rave suites`)"
     )]
     MissingColumn {
         /// The file.
@@ -108,7 +108,9 @@ pub enum Error {
         found: String,
     },
     /// A column of a type that the layout cannot read.
-    #[error("{path}: column `{column}` has type {found}, and the layout needs {expected}")]
+    #[error(
+        "{path}: column `{column}` has type {found}, and the layout needs {expected}; take the data set as it is published"
+    )]
     ColumnType {
         /// The file.
         path: PathBuf,
@@ -134,6 +136,16 @@ pub enum Error {
     EmptySplit {
         /// The first file of the split.
         path: PathBuf,
+    },
+    /// A split in which no question can be asked and scored.
+    #[error(
+        "{path}: none of the split's {left_out} question(s) has both text and an answer (a test split whose answers are not published?); choose another --data folder"
+    )]
+    NothingToAsk {
+        /// The first file of the split.
+        path: PathBuf,
+        /// The questions left out.
+        left_out: usize,
     },
     /// Two items with one id: results could not be told apart.
     #[error(

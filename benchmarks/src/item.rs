@@ -31,6 +31,21 @@ pub struct Item {
     pub difficulty: Option<f64>,
 }
 
+/// What is known of an item without its picture; fields as in [`Item`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Label {
+    /// Stable name of the sample within its suite.
+    pub id: String,
+    /// Names the picture, where a column does; otherwise its bytes would.
+    pub image_id: Option<String>,
+    /// What the model is asked; empty for an item that is not drawn yet.
+    pub prompt: String,
+    /// The accepted answers; empty for an item that is not drawn yet.
+    pub answers: Vec<String>,
+    /// A part of the suite that is reported on its own.
+    pub category: Option<String>,
+}
+
 /// The picture of an item.
 #[derive(Debug, Clone)]
 pub enum Picture {

@@ -14,7 +14,7 @@ pub mod render;
 mod suites;
 
 pub use error::Error;
-pub use item::{Item, Picture, PixelBox};
+pub use item::{Item, Label, Picture, PixelBox};
 pub use layouts::{Dataset, Layout};
 pub use metrics::Metric;
 pub use predictions::score_line;

@@ -52,7 +52,8 @@ pub fn score_line(metric: Metric, line: &str, number: usize) -> Result<Option<Sc
     })?;
     if prediction.answers.is_empty() {
         return Err(refused(
-            "`answers` is empty, so that nothing could be right".to_owned(),
+            "`answers` is empty, so that nothing could be right; give the accepted answers"
+                .to_owned(),
         ));
     }
     let score = metric.score(

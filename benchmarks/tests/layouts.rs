@@ -363,15 +363,34 @@ fn columns_of_another_type_are_refused() {
         "validation-0.parquet",
         with(texts("image", &["a.png", "b.png"])),
     );
-    let message = open("docvqa", &folder)
-        .unwrap()
-        .item(0)
-        .unwrap_err()
-        .to_string();
+    let message = refused("docvqa", &folder);
     assert!(
         message.contains("column `image` has type str") && message.contains("struct"),
         "{message}"
     );
+    let paths = Series::new("path".into(), ["a.png", "b.png"]);
+    for bytes in [
+        Series::new("bytes".into(), ["text", "text"]),
+        Series::new("other".into(), [b"png".as_slice(), b"png"]),
+    ] {
+        write(
+            folder.path(),
+            "validation-0.parquet",
+            with(image_column(&bytes, &paths)),
+        );
+        let message = refused("docvqa", &folder);
+        assert!(
+            message.contains("column `image` has type struct"),
+            "{message}"
+        );
+    }
+    // Some copies keep the bytes alone.
+    write(
+        folder.path(),
+        "validation-0.parquet",
+        with(Series::new("image".into(), [b"png".as_slice(), b"png"]).into()),
+    );
+    assert!(open("docvqa", &folder).unwrap().item(0).is_ok());
 }
 
 #[test]
@@ -395,14 +414,137 @@ fn pictures_without_bytes_fail_one_item_with_the_row() {
 }
 
 #[test]
-fn unanswered_empty_and_repeated_rows_are_refused() {
+fn an_empty_picture_is_called_that_and_keeps_what_is_known() {
     let folder = tempfile::tempdir().unwrap();
+    let bytes: [&[u8]; 2] = [b"png", b""];
     let mut columns = docvqa_columns(2);
-    columns[4] = lists("answers", &[&["a"], &[]]);
+    columns[2] = image_column(
+        &Series::new("bytes".into(), bytes),
+        &Series::new("path".into(), ["a.png", "b.png"]),
+    );
     write(folder.path(), "validation-0.parquet", columns);
-    let message = refused("docvqa", &folder);
-    assert!(message.contains("row 1: it has no answers"), "{message}");
+    let dataset = open("docvqa", &folder).unwrap();
+    let message = dataset.item(1).unwrap_err().to_string();
+    assert!(
+        message.contains("row 1: ") && message.contains("is empty (0 bytes)"),
+        "{message}"
+    );
+    let (item, label) = (dataset.item(0).unwrap(), dataset.label(0).unwrap());
+    assert_eq!(
+        (
+            label.id,
+            label.image_id,
+            label.prompt,
+            label.answers,
+            label.category
+        ),
+        (
+            item.id,
+            Some(item.image_id),
+            item.prompt,
+            item.answers,
+            item.category
+        )
+    );
+    assert_eq!(dataset.label(1).unwrap().id, "49151");
+    assert_eq!(dataset.label(2), None);
+    let drawn = suite("embedded-ocr").unwrap().open(None).unwrap();
+    assert_eq!(drawn.label(5).unwrap().id, drawn.item(5).unwrap().id);
+}
 
+#[test]
+fn questions_without_text_or_answer_are_left_out_in_every_layout() {
+    let questions = ["a?", " ", "c?", "d?", "e?"];
+    let answers: [&[&str]; 5] = [&["1"], &["1"], &[""], &[], &[" ", "2"]];
+    let ten: Vec<Vec<&str>> = answers
+        .iter()
+        .map(|list| {
+            list.iter()
+                .copied()
+                .cycle()
+                .take(10 * list.len().min(1))
+                .collect()
+        })
+        .collect();
+    let ten: Vec<&[&str]> = ten.iter().map(Vec::as_slice).collect();
+    let numbers = || -> Vec<i64> { (0..5).collect() };
+    let same = |name: &str| texts(name, &["human"; 5]);
+    let cases = [
+        (
+            "docvqa",
+            "validation",
+            vec![
+                Series::new("questionId".into(), numbers()).into(),
+                lists("answers", &answers),
+            ],
+        ),
+        (
+            "chartqa",
+            "test",
+            vec![same("type"), lists("answer", &answers)],
+        ),
+        (
+            "textvqa",
+            "validation",
+            vec![
+                Series::new("question_id".into(), numbers()).into(),
+                same("image_id"),
+                lists("answers", &ten),
+            ],
+        ),
+        (
+            "ocrbench",
+            "test",
+            vec![
+                same("dataset"),
+                same("question_type"),
+                lists("answer", &answers),
+            ],
+        ),
+    ];
+    for (id, split, mut columns) in cases {
+        let folder = tempfile::tempdir().unwrap();
+        columns.extend([texts("question", &questions), images(5)]);
+        write(
+            folder.path(),
+            &format!("{split}-00000-of-00001.parquet"),
+            columns.clone(),
+        );
+        let dataset = open(id, &folder).unwrap();
+        let found: Vec<(usize, String)> = items(&dataset)
+            .iter()
+            .map(|item| (item.id.parse().unwrap(), bytes(item)))
+            .collect();
+        // A row keeps its number, whatever is left out before it.
+        assert_eq!(
+            found,
+            [(0, "picture 0".to_owned()), (4, "picture 4".to_owned())],
+            "{id}"
+        );
+        assert!(
+            dataset
+                .source()
+                .ends_with("3 question(s) without text or answer left out"),
+            "{id}: {}",
+            dataset.source()
+        );
+        let none = columns.iter().map(|column| column.slice(1, 3)).collect();
+        write(
+            folder.path(),
+            &format!("{split}-00000-of-00001.parquet"),
+            none,
+        );
+        let message = refused(id, &folder);
+        assert!(
+            message.contains("none of the split's 3 question(s)") && message.contains("--data"),
+            "{id}: {message}"
+        );
+    }
+}
+
+#[test]
+fn empty_and_repeated_rows_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
     let mut columns = docvqa_columns(3);
     columns[0] = Series::new("questionId".into(), [5_i64, 6, 5]).into();
     write(folder.path(), "validation-0.parquet", columns);

@@ -10,7 +10,7 @@ mod table;
 
 use crate::render::{self, Task};
 use crate::suites::Suite;
-use crate::{Error, Item, Picture};
+use crate::{Error, Item, Label, Picture};
 use rows::Row;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -117,7 +117,7 @@ impl Suite {
         let selection = folder::select(self, data)?;
         let mut tables = Vec::with_capacity(selection.files.len());
         let mut placed: Vec<Placed> = Vec::new();
-        let mut left_out = 0;
+        let (mut left_out, mut before) = (0, 0);
         for (number, path) in selection.files.iter().enumerate() {
             let table = Table::open(path, self.layout.id())?;
             let rows = self.layout.rows(&table)?;
@@ -126,18 +126,22 @@ impl Suite {
                 let id = row
                     .id
                     .clone()
-                    .unwrap_or_else(|| format!("{:06}", placed.len()));
+                    .unwrap_or_else(|| format!("{:06}", before + row.position));
                 placed.push(Placed {
                     id,
                     table: number,
                     row,
                 });
             }
+            before += table.rows();
             tables.push(table);
         }
         if placed.is_empty() {
-            return Err(Error::EmptySplit {
-                path: selection.files.into_iter().next().unwrap_or(selection.root),
+            let path = selection.files.into_iter().next().unwrap_or(selection.root);
+            return Err(if left_out > 0 {
+                Error::NothingToAsk { path, left_out }
+            } else {
+                Error::EmptySplit { path }
             });
         }
         refuse_duplicates(&selection.root, &placed)?;
@@ -223,6 +227,31 @@ impl Dataset {
         self.full
     }
 
+    /// What is known of an item before its picture is read or drawn, and thus also of one whose picture cannot be; `None`
+    /// past the end.
+    pub fn label(&self, index: usize) -> Option<Label> {
+        match &self.items {
+            Items::Published { rows, .. } => {
+                let placed = rows.get(index)?;
+                Some(Label {
+                    id: placed.id.clone(),
+                    image_id: placed.row.image_id.clone(),
+                    prompt: self.prompt(&placed.row.question),
+                    answers: placed.row.answers.clone(),
+                    category: placed.row.category.clone(),
+                })
+            }
+            Items::Embedded { task } => (index < self.len()).then(|| Label {
+                id: drawn_id(*task, index),
+                ..Label::default()
+            }),
+        }
+    }
+
+    fn prompt(&self, question: &str) -> String {
+        format!("{question}{}", self.suite.prompt_suffix)
+    }
+
     /// Reads or draws one item; callable from any thread, in any order.
     ///
     /// # Errors
@@ -244,12 +273,19 @@ impl Dataset {
         let table = &tables[placed.table];
         let row = &placed.row;
         let image = table.image(row.position)?;
-        let bytes = image.bytes.filter(|bytes| !bytes.is_empty()).ok_or_else(|| Error::Row {
+        let refused = |reason: &str| Error::Row {
             path: table.path().to_owned(),
             row: row.position,
-            reason: "column `image` holds no bytes, only a path; take a copy of the data set with its pictures inside"
-                .to_owned(),
+            reason: reason.to_owned(),
+        };
+        let bytes = image.bytes.ok_or_else(|| {
+            refused("column `image` holds no bytes, only a path; take a copy of the data set with its pictures inside")
         })?;
+        if bytes.is_empty() {
+            return Err(refused(
+                "the picture in column `image` is empty (0 bytes); download the file again",
+            ));
+        }
         let image_id = row
             .image_id
             .clone()
@@ -266,7 +302,7 @@ impl Dataset {
         Ok(Item {
             id: placed.id.clone(),
             image_id,
-            prompt: format!("{}{}", row.question, self.suite.prompt_suffix),
+            prompt: self.prompt(&row.question),
             question: row.question.clone(),
             answers: row.answers.clone(),
             category: row.category.clone(),
@@ -285,11 +321,11 @@ impl Dataset {
                 index,
                 reason: error.to_string(),
             })?;
-        let id = format!("{task}-{index:06}");
+        let id = drawn_id(task, index);
         Ok(Item {
             image_id: id.clone(),
             id,
-            prompt: format!("{}{}", drawn.question, self.suite.prompt_suffix),
+            prompt: self.prompt(&drawn.question),
             question: drawn.question,
             answers: drawn.answers,
             category: drawn.category,
@@ -300,6 +336,10 @@ impl Dataset {
             difficulty: Some(drawn.difficulty),
         })
     }
+}
+
+fn drawn_id(task: Task, index: usize) -> String {
+    format!("{task}-{index:06}")
 }
 
 fn refuse_duplicates(root: &Path, placed: &[Placed]) -> Result<(), Error> {

@@ -19,11 +19,19 @@ const CHUNK_ROWS: usize = 32;
 /// Chunks that are kept for each file: the readers of neighbouring items share one, and the next is under way.
 const KEPT_CHUNKS: usize = 4;
 
+/// The column of pictures.
+const IMAGE: &str = "image";
+
+/// What it must be.
+const PICTURES: &str = "binary, or a struct of bytes (binary) and path (text)";
+
 /// A parquet file, its columns known, nothing else read yet.
 pub(super) struct Table {
     path: PathBuf,
     layout: &'static str,
     columns: Vec<String>,
+    /// Type of the image column, where there is one.
+    image: Option<DataType>,
     metadata: FileMetadataRef,
     /// First row of each row group, and the number of rows at the end.
     groups: Vec<usize>,
@@ -51,10 +59,11 @@ impl Table {
             source,
         })?;
         let mut reader = ParquetReader::new(file);
-        let (columns, metadata) = guarded(path, || {
+        let (columns, image, metadata) = guarded(path, || {
             let schema = reader.schema()?;
             let columns = schema.iter_names().map(ToString::to_string).collect();
-            Ok((columns, Arc::clone(reader.get_metadata()?)))
+            let image = schema.get(IMAGE).map(DataType::from_arrow_field);
+            Ok((columns, image, Arc::clone(reader.get_metadata()?)))
         })?;
         let mut groups = vec![0];
         for group in &metadata.row_groups {
@@ -64,6 +73,7 @@ impl Table {
             path: path.to_owned(),
             layout,
             columns,
+            image,
             metadata,
             groups,
             kept: Mutex::new(VecDeque::new()),
@@ -98,18 +108,42 @@ impl Table {
         })
     }
 
+    /// Refuses a file without an image column, or with one that can hold no pictures.
+    pub(super) fn require_image(&self) -> Result<(), Error> {
+        self.require(IMAGE)?;
+        let holds_pictures = match &self.image {
+            // A file that keeps paths alone may have a column of nulls for its bytes: each item says so.
+            Some(DataType::Struct(fields)) => fields.iter().any(|field| {
+                field.name() == "bytes"
+                    && matches!(field.dtype(), DataType::Binary | DataType::Null)
+            }),
+            Some(DataType::Binary) => true,
+            _ => false,
+        };
+        if holds_pictures {
+            return Ok(());
+        }
+        let found = self
+            .image
+            .as_ref()
+            .map_or_else(String::new, ToString::to_string);
+        Err(self.wrong_type(IMAGE, found, PICTURES))
+    }
+
     /// A column of text; whole numbers are written out, nulls are `None`.
     pub(super) fn text(&self, column: &str) -> Result<Vec<Option<String>>, Error> {
         self.require(column)?;
         let series = self.column(column)?;
-        strings(&series).ok_or_else(|| self.wrong_type(&series, "text or whole numbers"))
+        strings(&series).ok_or_else(|| {
+            self.wrong_type(column, series.dtype().to_string(), "text or whole numbers")
+        })
     }
 
     /// A column of lists of text; a plain text counts as a list of one, nulls are `None`.
     pub(super) fn texts(&self, column: &str) -> Result<Vec<Option<Vec<String>>>, Error> {
         self.require(column)?;
         let series = self.column(column)?;
-        let wrong = || self.wrong_type(&series, "text or lists of text");
+        let wrong = || self.wrong_type(column, series.dtype().to_string(), "text or lists of text");
         let Ok(lists) = series.list() else {
             let texts = strings(&series).ok_or_else(wrong)?;
             return Ok(texts
@@ -178,10 +212,8 @@ impl Table {
     }
 
     fn read_images(&self, first: usize, rows: usize) -> Result<Vec<Image>, Error> {
-        const COLUMN: &str = "image";
-        self.require(COLUMN)?;
-        let series = only(&self.read(COLUMN, Some((first, rows)))?, &self.path)?;
-        let wrong = || self.wrong_type(&series, "a struct of bytes (binary) and path (text)");
+        let series = only(&self.read(IMAGE, Some((first, rows)))?, &self.path)?;
+        let wrong = || self.wrong_type(IMAGE, series.dtype().to_string(), PICTURES);
         let (bytes, path) = match series.dtype() {
             DataType::Struct(_) => {
                 let fields = series.struct_().map_err(|_| wrong())?;
@@ -233,11 +265,11 @@ impl Table {
         })
     }
 
-    fn wrong_type(&self, series: &Series, expected: &'static str) -> Error {
+    fn wrong_type(&self, column: &str, found: String, expected: &'static str) -> Error {
         Error::ColumnType {
             path: self.path.clone(),
-            column: series.name().to_string(),
-            found: series.dtype().to_string(),
+            column: column.to_owned(),
+            found,
             expected,
         }
     }
