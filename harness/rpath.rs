@@ -7,9 +7,11 @@
 //! `torch-sys` alone (its `links = "tch"` key), hence one script, listed by each crate, and not one crate for all.
 //!
 //! It also compiles the folder in as `env!("RAVE_LIBTORCH_LIB")`, for `rave doctor` and for loading the CUDA library,
-//! which no symbol of ours refers to and which the linker therefore drops.
+//! which no symbol of ours refers to and which the linker therefore drops; and the compiler's version as
+//! `env!("RAVE_RUSTC")`, for the run records.
 
 use std::env;
+use std::process::Command;
 
 fn main() {
     // Cargo runs this again whenever torch-sys's own script ran again. Without any such line it would also run, and
@@ -24,9 +26,23 @@ fn main() {
         return;
     };
     println!("cargo::rustc-env=RAVE_LIBTORCH_LIB={folder}");
+    println!(
+        "cargo::rustc-env=RAVE_RUSTC={}",
+        rustc().unwrap_or_default()
+    );
     match env::var("CARGO_CFG_TARGET_OS").as_deref() {
         // Windows has no run path: LibTorch's folder must be on PATH there.
         Ok("windows") => {}
         _ => println!("cargo::rustc-link-arg=-Wl,-rpath,{folder}"),
     }
+}
+
+/// The compiler's version line (`rustc 1.88.0 (6b00bc388 2025-06-23)`), as cargo names the compiler to build scripts.
+fn rustc() -> Option<String> {
+    let output = Command::new(env::var_os("RUSTC")?)
+        .arg("--version")
+        .output()
+        .ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    Some(text.lines().next()?.to_owned())
 }

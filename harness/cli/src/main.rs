@@ -7,6 +7,8 @@ mod commands;
 mod progress;
 
 use std::process::ExitCode;
+#[cfg(unix)]
+use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 
@@ -49,6 +51,11 @@ enum Outcome {
 }
 
 fn main() -> ExitCode {
+    // A file over its size limit (ulimit -f) must be an error of its write and not a silent death.
+    #[cfg(unix)]
+    if let Err(error) = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default()) {
+        eprintln!("warning: a file over its size limit will end this program: {error}");
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

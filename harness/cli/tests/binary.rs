@@ -91,6 +91,9 @@ fn the_main_job_ends_with_records_tables_and_charts_and_repeats_itself() {
     );
 
     let record: Value = serde_json::from_slice(&fs::read(out.join("run.json")).unwrap()).unwrap();
+    let libraries = &record["libraries"];
+    assert!(libraries["rustc"].as_str().unwrap().starts_with("rustc 1."));
+    assert!(libraries["tch"].is_string() && libraries["libtorch"].is_string());
     assert_eq!(record["counts"], json!({ "scored": 12, "failed": 0 }));
     assert_eq!(record["models"][0]["untrained"], true);
     assert_eq!(record["models"][0]["sha256"].as_str().unwrap().len(), 64);
@@ -472,6 +475,20 @@ fn bad_input_is_one_clear_error_and_exit_code_one() {
         ),
         (with(&["--suite", "chartqs"]), &["chartqs", "chartqa"]),
         (with(&["--variant", "rave,rave"]), &["names `rave` twice"]),
+        (with(&["--variant", "all,rave"]), &["names `rave` twice"]),
+        (
+            with(&["--variant", "standard,"]),
+            &["--variant standard, has an empty entry"],
+        ),
+        (with(&["--suite", ""]), &["--suite", "empty entry"]),
+        (
+            with(&["--suite", "all"]),
+            &["--suite all needs --data DIR", "embedded"],
+        ),
+        (
+            with(&["--variant", "rave", "--adapter", "absent.safetensors"]),
+            &["absent.safetensors", "no such file"],
+        ),
         (with(&["--dtype", "f64"]), &["dtype `f64`", "bf16"]),
         (with(&["--device", "tpu"]), &["device `tpu`", "cuda:N"]),
         (with(&["--device", "cuda"]), &["device `cuda`"]),
@@ -527,7 +544,23 @@ fn bad_input_is_one_clear_error_and_exit_code_one() {
                 "--out",
                 text(&under_file),
             ],
-            &["run", "file"],
+            &["run", "file", "choose another --out"],
+        ),
+        (
+            vec![
+                "eval",
+                "--model",
+                "nano",
+                "--limit",
+                "1",
+                "--out",
+                text(&file),
+            ],
+            &["file", "cannot be written", "choose another --out"],
+        ),
+        (
+            vec!["score", "--metric", "anls", "--predictions", "nope"],
+            &["cannot read nope", "- for stdin"],
         ),
         (vec!["report", text(&empty)], &["empty", "run.json"]),
         (
@@ -561,5 +594,324 @@ fn bad_input_is_one_clear_error_and_exit_code_one() {
             );
         }
     }
-    assert!(!out.join("samples.parquet").exists());
+    // Nothing that is wrong with a request costs the folder that it names.
+    assert!(!out.exists());
+}
+
+/// Arguments of a small run into a folder.
+fn small<'a>(model: &'a str, limit: &'a str, out: &'a Path) -> Vec<&'a str> {
+    vec![
+        "eval",
+        "--model",
+        model,
+        "--variant",
+        "standard",
+        "--suite",
+        "embedded-ocr",
+        "--limit",
+        limit,
+        "--out",
+        text(out),
+    ]
+}
+
+#[test]
+fn two_processes_on_one_folder_leave_one_whole_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let begin = || {
+        Command::new(env!("CARGO_BIN_EXE_rave"))
+            .args(small("nano", "40", &out))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    let children = [begin(), begin(), begin()];
+    let outputs = children.map(|child| child.wait_with_output().unwrap());
+    let clean = |output: &&Output| output.status.code() == Some(0);
+    assert_eq!(outputs.iter().filter(clean).count(), 1);
+    for output in outputs.iter().filter(|output| !clean(output)) {
+        let message = stderr(output);
+        assert_eq!(output.status.code(), Some(1), "{message}");
+        assert!(message.contains("choose another --out"), "{message}");
+    }
+    assert_eq!(answers(&out).len(), 40);
+}
+
+#[test]
+fn a_damaged_second_model_costs_no_folder_either() {
+    let folder = tempfile::tempdir().unwrap();
+    let (out, damaged) = (folder.path().join("run"), folder.path().join("damaged"));
+    fs::create_dir(&damaged).unwrap();
+    fs::write(damaged.join("config.json"), "{}").unwrap();
+    fs::write(damaged.join("model.safetensors"), "none").unwrap();
+    let models = format!("nano,{}", text(&damaged));
+    let output = rave(&small(&models, "1", &out));
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).contains("safetensors"),
+        "{}",
+        stderr(&output)
+    );
+    assert!(!out.exists());
+}
+
+#[test]
+fn runs_that_begin_in_one_second_have_a_folder_each() {
+    let folder = tempfile::tempdir().unwrap();
+    let begin = |model: &str| {
+        let mut arguments = small(model, "1", folder.path());
+        arguments.truncate(arguments.len() - 2);
+        Command::new(env!("CARGO_BIN_EXE_rave"))
+            .args(arguments)
+            .current_dir(folder.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    let children = [begin("nano"), begin("nano"), begin("nano"), begin("nanp")];
+    let codes = children.map(|child| child.wait_with_output().unwrap().status.code());
+    assert_eq!(codes, [Some(0), Some(0), Some(0), Some(1)]);
+    let runs: Vec<_> = fs::read_dir(folder.path().join("results/runs/local"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    assert_eq!(runs.len(), 3, "{runs:?}");
+    assert!(runs.iter().all(|run| answers(run).len() == 1));
+}
+
+#[test]
+fn a_closed_stdout_takes_neither_the_report_nor_the_verdict() {
+    let folder = tempfile::tempdir().unwrap();
+    chartqa(&folder.path().join("data"), &[b"no picture".to_vec()]);
+    let out = folder.path().join("run");
+    let run = |arguments: &[&str], stdout: Stdio| {
+        Command::new(env!("CARGO_BIN_EXE_rave"))
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(stdout)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+            .wait_with_output()
+            .unwrap()
+    };
+    // A pipe whose reader has gone.
+    let closed = || {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        Stdio::from(writer)
+    };
+    let data = folder.path().join("data");
+    let eval = [
+        "eval",
+        "--model",
+        text(&fixture()),
+        "--variant",
+        "standard,rave",
+        "--suite",
+        "chartqa",
+        "--data",
+        text(&data),
+        "--out",
+        text(&out),
+    ]
+    .map(str::to_owned);
+    let eval: Vec<&str> = eval.iter().map(String::as_str).collect();
+    let output = run(&eval, closed());
+    let message = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    let told = "failed: chartqa 000000 (";
+    assert!(
+        message.contains(told)
+            && message.contains("standard, rave): image: ")
+            && message.contains("0.png in"),
+        "{message}"
+    );
+    for name in [
+        "report.md",
+        "summary.csv",
+        "failures.csv",
+        "accuracy.svg",
+        "accuracy.png",
+    ] {
+        assert!(out.join("report").join(name).exists(), "{name}");
+    }
+    let page = fs::read_to_string(out.join("report/report.md")).unwrap();
+    assert!(
+        page.contains("| chartqa | 000000 | standard, rave | image: "),
+        "{page}"
+    );
+
+    let again = folder.path().join("again");
+    let report = ["report", text(&out), "--out", text(&again)];
+    let output = run(&report, closed());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(again.join("report.md").exists());
+    if cfg!(target_os = "linux") {
+        let full = fs::OpenOptions::new()
+            .write(true)
+            .open("/dev/full")
+            .unwrap();
+        let output = run(&report, full.into());
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).contains("stdout"), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn an_item_that_cannot_be_read_keeps_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let whole = png(&image::RgbImage::new(40, 30));
+    chartqa(&data, &[whole, Vec::new()]);
+    let out = folder.path().join("run");
+    let fixture = fixture();
+    let output = rave(&[
+        "eval",
+        "--model",
+        text(&fixture),
+        "--suite",
+        "chartqa",
+        "--data",
+        text(&data),
+        "--out",
+        text(&out),
+    ]);
+    assert_eq!(output.status.code(), Some(1));
+    let samples = answers(&out);
+    let failed: Vec<_> = samples
+        .iter()
+        .filter(|sample| sample.error.is_some())
+        .collect();
+    assert_eq!((samples.len(), failed.len()), (4, 2));
+    for sample in failed {
+        assert_eq!(
+            (sample.sample.as_str(), sample.category.as_str()),
+            ("000001", "human")
+        );
+        assert_eq!(sample.answers, ["4"]);
+        assert!(sample.error.as_ref().unwrap().contains("empty (0 bytes)"));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_limit_on_the_size_of_files_is_told_and_the_run_goes_on_without_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let model = fixture();
+    let arguments = small(text(&model), "60", &out);
+    // In blocks of 512 or 1,024 bytes; the log of 60 samples takes more than either.
+    let limited = Command::new("sh")
+        .args(["-c", "ulimit -f 20; exec \"$0\" \"$@\""])
+        .arg(env!("CARGO_BIN_EXE_rave"))
+        .args(&arguments)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let message = stderr(&limited);
+    assert_eq!(
+        limited.status.code(),
+        Some(1),
+        "{:?}: {message}",
+        limited.status
+    );
+    for part in ["no space left", "ulimit -f", "--resume", "samples.log"] {
+        assert!(message.contains(part), "`{part}` is not in: {message}");
+    }
+    let recorded = answers(&out).len();
+    assert!((1..60).contains(&recorded), "{recorded}");
+    let output = rave(&[&arguments[..], &["--resume"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(answers(&out).len(), 60);
+}
+
+#[test]
+fn a_forced_comparison_is_marked_in_every_format() {
+    let folder = tempfile::tempdir().unwrap();
+    let runs: Vec<PathBuf> = [("standard", 200), ("rave", 60)]
+        .into_iter()
+        .map(|(variant, shade)| {
+            let (data, out) = (
+                folder.path().join(format!("{variant}-data")),
+                folder.path().join(variant),
+            );
+            chartqa(
+                &data,
+                &[png(&image::RgbImage::from_pixel(
+                    40,
+                    30,
+                    image::Rgb([shade; 3]),
+                ))],
+            );
+            let fixture = fixture();
+            let output = rave(&[
+                "eval",
+                "--model",
+                text(&fixture),
+                "--variant",
+                variant,
+                "--suite",
+                "chartqa",
+                "--data",
+                text(&data),
+                "--out",
+                text(&out),
+            ]);
+            assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+            out
+        })
+        .collect();
+    let out = folder.path().join("both");
+    let report = [
+        "report",
+        text(&runs[0]),
+        text(&runs[1]),
+        "--format",
+        "txt,md,csv,json,svg",
+        "--out",
+        text(&out),
+    ];
+    let refused = rave(&report);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains("--force"), "{}", stderr(&refused));
+    assert!(!out.exists());
+    let forced = rave(&[&report[..], &["--force"]].concat());
+    assert_eq!(forced.status.code(), Some(0), "{}", stderr(&forced));
+    assert!(stdout(&forced).contains("forced comparison of unequal runs"));
+    for (name, mark) in [
+        ("report.txt", "forced comparison"),
+        ("report.md", "forced comparison"),
+        ("summary.csv", ",true\n"),
+        ("categories.csv", ",true\n"),
+        ("summary.json", "another data"),
+        ("accuracy.svg", "Forced comparison"),
+    ] {
+        let file = fs::read_to_string(out.join(name)).unwrap();
+        assert!(file.contains(mark), "`{mark}` is not in {name}");
+    }
+}
+
+#[test]
+fn all_suites_are_those_that_the_data_folder_must_hold() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (folder.path().join("data"), folder.path().join("run"));
+    chartqa(&data, &[png(&image::RgbImage::new(2, 2))]);
+    let output = rave(&[
+        "eval",
+        "--model",
+        "nano",
+        "--suite",
+        "all",
+        "--data",
+        text(&data),
+        "--out",
+        text(&out),
+    ]);
+    assert_eq!(output.status.code(), Some(1));
+    // The first published suite of the listing, which this folder is not.
+    assert!(stderr(&output).contains("docvqa"), "{}", stderr(&output));
 }

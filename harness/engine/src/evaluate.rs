@@ -11,7 +11,8 @@ use std::time::Instant;
 
 use rave_benchmarks::{Dataset, Picture, Suite};
 use rave_lmm::{
-    Built, GenerationOptions, LoadOptions, Model, ModelInfo, Processor, decode, kind, libtorch,
+    Built, Checkpoint, GenerationOptions, LoadOptions, Model, ModelInfo, Processor, decode, kind,
+    libtorch, resolve,
 };
 use rave_methods::Variant;
 use rave_results::schema::{CodeVersion, Configuration, Libraries, RunRecord};
@@ -23,6 +24,9 @@ use crate::record::{self, Prepared};
 
 /// Samples that are prepared together; bounds the memory for decoded pictures.
 const WINDOW: usize = 16;
+
+/// The `tch` that is pinned in the workspace's `Cargo.toml`; a test reads the lock file.
+const TCH: &str = "0.24.0";
 
 /// What to evaluate.
 #[derive(Debug, Clone)]
@@ -103,17 +107,37 @@ pub fn evaluate(request: &Request, observer: &mut dyn Observer) -> Result<RunRec
             "--adapter needs exactly one trained variant in --variant".into(),
         ));
     }
+    // Whatever can be wrong with the request is found before the run's folder is made: a mistyped name must not leave a
+    // run there that has to be removed by hand.
+    if !request.resume {
+        RunWriter::vacant(&request.out)?;
+    }
+    for name in &request.models {
+        Checkpoint::open(&resolve(name)?)?;
+    }
+    if let Some(path) = request.adapter.as_ref().filter(|path| !path.is_file()) {
+        return Err(Error::Request(format!(
+            "--adapter {}: there is no such file; give the adapter that `rave train` wrote",
+            path.display()
+        )));
+    }
     // All data is opened before the first model is: a wrong folder is reported at once.
     let datasets = request
         .suites
         .iter()
         .map(|suite| suite.open(request.data.as_deref()))
         .collect::<Result<Vec<_>, _>>()?;
+    // The first model entirely, as it shows what a header does not: an adapter of another checkpoint, a wrong config.
+    let mut first = match request.models.first() {
+        Some(name) => Some(load(name, request, options, observer)?),
+        None => None,
+    };
     let (mut writer, done) = open_run(request, &datasets)?;
     for name in &request.models {
-        observer.loading(name);
-        let model = Model::load(name, options)?;
-        let variants = build(&model, request)?;
+        let (model, variants) = match first.take() {
+            Some(loaded) => loaded,
+            None => load(name, request, options, observer)?,
+        };
         writer.model(record::model(model.info(), &variants))?;
         observer.loaded(model.info());
         let mut cell = Cell {
@@ -158,8 +182,8 @@ fn open_run(
     );
     let libraries = Libraries {
         libtorch: Some(libtorch::VERSION.to_owned()),
-        tch: Some("0.24.0".to_owned()),
-        rustc: None,
+        tch: Some(TCH.to_owned()),
+        rustc: Some(env!("RAVE_RUSTC").to_owned()).filter(|version| !version.is_empty()),
     };
     let mut run = RunRecord::new(
         name,
@@ -192,7 +216,17 @@ fn rows(dataset: &Dataset, request: &Request) -> Range<usize> {
         .map_or(dataset.len(), |limit| limit.min(dataset.len()))
 }
 
-fn build(model: &Model, request: &Request) -> Result<Vec<(&'static Variant, Built)>, Error> {
+/// A model with the variants built for it.
+type Loaded = (Model, Vec<(&'static Variant, Built)>);
+
+fn load(
+    name: &str,
+    request: &Request,
+    options: LoadOptions,
+    observer: &mut dyn Observer,
+) -> Result<Loaded, Error> {
+    observer.loading(name);
+    let model = Model::load(name, options)?;
     let adapter = |variant: &Variant| request.adapter.as_deref().filter(|_| variant.trained);
     let built = request.variants.iter().map(|&variant| {
         Ok((
@@ -200,7 +234,8 @@ fn build(model: &Model, request: &Request) -> Result<Vec<(&'static Variant, Buil
             model.build(variant, request.seed, adapter(variant))?,
         ))
     });
-    built.collect()
+    let variants = built.collect::<Result<_, Error>>()?;
+    Ok((model, variants))
 }
 
 /// One model with its variants, while it goes through the suites.
@@ -342,10 +377,12 @@ impl Cell<'_> {
 /// Reads, decodes and prepares one item; a failure becomes a reason, never an end.
 fn prepare(dataset: &Dataset, index: usize, processor: &dyn Processor) -> Prepared {
     let start = Instant::now();
+    let label = dataset.label(index).unwrap_or_default();
     let item = match dataset.item(index) {
         Ok(item) => item,
         Err(error) => {
             return Prepared {
+                label,
                 item: None,
                 index,
                 prompt: Err(format!("item: {error}")),
@@ -360,6 +397,7 @@ fn prepare(dataset: &Dataset, index: usize, processor: &dyn Processor) -> Prepar
     let prompt = picture.and_then(|picture| processor.prepare(&[&picture], &item.prompt));
     let prompt = prompt.map_err(|error| format!("{}: {error}", reason(&error)));
     Prepared {
+        label,
         item: Some(item),
         index,
         prompt,
@@ -383,5 +421,28 @@ fn reason(error: &rave_lmm::Error) -> &'static str {
             }
         }
         _ => "model",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    #[test]
+    fn the_recorded_tch_is_the_locked_one() {
+        let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.lock");
+        let text = fs::read_to_string(lock).expect("the workspace has a lock file");
+        let entry = format!("name = \"tch\"\nversion = \"{}\"\n", super::TCH);
+        assert!(
+            text.contains(&entry),
+            "Cargo.lock has another tch than {}",
+            super::TCH
+        );
+    }
+
+    #[test]
+    fn the_compiler_is_known() {
+        assert!(env!("RAVE_RUSTC").starts_with("rustc 1."));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rave_benchmarks::{Average, Dataset, Item, Suite};
+use rave_benchmarks::{Average, Dataset, Item, Label, Suite};
 use rave_lmm::{Built, Generation, ModelInfo, Prompt};
 use rave_methods::Variant;
 use rave_results::SampleRecord;
@@ -89,6 +89,8 @@ pub(crate) fn data(dataset: &Dataset, used: usize) -> DataRecord {
 
 /// A sample that was prepared for the model, or why it could not be.
 pub(crate) struct Prepared {
+    /// What is known of it whatever fails.
+    pub label: Label,
     /// Its item; `None` when even that could not be read.
     pub item: Option<Item>,
     /// Its number in the data set.
@@ -112,7 +114,7 @@ pub(crate) fn sample(
         model: model.name.clone(),
         variant: variant.id.to_owned(),
         suite: suite.id.clone(),
-        sample: format!("row-{}", prepared.index),
+        sample: prepared.label.id.clone(),
         seed,
         ..SampleRecord::default()
     };
@@ -123,7 +125,11 @@ pub(crate) fn sample(
         record.answers.clone_from(&item.answers);
         record.prompt.clone_from(&item.prompt);
     } else {
-        record.image_id.clone_from(&record.sample);
+        let label = &prepared.label;
+        record.image_id = label.image_id.clone().unwrap_or_else(|| label.id.clone());
+        record.category = label.category.clone().unwrap_or_default();
+        record.answers.clone_from(&label.answers);
+        record.prompt.clone_from(&label.prompt);
     }
     if let Ok(prompt) = &prepared.prompt {
         record.prompt.clone_from(&prompt.chat);

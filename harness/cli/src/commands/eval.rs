@@ -1,20 +1,25 @@
 //! `rave eval`: the main job.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use clap::Args;
 use rave_benchmarks::{Suite, suite, suites};
 use rave_engine::{FailOnError, Request, evaluate};
 use rave_methods::{REGISTRY, Variant, variant};
 use rave_reports::Format;
 use rave_results::schema::CodeVersion;
+use rave_results::summary::Failure;
 use rave_results::{Run, Summary};
 
-use super::report;
+use super::{listed, report};
 use crate::Outcome;
 use crate::progress::Bars;
+
+/// Failed samples that are told one by one at the end.
+const TOLD_FAILURES: usize = 10;
 
 /// Options of `rave eval`.
 #[derive(Debug, Args)]
@@ -25,7 +30,7 @@ pub struct Arguments {
     /// Attention variants, separated by commas; `all` for every one
     #[arg(long, value_delimiter = ',', default_value = "standard,rave")]
     pub variant: Vec<String>,
-    /// Suites, separated by commas; `embedded` for every suite that needs no data
+    /// Suites, separated by commas; `embedded` for every suite that needs no data, `all` for every one (with --data)
     #[arg(long, value_delimiter = ',', default_value = "embedded")]
     pub suite: Vec<String>,
     /// A local copy of a hub data repository, or a folder that holds several by repository name
@@ -66,21 +71,25 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         bail!("--limit 0 would evaluate nothing");
     }
     let variants = chosen_variants(&arguments.variant)?;
-    let suites = chosen_suites(&arguments.suite)?;
-    unique("model", arguments.model.iter().map(String::as_str))?;
-    let out = arguments.out.unwrap_or_else(|| {
-        PathBuf::from("results/runs/local").join(format!(
-            "eval-{}",
-            jiff::Zoned::now().strftime("%Y%m%d-%H%M%S")
-        ))
-    });
+    let suites = chosen_suites(&arguments.suite, arguments.data.is_some())?;
+    let models = listed("model", &arguments.model)?;
+    unique("model", models.iter().copied())?;
+    let models = models.into_iter().map(str::to_owned).collect();
+    let (out, made) = match arguments.out {
+        Some(out) => (out, false),
+        None => {
+            let now = jiff::Zoned::now().strftime("%Y%m%d-%H%M%S");
+            let folder = new_folder(Path::new("results/runs/local"), &format!("eval-{now}"))?;
+            (folder, true)
+        }
+    };
     let baseline = variants
         .iter()
         .find(|variant| variant.id == "standard")
         .unwrap_or(&variants[0])
         .id;
     let request = Request {
-        models: arguments.model,
+        models,
         variants,
         suites,
         data: arguments.data,
@@ -100,20 +109,27 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
             commit: option_env!("RAVE_COMMIT").map(Into::into),
         },
     };
-    let finished = evaluate(&request, &mut Bars::new())?;
+    let finished = evaluate(&request, &mut Bars::new()).inspect_err(|_| {
+        if made {
+            // Goes only while it is empty: what a run recorded stays.
+            let _ = fs::remove_dir(&out);
+        }
+    })?;
     let summary = Summary::from_runs(&[Run::open(&out)?], baseline)?;
-    report::show(
+    let shown = report::show(
         &summary,
         &[Format::Markdown, Format::Csv, Format::Svg, Format::Png],
         &out.join("report"),
         arguments.json,
-    )?;
+    );
+    eprint!("{}", told_failures(&summary.failures, &out));
     eprintln!(
         "run: {} ({} scored, {} failed)",
         out.display(),
         finished.counts.scored,
         finished.counts.failed
     );
+    shown?;
     if arguments.fail_on_error.is_exceeded(&finished.counts) {
         eprintln!(
             "error: {} samples failed (reasons above); --fail-on-error {}",
@@ -124,29 +140,73 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     Ok(Outcome::Clean)
 }
 
-pub(super) fn chosen_variants(names: &[String]) -> anyhow::Result<Vec<&'static Variant>> {
-    if names == ["all"] {
-        return Ok(REGISTRY.iter().collect());
+/// The first failures with their whole reason, a line each, and where the others are.
+fn told_failures(failures: &[Failure], out: &Path) -> String {
+    let mut text = String::new();
+    for failure in failures.iter().take(TOLD_FAILURES) {
+        text += &format!(
+            "failed: {} {} ({}, {}): {}\n",
+            failure.suite,
+            failure.sample,
+            failure.model,
+            failure.variants.join(", "),
+            failure.error.trim_end().replace('\n', "\n    ")
+        );
     }
-    let chosen = names
-        .iter()
-        .map(|name| variant(name))
-        .collect::<Result<Vec<_>, _>>()?;
+    if failures.len() > TOLD_FAILURES {
+        text += &format!(
+            "failed: and {} more in {}\n",
+            failures.len() - TOLD_FAILURES,
+            out.join("samples.parquet").display()
+        );
+    }
+    text
+}
+
+/// Makes a folder that nobody else has, also where two processes ask for one in the same second.
+fn new_folder(parent: &Path, name: &str) -> anyhow::Result<PathBuf> {
+    let refused =
+        |path: &Path| format!("cannot make {}; choose a folder with --out", path.display());
+    fs::create_dir_all(parent).with_context(|| refused(parent))?;
+    let mut folder = parent.join(name);
+    for number in 2_u32.. {
+        match fs::create_dir(&folder) {
+            Ok(()) => break,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                folder = parent.join(format!("{name}-{number}"));
+            }
+            Err(error) => return Err(error).with_context(|| refused(&folder)),
+        }
+    }
+    Ok(folder)
+}
+
+/// The variants of a list, in which `all` stands for every one.
+pub(super) fn chosen_variants(names: &[String]) -> anyhow::Result<Vec<&'static Variant>> {
+    let mut chosen = Vec::new();
+    for name in listed("variant", names)? {
+        match name {
+            "all" => chosen.extend(REGISTRY),
+            name => chosen.push(variant(name)?),
+        }
+    }
     unique("variant", chosen.iter().map(|variant| variant.id))?;
     Ok(chosen)
 }
 
-fn chosen_suites(names: &[String]) -> anyhow::Result<Vec<&'static Suite>> {
-    if names == ["embedded"] {
-        return Ok(suites()
-            .iter()
-            .filter(|suite| suite.is_embedded())
-            .collect());
+/// The suites of a list, in which `embedded` stands for every one that needs no data, and `all` for every one.
+fn chosen_suites(names: &[String], has_data: bool) -> anyhow::Result<Vec<&'static Suite>> {
+    let mut chosen = Vec::new();
+    for name in listed("suite", names)? {
+        match name {
+            "all" if has_data => chosen.extend(suites()),
+            "all" => bail!(
+                "--suite all needs --data DIR, a folder that holds the published data sets by repository name (`rave suites`); --suite embedded takes every suite that needs none"
+            ),
+            "embedded" => chosen.extend(suites().iter().filter(|suite| suite.is_embedded())),
+            name => chosen.push(suite(name)?),
+        }
     }
-    let chosen = names
-        .iter()
-        .map(|name| suite(name))
-        .collect::<Result<Vec<_>, _>>()?;
     unique("suite", chosen.iter().map(|suite| suite.id.as_str()))?;
     Ok(chosen)
 }

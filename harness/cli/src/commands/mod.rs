@@ -11,17 +11,38 @@ pub mod train;
 
 use std::io::Write as _;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use serde::Serialize;
 use tabled::builder::Builder;
 use tabled::settings::Style;
 
-/// Writes text to stdout; a reader that went away is an error that ends the command quietly.
+use crate::is_closed_pipe;
+
+/// Writes text to stdout. A reader that went away (`rave suites | head`) has what it wanted: that is no error, and the
+/// command goes on to its own exit code.
 pub fn print(text: &str) -> anyhow::Result<()> {
-    std::io::stdout()
-        .lock()
+    let mut stdout = std::io::stdout().lock();
+    match stdout
         .write_all(text.as_bytes())
-        .context("writing to stdout")
+        .and_then(|()| stdout.flush())
+    {
+        Err(error) if !is_closed_pipe(&error) => {
+            Err(error).context("cannot write to stdout; check where it goes, and the free space")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The names of a list option, each once. `all` and its like are for the caller.
+pub fn listed<'a>(option: &str, names: &'a [String]) -> anyhow::Result<Vec<&'a str>> {
+    let names: Vec<&str> = names.iter().map(|name| name.trim()).collect();
+    if names.iter().any(|name| name.is_empty()) {
+        bail!(
+            "--{option} {} has an empty entry; leave out the comma that names nothing",
+            names.join(",")
+        );
+    }
+    Ok(names)
 }
 
 /// Writes one JSON document to stdout.

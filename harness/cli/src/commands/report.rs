@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::Args;
 use rave_reports::{Artifact, Format, render, tables};
+use rave_results::statistics::Resampling;
+use rave_results::summary::Options;
 use rave_results::{Run, Summary};
 
-use super::{print, print_json};
+use super::{listed, print, print_json};
 use crate::Outcome;
 
 /// Options of `rave report`.
@@ -26,6 +28,9 @@ pub struct Arguments {
     /// Where to write them; by default the folder `report` in the first run
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Compare runs of different data, prompts or metric versions all the same; every output says so
+    #[arg(long)]
+    pub force: bool,
     /// The summary as one JSON document on stdout instead of a table
     #[arg(long)]
     pub json: bool,
@@ -33,17 +38,21 @@ pub struct Arguments {
 
 /// `rave report`.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let formats = arguments
-        .format
-        .iter()
-        .map(|name| name.parse())
+    let formats = listed("format", &arguments.format)?
+        .into_iter()
+        .map(str::parse)
         .collect::<Result<Vec<Format>, _>>()?;
     let runs = arguments
         .runs
         .iter()
         .map(|folder| Run::open(folder))
         .collect::<Result<Vec<_>, _>>()?;
-    let summary = Summary::from_runs(&runs, &arguments.baseline)?;
+    let options = Options {
+        baseline: arguments.baseline.clone(),
+        resampling: Resampling::default(),
+        force: arguments.force,
+    };
+    let summary = Summary::with_options(&runs, &options)?;
     let out = arguments
         .out
         .clone()
@@ -52,13 +61,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     Ok(Outcome::Clean)
 }
 
-/// Prints a summary and writes its report into a folder.
+/// Writes a summary's report into a folder, then prints the summary: whatever becomes of stdout, the files are there.
 pub fn show(summary: &Summary, formats: &[Format], out: &Path, json: bool) -> anyhow::Result<()> {
-    if json {
-        print_json(summary)?;
-    } else {
-        print(&tables::terminal(summary, tables::TerminalStyle::detect()))?;
-    }
     let mut artifacts = Vec::new();
     for format in formats {
         artifacts.extend(render(summary, *format)?);
@@ -71,7 +75,11 @@ pub fn show(summary: &Summary, formats: &[Format], out: &Path, json: bool) -> an
             .collect();
         eprintln!("report: {} in {}", names.join(", "), out.display());
     }
-    Ok(())
+    if json {
+        print_json(summary)
+    } else {
+        print(&tables::terminal(summary, tables::TerminalStyle::detect()))
+    }
 }
 
 fn write(folder: &Path, artifacts: &[Artifact]) -> anyhow::Result<()> {

@@ -36,14 +36,16 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let reader: Box<dyn BufRead> = if name == "-" {
         Box::new(BufReader::new(io::stdin()))
     } else {
-        let file =
-            File::open(&arguments.predictions).with_context(|| format!("cannot read {name}"))?;
+        let file = File::open(&arguments.predictions).with_context(|| {
+            format!("cannot read {name} (give a file of predictions, or - for stdin)")
+        })?;
         Box::new(BufReader::new(file))
     };
     let mut output = io::stdout().lock();
     let (mut sum, mut count) = (0.0, 0_usize);
     for (number, line) in reader.lines().enumerate() {
-        let line = line.with_context(|| format!("cannot read {name}"))?;
+        let line =
+            line.with_context(|| format!("cannot read {name} (text in UTF-8 is expected)"))?;
         let Some(scored) = score_line(metric, &line, number + 1).with_context(|| name.clone())?
         else {
             continue;
