@@ -621,7 +621,7 @@ fn two_processes_on_one_folder_leave_one_whole_run() {
     let out = folder.path().join("run");
     let begin = || {
         Command::new(env!("CARGO_BIN_EXE_rave"))
-            .args(small("nano", "40", &out))
+            .args(small("nano", "12", &out))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -636,7 +636,7 @@ fn two_processes_on_one_folder_leave_one_whole_run() {
         assert_eq!(output.status.code(), Some(1), "{message}");
         assert!(message.contains("choose another --out"), "{message}");
     }
-    assert_eq!(answers(&out).len(), 40);
+    assert_eq!(answers(&out).len(), 12);
 }
 
 #[test]

@@ -75,14 +75,14 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     let models = listed("model", &arguments.model)?;
     unique("model", models.iter().copied())?;
     let models = models.into_iter().map(str::to_owned).collect();
-    let (out, made) = match arguments.out {
-        Some(out) => (out, false),
-        None => {
+    let made = arguments.out.is_none();
+    let out = arguments.out.map_or_else(
+        || {
             let now = jiff::Zoned::now().strftime("%Y%m%d-%H%M%S");
-            let folder = new_folder(Path::new("results/runs/local"), &format!("eval-{now}"))?;
-            (folder, true)
-        }
-    };
+            new_folder(Path::new("results/runs/local"), &format!("eval-{now}"))
+        },
+        Ok,
+    )?;
     let baseline = variants
         .iter()
         .find(|variant| variant.id == "standard")

@@ -33,7 +33,7 @@ pub fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// The names of a list option, each once. `all` and its like are for the caller.
+/// The names of a list option; an empty one between two commas, or after the last, is refused.
 pub fn listed<'a>(option: &str, names: &'a [String]) -> anyhow::Result<Vec<&'a str>> {
     let names: Vec<&str> = names.iter().map(|name| name.trim()).collect();
     if names.iter().any(|name| name.is_empty()) {
