@@ -16,11 +16,12 @@ macro_rules! suite_files {
 }
 
 /// The registry, in the order of every listing.
-const FILES: [(&str, &str); 10] = suite_files![
+const FILES: [(&str, &str); 11] = suite_files![
     "embedded-ocr",
     "embedded-chart",
     "embedded-document",
     "embedded-scene",
+    "embedded-general",
     "docvqa",
     "infovqa",
     "chartqa",
@@ -258,7 +259,7 @@ mod tests {
 
     #[test]
     fn a_suite_with_a_stray_key_or_name_is_refused() {
-        let text = FILES[9].1;
+        let text = FILES[10].1;
         for (changed, reason) in [
             (format!("{text}\ncolour = 1\n"), "unknown field"),
             (text.replace("\"mtvqa\"", "\"other\""), "folder is `mtvqa`"),

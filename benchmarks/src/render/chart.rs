@@ -13,11 +13,12 @@ use super::chart_draw::{BAR_OF_GROUP, Places, axes, axis_room, pie};
 use super::colours::paper;
 use super::fonts::Script;
 use super::text::{Style, set};
-use super::{Random, RenderError, Rendered, difficulty};
+use super::{Random, RenderError, Rendered, Task, difficulty};
 use crate::item::PixelBox;
 
 /// The most distractors that an item can have.
 const MOST: usize = 7;
+
 /// Draws one item.
 pub(super) fn draw(rng: &mut Random) -> Result<Rendered, RenderError> {
     let target = rng.random::<f64>();
@@ -37,6 +38,7 @@ pub(super) fn draw(rng: &mut Random) -> Result<Rendered, RenderError> {
     };
     let (answer_boxes, distractor_boxes) = boxes(&data, &ask, &places);
     Ok(Rendered {
+        task: Task::Chart,
         question: ask.question,
         answers: vec![ask.answer],
         difficulty: difficulty(distractor_boxes.len(), MOST, ask.likeness),

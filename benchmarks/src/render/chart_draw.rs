@@ -15,7 +15,7 @@ use super::canvas::{Anchor, Canvas, Colour};
 use super::chart_data::{Data, Kind};
 use super::colours::{Paper, several};
 use super::fonts::SANS;
-use super::text::{Style, set};
+use super::text::{Lettering, Style, set};
 use super::{CANVAS, Random, RenderError};
 use crate::item::PixelBox;
 
@@ -217,7 +217,7 @@ fn on_clear_ground(
     paper: Paper,
 ) -> Result<PixelBox, RenderError> {
     let lettering = set(text, style)?;
-    let left = (column - lettering.width as i32 / 2).clamp(0, (CANVAS - lettering.width) as i32);
+    let left = centred(&lettering, column);
     let top = (baseline - lettering.baseline) as f32;
     let ground = PixelBox {
         left: left as f32,
@@ -229,6 +229,11 @@ fn on_clear_ground(
     canvas.write(&lettering, left, baseline, paper.ink)
 }
 
+/// The left edge of text that is centred on a column as far as the picture's edges allow.
+fn centred(lettering: &Lettering, column: i32) -> i32 {
+    (column - lettering.width as i32 / 2).clamp(0, (CANVAS - lettering.width) as i32)
+}
+
 /// Draws a pie with values in its slices and labels around it.
 pub(super) fn pie(
     rng: &mut Random,
@@ -237,7 +242,7 @@ pub(super) fn pie(
     paper: Paper,
     style: Style,
 ) -> Result<Places, RenderError> {
-    const RADIUS: f64 = 42.0;
+    const RADIUS: f64 = 40.0;
     let middle = CANVAS as i32 / 2;
     let sizes = data.values[0]
         .iter()
@@ -269,21 +274,16 @@ pub(super) fn pie(
             let column = f64::from(middle) + radius * angle.cos();
             let baseline =
                 f64::from(middle) + radius * angle.sin() + f64::from(style.capital) / 2.0;
-            (
-                Anchor::Centre,
-                column.round() as i32,
-                baseline.round() as i32,
-            )
+            (column.round() as i32, baseline.round() as i32)
         };
-        let value = canvas.line(
-            &data.values[0][label].to_string(),
-            style,
-            at(RADIUS * 0.64),
-            paper.ink,
-        )?;
+        let mut write = |text: &str, (column, baseline)| {
+            let lettering = set(text, style)?;
+            canvas.write(&lettering, centred(&lettering, column), baseline, paper.ink)
+        };
+        let value = write(&data.values[0][label].to_string(), at(RADIUS * 0.64))?;
         values.push(value);
         marks.push(value);
-        labels.push(canvas.line(&data.labels[label], style, at(RADIUS + 11.0), paper.ink)?);
+        labels.push(write(&data.labels[label], at(RADIUS + 12.0))?);
     }
     Ok(Places {
         marks: vec![marks],

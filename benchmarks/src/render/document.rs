@@ -77,6 +77,7 @@ pub(super) fn draw(rng: &mut Random) -> Result<Rendered, RenderError> {
         ),
     };
     Ok(Rendered {
+        task: Task::Document,
         picture: page.canvas.picture,
         glyphs: page.canvas.glyphs,
         question: page.question,

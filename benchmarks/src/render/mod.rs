@@ -23,7 +23,9 @@ mod chart_draw;
 mod colours;
 mod document;
 pub mod fonts;
+mod general;
 mod ocr;
+mod place;
 mod scene;
 mod sheet;
 mod text;
@@ -46,8 +48,11 @@ use crate::item::PixelBox;
 /// Width and height of every embedded picture in pixels: small, because nano is.
 pub const CANVAS: u32 = 128;
 
-/// The only version of the tasks so far. Raise it when a change moves any picture, question or answer.
-pub const VERSION: u32 = 1;
+/// The version of all tasks: the one that this program draws. Raise it when a change moves any picture, question or answer.
+pub const VERSION: u32 = 2;
+
+/// How often the content of an item is drawn before [`render`] gives up on arranging it.
+const DRAWS: u32 = 10;
 
 /// The generator behind every item.
 pub(crate) type Random = ChaCha8Rng;
@@ -63,11 +68,19 @@ pub enum Task {
     Document,
     /// Read the word at a place or of a colour on a cluttered background.
     Scene,
+    /// Count and find coloured shapes; nothing to read.
+    General,
 }
 
 impl Task {
     /// Every task.
-    pub const ALL: [Self; 4] = [Self::Ocr, Self::Chart, Self::Document, Self::Scene];
+    pub const ALL: [Self; 5] = [
+        Self::Ocr,
+        Self::Chart,
+        Self::Document,
+        Self::Scene,
+        Self::General,
+    ];
 
     /// The task's one-word name.
     pub fn name(self) -> &'static str {
@@ -76,6 +89,7 @@ impl Task {
             Self::Chart => "chart",
             Self::Document => "document",
             Self::Scene => "scene",
+            Self::General => "general",
         }
     }
 }
@@ -146,6 +160,8 @@ pub struct GlyphBox {
 /// One drawn item.
 #[derive(Debug, Clone)]
 pub struct Rendered {
+    /// The task that drew it.
+    pub task: Task,
     /// The picture, [`CANVAS`] by [`CANVAS`].
     pub picture: RgbImage,
     /// The question, without any prompt suffix.
@@ -160,7 +176,7 @@ pub struct Rendered {
     pub difficulty: f64,
     /// The script of an `ocr` item; the kind of chart, document or question elsewhere.
     pub category: Option<String>,
-    /// Every character drawn, whether part of the answer or not.
+    /// Every character drawn, whether part of the answer or not, in the order of drawing; spaces are not drawn.
     pub glyphs: Vec<GlyphBox>,
 }
 
@@ -193,7 +209,7 @@ impl Rendered {
 #[derive(Debug, thiserror::Error)]
 pub enum RenderError {
     /// No such task.
-    #[error("there is no embedded task `{0}`; the tasks are ocr, chart, document, scene")]
+    #[error("there is no embedded task `{0}`; the tasks are {names}", names = Task::ALL.map(Task::name).join(", "))]
     UnknownTask(String),
     /// No such split.
     #[error("there is no split `{0}`; the splits are train and test")]
@@ -243,6 +259,13 @@ pub fn render(task: Task, split: Split, version: u32, index: u64) -> Result<Rend
         return Err(RenderError::UnknownVersion(version));
     }
     let mut rng = stream(task, split, version, index);
+    // A few things in a hundred thousand are too wide to be arranged: other ones are drawn from the same stream.
+    for _ in 1..DRAWS {
+        match draw_task(task, &mut rng) {
+            Err(RenderError::NoLayout { .. }) => {}
+            done => return done,
+        }
+    }
     draw_task(task, &mut rng)
 }
 
@@ -252,6 +275,7 @@ fn draw_task(task: Task, rng: &mut Random) -> Result<Rendered, RenderError> {
         Task::Chart => chart::draw(rng),
         Task::Document => document::draw(rng),
         Task::Scene => scene::draw(rng),
+        Task::General => general::draw(rng),
     }
 }
 

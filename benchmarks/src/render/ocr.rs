@@ -119,6 +119,7 @@ pub(super) fn draw(rng: &mut Random) -> Result<Rendered, RenderError> {
     let marked = decoys as f64 / distractors.len().max(1) as f64;
     let alike = f64::midpoint(likeness(&words[0], &distractors), marked);
     Ok(Rendered {
+        task: Task::Ocr,
         question: mark.question(),
         difficulty: difficulty(distractors.len(), MOST, alike),
         answers: vec![words[0].clone()],
