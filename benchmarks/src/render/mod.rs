@@ -60,7 +60,7 @@ pub(crate) type Random = ChaCha8Rng;
 /// What an item asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Task {
-    /// Read a marked word, in one of four scripts.
+    /// Read a marked word or line, in one of four scripts.
     Ocr,
     /// Read, compare or find a value in a chart.
     Chart,
