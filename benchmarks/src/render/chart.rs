@@ -1,7 +1,7 @@
 //! The `chart` task: bar, grouped bar, line and pie charts drawn with plotters, labels set with our own text routine.
 //!
 //! Plotters neither shapes text nor tells where its characters went, so it draws the grid, bars, lines and slices only.
-//! Series are named by colour in the question; there is no legend. Three quarters of the charts with axes print each
+//! Of two series, a question names the colour, or half of the time the name in a legend. Three quarters of the charts with axes print each
 //! value; the others are read from the axis. What likeness means is in [`super::chart_data`].
 
 use rand::Rng;
@@ -28,7 +28,7 @@ pub(super) fn draw(rng: &mut Random) -> Result<Rendered, RenderError> {
     let style = Style {
         font: *[0, 2, 4].choose(rng).unwrap_or(&0),
         script: Script::Latin,
-        capital: rng.random_range(9.6..10.6),
+        capital: rng.random_range(10.0..11.0),
     };
     let style = narrowed(&data, style)?;
     let mut canvas = Canvas::new(paper.background);

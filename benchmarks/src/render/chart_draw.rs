@@ -21,6 +21,8 @@ use crate::item::PixelBox;
 
 /// The value at the top of an axis.
 const TOP: f64 = 100.0;
+/// Rows of pixels that a legend takes at the top.
+const LEGEND: i32 = 16;
 /// Step of the grid.
 const GRID: u32 = 20;
 /// Width of a bar of a group as a share of the group's room.
@@ -63,16 +65,22 @@ struct Margins {
 }
 
 fn margins(data: &Data) -> Margins {
+    let legend = if has_legend(data) { LEGEND } else { 0 };
     Margins {
         left: if data.printed { 3 } else { 21 },
         right: 3,
-        top: match (data.printed, data.kind) {
-            (false, _) => 7,
-            (true, Kind::Line) => 16,
-            (true, _) => 12,
-        },
+        top: legend
+            + match (data.printed, data.kind) {
+                (false, _) => 7,
+                (true, Kind::Line) => 16,
+                (true, _) => 12,
+            },
         bottom: 18,
     }
+}
+
+fn has_legend(data: &Data) -> bool {
+    data.series.iter().any(|series| series.name.is_some())
 }
 
 /// Pixels between the two ends of the label axis.
@@ -123,6 +131,9 @@ pub(super) fn axes(
         }
         values.push(printed);
     }
+    if has_legend(data) {
+        legend(canvas, data, paper, style)?;
+    }
     let mut labels = Vec::new();
     let span = axis_room(data) / data.labels.len() as f32;
     for (label, name) in data.labels.iter().enumerate() {
@@ -135,6 +146,27 @@ pub(super) fn axes(
         values,
         labels,
     })
+}
+
+/// Writes the name of each series beside a patch of its colour, in a row at the top.
+fn legend(canvas: &mut Canvas, data: &Data, paper: Paper, style: Style) -> Result<(), RenderError> {
+    const PATCH: i32 = 9;
+    const BASELINE: i32 = 13;
+    let pitch = CANVAS as i32 / data.series.len() as i32;
+    for (index, series) in data.series.iter().enumerate() {
+        let name = set(series.name.as_deref().unwrap_or_default(), style)?;
+        let width = PATCH + 4 + name.width as i32;
+        let left = index as i32 * pitch + (pitch - width) / 2;
+        let patch = PixelBox {
+            left: left as f32,
+            top: (BASELINE - PATCH) as f32,
+            right: (left + PATCH) as f32,
+            bottom: BASELINE as f32,
+        };
+        canvas.fill_box(patch, series.colour.shade(paper.dark), 255);
+        canvas.write(&name, left + PATCH + 4, BASELINE, paper.ink)?;
+    }
+    Ok(())
 }
 
 /// Rows of the grid, each with its value, and the box of every bar or point: `[series][label]`.
@@ -175,7 +207,7 @@ fn grid_and_marks(
     };
     let mut marks = Vec::new();
     for (series, values) in data.values.iter().enumerate() {
-        let shade = rgb(data.series[series].shade(paper.dark));
+        let shade = rgb(data.series[series].colour.shade(paper.dark));
         let values = values.iter().map(|value| f64::from(*value)).enumerate();
         if data.kind == Kind::Line {
             let points = values.map(|(label, value)| (label as f64 + 0.5, value));
