@@ -20,6 +20,7 @@ mod canvas;
 mod chart;
 mod chart_data;
 mod chart_draw;
+pub mod classes;
 mod colours;
 mod document;
 pub mod fonts;
@@ -181,6 +182,14 @@ pub struct Rendered {
 }
 
 impl Rendered {
+    /// SHA-256 over what makes an item one of its own for a model: the pixels, and the question.
+    pub fn content_hash(&self) -> [u8; 32] {
+        let mut hasher = Sha256::new();
+        hasher.update(self.picture.as_raw());
+        hasher.update(&self.question);
+        hasher.finalize().into()
+    }
+
     /// SHA-256 over everything a model or a metric sees of the item: picture, question, answers, boxes.
     pub fn digest(&self) -> [u8; 32] {
         let mut hasher = Sha256::new();
@@ -245,6 +254,14 @@ pub enum RenderError {
         /// How many arrangements were tried.
         tries: u32,
     },
+    /// Patches that leave a part of the picture uncovered.
+    #[error(
+        "patches of {0} pixels do not tile the picture of {CANVAS} pixels a side: choose a divisor"
+    )]
+    PatchSize(u32),
+    /// A character without a class.
+    #[error("the character {0:?} has no class: no item of this version draws it")]
+    NoClass(char),
     /// The plotting library failed.
     #[error("drawing a chart failed: {0}")]
     Plot(String),
