@@ -122,3 +122,25 @@ fn boxes(data: &Data, ask: &Ask, places: &Places) -> (Vec<PixelBox>, Vec<PixelBo
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng as _;
+
+    use super::*;
+
+    #[test]
+    fn text_that_gives_way_to_its_neighbours_stays_large_enough_to_read() {
+        for seed in 0..3000 {
+            let mut rng = Random::seed_from_u64(seed);
+            let data = data(&mut rng, 1.0);
+            let wanted = Style {
+                font: 2,
+                script: Script::Latin,
+                capital: 10.0,
+            };
+            let capital = narrowed(&data, wanted).unwrap().capital;
+            assert!(capital > 8.9, "{capital} {data:?}");
+        }
+    }
+}

@@ -85,8 +85,11 @@ pub(super) fn data(rng: &mut Random, target: f64) -> Data {
     let kind = *[Kind::Bar, Kind::GroupedBar, Kind::Line, Kind::Pie]
         .choose(rng)
         .unwrap_or(&Kind::Bar);
+    let printed = kind == Kind::Pie || rng.random_bool(0.75);
+    // The numbers along an axis take the room of a sixth label.
     let most = match kind {
-        Kind::Bar | Kind::Line => 6,
+        Kind::Bar | Kind::Line if printed => 6,
+        Kind::Bar | Kind::Line => 5,
         Kind::Pie => 5,
         Kind::GroupedBar => 3,
     };
@@ -114,7 +117,6 @@ pub(super) fn data(rng: &mut Random, target: f64) -> Data {
             name: names.next(),
         })
         .collect();
-    let printed = kind == Kind::Pie || rng.random_bool(0.75);
     let values = match kind {
         Kind::Pie => vec![parts(rng, count)],
         // Two lines keep to bands of their own, so that their printed values never meet.

@@ -26,7 +26,7 @@ const LEGEND: i32 = 16;
 /// Step of the grid.
 const GRID: u32 = 20;
 /// Width of a bar of a group as a share of the group's room.
-pub(super) const BAR_OF_GROUP: f64 = 0.42;
+pub(super) const BAR_OF_GROUP: f64 = 0.45;
 /// Name under which plotters knows our font; it measures even the empty labels that it is given.
 const FAMILY: &str = "rave-embedded-sans";
 
