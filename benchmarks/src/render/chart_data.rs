@@ -89,8 +89,7 @@ pub(super) fn data(rng: &mut Random, target: f64) -> Data {
     // The numbers along an axis take the room of a sixth label.
     let most = match kind {
         Kind::Bar | Kind::Line if printed => 6,
-        Kind::Bar | Kind::Line => 5,
-        Kind::Pie => 5,
+        Kind::Bar | Kind::Line | Kind::Pie => 5,
         Kind::GroupedBar => 3,
     };
     let series_count = match kind {

@@ -60,7 +60,7 @@ pub fn class_characters(class: u8) -> Option<&'static str> {
 /// [`RenderError::PatchSize`] when such patches do not tile the picture, [`RenderError::NoClass`] for a character that the
 /// renderer never draws (an item not made by [`super::render`]).
 pub fn patch_classes(item: &Rendered, patch: u32) -> Result<Vec<u8>, RenderError> {
-    if patch == 0 || CANVAS % patch != 0 {
+    if !CANVAS.is_multiple_of(patch) {
         return Err(RenderError::PatchSize(patch));
     }
     let patches = CANVAS / patch;
@@ -72,12 +72,18 @@ pub fn patch_classes(item: &Rendered, patch: u32) -> Result<Vec<u8>, RenderError
         let (x, y) = centre(glyph.bounds);
         for row in touched(glyph.bounds.top, glyph.bounds.bottom, side, patches) {
             for column in touched(glyph.bounds.left, glyph.bounds.right, side, patches) {
-                let middle = ((column as f32 + 0.5) * side, (row as f32 + 0.5) * side);
-                let centred =
-                    (x / side).floor() == column as f32 && (y / side).floor() == row as f32;
+                let (left, top) = (column as f32 * side, row as f32 * side);
+                let middle = (left + side / 2.0, top + side / 2.0);
+                let whole = PixelBox {
+                    left,
+                    top,
+                    right: left + side,
+                    bottom: top + side,
+                };
+                let stands = covers(glyph.bounds, middle) || covers(whole, (x, y));
                 let distance = (x - middle.0).powi(2) + (y - middle.1).powi(2);
                 let index = (row * patches + column) as usize;
-                if (centred || covers(glyph.bounds, middle)) && distance < nearest[index] {
+                if stands && distance < nearest[index] {
                     (classes[index], nearest[index]) = (class, distance);
                 }
             }
