@@ -56,7 +56,7 @@ fn the_same_item_is_the_same_bytes() {
 /// checked here on what was drawn. A repeat within a split would be as bad: it would count twice.
 #[test]
 fn training_and_test_share_no_content() {
-    const COUNT: u64 = 2000;
+    const COUNT: u64 = 1500;
     let hashes = |task, split| {
         let hashes = items(task, split, COUNT).map(|(_, item)| item.content_hash());
         hashes.collect::<HashSet<_>>()
