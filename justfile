@@ -50,7 +50,7 @@ rave *arguments: ready
 eval-all name=("eval-all-" + datetime("%Y%m%d-%H%M%S")) limit="25": build
     '{{ rave_binary }}' eval --model nano \
         --variant standard,rave,rave-post-rope,rave-key-only,rave-query-only \
-        --suite embedded-ocr,embedded-chart,embedded-document,embedded-scene \
+        --suite embedded-ocr,embedded-chart,embedded-document,embedded-scene,embedded-general \
         --limit {{ limit }} --out '{{ local_runs / name }}'
 
 # Tables and charts of stored runs: ./just report results/runs/local/NAME [--format txt,md,csv,json,svg,png]

@@ -6,6 +6,7 @@
 use crate::Error;
 use crate::layouts::Layout;
 use crate::metrics::Metric;
+use crate::render::Task;
 use serde::{Deserialize, Serialize};
 use std::sync::OnceLock;
 
@@ -15,12 +16,16 @@ macro_rules! suite_files {
     };
 }
 
+/// What the id of every embedded suite begins with.
+const EMBEDDED: &str = "embedded-";
+
 /// The registry, in the order of every listing.
-const FILES: [(&str, &str); 10] = suite_files![
+const FILES: [(&str, &str); 11] = suite_files![
     "embedded-ocr",
     "embedded-chart",
     "embedded-document",
     "embedded-scene",
+    "embedded-general",
     "docvqa",
     "infovqa",
     "chartqa",
@@ -122,7 +127,13 @@ impl Suite {
                     "an embedded suite has no repositories and no config".to_owned(),
                 ));
             }
-            crate::layouts::embedded_task(&suite.id).map_err(refused)?;
+            let name = suite.id.strip_prefix(EMBEDDED).ok_or_else(|| {
+                refused(format!(
+                    "the id of an embedded suite begins with `{EMBEDDED}`"
+                ))
+            })?;
+            name.parse::<Task>()
+                .map_err(|error| refused(error.to_string()))?;
         } else if suite.repositories.is_empty() {
             return Err(refused(
                 "`repositories` is empty: where is the data?".to_owned(),
@@ -148,6 +159,13 @@ impl Suite {
     /// Whether the suite draws its own items and needs no data.
     pub fn is_embedded(&self) -> bool {
         self.layout == Layout::Embedded
+    }
+
+    /// The renderer's task behind an embedded suite: what follows `embedded-` in its id. `None` for a suite of published
+    /// data.
+    pub fn task(&self) -> Option<Task> {
+        let name = self.is_embedded().then(|| self.id.strip_prefix(EMBEDDED))?;
+        name?.parse().ok()
     }
 }
 
@@ -186,7 +204,8 @@ mod tests {
     #[test]
     fn every_suite_parses_and_every_folder_is_registered() {
         for (id, text) in FILES {
-            Suite::parse(id, text).unwrap();
+            let suite = Suite::parse(id, text).unwrap();
+            assert_eq!(suite.task().is_some(), suite.is_embedded(), "{id}");
         }
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("suites");
         let mut found: Vec<String> = std::fs::read_dir(&folder)
@@ -258,7 +277,7 @@ mod tests {
 
     #[test]
     fn a_suite_with_a_stray_key_or_name_is_refused() {
-        let text = FILES[9].1;
+        let text = FILES[10].1;
         for (changed, reason) in [
             (format!("{text}\ncolour = 1\n"), "unknown field"),
             (text.replace("\"mtvqa\"", "\"other\""), "folder is `mtvqa`"),

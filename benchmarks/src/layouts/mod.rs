@@ -90,14 +90,6 @@ impl std::fmt::Debug for Dataset {
     }
 }
 
-/// The renderer's task of an embedded suite: what follows `embedded-` in its id.
-pub(crate) fn embedded_task(id: &str) -> Result<Task, String> {
-    let name = id
-        .strip_prefix("embedded-")
-        .ok_or("the id of an embedded suite begins with `embedded-`")?;
-    name.parse::<Task>().map_err(|error| error.to_string())
-}
-
 impl Suite {
     /// Opens the suite's items.
     ///
@@ -107,8 +99,8 @@ impl Suite {
     /// # Errors
     /// What is missing, unreadable or contradictory in the folder, with the file and the remedy.
     pub fn open(&self, data: Option<&Path>) -> Result<Dataset, Error> {
-        if self.is_embedded() {
-            return self.open_embedded();
+        if let Some(task) = self.task() {
+            return self.open_embedded(task);
         }
         let data = data.ok_or_else(|| Error::NeedsData {
             suite: self.id.clone(),
@@ -165,17 +157,12 @@ impl Suite {
         })
     }
 
-    fn open_embedded(&self) -> Result<Dataset, Error> {
-        let refused = |reason: String| Error::Suite {
-            id: self.id.clone(),
-            reason,
-        };
-        let task = embedded_task(&self.id).map_err(refused)?;
+    fn open_embedded(&self, task: Task) -> Result<Dataset, Error> {
         if self.split != render::Split::Test.name() {
-            return Err(refused(format!(
-                "its split is `{}`, and only `test` is scored",
-                self.split
-            )));
+            return Err(Error::Suite {
+                id: self.id.clone(),
+                reason: format!("its split is `{}`, and only `test` is scored", self.split),
+            });
         }
         let identity = format!("{} {} {}", self.id, self.version, self.split);
         Ok(Dataset {

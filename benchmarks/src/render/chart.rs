@@ -1,7 +1,7 @@
 //! The `chart` task: bar, grouped bar, line and pie charts drawn with plotters, labels set with our own text routine.
 //!
 //! Plotters neither shapes text nor tells where its characters went, so it draws the grid, bars, lines and slices only.
-//! Series are named by colour in the question; there is no legend. Three quarters of the charts with axes print each
+//! Of two series, a question names the colour, or half of the time the name in a legend. Three quarters of the charts with axes print each
 //! value; the others are read from the axis. What likeness means is in [`super::chart_data`].
 
 use rand::Rng;
@@ -13,11 +13,12 @@ use super::chart_draw::{BAR_OF_GROUP, Places, axes, axis_room, pie};
 use super::colours::paper;
 use super::fonts::Script;
 use super::text::{Style, set};
-use super::{Random, RenderError, Rendered, difficulty};
+use super::{Random, RenderError, Rendered, Task, difficulty};
 use crate::item::PixelBox;
 
 /// The most distractors that an item can have.
 const MOST: usize = 7;
+
 /// Draws one item.
 pub(super) fn draw(rng: &mut Random) -> Result<Rendered, RenderError> {
     let target = rng.random::<f64>();
@@ -27,7 +28,7 @@ pub(super) fn draw(rng: &mut Random) -> Result<Rendered, RenderError> {
     let style = Style {
         font: *[0, 2, 4].choose(rng).unwrap_or(&0),
         script: Script::Latin,
-        capital: rng.random_range(9.6..10.6),
+        capital: rng.random_range(10.0..11.0),
     };
     let style = narrowed(&data, style)?;
     let mut canvas = Canvas::new(paper.background);
@@ -37,6 +38,7 @@ pub(super) fn draw(rng: &mut Random) -> Result<Rendered, RenderError> {
     };
     let (answer_boxes, distractor_boxes) = boxes(&data, &ask, &places);
     Ok(Rendered {
+        task: Task::Chart,
         question: ask.question,
         answers: vec![ask.answer],
         difficulty: difficulty(distractor_boxes.len(), MOST, ask.likeness),
@@ -117,6 +119,28 @@ fn boxes(data: &Data, ask: &Ask, places: &Places) -> (Vec<PixelBox>, Vec<PixelBo
                 vec![places.labels[*answer]],
                 others.map(|(_, bounds)| *bounds).collect(),
             )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng as _;
+
+    use super::*;
+
+    #[test]
+    fn text_that_gives_way_to_its_neighbours_stays_large_enough_to_read() {
+        for seed in 0..3000 {
+            let mut rng = Random::seed_from_u64(seed);
+            let data = data(&mut rng, 1.0);
+            let wanted = Style {
+                font: 2,
+                script: Script::Latin,
+                capital: 10.0,
+            };
+            let capital = narrowed(&data, wanted).unwrap().capital;
+            assert!(capital > 8.5, "{capital} {data:?}");
         }
     }
 }

@@ -32,6 +32,15 @@ impl Kind {
     }
 }
 
+/// One of the rows of values that a chart shows.
+#[derive(Debug, Clone)]
+pub(super) struct Series {
+    /// What it is drawn in.
+    pub(super) colour: Named,
+    /// Its name in the legend; without a legend a question names the colour.
+    pub(super) name: Option<String>,
+}
+
 /// The numbers behind a chart. All values are different.
 #[derive(Debug, Clone)]
 pub(super) struct Data {
@@ -39,8 +48,8 @@ pub(super) struct Data {
     pub(super) kind: Kind,
     /// One name for each position along the chart.
     pub(super) labels: Vec<String>,
-    /// The colour that names each series.
-    pub(super) series: Vec<Named>,
+    /// One, or two that are told apart by a legend or by their colour.
+    pub(super) series: Vec<Series>,
     /// Values in 10..=99, `[series][label]`; those of a pie sum to 100.
     pub(super) values: Vec<Vec<u32>>,
     /// Whether each value is printed; if not, it is read from the axis and is a multiple of ten.
@@ -76,9 +85,11 @@ pub(super) fn data(rng: &mut Random, target: f64) -> Data {
     let kind = *[Kind::Bar, Kind::GroupedBar, Kind::Line, Kind::Pie]
         .choose(rng)
         .unwrap_or(&Kind::Bar);
+    let printed = kind == Kind::Pie || rng.random_bool(0.75);
+    // The numbers along an axis take the room of a sixth label.
     let most = match kind {
-        Kind::Bar | Kind::Line => 6,
-        Kind::Pie => 5,
+        Kind::Bar | Kind::Line if printed => 6,
+        Kind::Bar | Kind::Line | Kind::Pie => 5,
         Kind::GroupedBar => 3,
     };
     let series_count = match kind {
@@ -88,22 +99,30 @@ pub(super) fn data(rng: &mut Random, target: f64) -> Data {
     };
     let least = if series_count == 2 { 2 } else { 3 };
     let count = between(least, most, target);
+    let legend = series_count > 1 && rng.random_bool(0.5);
     let plan = WordPlan {
         alphabet: Alphabet::Plain,
         lengths: &[2],
-        count,
+        count: count + if legend { series_count } else { 0 },
         alike: target * 0.7,
     };
     let mut labels = distinct(rng, plan);
     labels.shuffle(rng);
-    let printed = kind == Kind::Pie || rng.random_bool(0.75);
+    let mut names = labels.split_off(count).into_iter();
+    let series = several(rng, series_count)
+        .into_iter()
+        .map(|colour| Series {
+            colour,
+            name: names.next(),
+        })
+        .collect();
     let values = match kind {
         Kind::Pie => vec![parts(rng, count)],
         // Two lines keep to bands of their own, so that their printed values never meet.
         Kind::Line if series_count == 2 => {
             vec![
                 spread(rng, count, 60, 95, printed),
-                spread(rng, count, 18, 45, printed),
+                spread(rng, count, 20, 47, printed),
             ]
         }
         _ => {
@@ -114,7 +133,7 @@ pub(super) fn data(rng: &mut Random, target: f64) -> Data {
     Data {
         kind,
         labels,
-        series: several(rng, series_count),
+        series,
         values,
         printed,
     }
@@ -169,10 +188,11 @@ pub(super) fn ask(rng: &mut Random, data: &Data) -> Ask {
     }
 }
 
-/// "red " when there are several series, else nothing.
+/// The name or the colour of a series, such as "red ", when there are several; else nothing.
 fn series_word(data: &Data, series: usize) -> String {
     if data.series.len() > 1 {
-        format!("{} ", data.series[series].name)
+        let Series { colour, name } = &data.series[series];
+        format!("{} ", name.as_deref().unwrap_or(colour.name))
     } else {
         String::new()
     }
@@ -338,7 +358,10 @@ mod tests {
             let series = data
                 .series
                 .iter()
-                .position(|named| words.contains(&named.name))
+                .position(|series| {
+                    let colour = series.colour.name;
+                    words.contains(&series.name.as_deref().unwrap_or(colour))
+                })
                 .unwrap_or(0);
             let label = |name: &str| data.labels.iter().position(|other| other == name).unwrap();
             let values = &data.values[series];

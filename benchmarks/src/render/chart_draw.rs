@@ -15,16 +15,18 @@ use super::canvas::{Anchor, Canvas, Colour};
 use super::chart_data::{Data, Kind};
 use super::colours::{Paper, several};
 use super::fonts::SANS;
-use super::text::{Style, set};
+use super::text::{Lettering, Style, set};
 use super::{CANVAS, Random, RenderError};
 use crate::item::PixelBox;
 
 /// The value at the top of an axis.
 const TOP: f64 = 100.0;
+/// Rows of pixels that a legend takes at the top.
+const LEGEND: i32 = 16;
 /// Step of the grid.
 const GRID: u32 = 20;
 /// Width of a bar of a group as a share of the group's room.
-pub(super) const BAR_OF_GROUP: f64 = 0.42;
+pub(super) const BAR_OF_GROUP: f64 = 0.45;
 /// Name under which plotters knows our font; it measures even the empty labels that it is given.
 const FAMILY: &str = "rave-embedded-sans";
 
@@ -63,16 +65,22 @@ struct Margins {
 }
 
 fn margins(data: &Data) -> Margins {
+    let legend = if has_legend(data) { LEGEND } else { 0 };
     Margins {
         left: if data.printed { 3 } else { 21 },
         right: 3,
-        top: match (data.printed, data.kind) {
-            (false, _) => 7,
-            (true, Kind::Line) => 16,
-            (true, _) => 12,
-        },
+        top: legend
+            + match (data.printed, data.kind) {
+                (false, _) => 7,
+                (true, Kind::Line) => 16,
+                (true, _) => 12,
+            },
         bottom: 18,
     }
+}
+
+fn has_legend(data: &Data) -> bool {
+    data.series.iter().any(|series| series.name.is_some())
 }
 
 /// Pixels between the two ends of the label axis.
@@ -123,6 +131,9 @@ pub(super) fn axes(
         }
         values.push(printed);
     }
+    if has_legend(data) {
+        legend(canvas, data, paper, style)?;
+    }
     let mut labels = Vec::new();
     let span = axis_room(data) / data.labels.len() as f32;
     for (label, name) in data.labels.iter().enumerate() {
@@ -135,6 +146,27 @@ pub(super) fn axes(
         values,
         labels,
     })
+}
+
+/// Writes the name of each series beside a patch of its colour, in a row at the top.
+fn legend(canvas: &mut Canvas, data: &Data, paper: Paper, style: Style) -> Result<(), RenderError> {
+    const PATCH: i32 = 9;
+    const BASELINE: i32 = 13;
+    let pitch = CANVAS as i32 / data.series.len() as i32;
+    for (index, series) in data.series.iter().enumerate() {
+        let name = set(series.name.as_deref().unwrap_or_default(), style)?;
+        let width = PATCH + 4 + name.width as i32;
+        let left = index as i32 * pitch + (pitch - width) / 2;
+        let patch = PixelBox {
+            left: left as f32,
+            top: (BASELINE - PATCH) as f32,
+            right: (left + PATCH) as f32,
+            bottom: BASELINE as f32,
+        };
+        canvas.fill_box(patch, series.colour.shade(paper.dark), 255);
+        canvas.write(&name, left + PATCH + 4, BASELINE, paper.ink)?;
+    }
+    Ok(())
 }
 
 /// Rows of the grid, each with its value, and the box of every bar or point: `[series][label]`.
@@ -175,7 +207,7 @@ fn grid_and_marks(
     };
     let mut marks = Vec::new();
     for (series, values) in data.values.iter().enumerate() {
-        let shade = rgb(data.series[series].shade(paper.dark));
+        let shade = rgb(data.series[series].colour.shade(paper.dark));
         let values = values.iter().map(|value| f64::from(*value)).enumerate();
         if data.kind == Kind::Line {
             let points = values.map(|(label, value)| (label as f64 + 0.5, value));
@@ -217,7 +249,7 @@ fn on_clear_ground(
     paper: Paper,
 ) -> Result<PixelBox, RenderError> {
     let lettering = set(text, style)?;
-    let left = (column - lettering.width as i32 / 2).clamp(0, (CANVAS - lettering.width) as i32);
+    let left = centred(&lettering, column);
     let top = (baseline - lettering.baseline) as f32;
     let ground = PixelBox {
         left: left as f32,
@@ -229,6 +261,11 @@ fn on_clear_ground(
     canvas.write(&lettering, left, baseline, paper.ink)
 }
 
+/// The left edge of text that is centred on a column as far as the picture's edges allow.
+fn centred(lettering: &Lettering, column: i32) -> i32 {
+    (column - lettering.width as i32 / 2).clamp(0, (CANVAS - lettering.width) as i32)
+}
+
 /// Draws a pie with values in its slices and labels around it.
 pub(super) fn pie(
     rng: &mut Random,
@@ -237,7 +274,7 @@ pub(super) fn pie(
     paper: Paper,
     style: Style,
 ) -> Result<Places, RenderError> {
-    const RADIUS: f64 = 42.0;
+    const RADIUS: f64 = 40.0;
     let middle = CANVAS as i32 / 2;
     let sizes = data.values[0]
         .iter()
@@ -269,21 +306,16 @@ pub(super) fn pie(
             let column = f64::from(middle) + radius * angle.cos();
             let baseline =
                 f64::from(middle) + radius * angle.sin() + f64::from(style.capital) / 2.0;
-            (
-                Anchor::Centre,
-                column.round() as i32,
-                baseline.round() as i32,
-            )
+            (column.round() as i32, baseline.round() as i32)
         };
-        let value = canvas.line(
-            &data.values[0][label].to_string(),
-            style,
-            at(RADIUS * 0.64),
-            paper.ink,
-        )?;
+        let mut write = |text: &str, (column, baseline)| {
+            let lettering = set(text, style)?;
+            canvas.write(&lettering, centred(&lettering, column), baseline, paper.ink)
+        };
+        let value = write(&data.values[0][label].to_string(), at(RADIUS * 0.64))?;
         values.push(value);
         marks.push(value);
-        labels.push(canvas.line(&data.labels[label], style, at(RADIUS + 11.0), paper.ink)?);
+        labels.push(write(&data.labels[label], at(RADIUS + 12.0))?);
     }
     Ok(Places {
         marks: vec![marks],

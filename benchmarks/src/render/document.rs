@@ -45,7 +45,7 @@ struct Page {
 /// Draws one item.
 pub(super) fn draw(rng: &mut Random) -> Result<Rendered, RenderError> {
     let target = rng.random::<f64>();
-    let capital = rng.random_range(9.4..10.6);
+    let capital = rng.random_range(10.0..10.8);
     let style = |font| Style {
         font,
         script: Script::Latin,
@@ -77,6 +77,7 @@ pub(super) fn draw(rng: &mut Random) -> Result<Rendered, RenderError> {
         ),
     };
     Ok(Rendered {
+        task: Task::Document,
         picture: page.canvas.picture,
         glyphs: page.canvas.glyphs,
         question: page.question,

@@ -1,4 +1,5 @@
-//! The `ocr` task: several words in one script, each possibly marked, and a question that names one of the marks.
+//! The `ocr` task: several words in one script, or several lines of two or three short words, each possibly marked, and a
+//! question that names one of the marks.
 //!
 //! Every item is of one script (its category), so that a score can be stated for each language family. Likeness of the
 //! distractors is the mean of two shares: how close their spelling is to the answer's, and how many of them bear a mark
@@ -11,16 +12,19 @@ use super::boxes::{grown, overlap};
 use super::canvas::Canvas;
 use super::colours::{NAMED, Named, Paper, paper};
 use super::text::{Lettering, Style, set};
-use super::words::{Alphabet, WordPlan, distinct, likeness};
+use super::words::{Alphabet, WordPlan, distinct, likeness, phrases};
 use super::{CANVAS, Random, RenderError, Rendered, Task, attempt, between, difficulty};
 use crate::item::PixelBox;
 
 /// Free columns left of the first word and between words, so that an arrow fits.
 const GAP: i32 = 14;
-/// Pixels around a word that its mark may use.
+/// The most words that stand side by side, wherever their number is free.
+const WORDS_IN_A_ROW: usize = 3;
+/// Pixels around a word or line that its mark may use.
 const REACH: f32 = 3.0;
-/// The most distractors that an item can have.
-const MOST: usize = 9;
+/// The most distractors that an item can have: words, and lines, of which each takes the width of the picture.
+const MOST_WORDS: usize = 9;
+const MOST_LINES: usize = 4;
 
 /// What sets a word apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,21 +47,22 @@ impl Mark {
         }
     }
 
-    fn question(self) -> String {
+    /// Asks for the marked `thing`, a word or a line.
+    fn question(self, thing: &str) -> String {
         match self {
-            Self::Underline => "What is the underlined word?".to_owned(),
-            Self::Frame => "What is the word in the box?".to_owned(),
-            Self::Arrow => "What is the word at the arrow?".to_owned(),
-            Self::Highlight => "What is the highlighted word?".to_owned(),
-            Self::Colour(named) => format!("What is the {} word?", named.name),
+            Self::Underline => format!("What is the underlined {thing}?"),
+            Self::Frame => format!("What is the {thing} in the box?"),
+            Self::Arrow => format!("What is the {thing} at the arrow?"),
+            Self::Highlight => format!("What is the highlighted {thing}?"),
+            Self::Colour(named) => format!("What is the {} {thing}?", named.name),
         }
     }
 }
 
-/// A word with its place and mark.
+/// A word or line with its place.
 struct Placed {
-    /// Its position in the drawn list of words; 0 is the answer.
-    word: usize,
+    /// Its position in the drawn list of texts; 0 is the answer.
+    text: usize,
     lettering: Lettering,
     left: i32,
     baseline: i32,
@@ -70,33 +75,41 @@ pub(super) fn draw(rng: &mut Random) -> Result<Rendered, RenderError> {
     let target = rng.random::<f64>();
     let paper = paper(rng);
     let script = alphabet.script();
+    let as_lines = rng.random_bool(0.3);
     let style = Style {
         font: *script.faces().choose(rng).unwrap_or(&0),
         script,
-        // Arabic letters are lower than Latin capitals of the same em.
-        capital: match alphabet {
-            Alphabet::Arabic => rng.random_range(14.0..16.0),
-            _ => rng.random_range(11.0..13.0),
+        // Arabic letters are lower than Latin capitals of the same em; a line is longer than a word.
+        capital: match (alphabet, as_lines) {
+            (Alphabet::Arabic, false) => rng.random_range(14.0..16.0),
+            (Alphabet::Arabic, true) => rng.random_range(13.0..14.0),
+            (_, false) => rng.random_range(11.0..13.0),
+            (_, true) => rng.random_range(10.5..11.5),
         },
     };
-    let words = distinct(
-        rng,
-        WordPlan {
+    let alike = target * 0.7;
+    let (texts, most) = if as_lines {
+        let count = between(3, MOST_LINES + 1, target);
+        (phrases(rng, alphabet, count, alike), MOST_LINES)
+    } else {
+        let plan = WordPlan {
             alphabet,
             lengths: &[3, 4],
-            count: between(3, MOST + 1, target),
-            alike: target * 0.7,
-        },
-    );
-    let placed = attempt(Task::Ocr, rng, |rng| arrange(rng, &words, style))?;
+            count: between(3, MOST_WORDS + 1, target),
+            alike,
+        };
+        (distinct(rng, plan), MOST_WORDS)
+    };
+    let in_a_row = if as_lines { 1 } else { WORDS_IN_A_ROW };
+    let placed = attempt(Task::Ocr, rng, |rng| arrange(rng, &texts, style, in_a_row))?;
 
     let mark = Mark::draw(rng);
     let mut marks = vec![None; placed.len()];
-    for (word, slot) in placed.iter().zip(&mut marks) {
-        if word.word == 0 {
+    for (placed, slot) in placed.iter().zip(&mut marks) {
+        if placed.text == 0 {
             *slot = Some(mark);
         } else if rng.random_bool(target * 0.8) {
-            // A word may bear any mark but the one asked for.
+            // A distractor may bear any mark but the one asked for.
             *slot = Some(Mark::draw(rng)).filter(|other| *other != mark);
         }
     }
@@ -108,20 +121,21 @@ pub(super) fn draw(rng: &mut Random) -> Result<Rendered, RenderError> {
     let mut decoys = 0;
     for (placed, mark) in placed.iter().zip(marks) {
         let ink = put(&mut canvas, placed, mark, paper)?;
-        if placed.word == 0 {
+        if placed.text == 0 {
             answer_boxes.push(ink);
         } else {
             distractor_boxes.push(ink);
-            distractors.push(words[placed.word].as_str());
+            distractors.push(texts[placed.text].as_str());
             decoys += usize::from(mark.is_some());
         }
     }
     let marked = decoys as f64 / distractors.len().max(1) as f64;
-    let alike = f64::midpoint(likeness(&words[0], &distractors), marked);
+    let alike = f64::midpoint(likeness(&texts[0], &distractors), marked);
     Ok(Rendered {
-        question: mark.question(),
-        difficulty: difficulty(distractors.len(), MOST, alike),
-        answers: vec![words[0].clone()],
+        task: Task::Ocr,
+        question: mark.question(if as_lines { "line" } else { "word" }),
+        difficulty: difficulty(distractors.len(), most, alike),
+        answers: vec![texts[0].clone()],
         answer_boxes,
         distractor_boxes,
         category: Some(script.name().to_owned()),
@@ -130,47 +144,49 @@ pub(super) fn draw(rng: &mut Random) -> Result<Rendered, RenderError> {
     })
 }
 
-/// Spreads the words over lines; `None` when the answer found no room or two words come too close.
+/// Spreads the texts over rows of the picture, `in_a_row` side by side at most; `None` when the answer found no room or two
+/// texts come too close.
 fn arrange(
     rng: &mut Random,
-    words: &[String],
+    texts: &[String],
     style: Style,
+    in_a_row: usize,
 ) -> Result<Option<Vec<Placed>>, RenderError> {
     let side = CANVAS as i32;
     let reach = REACH as i32;
-    let letterings = words
+    let letterings = texts
         .iter()
-        .map(|word| set(word, style))
+        .map(|text| set(text, style))
         .collect::<Result<Vec<_>, _>>()?;
     let rise = letterings
         .iter()
-        .map(|word| word.baseline)
+        .map(|text| text.baseline)
         .max()
         .unwrap_or(0);
     let drop = letterings
         .iter()
-        .map(|word| word.height as i32 - word.baseline)
+        .map(|text| text.height as i32 - text.baseline)
         .max()
         .unwrap_or(0);
-    // A line takes its ink and the marks above and below it; what is left over moves the lines about.
+    // A row takes its ink and the marks above and below it; what is left over moves the rows about.
     let need = rise + drop + 2 * reach;
-    let most_lines = (side / need) as usize;
-    let least_lines = words.len().div_ceil(3).min(most_lines);
-    let lines = rng.random_range(least_lines..=most_lines.min(words.len()));
-    let quota = words.len().div_ceil(lines);
-    let pitch = side / lines as i32;
+    let most_rows = (side / need) as usize;
+    let least_rows = texts.len().div_ceil(in_a_row).min(most_rows);
+    let rows = rng.random_range(least_rows..=most_rows.min(texts.len()));
+    let quota = texts.len().div_ceil(rows);
+    let pitch = side / rows as i32;
 
     let mut order = letterings.into_iter().enumerate().collect::<Vec<_>>();
     order.shuffle(rng);
     let mut queue = order.into_iter().peekable();
-    let mut placed: Vec<Placed> = Vec::with_capacity(words.len());
-    for line in 0..lines as i32 {
-        let top_of_line = line * pitch + rng.random_range(0..=pitch - need);
-        let baseline = top_of_line + reach + rise;
+    let mut placed: Vec<Placed> = Vec::with_capacity(texts.len());
+    for row in 0..rows as i32 {
+        let top_of_row = row * pitch + rng.random_range(0..=pitch - need);
+        let baseline = top_of_row + reach + rise;
         let mut left = GAP + rng.random_range(0..12);
         for _ in 0..quota {
             let fits = |lettering: &Lettering| left + lettering.width as i32 + reach <= side;
-            let Some((word, lettering)) = queue.next_if(|(_, lettering)| fits(lettering)) else {
+            let Some((text, lettering)) = queue.next_if(|(_, lettering)| fits(lettering)) else {
                 break;
             };
             let width = lettering.width as i32;
@@ -182,7 +198,7 @@ fn arrange(
                 bottom: (top + lettering.height as i32) as f32,
             };
             placed.push(Placed {
-                word,
+                text,
                 lettering,
                 left,
                 baseline,
@@ -196,11 +212,11 @@ fn arrange(
             .iter()
             .any(|second| overlap(grown(first.ink, REACH), grown(second.ink, REACH)))
     });
-    let complete = placed.len() >= 3 && placed.iter().any(|placed| placed.word == 0);
+    let complete = placed.len() >= 3 && placed.iter().any(|placed| placed.text == 0);
     Ok((complete && !crowded).then_some(placed))
 }
 
-/// Draws a word with its mark and returns the box of its ink.
+/// Draws a text with its mark and returns the box of its ink.
 fn put(
     canvas: &mut Canvas,
     placed: &Placed,

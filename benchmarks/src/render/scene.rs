@@ -2,16 +2,17 @@
 //! or by colour, and scored as VQA (ten equal answers).
 //!
 //! Likeness of the distractors is the mean of two shares: how close their spelling is to the answer's, and how narrow the
-//! lead is by which the answer is told from them: for a place, the distance to the runner-up along the axis (at
-//! least 12 pixels, none left at 60); for a colour, how many of the other words are coloured at all.
+//! lead is by which the answer is told from them: for a place, the distance to the runner-up along the axis (see
+//! [`super::place`]); for a colour, how many of the other words are coloured at all.
 
 use rand::Rng;
-use rand::seq::{IndexedRandom as _, SliceRandom as _};
+use rand::seq::IndexedRandom as _;
 
 use super::boxes::{centre, grown, inside, overlap};
 use super::canvas::{Canvas, Colour};
 use super::colours::{Named, several};
 use super::fonts::Script;
+use super::place::outermost;
 use super::text::{Lettering, Style, set};
 use super::texture::paint;
 use super::warp::{Homography, Point, bounding_box};
@@ -21,8 +22,6 @@ use crate::item::PixelBox;
 
 /// The most words, of which one is the answer.
 const MOST_WORDS: usize = 6;
-/// Least and most distance in pixels between the answer and the runner-up that counts for likeness.
-const LEAD: (f32, f32) = (12.0, 60.0);
 
 /// Where a word goes: the corners of its ink, and the upright box of it and its plate.
 struct Place {
@@ -32,7 +31,7 @@ struct Place {
 
 /// How the answer is told from the other words.
 enum Clue {
-    /// "top", "bottom", "left" or "right", and the likeness of the runner-up.
+    /// The words for its place, and the likeness of the runner-up.
     Place(&'static str, f64),
     /// The name of its colour.
     Colour(&'static str),
@@ -66,7 +65,11 @@ pub(super) fn draw(rng: &mut Random) -> Result<Rendered, RenderError> {
     let (places, found) = attempt(Task::Scene, rng, |rng| {
         let places = arrange(rng, &letterings);
         Ok(match (places, by_place) {
-            (Some(places), true) => outermost(rng, &places).map(|clue| (places, Some(clue))),
+            (Some(places), true) => {
+                let centres = places.iter().map(|place| centre(place.around));
+                outermost(rng, &centres.collect::<Vec<_>>())
+                    .map(|(words, near)| (places, Some(Clue::Place(words, near))))
+            }
             (places, _) => places.map(|places| (places, None)),
         })
     })?;
@@ -103,10 +106,7 @@ pub(super) fn draw(rng: &mut Random) -> Result<Rendered, RenderError> {
     canvas.blur((40.0 + 140.0 * rng.random::<f64>()) as u32);
 
     let (question, near) = match clue {
-        Clue::Place(side, near) if matches!(side, "left" | "right") => {
-            (format!("What is the word on the {side}?"), near)
-        }
-        Clue::Place(side, near) => (format!("What is the word at the {side}?"), near),
+        Clue::Place(words, near) => (format!("What is the word {words}?"), near),
         Clue::Colour(name) => {
             let share = coloured as f64 / (words.len() - 1) as f64;
             (format!("What is the {name} word?"), share)
@@ -114,6 +114,7 @@ pub(super) fn draw(rng: &mut Random) -> Result<Rendered, RenderError> {
     };
     let alike = f64::midpoint(likeness(&words[0], &words[1..]), near);
     Ok(Rendered {
+        task: Task::Scene,
         question,
         answers: vec![words[0].clone(); 10],
         difficulty: difficulty(distractor_boxes.len(), MOST_WORDS - 1, alike),
@@ -168,34 +169,6 @@ fn quadrilateral(rng: &mut Random, width: f64, height: f64) -> [Point; 4] {
         corner(1.0, 1.0),
         corner(-1.0, 1.0),
     ]
-}
-
-/// How far a point lies towards a side.
-type Reach = fn((f32, f32)) -> f32;
-
-/// One of the sides on which the first word is clearly the outermost, if there is any.
-fn outermost(rng: &mut Random, places: &[Place]) -> Option<Clue> {
-    let centres = places
-        .iter()
-        .map(|place| centre(place.around))
-        .collect::<Vec<_>>();
-    let mut sides: [(&str, Reach); 4] = [
-        ("top", |(_, y)| -y),
-        ("bottom", |(_, y)| y),
-        ("left", |(x, _)| -x),
-        ("right", |(x, _)| x),
-    ];
-    sides.shuffle(rng);
-    sides.into_iter().find_map(|(name, reach)| {
-        let runner_up = centres[1..]
-            .iter()
-            .map(|spot| reach(*spot))
-            .reduce(f32::max)?;
-        let lead = reach(centres[0]) - runner_up;
-        let (least, most) = LEAD;
-        let near = 1.0 - f64::from((lead.min(most) - least) / (most - least));
-        (lead >= least).then_some(Clue::Place(name, near))
-    })
 }
 
 /// Draws one word, half of the time on a plate of its own; returns the box of its ink.

@@ -161,6 +161,38 @@ pub(super) fn distinct(rng: &mut Random, plan: WordPlan<'_>) -> Vec<String> {
     words
 }
 
+/// Distinct lines of two or three short words, six letters at most; the first is the one to be asked for, and the share
+/// `alike` of the others differs from it in one letter.
+pub(super) fn phrases(
+    rng: &mut Random,
+    alphabet: Alphabet,
+    count: usize,
+    alike: f64,
+) -> Vec<String> {
+    let mut lines: Vec<Vec<String>> = Vec::with_capacity(count);
+    while lines.len() < count {
+        let fresh = match lines.first() {
+            Some(first) if rng.random_bool(alike) => {
+                let mut line = first.clone();
+                let changed = rng.random_range(0..line.len());
+                line[changed] = neighbour(rng, alphabet, &line[changed]);
+                line
+            }
+            _ => {
+                let lengths: &[usize] = [&[2, 3][..], &[3, 2], &[3, 3], &[2, 2, 2]]
+                    .choose(rng)
+                    .unwrap_or(&&[2, 3][..]);
+                let words = lengths.iter().map(|length| word(rng, alphabet, *length));
+                words.collect()
+            }
+        };
+        if !lines.contains(&fresh) {
+            lines.push(fresh);
+        }
+    }
+    lines.iter().map(|line| line.join(" ")).collect()
+}
+
 /// Mean likeness of the distractors to the answer: one minus the edit distance over the longer length; 0 if there are
 /// none.
 pub(super) fn likeness<S: AsRef<str>>(answer: &str, distractors: &[S]) -> f64 {
@@ -214,6 +246,25 @@ mod tests {
                 let original = word(&mut rng, alphabet, 4);
                 let other = neighbour(&mut rng, alphabet, &original);
                 assert_eq!(strsim::hamming(&original, &other), Ok(1));
+            }
+        }
+    }
+
+    #[test]
+    fn lines_are_distinct_and_their_look_alikes_differ_in_one_letter() {
+        let mut rng = Random::seed_from_u64(11);
+        for alphabet in Alphabet::ALL {
+            let alike = phrases(&mut rng, alphabet, 6, 1.0);
+            for (index, line) in alike.iter().enumerate() {
+                assert!(!alike[..index].contains(line));
+                assert_eq!(strsim::hamming(&alike[0], line), Ok(usize::from(index > 0)));
+                let letters = line.split(' ').map(|word| word.chars().count());
+                let letters = letters.collect::<Vec<_>>();
+                assert!(
+                    letters.iter().all(|count| (2..=3).contains(count)),
+                    "{line}"
+                );
+                assert!(letters.iter().sum::<usize>() <= 6, "{line}");
             }
         }
     }

@@ -445,6 +445,53 @@ fn listings_name_everything_in_words_and_as_json() {
     }
 }
 
+#[test]
+fn contact_sheets_show_the_embedded_suites() {
+    let folder = tempfile::tempdir().unwrap();
+    let sheets = folder.path().join("new/sheets");
+    let render = ["suites", "--render", text(&sheets)];
+    let draw = |more: &[&str]| {
+        let output = rave(&[&render[..], more].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let paths = stdout(&output)
+            .lines()
+            .map(PathBuf::from)
+            .collect::<Vec<_>>();
+        let pictures = paths
+            .iter()
+            .map(|path| image::open(path).unwrap().into_rgb8());
+        (pictures.collect::<Vec<_>>(), paths)
+    };
+    let (all, paths) = draw(&["--count", "2"]);
+    let names = paths.iter().map(|path| path.strip_prefix(&sheets).unwrap());
+    assert_eq!(
+        names.map(text).collect::<Vec<_>>(),
+        [
+            "embedded-ocr-test.png",
+            "embedded-chart-test.png",
+            "embedded-document-test.png",
+            "embedded-scene-test.png",
+            "embedded-general-test.png",
+        ]
+    );
+    for sheet in &all {
+        // Boxes of answers are green, those of distractors orange.
+        for colour in [[0, 158, 115], [213, 94, 0]] {
+            assert!(sheet.pixels().any(|pixel| pixel.0 == colour));
+        }
+    }
+    let (two, paths) = draw(&[
+        "--suite",
+        "embedded-general,embedded-ocr",
+        "--split",
+        "train",
+        "--count",
+        "7",
+    ]);
+    assert!(paths[0].ends_with("embedded-general-train.png") && paths.len() == 2);
+    assert!(two[0].height() > all[4].height() && two[1] != all[0]);
+}
+
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
 #[test]
 fn bad_input_is_one_clear_error_and_exit_code_one() {
@@ -457,6 +504,10 @@ fn bad_input_is_one_clear_error_and_exit_code_one() {
     let (data, empty, file) = (here("data"), here("empty"), here("file"));
     let (under_file, jsonl) = (file.join("run"), here("bad.jsonl"));
     let out = here("out");
+    // A folder stands where the picture is to go.
+    let taken = here("taken");
+    fs::create_dir_all(taken.join("embedded-ocr-test.png")).unwrap();
+    let sheets = ["suites", "--render", text(&out)];
     let nano = [
         "eval",
         "--model",
@@ -576,6 +627,38 @@ fn bad_input_is_one_clear_error_and_exit_code_one() {
             &["bleu", "anls"],
         ),
         (vec!["score", "--predictions", text(&jsonl)], &["--suite"]),
+        (
+            [&sheets[..], &["--suite", "embedded-ocr,chartqa"]].concat(),
+            &["`chartqa`", "not drawn", "embedded-general"],
+        ),
+        (
+            [&sheets[..], &["--suite", "embedded-scenes"]].concat(),
+            &["did you mean `embedded-scene`"],
+        ),
+        (
+            [&sheets[..], &["--split", "validation"]].concat(),
+            &["`validation`", "train and test"],
+        ),
+        (
+            [&sheets[..], &["--count", "0"]].concat(),
+            &["--count", "1..=400"],
+        ),
+        ([&sheets[..], &["--json"]].concat(), &["--json"]),
+        (vec!["suites", "--suite", "embedded-ocr"], &["--render"]),
+        (
+            vec!["suites", "--render", text(&under_file)],
+            &["--render", "cannot make this folder"],
+        ),
+        (
+            vec![
+                "suites",
+                "--render",
+                text(&taken),
+                "--suite",
+                "embedded-ocr",
+            ],
+            &["cannot write", "embedded-ocr-test.png"],
+        ),
         ([&image[..], &[text(&file)]].concat(), &["file", "PNG"]),
         ([&image[..], &["absent.png"]].concat(), &["absent.png"]),
     ];

@@ -17,7 +17,7 @@ use crate::Error;
 use crate::checkpoint::read_json;
 
 /// Raised whenever the files would differ.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const SEED: u64 = 0;
 /// The marker beside the weights.
 pub(crate) const MARKER: &str = "rave.json";
@@ -69,7 +69,7 @@ pub static MODELS: &[BuiltIn] = &[
             layers: 4,
             heads: 4,
             groups: 2,
-            vocabulary: 256 + SPECIAL_TOKENS.len() as i64,
+            vocabulary: (PLAIN_TOKENS + SPECIAL_TOKENS.len()) as i64,
         },
     },
     BuiltIn {
@@ -378,34 +378,134 @@ fn bf16(value: f32) -> [u8; 2] {
     ((rounded >> 16) as u16).to_le_bytes()
 }
 
-/// Id of a special token: they follow the 256 bytes.
+/// Letters of the embedded suites that are two bytes long: merged, so that a letter is a token in every script.
+const LETTERS: &str = "\
+    åçéñöšüžαβγδεηικλμνοπρσςτυφωабвгдежиклмнопрстушяابدرسعفكلموي";
+
+/// Words of the embedded suites' questions, of the answers that are words of a language, and of the chat template, each a
+/// token of its own with the space before it: a tiny model has better uses for its tokens than to spell "What is the".
+const WORDS: [&str; 76] = [
+    "User",
+    "Assistant",
+    "Answer",
+    " briefly",
+    "What",
+    "Which",
+    "Where",
+    "How",
+    " What",
+    " Which",
+    " Where",
+    " How",
+    " is",
+    " are",
+    " the",
+    " of",
+    " at",
+    " in",
+    " on",
+    " or",
+    " there",
+    " has",
+    " many",
+    " value",
+    " values",
+    " label",
+    " highest",
+    " lowest",
+    " higher",
+    " above",
+    " word",
+    " line",
+    " underlined",
+    " highlighted",
+    " box",
+    " arrow",
+    " top",
+    " bottom",
+    " left",
+    " right",
+    " total",
+    " price",
+    " colour",
+    " shape",
+    " large",
+    " small",
+    " red",
+    " green",
+    " blue",
+    " purple",
+    " orange",
+    " black",
+    " grey",
+    " yellow",
+    " brown",
+    " pink",
+    " white",
+    " circle",
+    " circles",
+    " square",
+    " squares",
+    " triangle",
+    " triangles",
+    " diamond",
+    " diamonds",
+    " cross",
+    " crosses",
+    " star",
+    " stars",
+    " first",
+    " second",
+    " third",
+    " middle",
+    " count",
+    " name",
+    " number",
+];
+
+/// Id of a special token: they follow the bytes, letters and words.
 fn special(token: &str) -> usize {
-    256 + SPECIAL_TOKENS
-        .iter()
-        .position(|&known| known == token)
-        .expect("a token of the list")
+    PLAIN_TOKENS
+        + SPECIAL_TOKENS
+            .iter()
+            .position(|&known| known == token)
+            .expect("a token of the list")
 }
 
-/// A byte-level tokenizer without merges: every byte is one token, in the order of their printable stand-ins (GPT-2's).
+/// Tokens before the special ones. The letters are two bytes each.
+const PLAIN_TOKENS: usize = 256 + LETTERS.len() / 2 + WORDS.len();
+
+/// The printable character that stands for a byte in a byte-level vocabulary (GPT-2's): itself, or one from 256 on.
+fn stand_in(byte: u8) -> char {
+    let printable = |byte: u8| matches!(byte, 33..=126 | 161..=172 | 174..=255);
+    if printable(byte) {
+        return char::from(byte);
+    }
+    let before = (0..byte).filter(|&other| !printable(other)).count() as u32;
+    char::from_u32(256 + before).expect("below the surrogates")
+}
+
+/// A byte-level tokenizer: every byte is a token, every letter of two bytes is, and every word of a short list that stands
+/// alone between spaces and punctuation.
 fn tokenizer() -> Value {
-    let printable = |byte: u32| matches!(byte, 33..=126 | 161..=172 | 174..=255);
-    let mut next = 256;
-    let mut alphabet: Vec<char> = (0..256)
-        .map(|byte| {
-            let code = if printable(byte) {
-                byte
-            } else {
-                next += 1;
-                next - 1
-            };
-            char::from_u32(code).expect("below the surrogates")
-        })
-        .collect();
+    let mut alphabet: Vec<char> = (0..=255).map(stand_in).collect();
     alphabet.sort_unstable();
+    let spelt = |text: &str| -> String { text.bytes().map(stand_in).collect() };
+    let letters: Vec<String> = LETTERS
+        .chars()
+        .map(|letter| spelt(&letter.to_string()))
+        .collect();
+    let merges: Vec<_> = letters
+        .iter()
+        .map(|letter| letter.chars().map(String::from).collect::<Vec<_>>())
+        .collect();
     let vocabulary: serde_json::Map<_, _> = alphabet
         .iter()
+        .map(ToString::to_string)
+        .chain(letters)
+        .chain(WORDS.map(spelt))
         .enumerate()
-        .map(|(id, stand_in)| (stand_in.to_string(), json!(id)))
+        .map(|(id, token)| (token, json!(id)))
         .collect();
     let added: Vec<_> = SPECIAL_TOKENS
         .iter()
@@ -420,7 +520,7 @@ fn tokenizer() -> Value {
         "pre_tokenizer": byte_level.clone(), "post_processor": null, "decoder": byte_level,
         "model": {
             "type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null, "end_of_word_suffix": null,
-            "fuse_unk": false, "byte_fallback": false, "ignore_merges": false, "vocab": vocabulary, "merges": [],
+            "fuse_unk": false, "byte_fallback": false, "ignore_merges": true, "vocab": vocabulary, "merges": merges,
         },
     })
 }

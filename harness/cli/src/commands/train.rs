@@ -30,7 +30,7 @@ pub struct Arguments {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "ocr,chart,document,scene"
+        default_value = "ocr,chart,document,scene,general"
     )]
     pub data: Vec<String>,
     /// Optimiser steps

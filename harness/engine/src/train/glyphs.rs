@@ -3,6 +3,7 @@
 //! Reading is learned much faster when the vision tower is told what each patch shows. A linear head on the patch
 //! features is trained beside the model on the embedded stream and thrown away afterwards.
 
+use rave_benchmarks::render::classes::{CLASS_COUNT, patch_classes};
 use rave_benchmarks::render::{CANVAS, Rendered};
 use rave_lmm::{Error as ModelError, Prompt};
 use tch::{Device, Kind, Tensor};
@@ -23,11 +24,6 @@ impl Glyphs {
         Self { patch }
     }
 
-    /// Classes, with the background as class 0.
-    pub(super) fn classes() -> i64 {
-        alphabet().len() as i64 + 1
-    }
-
     /// The class of every patch of an item, row by row.
     pub(super) fn of(&self, rendered: &Rendered, prompt: &Prompt) -> Result<Vec<i64>, Error> {
         let side = i64::from(CANVAS);
@@ -38,16 +34,16 @@ impl Glyphs {
                 prompt.pixel_shape
             )));
         }
-        Ok(glyph_classes(rendered, self.patch as u32)
+        Ok(patch_classes(rendered, self.patch as u32)?
             .into_iter()
             .map(i64::from)
             .collect())
     }
 }
 
-/// The head's parameters, at zero but for small seeded-by-shape weights: `[classes, width]` and `[classes]`.
+/// The head's parameters, at zero: weight `[classes, width]` and bias `[classes]`.
 pub(super) fn head(width: i64, device: Device) -> Result<Vec<(String, Tensor)>, Error> {
-    let classes = Glyphs::classes();
+    let classes = CLASS_COUNT as i64;
     let options = (Kind::Float, device);
     let zeros = |shape: &[i64]| Tensor::f_zeros(shape, options).map_err(ModelError::from);
     Ok(vec![
@@ -76,47 +72,4 @@ pub(super) fn loss(
         .f_sum(Kind::Float)?
         .f_div(&glyphs.f_sum(Kind::Float)?)?;
     Ok((loss, f64::try_from(hits)?))
-}
-
-fn alphabet() -> &'static [char] {
-    use rave_benchmarks::render::{Split, Task, VERSION, render};
-    static TABLE: std::sync::OnceLock<Vec<char>> = std::sync::OnceLock::new();
-    TABLE.get_or_init(|| {
-        let mut set = std::collections::BTreeSet::new();
-        for task in Task::ALL {
-            for index in 0..1000 {
-                let item = render(task, Split::Train, VERSION, index).unwrap();
-                set.extend(item.glyphs.iter().map(|glyph| glyph.character));
-            }
-        }
-        set.into_iter().collect()
-    })
-}
-
-fn glyph_classes(rendered: &Rendered, patch: u32) -> Vec<u16> {
-    let side = CANVAS / patch;
-    let mut classes = vec![0; (side * side) as usize];
-    for row in 0..side {
-        for column in 0..side {
-            let (x, y) = (
-                (column as f32 + 0.5) * patch as f32,
-                (row as f32 + 0.5) * patch as f32,
-            );
-            let mut best = f32::INFINITY;
-            for glyph in &rendered.glyphs {
-                let b = &glyph.bounds;
-                if x < b.left - 1.0 || x > b.right + 1.0 || y < b.top - 1.0 || y > b.bottom + 1.0 {
-                    continue;
-                }
-                let d = ((b.left + b.right) / 2.0 - x).abs() + ((b.top + b.bottom) / 2.0 - y).abs();
-                if d < best {
-                    best = d;
-                    classes[(row * side + column) as usize] = alphabet()
-                        .binary_search(&glyph.character)
-                        .map_or(0, |n| n as u16 + 1);
-                }
-            }
-        }
-    }
-    classes
 }

@@ -1,0 +1,164 @@
+//! Training: exact resume, refusals, and that it learns at all. Every run is a few steps of `nano` on tiny batches.
+#![allow(clippy::unwrap_used)]
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rave_benchmarks::render::Task;
+use rave_engine::train::{Ended, Freeze, Plan, ROWS, TrainObserver, train};
+use rave_lmm::{LoadOptions, Model, built_in};
+use rave_methods::variant;
+use rave_results::training::{Row, read_rows};
+use safetensors::SafeTensors;
+
+/// A fresh nano, made once for all tests.
+fn nano() -> String {
+    static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        built_in::write("nano", 3, &folder.path().join("nano")).unwrap();
+        folder
+    });
+    folder.path().join("nano").to_string_lossy().into_owned()
+}
+
+fn plan(out: PathBuf) -> Plan {
+    Plan {
+        model: nano(),
+        variant: variant("standard").unwrap(),
+        tasks: vec![Task::Ocr, Task::Chart],
+        steps: 4,
+        batch: 2,
+        accumulate: 2,
+        rate: 1e-3,
+        warm_up: 2,
+        weight_decay: 0.01,
+        clip: 1.0,
+        dense: 0.5,
+        answers: true,
+        freeze: Freeze::None,
+        seed_data: 1,
+        seed_gates: 2,
+        dtype: "f32".into(),
+        device: "cpu".into(),
+        validation_items: 1,
+        validate_every: 2,
+        save_every: 1,
+        out,
+        resume: false,
+    }
+}
+
+/// Sets the flag to stop after so many steps.
+struct StopAfter<'a>(u64, &'a AtomicBool);
+
+impl TrainObserver for StopAfter<'_> {
+    fn step(&mut self, row: &Row) {
+        if row.step >= self.0 {
+            self.1.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+fn run(plan: &Plan, stop_after: u64) -> Result<Ended, rave_engine::Error> {
+    let stop = AtomicBool::new(false);
+    train(plan, &mut StopAfter(stop_after, &stop), &stop)
+}
+
+fn weights(folder: &Path) -> Vec<u8> {
+    std::fs::read(folder.join("checkpoint/model.safetensors")).unwrap()
+}
+
+#[test]
+fn a_stopped_and_resumed_run_ends_at_the_same_weights_as_an_uninterrupted_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = plan(folder.path().join("whole"));
+    assert_eq!(run(&whole, 99).unwrap(), Ended::Finished);
+    let mut cut = plan(folder.path().join("cut"));
+    assert_eq!(run(&cut, 3).unwrap(), Ended::Stopped);
+    cut.resume = true;
+    assert_eq!(run(&cut, 99).unwrap(), Ended::Finished);
+    assert_eq!(weights(&whole.out), weights(&cut.out));
+    let steps = |plan: &Plan| -> Vec<(u64, String, u64)> {
+        let rows = read_rows(&plan.out.join(ROWS)).unwrap();
+        rows.iter()
+            .map(|row| (row.step, row.split.clone(), row.loss.to_bits()))
+            .collect()
+    };
+    assert_eq!(steps(&whole), steps(&cut));
+    let fresh = std::fs::read(Path::new(&nano()).join("model.safetensors")).unwrap();
+    assert_ne!(fresh, weights(&whole.out));
+}
+
+#[test]
+fn a_changed_plan_a_used_folder_and_a_diverged_loss_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut first = plan(folder.path().join("run"));
+    first.steps = 2;
+    run(&first, 99).unwrap();
+    let again = run(&first, 99).unwrap_err().to_string();
+    assert!(again.contains("--resume"), "{again}");
+    let mut changed = first.clone();
+    (changed.resume, changed.rate) = (true, 0.5);
+    let changed = run(&changed, 99).unwrap_err().to_string();
+    assert!(
+        changed.contains("rate (0.001 before, 0.5 now)"),
+        "{changed}"
+    );
+    let mut wild = plan(folder.path().join("wild"));
+    (wild.rate, wild.clip, wild.steps) = (1e30, 1e30, 20);
+    let diverged = run(&wild, 99).unwrap_err().to_string();
+    assert!(diverged.contains("lower --rate"), "{diverged}");
+    assert!(wild.out.join("state.safetensors").is_file());
+}
+
+#[test]
+fn with_a_frozen_backbone_only_an_adapter_is_written_and_it_loads_beside_its_base() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut gates = plan(folder.path().join("gates"));
+    (gates.freeze, gates.dense) = (Freeze::Backbone, 0.0);
+    let nothing = run(&gates, 99).unwrap_err().to_string();
+    assert!(nothing.contains("nothing would be trained"), "{nothing}");
+    gates.variant = variant("rave").unwrap();
+    run(&gates, 99).unwrap();
+    assert!(!gates.out.join("checkpoint").exists());
+    let adapter = gates.out.join("rave.adapter.safetensors");
+    let bytes = std::fs::read(&adapter).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    // The side that starts at zero has moved.
+    let key = file.tensor("rave.layers.0.key").unwrap();
+    assert!(key.data().iter().any(|&byte| byte != 0));
+    let model = Model::load(&nano(), LoadOptions::default()).unwrap();
+    let built = model.build(gates.variant, 0, Some(&adapter)).unwrap();
+    assert_eq!(built.adapter.unwrap().path, adapter);
+}
+
+#[test]
+fn what_is_frozen_stays_and_the_loss_falls() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut frozen = plan(folder.path().join("frozen"));
+    (frozen.freeze, frozen.dense) = (Freeze::Vision, 0.0);
+    (frozen.steps, frozen.validate_every, frozen.rate) = (12, 12, 3e-3);
+    (frozen.batch, frozen.accumulate) = (4, 1);
+    run(&frozen, 99).unwrap();
+    let losses: Vec<f64> = read_rows(&frozen.out.join(ROWS))
+        .unwrap()
+        .iter()
+        .filter(|row| row.split == "train")
+        .map(|row| row.loss)
+        .collect();
+    assert!(losses[11] < 0.9 * losses[0], "{losses:?}");
+    let base = Model::load(&nano(), LoadOptions::default()).unwrap();
+    let path = frozen.out.join("checkpoint");
+    let trained = Model::load(path.to_str().unwrap(), LoadOptions::default()).unwrap();
+    assert!(!trained.info().untrained && base.info().untrained);
+    for ((name, before), (_, after)) in base.parameters().iter().zip(trained.parameters()) {
+        let same = before.equal(after);
+        if base.is_vision(name) {
+            assert!(same, "{name} moved");
+        } else if before.dim() > 1 {
+            assert!(!same, "{name} did not move");
+        }
+    }
+}
