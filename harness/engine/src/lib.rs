@@ -4,6 +4,8 @@
 //! owns the model; pictures are decoded and prepared on the `rayon` pool in windows *between* the model's turns, so that
 //! preparing one sample never slows down the timing of another.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod error;
 mod evaluate;
 mod policy;

@@ -3,7 +3,6 @@
 //! The metadata says which variant, version and options the parameters are for and which base checkpoint they were trained
 //! on (SHA-256 of its weights); whatever does not match is an error, since the numbers would be another method's.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use rave_methods::{Attention, Variant};
@@ -39,10 +38,8 @@ pub fn save(
     base_sha256: &str,
     parameters: &[(String, Tensor)],
 ) -> Result<(), Error> {
-    let metadata: HashMap<String, String> = expected(variant, base_sha256)
-        .map(|(key, value)| (key.to_owned(), value))
-        .into();
-    write_tensors(path, parameters, metadata)
+    let metadata = expected(variant, base_sha256).map(|(key, value)| (key.to_owned(), value));
+    write_tensors(path, parameters, &metadata.into())
 }
 
 /// Copies the parameters of an adapter into a variant that was built for the same model.

@@ -34,4 +34,4 @@ pub use model::{
 pub use picture::{MAX_PIXELS, decode};
 pub use prompt::{Processor, Prompt};
 pub use resample::{Filter, resize};
-pub use training::{Batch, Example, read_tensors, write_tensors};
+pub use training::{Batch, Example, TensorFile, read_tensors, write_tensors};

@@ -4,12 +4,12 @@
 //! Prompts of one batch are padded on the right. Attention is causal, so no token before the padding ever sees it; its own
 //! outputs are not read.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use rave_methods::Attention;
-use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
+use safetensors::{SafeTensorError, SafeTensors};
 use serde_json::Value;
 use tch::{Device, Kind, Tensor};
 
@@ -165,11 +165,10 @@ impl Model {
         write_tensors(
             &folder.join("model.safetensors"),
             &weights,
-            HashMap::from([("format".to_owned(), "pt".to_owned())]),
+            &BTreeMap::from([("format".to_owned(), "pt".to_owned())]),
         )?;
         let path = folder.join(crate::built_in::MARKER);
-        let text = serde_json::to_vec_pretty(note).expect("JSON values can be written");
-        std::fs::write(&path, text).map_err(write(&path))
+        std::fs::write(&path, format!("{note:#}\n")).map_err(write(&path))
     }
 }
 
@@ -193,7 +192,7 @@ const COPIED: [&str; 9] = [
 pub fn write_tensors(
     path: &Path,
     tensors: &[(String, Tensor)],
-    metadata: HashMap<String, String>,
+    metadata: &BTreeMap<String, String>,
 ) -> Result<(), Error> {
     let values = tensors
         .iter()
@@ -209,29 +208,40 @@ pub fn write_tensors(
             Ok((name, shape, bytes))
         })
         .collect::<Result<Vec<_>, Error>>()?;
-    let views = values.iter().map(|(name, shape, bytes)| {
-        let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
-        (name.as_str(), view.expect("the bytes are the tensor's own"))
-    });
     let failed = |source| Error::Write {
         path: path.to_owned(),
         source,
     };
+    let refused = |error: SafeTensorError| failed(std::io::Error::other(error));
+    let views = values
+        .iter()
+        .map(|(name, shape, bytes)| {
+            let view = TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(refused)?;
+            Ok((name.as_str(), view))
+        })
+        .collect::<Result<Vec<_>, Error>>()?;
+    let metadata = metadata.clone().into_iter().collect();
     let partial = path.with_extension("partial");
-    safetensors::serialize_to_file(views, Some(metadata), &partial)
-        .map_err(|error| failed(std::io::Error::other(error)))?;
+    safetensors::serialize_to_file(views, Some(metadata), &partial).map_err(refused)?;
     std::fs::rename(&partial, path).map_err(failed)
+}
+
+/// What a safetensors file holds.
+#[derive(Debug)]
+pub struct TensorFile {
+    /// The tensors by name.
+    pub tensors: HashMap<String, Tensor>,
+    /// What the file says of itself.
+    pub metadata: BTreeMap<String, String>,
 }
 
 /// Reads all tensors of a safetensors file, and its metadata.
 ///
 /// # Errors
 /// When the file cannot be read or is damaged, naming it.
-pub fn read_tensors(
-    path: &Path,
-) -> Result<(HashMap<String, Tensor>, HashMap<String, String>), Error> {
+pub fn read_tensors(path: &Path) -> Result<TensorFile, Error> {
     let bytes = Error::read(path)?;
-    let damaged = |error: safetensors::SafeTensorError| {
+    let damaged = |error: SafeTensorError| {
         Error::malformed(
             path,
             format!("not a valid safetensors file ({error}); fetch or make it again"),
@@ -256,5 +266,13 @@ pub fn read_tensors(
             ))
         })
         .collect::<Result<_, _>>()?;
-    Ok((tensors, header.metadata().clone().unwrap_or_default()))
+    Ok(TensorFile {
+        tensors,
+        metadata: header
+            .metadata()
+            .clone()
+            .unwrap_or_default()
+            .into_iter()
+            .collect(),
+    })
 }

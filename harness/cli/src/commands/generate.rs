@@ -1,6 +1,6 @@
 //! `rave generate`: one question about one picture, with one attention variant.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
@@ -106,7 +106,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     answer(arguments, &prompt, &generation)?;
     if let Some(path) = &arguments.logits {
         let logits = model.logits(built.attention.as_ref(), &prompt, &features)?;
-        write_tensors(path, &[("logits".to_owned(), logits)], HashMap::new())?;
+        write_tensors(path, &[("logits".to_owned(), logits)], &BTreeMap::new())?;
     }
     Ok(Outcome::Clean)
 }

@@ -16,6 +16,7 @@ mod stream;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
 use rave_lmm::{Batch, Error as ModelError, LoadOptions, Model, adapter, kind, libtorch};
@@ -76,11 +77,7 @@ pub fn train(
                     trainer.save(&rows)?;
                     return Ok(Ended::Stopped);
                 }
-                let row = trainer.advance(|| {
-                    receiver
-                        .recv()
-                        .expect("the drawing thread ends only after its receiver")
-                })?;
+                let row = trainer.advance(&receiver)?;
                 observer.step(&row);
                 rows.push(row);
                 if trainer.step % plan.validate_every == 0 || trainer.step == plan.steps {
@@ -150,10 +147,10 @@ impl<'a> Trainer<'a> {
             })
             .map(|(name, tensor)| (name.clone(), tensor.shallow_clone()))
             .collect();
-        if !plan.answers {
-            moving.retain(|(name, _)| model.is_vision(name));
-        } else {
+        if plan.answers {
             moving.extend(attention.parameters());
+        } else {
+            moving.retain(|(name, _)| model.is_vision(name));
         }
         let mut head = Vec::new();
         if plan.dense > 0.0 {
@@ -213,7 +210,7 @@ impl<'a> Trainer<'a> {
     }
 
     /// One step over the plan's micro-batches.
-    fn advance(&mut self, next: impl Fn() -> Result<Vec<Drawn>, Error>) -> Result<Row, Error> {
+    fn advance(&mut self, drawn: &Receiver<Result<Vec<Drawn>, Error>>) -> Result<Row, Error> {
         let start = Instant::now();
         let plan = self.plan;
         let share = 1.0 / plan.accumulate as f64;
@@ -221,23 +218,28 @@ impl<'a> Trainer<'a> {
             step: self.step + 1,
             ..Row::default()
         };
-        let mut gradient: Option<Tensor> = None;
+        let mut gradient = self
+            .optimizer
+            .master
+            .f_zeros_like()
+            .map_err(ModelError::from)?;
         for _ in 0..plan.accumulate {
-            let drawn = next()?;
+            let Ok(drawn) = drawn.recv() else {
+                return Err(Error::Request(
+                    "the thread that draws examples is gone".into(),
+                ));
+            };
+            let drawn = drawn?;
             let losses = self.losses(&drawn)?;
             let total = losses.total(plan.dense)?;
             let own = self.optimizer.gradient(&total)? * share;
-            gradient = Some(match gradient {
-                Some(sum) => sum + own,
-                None => own,
-            });
-            row.loss += losses.number(&losses.answer)? * share;
-            row.dense_loss += losses.number(&losses.dense)? * share;
+            gradient += own;
+            row.loss += number(losses.answer.as_ref())? * share;
+            row.dense_loss += number(losses.dense.as_ref())? * share;
             row.glyph_accuracy += losses.glyphs * share;
             row.exact += losses.exact_share() * share;
         }
         row.rate = plan.rate(self.step);
-        let gradient = gradient.expect("a plan accumulates at least one micro-batch");
         row.gradient_norm = self
             .optimizer
             .step(&gradient, self.step + 1, row.rate, plan.clip)?;
@@ -257,7 +259,7 @@ impl<'a> Trainer<'a> {
     fn losses(&self, drawn: &[Drawn]) -> Result<Losses, Error> {
         let examples: Vec<_> = drawn.iter().map(|drawn| drawn.example.clone()).collect();
         let batch = self.model.batch(&examples)?;
-        self.batch_losses(&batch, &self.classes(drawn)?, examples.len())
+        self.batch_losses(&batch, self.classes(drawn)?.as_ref(), examples.len())
     }
 
     /// The class of every patch of some examples, `[B x P]`, when a dense loss is trained.
@@ -277,7 +279,7 @@ impl<'a> Trainer<'a> {
     fn batch_losses(
         &self,
         batch: &Batch,
-        classes: &Option<Tensor>,
+        classes: Option<&Tensor>,
         examples: usize,
     ) -> Result<Losses, Error> {
         let patches = if self.plan.freeze == Freeze::None {
@@ -348,14 +350,14 @@ impl<'a> Trainer<'a> {
                 tasks,
             } in batches
             {
-                let losses = self.batch_losses(batch, classes, tasks.len())?;
+                let losses = self.batch_losses(batch, classes.as_ref(), tasks.len())?;
                 for (&task, &exact) in tasks.iter().zip(&losses.exact) {
                     right[task].0 += usize::from(exact);
                     right[task].1 += 1;
                 }
                 let count = tasks.len() as f64;
-                all.loss += losses.number(&losses.answer)? * count;
-                all.dense_loss += losses.number(&losses.dense)? * count;
+                all.loss += number(losses.answer.as_ref())? * count;
+                all.dense_loss += number(losses.dense.as_ref())? * count;
                 all.glyph_accuracy += losses.glyphs * count;
                 seen += tasks.len();
             }
@@ -439,17 +441,15 @@ impl Losses {
         })
     }
 
-    /// The value of a loss; 0 for one that is not trained.
-    #[expect(clippy::unused_self, reason = "reads as a property of the losses")]
-    fn number(&self, loss: &Option<Tensor>) -> Result<f64, ModelError> {
-        loss.as_ref()
-            .map_or(Ok(0.0), |loss| Ok(f64::try_from(loss)?))
-    }
-
     fn exact_share(&self) -> f64 {
         let right = self.exact.iter().filter(|&&exact| exact).count();
         right as f64 / self.exact.len().max(1) as f64
     }
+}
+
+/// The value of a loss; 0 for one that is not trained.
+fn number(loss: Option<&Tensor>) -> Result<f64, ModelError> {
+    loss.map_or(Ok(0.0), |loss| Ok(f64::try_from(loss)?))
 }
 
 /// Which examples get the likeliest token right at every place of their answer: those that greedy decoding answers exactly.

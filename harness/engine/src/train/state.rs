@@ -1,10 +1,10 @@
 //! The saved state of a training run, and taking it up again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rave_lmm::{Error as ModelError, read_tensors, write_tensors};
+use rave_lmm::{Error as ModelError, TensorFile, read_tensors, write_tensors};
 use rave_results::training::{Row, read_rows};
 use serde_json::Value;
 use tch::Tensor;
@@ -42,8 +42,7 @@ pub(super) fn open(plan: &Plan, base_sha256: &str) -> Result<(Option<State>, Vec
             })
         };
         fs::create_dir_all(&plan.out).map_err(failed)?;
-        let text = serde_json::to_vec_pretty(&settings).expect("JSON values can be written");
-        fs::write(&path, text).map_err(failed)?;
+        fs::write(&path, format!("{settings:#}\n")).map_err(failed)?;
         return Ok((None, Vec::new()));
     }
     let text = fs::read(&path).map_err(|source| {
@@ -93,12 +92,12 @@ impl State {
             ("second", &optimizer.second),
         ]
         .map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()));
-        let metadata = HashMap::from([("step".to_owned(), step.to_string())]);
-        Ok(write_tensors(&plan.out.join(STATE), &tensors, metadata)?)
+        let metadata = BTreeMap::from([("step".to_owned(), step.to_string())]);
+        Ok(write_tensors(&plan.out.join(STATE), &tensors, &metadata)?)
     }
 
     fn read(path: &Path) -> Result<Self, Error> {
-        let (tensors, metadata) = read_tensors(path)?;
+        let TensorFile { tensors, metadata } = read_tensors(path)?;
         let step = metadata.get("step").and_then(|step| step.parse().ok());
         let Some(step) = step else {
             return Err(Error::Request(format!(
