@@ -1,0 +1,192 @@
+//! Bad input of every kind: one clear error, exit code 1.
+
+use super::*;
+
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
+#[test]
+fn bad_input_is_one_clear_error_and_exit_code_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = |name: &str| folder.path().join(name);
+    fs::write(here("file"), "x").unwrap();
+    fs::write(here("bad.jsonl"), "{\"prediction\": 1}\n").unwrap();
+    chartqa(&here("data"), &[png(&image::RgbImage::new(2, 2))]);
+    fs::create_dir(here("empty")).unwrap();
+    let (data, empty, file) = (here("data"), here("empty"), here("file"));
+    let (under_file, jsonl) = (file.join("run"), here("bad.jsonl"));
+    let out = here("out");
+    // A folder stands where the picture is to go.
+    let taken = here("taken");
+    fs::create_dir_all(taken.join("embedded-ocr-test.png")).unwrap();
+    let sheets = ["suites", "--render", text(&out)];
+    let nano = [
+        "eval",
+        "--model",
+        "nano",
+        "--limit",
+        "1",
+        "--out",
+        text(&out),
+    ];
+    let with = |more: &[&'static str]| [&nano[..], more].concat();
+    let image = ["generate", "--model", "nano", "--prompt", "?", "--image"];
+    let cases: Vec<(Vec<&str>, &[&str])> = vec![
+        (
+            with(&["--variant", "raev"]),
+            &["unknown variant `raev`", "did you mean `rave`"],
+        ),
+        (with(&["--suite", "chartqs"]), &["chartqs", "chartqa"]),
+        (with(&["--variant", "rave,rave"]), &["names `rave` twice"]),
+        (with(&["--variant", "all,rave"]), &["names `rave` twice"]),
+        (
+            with(&["--variant", "standard,"]),
+            &["--variant standard, has an empty entry"],
+        ),
+        (with(&["--suite", ""]), &["--suite", "empty entry"]),
+        (
+            with(&["--suite", "all"]),
+            &["--suite all needs --data DIR", "embedded"],
+        ),
+        (
+            with(&["--variant", "rave", "--adapter", "absent.safetensors"]),
+            &["absent.safetensors", "no such file"],
+        ),
+        (with(&["--dtype", "f64"]), &["dtype `f64`", "bf16"]),
+        (with(&["--device", "tpu"]), &["device `tpu`", "cuda:N"]),
+        (with(&["--device", "cuda"]), &["device `cuda`"]),
+        (with(&["--suite", "chartqa"]), &["chartqa", "--data"]),
+        (
+            with(&["--fail-on-error", "maybe"]),
+            &["never, any, or a fraction"],
+        ),
+        (with(&["--colour"]), &["--colour"]),
+        (
+            vec!["eval", "--model", "nano", "--limit", "0"],
+            &["--limit 0"],
+        ),
+        (
+            vec!["eval", "--model", "nanp", "--out", text(&out)],
+            &["no model `nanp`", "nano"],
+        ),
+        (
+            vec![
+                "eval",
+                "--model",
+                "nano",
+                "--suite",
+                "chartqa",
+                "--data",
+                text(&empty),
+                "--out",
+                text(&out),
+            ],
+            &["empty", "parquet"],
+        ),
+        (
+            vec![
+                "eval",
+                "--model",
+                "nano",
+                "--suite",
+                "docvqa",
+                "--data",
+                text(&data),
+                "--out",
+                text(&out),
+            ],
+            &["docvqa"],
+        ),
+        (
+            vec![
+                "eval",
+                "--model",
+                "nano",
+                "--limit",
+                "1",
+                "--out",
+                text(&under_file),
+            ],
+            &["run", "file", "choose another --out"],
+        ),
+        (
+            vec![
+                "eval",
+                "--model",
+                "nano",
+                "--limit",
+                "1",
+                "--out",
+                text(&file),
+            ],
+            &["file", "cannot be written", "choose another --out"],
+        ),
+        (
+            vec!["score", "--metric", "anls", "--predictions", "nope"],
+            &["cannot read nope", "- for stdin"],
+        ),
+        (vec!["report", text(&empty)], &["empty", "run.json"]),
+        (
+            vec!["report", text(&empty), "--format", "docx"],
+            &["docx", "csv"],
+        ),
+        (
+            vec!["score", "--metric", "anls", "--predictions", text(&jsonl)],
+            &["bad.jsonl", "line 1"],
+        ),
+        (
+            vec!["score", "--metric", "bleu", "--predictions", text(&jsonl)],
+            &["bleu", "anls"],
+        ),
+        (vec!["score", "--predictions", text(&jsonl)], &["--suite"]),
+        (
+            [&sheets[..], &["--suite", "embedded-ocr,chartqa"]].concat(),
+            &["`chartqa`", "not drawn", "embedded-general"],
+        ),
+        (
+            [&sheets[..], &["--suite", "embedded-scenes"]].concat(),
+            &["did you mean `embedded-scene`"],
+        ),
+        (
+            [&sheets[..], &["--split", "validation"]].concat(),
+            &["`validation`", "train and test"],
+        ),
+        (
+            [&sheets[..], &["--count", "0"]].concat(),
+            &["--count", "1..=400"],
+        ),
+        ([&sheets[..], &["--json"]].concat(), &["--json"]),
+        (vec!["suites", "--suite", "embedded-ocr"], &["--render"]),
+        (
+            vec!["suites", "--render", text(&under_file)],
+            &["--render", "cannot make this folder"],
+        ),
+        (
+            vec![
+                "suites",
+                "--render",
+                text(&taken),
+                "--suite",
+                "embedded-ocr",
+            ],
+            &["cannot write", "embedded-ocr-test.png"],
+        ),
+        ([&image[..], &[text(&file)]].concat(), &["file", "PNG"]),
+        ([&image[..], &["absent.png"]].concat(), &["absent.png"]),
+    ];
+    for (arguments, parts) in cases {
+        let output = rave(&arguments);
+        let message = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {message}");
+        assert!(
+            message.contains("error:") && output.stdout.is_empty(),
+            "{arguments:?}: {message}"
+        );
+        for part in parts {
+            assert!(
+                message.contains(part),
+                "{arguments:?}: `{part}` is not in: {message}"
+            );
+        }
+    }
+    // Nothing that is wrong with a request costs the folder that it names.
+    assert!(!out.exists());
+}

@@ -1,0 +1,130 @@
+//! The binary end to end, as a user meets it: the main job on nano, the contracts of each command, bad input, a kill.
+#![allow(clippy::unwrap_used)]
+
+mod bad_input;
+mod commands;
+mod eval;
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use polars::prelude::*;
+use rave_results::{Run, SampleRecord};
+use serde_json::{Value, json};
+
+fn rave(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_rave"))
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// A path as an argument.
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// A tiny checkpoint that `transformers` wrote, with what it computed.
+fn fixture() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../lmm/tests/fixtures/smolvlm_new")
+}
+
+/// What a run says of its samples, timings apart, in a stable order.
+fn answers(run: &Path) -> Vec<SampleRecord> {
+    let mut samples = Run::open(run).unwrap().samples().unwrap();
+    for sample in &mut samples {
+        (
+            sample.preprocess_ms,
+            sample.vision_ms,
+            sample.prefill_ms,
+            sample.decode_ms,
+        ) = (None, None, None, None);
+    }
+    samples.sort_by_key(SampleRecord::key);
+    samples
+}
+
+/// A PNG header that claims a size, with no data behind it.
+fn claimed_png(side: u32) -> Vec<u8> {
+    let mut file = png(&image::RgbImage::new(1, 1));
+    file[16..20].copy_from_slice(&side.to_be_bytes());
+    file[20..24].copy_from_slice(&side.to_be_bytes());
+    let crc = !file[12..29].iter().fold(!0_u32, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| {
+            if crc & 1 == 1 {
+                (crc >> 1) ^ 0xedb8_8320
+            } else {
+                crc >> 1
+            }
+        })
+    });
+    file[29..33].copy_from_slice(&crc.to_be_bytes());
+    file
+}
+
+fn png(picture: &image::RgbImage) -> Vec<u8> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    picture
+        .write_to(&mut bytes, image::ImageFormat::Png)
+        .unwrap();
+    bytes.into_inner()
+}
+
+/// Writes a ChartQA parquet file with these pictures.
+fn chartqa(folder: &Path, pictures: &[Vec<u8>]) {
+    let count = pictures.len();
+    let bytes = Series::new(
+        "bytes".into(),
+        pictures.iter().map(Vec::as_slice).collect::<Vec<_>>(),
+    );
+    let path = Series::new(
+        "path".into(),
+        (0..count)
+            .map(|number| format!("{number}.png"))
+            .collect::<Vec<_>>(),
+    );
+    let image = StructChunked::from_series("image".into(), count, [bytes, path].iter())
+        .unwrap()
+        .into_series();
+    let column = |name: &str, value: &str| Column::new(name.into(), vec![value; count]);
+    let columns = vec![
+        column("type", "human_test"),
+        column("question", "How many?"),
+        column("answer", "4"),
+        image.into_column(),
+    ];
+    let mut frame = DataFrame::new(count, columns).unwrap();
+    fs::create_dir_all(folder).unwrap();
+    ParquetWriter::new(fs::File::create(folder.join("test-00000-of-00001.parquet")).unwrap())
+        .finish(&mut frame)
+        .unwrap();
+}
+
+/// Arguments of a small run into a folder.
+fn small<'a>(model: &'a str, limit: &'a str, out: &'a Path) -> Vec<&'a str> {
+    vec![
+        "eval",
+        "--model",
+        model,
+        "--variant",
+        "standard",
+        "--suite",
+        "embedded-ocr",
+        "--limit",
+        limit,
+        "--out",
+        text(out),
+    ]
+}
