@@ -11,6 +11,7 @@ use image::{ExtendedColorType, ImageEncoder as _};
 use plotters::prelude::{BitMapBackend, SVGBackend};
 use rave_results::Summary;
 use rave_results::summary::{Cell, ModelNote};
+use rave_results::training::Row;
 
 use crate::{Artifact, Error};
 
@@ -21,6 +22,7 @@ mod latency;
 mod legend;
 pub mod palette;
 mod scale;
+mod training;
 
 use canvas::{Canvas, PIXELS};
 
@@ -125,38 +127,10 @@ pub(crate) fn render(summary: &Summary, pixels: bool) -> Result<Vec<Artifact>, E
 /// # Errors
 /// A chart that cannot be drawn.
 pub fn svg(summary: &Summary, model: &ModelNote, chart: Chart) -> Result<String, Error> {
-    canvas::register_fonts().map_err(|reason| Error::Chart {
-        chart: chart.id(),
-        reason,
-    })?;
-    let (width, height) = size(summary, model, chart);
-    let mut text = String::new();
-    draw(
-        Canvas::new(SVGBackend::with_string(
-            &mut text,
-            (width * PIXELS, height * PIXELS),
-        )),
-        summary,
-        model,
-        chart,
-    )?;
-    // Drawn at twice the size for half-pixel positions; shown at the nominal size, with words for a screen reader.
-    let drawn = format!(
-        "width=\"{}\" height=\"{}\"",
-        width * PIXELS,
-        height * PIXELS
-    );
-    let shown = format!("width=\"{width}\" height=\"{height}\" role=\"img\"");
-    let mut text = text.replacen(&drawn, &shown, 1);
-    if let Some(end) = text.find('>').map(|end| end + 1) {
-        let words = format!(
-            "\n<title>{}</title>\n<desc>{}</desc>",
-            escape(&heading(model, chart)),
-            escape(&describe(summary, model))
-        );
-        text.insert_str(end, &words);
-    }
-    Ok(text)
+    let words = (heading(model, chart), describe(summary, model));
+    vector(chart.id(), size(summary, model, chart), words, |canvas| {
+        draw(canvas, summary, model, chart);
+    })
 }
 
 /// One chart as a PNG file, at twice its nominal size.
@@ -164,16 +138,83 @@ pub fn svg(summary: &Summary, model: &ModelNote, chart: Chart) -> Result<String,
 /// # Errors
 /// A chart that cannot be drawn or encoded.
 pub fn png(summary: &Summary, model: &ModelNote, chart: Chart) -> Result<Vec<u8>, Error> {
-    let failed = |reason: String| Error::Chart {
-        chart: chart.id(),
-        reason,
-    };
+    bitmap(chart.id(), size(summary, model, chart), |canvas| {
+        draw(canvas, summary, model, chart);
+    })
+}
+
+/// The losses and what was right over the steps of a training run: `training.svg` and `training.png`.
+///
+/// # Errors
+/// A chart that cannot be drawn or encoded.
+pub fn training(rows: &[Row], title: &str) -> Result<[Artifact; 2], Error> {
+    const ID: &str = "training";
+    let size = (canvas::WIDTH, training::HEIGHT);
+    let last = rows.iter().rfind(|row| row.split == "validation");
+    let words = last.map_or(String::new(), |row| {
+        format!(
+            "After {} steps: answers' loss {:.3}, {:.1} % exactly right.",
+            row.step,
+            row.loss,
+            row.exact * 100.0
+        )
+    });
+    let svg = vector(ID, size, (title.to_owned(), words), |canvas| {
+        training::draw(canvas, rows, title)
+    })?;
+    let png = bitmap(ID, size, |canvas| training::draw(canvas, rows, title))?;
+    Ok([
+        Artifact::text("training.svg", svg),
+        Artifact {
+            name: "training.png".into(),
+            bytes: png,
+        },
+    ])
+}
+
+/// A drawing as an SVG document with a title and a description in words.
+fn vector(
+    id: &'static str,
+    (width, height): (u32, u32),
+    (title, words): (String, String),
+    draw: impl FnOnce(&mut Canvas<SVGBackend>),
+) -> Result<String, Error> {
+    let failed = |reason| Error::Chart { chart: id, reason };
     canvas::register_fonts().map_err(failed)?;
-    let (width, height) = size(summary, model, chart);
+    let drawn = (width * PIXELS, height * PIXELS);
+    let mut text = String::new();
+    let mut canvas = Canvas::new(SVGBackend::with_string(&mut text, drawn));
+    draw(&mut canvas);
+    canvas.finish().map_err(failed)?;
+    // Drawn at twice the size for half-pixel positions; shown at the nominal size, with words for a screen reader.
+    let drawn = format!("width=\"{}\" height=\"{}\"", drawn.0, drawn.1);
+    let shown = format!("width=\"{width}\" height=\"{height}\" role=\"img\"");
+    let mut text = text.replacen(&drawn, &shown, 1);
+    if let Some(end) = text.find('>').map(|end| end + 1) {
+        let words = format!(
+            "\n<title>{}</title>\n<desc>{}</desc>",
+            escape(&title),
+            escape(&words)
+        );
+        text.insert_str(end, &words);
+    }
+    Ok(text)
+}
+
+/// A drawing as a PNG file, at twice its nominal size.
+fn bitmap(
+    id: &'static str,
+    (width, height): (u32, u32),
+    draw: impl FnOnce(&mut Canvas<canvas::Smooth>),
+) -> Result<Vec<u8>, Error> {
+    let failed = |reason| Error::Chart { chart: id, reason };
+    canvas::register_fonts().map_err(failed)?;
     let (width, height) = (width * PIXELS, height * PIXELS);
     let mut pixels = vec![0; width as usize * height as usize * 3];
     let backend = canvas::Smooth(BitMapBackend::with_buffer(&mut pixels, (width, height)));
-    draw(Canvas::new(backend), summary, model, chart)?;
+    let mut canvas = Canvas::new(backend);
+    draw(&mut canvas);
+    canvas.finish().map_err(failed)?;
     let mut bytes = Vec::new();
     PngEncoder::new_with_quality(&mut bytes, CompressionType::Best, FilterType::NoFilter)
         .write_image(&pixels, width, height, ExtendedColorType::Rgb8)
@@ -190,19 +231,15 @@ fn size(summary: &Summary, model: &ModelNote, chart: Chart) -> (u32, u32) {
 }
 
 fn draw<B: plotters::prelude::DrawingBackend>(
-    mut canvas: Canvas<B>,
+    canvas: &mut Canvas<B>,
     summary: &Summary,
     model: &ModelNote,
     chart: Chart,
-) -> Result<(), Error> {
+) {
     match chart {
-        Chart::Accuracy => accuracy::draw(&mut canvas, summary, model),
-        Chart::AccuracyAgainstLatency => latency::draw(&mut canvas, summary, model),
+        Chart::Accuracy => accuracy::draw(canvas, summary, model),
+        Chart::AccuracyAgainstLatency => latency::draw(canvas, summary, model),
     }
-    canvas.finish().map_err(|reason| Error::Chart {
-        chart: chart.id(),
-        reason,
-    })
 }
 
 fn heading(model: &ModelNote, chart: Chart) -> String {

@@ -3,7 +3,7 @@
 //! All are made of the same few grids of text, so that no number is formatted in two ways.
 
 use rave_results::Summary;
-use rave_results::summary::{Cell, Difference, Estimate};
+use rave_results::summary::{Cell, Difference, Estimate, SeedScore};
 
 mod csv;
 mod markdown;
@@ -139,6 +139,54 @@ fn differences(summary: &Summary, model: &str) -> Option<Grid> {
         title: format!("{model}: difference to {}", summary.baseline),
         legend: "percentage points on the same samples; * Holm-corrected p below 0.05".into(),
         header: header.map(str::to_string).to_vec(),
+        rows,
+        names: 2,
+    })
+}
+
+/// Scores of each training seed by itself, a line a variant and suite; `None` where there is only one.
+fn seeds(summary: &Summary, model: &str) -> Option<Grid> {
+    let text = |score: &SeedScore| match (score.value, score.difference) {
+        (Some(value), Some(difference)) => format!("{} ({})", percent(value), signed(difference)),
+        (Some(value), None) => percent(value),
+        (None, _) => NOTHING.into(),
+    };
+    let mut rows = Vec::new();
+    let mut names: Vec<u64> = Vec::new();
+    for variant in &summary.variants {
+        let cells = summary
+            .suites
+            .iter()
+            .filter_map(|suite| summary.cell(model, &suite.id, &variant.id))
+            .map(|cell| (cell.suite.as_str(), &cell.by_seed));
+        let average = summary
+            .macro_cell(model, &variant.id)
+            .filter(|_| summary.suites.len() > 1)
+            .map(|cell| ("average", &cell.by_seed));
+        for (suite, scores) in cells.chain(average) {
+            if names.is_empty() {
+                names = scores.iter().map(|score| score.seed).collect();
+            }
+            let mut row = vec![variant.id.clone(), suite.to_owned()];
+            row.extend(names.iter().map(|seed| {
+                let found = scores.iter().find(|score| score.seed == *seed);
+                found.map_or(NOTHING.into(), text)
+            }));
+            rows.push(row);
+        }
+    }
+    if names.is_empty() {
+        return None;
+    }
+    let mut header = vec!["variant".to_owned(), "suite".to_owned()];
+    header.extend(names.iter().map(|seed| format!("seed {seed}")));
+    Some(Grid {
+        title: format!("{model}: each training seed"),
+        legend: format!(
+            "percent; in brackets against {} of the same seed",
+            summary.baseline
+        ),
+        header,
         rows,
         names: 2,
     })
@@ -304,8 +352,13 @@ fn provenance(summary: &Summary) -> Vec<String> {
             suite.id, suite.version, suite.metric, suite.metric_version, suite.rows_used
         )
     });
+    let drawn = if summary.macros.iter().any(|cell| cell.by_seed.len() > 1) {
+        "whole images and training seeds"
+    } else {
+        "whole images"
+    };
     let statistics = format!(
-        "{} % intervals: percentile bootstrap of whole images, {} resamples, seed {}",
+        "{} % intervals: percentile bootstrap of {drawn}, {} resamples, seed {}",
         summary.resampling.confidence * 100.0,
         summary.resampling.resamples,
         summary.resampling.seed

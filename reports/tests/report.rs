@@ -1,9 +1,10 @@
 //! Reports of made-up runs: every format, the odd cases, and the same bytes for the same records.
 #![allow(clippy::unwrap_used)]
 
-use rave_reports::charts::{Chart, png, svg};
+use rave_reports::charts::{Chart, png, svg, training};
 use rave_reports::tables::{TerminalStyle, csv, markdown, terminal};
 use rave_reports::{Format, render, report};
+use rave_results::training::Row;
 use rave_results::{Run, Summary};
 
 mod common;
@@ -241,6 +242,80 @@ fn one_variant_alone() {
     suite ocr v1: relaxed_accuracy v1, 40 samples
     95 % intervals: percentile bootstrap of whole images, 10000 resamples, seed 20260518
     "#);
+}
+
+#[test]
+fn several_training_seeds_are_shown_each() {
+    let plan = Plan {
+        seeds: 3,
+        ..Plan::default()
+    };
+    let summary = summary(&plan);
+    let page = markdown(&summary);
+    assert!(page.contains("each training seed"), "{page}");
+    let average = summary.macro_cell("nano", "rave").unwrap();
+    let gains: Vec<f64> = average
+        .by_seed
+        .iter()
+        .filter_map(|seed| seed.difference)
+        .collect();
+    assert_eq!(gains.len(), 3);
+    let mean = gains.iter().sum::<f64>() / 3.0;
+    assert!((mean - average.difference.unwrap().value).abs() < 1e-12);
+    for (seed, gain) in average.by_seed.iter().zip(&gains) {
+        let shown = format!("{:.1} ({:+.1})", seed.value.unwrap() * 100.0, gain * 100.0);
+        assert!(page.contains(&shown), "{shown} is not in {page}");
+    }
+    assert!(page.contains("whole images and training seeds"));
+    let model = &summary.models[0];
+    let chart = svg(&summary, model, Chart::Accuracy).unwrap();
+    assert!(chart.contains("over 3 training seeds"));
+    let alone = svg(&self::summary(&Plan::default()), model, Chart::Accuracy).unwrap();
+    let dots = |chart: &str| chart.matches("<circle").count();
+    // A small dot a seed beside every score: two variants on two suites and the average.
+    assert_eq!(dots(&chart), dots(&alone) + 3 * 6);
+}
+
+#[test]
+fn a_training_run_is_drawn_with_its_losses_and_answers() {
+    let row = |step: u64, split: &str, loss: f64, exact: f64| Row {
+        step,
+        split: split.into(),
+        loss,
+        exact,
+        ..Row::default()
+    };
+    let mut rows: Vec<Row> = (1..=900)
+        .map(|step| row(step, "train", 3.0 / step as f64, 0.0))
+        .collect();
+    for step in [300, 600, 900] {
+        rows.push(row(step, "validation", 0.5, step as f64 / 1_000.0));
+        rows.push(row(step, "validation ocr", f64::NAN, 0.25));
+    }
+    let [vector, bitmap] = training(&rows, "Training nano with rave").unwrap();
+    let text = String::from_utf8(vector.bytes).unwrap();
+    for words in [
+        "Training nano with rave",
+        "answers, validation",
+        "all answers",
+        ">ocr<",
+        "90.0 % exactly right",
+    ] {
+        assert!(text.contains(words), "{words} is not in the chart");
+    }
+    // Nothing is said of what was not trained, and long lines are thinned.
+    assert!(
+        !text.contains("patches") && text.len() < 60_000,
+        "{}",
+        text.len()
+    );
+    assert!(bitmap.bytes.starts_with(b"\x89PNG"));
+    let [empty, _] = training(&[], "Nothing").unwrap();
+    assert!(
+        String::from_utf8(empty.bytes)
+            .unwrap()
+            .contains("Nothing was measured")
+    );
 }
 
 #[test]

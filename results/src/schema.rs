@@ -83,8 +83,14 @@ impl RunRecord {
             .iter()
             .map(|suite| Some(self.data.get(&suite.id)?.rows_used))
             .collect();
-        let cells = asked.variants.len() * asked.models.len();
-        Some((rows?.into_iter().sum::<usize>() * cells) as u64)
+        let fields: usize = asked.models.iter().map(|name| self.seeds_of(name)).sum();
+        Some((rows?.into_iter().sum::<usize>() * asked.variants.len() * fields) as u64)
+    }
+
+    /// Under how many seeds the run takes the samples of a model.
+    pub fn seeds_of(&self, model: &str) -> usize {
+        self.model(model)
+            .map_or(1, |model| model.seeds.len().max(1))
     }
 
     /// The model of this name.
@@ -107,8 +113,8 @@ pub struct Configuration {
     pub variants: Vec<VariantConfiguration>,
     /// Suites, in the order of the command line.
     pub suites: Vec<SuiteConfiguration>,
-    /// The run's seed.
-    pub seed: u64,
+    /// The seed that was asked for; `None` for all that a grid of checkpoints holds, or else 0.
+    pub seed: Option<u64>,
     /// `f32`, `bf16` or `f16`.
     pub dtype: String,
     /// `cpu`, `cuda:0`, ...
@@ -186,8 +192,14 @@ pub struct ModelRecord {
     pub name: String,
     /// Hub id with revision, or the folder as it was given.
     pub source: String,
-    /// SHA-256 of the weights, in hexadecimal.
+    /// SHA-256 of the weights, in hexadecimal; of several checkpoints that of their hashes.
     pub sha256: String,
+    /// The checkpoints by seed and variant, where each has its own, with the SHA-256 of their weights.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub checkpoints: BTreeMap<String, String>,
+    /// The seeds of those.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub seeds: Vec<u64>,
     /// The model family's id.
     pub family: String,
     /// Number of parameters.
@@ -382,7 +394,7 @@ mod tests {
                 trainable: true,
             }],
             suites: Vec::new(),
-            seed: 7,
+            seed: Some(7),
             dtype: "f32".into(),
             device: "cpu".into(),
             threads: 2,

@@ -6,6 +6,8 @@
 //! Deviations worth knowing:
 //! - The intervals draw whole images. `McNemar`'s test, the usual one for 0/1 metrics, takes each question as
 //!   independent; where images carry several questions, [`Difference::p_by_image`] gives the sign-flip p that does not.
+//! - Under several training seeds the intervals draw images and seeds (see [`crate::statistics::bootstrap`]); the p-values flip
+//!   whole images and take the seeds as they are, since no test says much about three of them.
 //! - Suites are taken as independent of each other in the macro average, also where they share images.
 
 use std::collections::BTreeMap;
@@ -146,6 +148,8 @@ pub struct Cell {
     pub score: Option<Estimate>,
     /// Against the baseline; `None` for the baseline itself and where no pair is scored.
     pub difference: Option<Difference>,
+    /// What each training seed gives by itself, where there are several.
+    pub by_seed: Vec<SeedScore>,
     /// Median times.
     pub cost: Cost,
     /// Mean tokens.
@@ -207,8 +211,21 @@ pub struct MacroCell {
     pub score: Option<Estimate>,
     /// Against the baseline, likewise.
     pub difference: Option<Difference>,
+    /// The means over suites of each training seed by itself, where there are several.
+    pub by_seed: Vec<SeedScore>,
     /// The mean over suites of the median time a sample, where every suite has one.
     pub total_ms: Option<f64>,
+}
+
+/// What one training seed gives.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct SeedScore {
+    /// The seed.
+    pub seed: u64,
+    /// The score; `None` if no sample has one.
+    pub value: Option<f64>,
+    /// Against the baseline under the same seed: 0 for the baseline itself.
+    pub difference: Option<f64>,
 }
 
 /// A value and its interval.

@@ -201,7 +201,7 @@ fn resume_refuses_a_changed_run_and_says_what_changed() {
     write(folder.path(), &[], false);
     let mut other = record("r", &["ocr"], &["standard", "rave"]);
     other.data = due(0).data;
-    other.configuration.seed = 9;
+    other.configuration.seed = Some(9);
     other.models[0].sha256 = "cd".into();
     let message = RunWriter::resume(folder.path(), &other)
         .unwrap_err()

@@ -8,12 +8,12 @@ use rand::Rng;
 use rand::seq::IndexedRandom as _;
 
 use super::canvas::Canvas;
-use super::chart_data::{Ask, Data, Kind, Target, ask, data};
+use super::chart_data::{Ask, Data, Kind, Target, ask, data, questions};
 use super::chart_draw::{BAR_OF_GROUP, Places, axes, axis_room, pie};
 use super::colours::paper;
 use super::fonts::Script;
 use super::text::{Style, set};
-use super::{Random, RenderError, Rendered, Task, difficulty};
+use super::{FeatureBox, Random, RenderError, Rendered, Task, difficulty, further};
 use crate::item::PixelBox;
 
 /// The most distractors that an item can have.
@@ -39,6 +39,8 @@ pub(super) fn draw(rng: &mut Random) -> Result<Rendered, RenderError> {
     let (answer_boxes, distractor_boxes) = boxes(&data, &ask, &places);
     Ok(Rendered {
         task: Task::Chart,
+        features: features(&data, &places),
+        more: further(&ask.question, questions(&data)),
         question: ask.question,
         answers: vec![ask.answer],
         difficulty: difficulty(distractor_boxes.len(), MOST, ask.likeness),
@@ -83,6 +85,18 @@ fn narrowed(data: &Data, wanted: Style) -> Result<Style, RenderError> {
         capital: style.capital / excess,
         ..style
     })
+}
+
+/// The colours of several series: on their bars, points and printed values.
+fn features(data: &Data, places: &Places) -> Vec<FeatureBox> {
+    if data.series.len() == 1 {
+        return Vec::new();
+    }
+    let all = places.marks.iter().zip(&data.series);
+    let printed = places.values.iter().zip(&data.series);
+    all.chain(printed)
+        .flat_map(|(boxes, series)| boxes.iter().map(|bounds| series.colour.feature(*bounds)))
+        .collect()
 }
 
 /// Splits the places into those that answer and those of the same kind that do not.

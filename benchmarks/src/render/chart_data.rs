@@ -179,12 +179,20 @@ fn parts(rng: &mut Random, count: usize) -> Vec<u32> {
 /// Draws a question.
 pub(super) fn ask(rng: &mut Random, data: &Data) -> Ask {
     match rng.random_range(0..8) {
-        0..=2 => value(rng, data),
-        3 => label_of_value(rng, data),
-        4 => extreme(rng, data, true),
-        5 => extreme(rng, data, false),
-        6 => compare(rng, data),
-        _ => count(rng, data),
+        0..=2 => value(data, one(rng, data)),
+        3 => label_of_value(data, one(rng, data)),
+        4 => extreme(data, one(rng, data).0, true),
+        5 => extreme(data, one(rng, data).0, false),
+        6 => {
+            let (series, _) = one(rng, data);
+            let mut pair = (0..data.labels.len()).collect::<Vec<_>>();
+            pair.shuffle(rng);
+            compare(data, series, (pair[0], pair[1]))
+        }
+        _ => count(
+            data,
+            rng.random_range(1..data.series.len() * data.labels.len()),
+        ),
     }
 }
 
@@ -214,8 +222,28 @@ fn other_labels(data: &Data, label: usize) -> Vec<&str> {
     others.map(|(_, name)| name.as_str()).collect()
 }
 
-fn value(rng: &mut Random, data: &Data) -> Ask {
-    let (series, label) = one(rng, data);
+/// Everything that can be asked of the data, but of the counts and comparisons only some.
+pub(super) fn questions(data: &Data) -> Vec<(String, String)> {
+    let mut asks = Vec::new();
+    for series in 0..data.series.len() {
+        for label in 0..data.labels.len() {
+            asks.push(value(data, (series, label)));
+            asks.push(label_of_value(data, (series, label)));
+        }
+        asks.push(extreme(data, series, true));
+        asks.push(extreme(data, series, false));
+        for second in 1..data.labels.len() {
+            asks.push(compare(data, series, (second, second - 1)));
+        }
+    }
+    let values = data.series.len() * data.labels.len();
+    asks.push(count(data, values / 2));
+    asks.into_iter()
+        .map(|ask| (ask.question, ask.answer))
+        .collect()
+}
+
+fn value(data: &Data, (series, label): (usize, usize)) -> Ask {
     let name = &data.labels[label];
     Ask {
         question: format!("What is the {}value of {name}?", series_word(data, series)),
@@ -225,8 +253,7 @@ fn value(rng: &mut Random, data: &Data) -> Ask {
     }
 }
 
-fn label_of_value(rng: &mut Random, data: &Data) -> Ask {
-    let (series, label) = one(rng, data);
+fn label_of_value(data: &Data, (series, label): (usize, usize)) -> Ask {
     let value = data.values[series][label].to_string();
     let others = data
         .values
@@ -248,8 +275,7 @@ fn closeness(first: u32, second: u32) -> f64 {
     1.0 - f64::from(first.abs_diff(second).min(50)) / 50.0
 }
 
-fn extreme(rng: &mut Random, data: &Data, highest: bool) -> Ask {
-    let (series, _) = one(rng, data);
+fn extreme(data: &Data, series: usize, highest: bool) -> Ask {
     let values = &data.values[series];
     let mut order = (0..values.len()).collect::<Vec<_>>();
     order.sort_by_key(|label| values[*label]);
@@ -268,11 +294,7 @@ fn extreme(rng: &mut Random, data: &Data, highest: bool) -> Ask {
     }
 }
 
-fn compare(rng: &mut Random, data: &Data) -> Ask {
-    let (series, _) = one(rng, data);
-    let mut pair = (0..data.labels.len()).collect::<Vec<_>>();
-    pair.shuffle(rng);
-    let (first, second) = (pair[0], pair[1]);
+fn compare(data: &Data, series: usize, (first, second): (usize, usize)) -> Ask {
     let values = &data.values[series];
     let winner = if values[first] > values[second] {
         first
@@ -292,7 +314,9 @@ fn compare(rng: &mut Random, data: &Data) -> Ask {
     }
 }
 
-fn count(rng: &mut Random, data: &Data) -> Ask {
+/// How many values lie above a limit: halfway from the value of rank `place` to the one before, so that at least one
+/// passes it and one does not.
+fn count(data: &Data, place: usize) -> Ask {
     let mut cells = Vec::new();
     for (series, values) in data.values.iter().enumerate() {
         cells.extend((0..values.len()).map(|label| (series, label)));
@@ -300,8 +324,6 @@ fn count(rng: &mut Random, data: &Data) -> Ask {
     let value_of = |&(series, label): &(usize, usize)| data.values[series][label];
     let mut values = cells.iter().map(value_of).collect::<Vec<_>>();
     values.sort_unstable();
-    // A limit that at least one value passes and, but for two values, at least one does not.
-    let place = rng.random_range(1..values.len());
     let limit = u32::midpoint(values[place - 1], values[place]);
     let above = cells
         .into_iter()
@@ -350,57 +372,69 @@ mod tests {
     #[test]
     fn answers_are_true_of_the_data() {
         for (data, ask) in many() {
-            let words = ask
-                .question
-                .trim_end_matches('?')
-                .split([' ', ','])
-                .collect::<Vec<_>>();
-            let series = data
-                .series
-                .iter()
-                .position(|series| {
-                    let colour = series.colour.name;
-                    words.contains(&series.name.as_deref().unwrap_or(colour))
-                })
-                .unwrap_or(0);
-            let label = |name: &str| data.labels.iter().position(|other| other == name).unwrap();
-            let values = &data.values[series];
-            let expected = match words[..] {
-                ["What", .., name] => values[label(name)].to_string(),
-                ["Which", "label", "has", "the", "value", value] => {
-                    let value: u32 = value.parse().unwrap();
-                    let found = data
-                        .values
-                        .iter()
-                        .find_map(|row| row.iter().position(|other| *other == value));
-                    data.labels[found.unwrap()].clone()
-                }
-                ["Which", "label", "has", "the", which, ..] => {
-                    let best = if which == "highest" {
-                        values.iter().max()
-                    } else {
-                        values.iter().min()
-                    };
-                    data.labels[values.iter().position(|value| Some(value) == best).unwrap()]
-                        .clone()
-                }
-                ["Which", .., first, "or", second] => {
-                    let wins = values[label(first)] > values[label(second)];
-                    if wins { first } else { second }.to_owned()
-                }
-                ["How", .., limit] => {
-                    let limit: u32 = limit.parse().unwrap();
-                    data.values
-                        .iter()
-                        .flatten()
-                        .filter(|value| **value > limit)
-                        .count()
-                        .to_string()
-                }
-                _ => panic!("{}", ask.question),
-            };
-            assert_eq!(ask.answer, expected, "{} {data:?}", ask.question);
             assert!((0.0..=1.0).contains(&ask.likeness));
+            let mut all = questions(&data);
+            assert!(
+                ask.question.starts_with("How")
+                    || ask.question.contains(" or ")
+                    || all.contains(&(ask.question.clone(), ask.answer.clone()))
+            );
+            all.push((ask.question, ask.answer));
+            for (question, answer) in all {
+                holds(&data, &question, &answer);
+            }
         }
+    }
+
+    /// The answer, worked out from the words of the question.
+    fn holds(data: &Data, question: &str, answer: &str) {
+        let words = question
+            .trim_end_matches('?')
+            .split([' ', ','])
+            .collect::<Vec<_>>();
+        let series = data
+            .series
+            .iter()
+            .position(|series| {
+                let colour = series.colour.name;
+                words.contains(&series.name.as_deref().unwrap_or(colour))
+            })
+            .unwrap_or(0);
+        let label = |name: &str| data.labels.iter().position(|other| other == name).unwrap();
+        let values = &data.values[series];
+        let expected = match words[..] {
+            ["What", .., name] => values[label(name)].to_string(),
+            ["Which", "label", "has", "the", "value", value] => {
+                let value: u32 = value.parse().unwrap();
+                let found = data
+                    .values
+                    .iter()
+                    .find_map(|row| row.iter().position(|other| *other == value));
+                data.labels[found.unwrap()].clone()
+            }
+            ["Which", "label", "has", "the", which, ..] => {
+                let best = if which == "highest" {
+                    values.iter().max()
+                } else {
+                    values.iter().min()
+                };
+                data.labels[values.iter().position(|value| Some(value) == best).unwrap()].clone()
+            }
+            ["Which", .., first, "or", second] => {
+                let wins = values[label(first)] > values[label(second)];
+                if wins { first } else { second }.to_owned()
+            }
+            ["How", .., limit] => {
+                let limit: u32 = limit.parse().unwrap();
+                data.values
+                    .iter()
+                    .flatten()
+                    .filter(|value| **value > limit)
+                    .count()
+                    .to_string()
+            }
+            _ => panic!("{question}"),
+        };
+        assert_eq!(answer, expected, "{question} {data:?}");
     }
 }

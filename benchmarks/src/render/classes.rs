@@ -10,7 +10,8 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use super::boxes::centre;
-use super::{CANVAS, RenderError, Rendered};
+use super::colours::NAMED;
+use super::{CANVAS, Feature, FeatureBox, RenderError, Rendered};
 use crate::item::PixelBox;
 
 /// The version of the table of classes, to be kept with a head that was trained on it.
@@ -50,25 +51,88 @@ pub fn class_characters(class: u8) -> Option<&'static str> {
     CLASSES.get(index).copied()
 }
 
-/// The class of the character on each square patch of `patch` pixels a side, row by row:
-/// `[CANVAS / patch, CANVAS / patch]`, values in 0..[`CLASS_COUNT`].
+/// Number of colours and of kinds of things, none included.
+pub const COLOUR_COUNT: usize = NAMED.len() + 1;
+/// Four marks and six forms, none included.
+pub const KIND_COUNT: usize = 11;
+
+/// What stands on each square patch of a picture, row by row: `[CANVAS / patch, CANVAS / patch]` each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PatchClasses {
+    /// The character's class, in 0..[`CLASS_COUNT`].
+    pub character: Vec<u8>,
+    /// That of the next character of its word, [`BACKGROUND`] where the word ends and without a character.
+    pub next: Vec<u8>,
+    /// That of the character before, [`BACKGROUND`] where the word begins and without a character.
+    pub previous: Vec<u8>,
+    /// The named colour of what stands there, from 1 on, in 0..[`COLOUR_COUNT`].
+    pub colour: Vec<u8>,
+    /// The mark or form of what stands there, from 1 on, in 0..[`KIND_COUNT`].
+    pub kind: Vec<u8>,
+}
+
+/// What stands on each square patch of `patch` pixels a side.
 ///
 /// A character stands on a patch when its box covers the patch's centre or has its own centre in the patch, so that even
 /// a point is seen by one patch. Of several characters the one with the nearer centre counts, then the one drawn first.
+/// A feature stands on the patches whose centres its box covers; the one drawn last counts.
 ///
 /// # Errors
 /// [`RenderError::PatchSize`] when such patches do not tile the picture, [`RenderError::NoClass`] for a character that the
 /// renderer never draws (an item not made by [`super::render`]).
-pub fn patch_classes(item: &Rendered, patch: u32) -> Result<Vec<u8>, RenderError> {
+pub fn patch_classes(item: &Rendered, patch: u32) -> Result<PatchClasses, RenderError> {
+    let glyphs = patch_glyphs(item, patch)?;
+    let class = |index: usize| -> Result<u8, RenderError> {
+        let character = item.glyphs[index].character;
+        class_of(character).ok_or(RenderError::NoClass(character))
+    };
+    let none = vec![BACKGROUND; glyphs.len()];
+    let mut classes = PatchClasses {
+        character: none.clone(),
+        next: none.clone(),
+        previous: none.clone(),
+        colour: none.clone(),
+        kind: none,
+    };
+    for (place, glyph) in glyphs.into_iter().enumerate() {
+        let Some(glyph) = glyph else { continue };
+        classes.character[place] = class(glyph)?;
+        if !item.glyphs[glyph].ends_word {
+            classes.next[place] = class(glyph + 1)?;
+        }
+        if glyph > 0 && !item.glyphs[glyph - 1].ends_word {
+            classes.previous[place] = class(glyph - 1)?;
+        }
+    }
+    let side = patch as f32;
+    let patches = CANVAS / patch;
+    for FeatureBox { feature, bounds } in &item.features {
+        let (map, class) = match feature {
+            Feature::Colour(number) => (&mut classes.colour, number + 1),
+            Feature::Kind(number) => (&mut classes.kind, number + 1),
+        };
+        for row in touched(bounds.top, bounds.bottom, side, patches) {
+            for column in touched(bounds.left, bounds.right, side, patches) {
+                let middle = ((column as f32 + 0.5) * side, (row as f32 + 0.5) * side);
+                if covers(*bounds, middle) {
+                    map[(row * patches + column) as usize] = class;
+                }
+            }
+        }
+    }
+    Ok(classes)
+}
+
+/// The number of the character on each patch.
+fn patch_glyphs(item: &Rendered, patch: u32) -> Result<Vec<Option<usize>>, RenderError> {
     if !CANVAS.is_multiple_of(patch) {
         return Err(RenderError::PatchSize(patch));
     }
     let patches = CANVAS / patch;
     let side = patch as f32;
-    let mut classes = vec![BACKGROUND; (patches * patches) as usize];
-    let mut nearest = vec![f32::INFINITY; classes.len()];
-    for glyph in &item.glyphs {
-        let class = class_of(glyph.character).ok_or(RenderError::NoClass(glyph.character))?;
+    let mut glyphs = vec![None; (patches * patches) as usize];
+    let mut nearest = vec![f32::INFINITY; glyphs.len()];
+    for (number, glyph) in item.glyphs.iter().enumerate() {
         let (x, y) = centre(glyph.bounds);
         for row in touched(glyph.bounds.top, glyph.bounds.bottom, side, patches) {
             for column in touched(glyph.bounds.left, glyph.bounds.right, side, patches) {
@@ -84,12 +148,12 @@ pub fn patch_classes(item: &Rendered, patch: u32) -> Result<Vec<u8>, RenderError
                 let distance = (x - middle.0).powi(2) + (y - middle.1).powi(2);
                 let index = (row * patches + column) as usize;
                 if stands && distance < nearest[index] {
-                    (classes[index], nearest[index]) = (class, distance);
+                    (glyphs[index], nearest[index]) = (Some(number), distance);
                 }
             }
         }
     }
-    Ok(classes)
+    Ok(glyphs)
 }
 
 /// The patches along one axis that a stretch of pixels touches.
@@ -204,10 +268,12 @@ mod tests {
 
     fn item(glyphs: &[(char, [f32; 4])]) -> Rendered {
         let mut item = render(Task::General, Split::Train, VERSION, 0).unwrap();
+        item.features.clear();
         item.glyphs = glyphs
             .iter()
             .map(|(character, [left, top, right, bottom])| GlyphBox {
                 character: *character,
+                ends_word: true,
                 bounds: PixelBox {
                     left: *left,
                     top: *top,
@@ -228,7 +294,7 @@ mod tests {
             ('k', [32.0, 0.0, 41.0, 8.0]),
             ('o', [35.0, 0.0, 41.0, 8.0]),
         ]);
-        let classes = patch_classes(&drawn, 8).unwrap();
+        let classes = patch_classes(&drawn, 8).unwrap().character;
         let class = |character| class_of(character).unwrap();
         let expected = [
             ((0, 0), class('a')),
@@ -258,7 +324,7 @@ mod tests {
         for task in Task::ALL {
             for (index, patch) in [(0, 4), (1, 8), (2, 16), (3, 8), (4, 4)] {
                 let item = render(task, Split::Test, VERSION, index).unwrap();
-                let classes = patch_classes(&item, patch).unwrap();
+                let classes = patch_classes(&item, patch).unwrap().character;
                 let (side, count) = (patch as f32, (CANVAS / patch) as usize);
                 assert_eq!(classes.len(), count * count);
                 for (place, class) in classes.into_iter().enumerate() {
@@ -291,6 +357,51 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn neighbours_in_a_word_and_features_are_told() {
+        let mut drawn = item(&[
+            ('k', [0.0, 0.0, 8.0, 8.0]),
+            ('o', [8.0, 0.0, 16.0, 8.0]),
+            ('d', [40.0, 0.0, 48.0, 8.0]),
+        ]);
+        drawn.glyphs[0].ends_word = false;
+        let around = PixelBox {
+            left: 0.0,
+            top: 0.0,
+            right: 16.0,
+            bottom: 8.0,
+        };
+        for feature in [Feature::Colour(2), Feature::Kind(9)] {
+            drawn.features.push(FeatureBox {
+                feature,
+                bounds: around,
+            });
+        }
+        let classes = patch_classes(&drawn, 8).unwrap();
+        let class = |character| class_of(character).unwrap();
+        assert_eq!(classes.next[..6], [class('o'), 0, 0, 0, 0, 0]);
+        assert_eq!(classes.previous[..6], [0, class('k'), 0, 0, 0, 0]);
+        assert_eq!(
+            (&classes.colour[..3], &classes.kind[..3]),
+            (&[3, 3, 0][..], &[10, 10, 0][..])
+        );
+    }
+
+    #[test]
+    fn features_have_their_classes() {
+        let (mut colours, mut kinds) = (BTreeSet::new(), BTreeSet::new());
+        for task in Task::ALL {
+            for index in 0..200 {
+                let item = render(task, Split::Train, VERSION, index).unwrap();
+                let classes = patch_classes(&item, 8).unwrap();
+                colours.extend(classes.colour);
+                kinds.extend(classes.kind);
+            }
+        }
+        assert!(colours.into_iter().eq(0..COLOUR_COUNT as u8));
+        assert!(kinds.into_iter().eq(0..KIND_COUNT as u8));
     }
 
     #[test]

@@ -3,8 +3,9 @@
 use rand::Rng;
 use rand::seq::IndexedRandom as _;
 
-use super::Random;
 use super::canvas::Colour;
+use super::{Feature, FeatureBox, Random};
+use crate::item::PixelBox;
 
 /// A colour that a question may name, in a shade for light and one for dark backgrounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +19,15 @@ pub(super) struct Named {
 }
 
 impl Named {
+    /// That something of this colour stands in a box.
+    pub(super) fn feature(self, bounds: PixelBox) -> FeatureBox {
+        let number = NAMED.iter().position(|named| *named == self).unwrap_or(0);
+        FeatureBox {
+            feature: Feature::Colour(number as u8),
+            bounds,
+        }
+    }
+
     /// The shade for a background.
     pub(super) fn shade(self, dark_background: bool) -> Colour {
         if dark_background {

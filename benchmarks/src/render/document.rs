@@ -12,13 +12,15 @@ use super::colours::{Paper, paper};
 use super::fonts::Script;
 use super::text::{Style, set};
 use super::words::{Alphabet, WordPlan, distinct, likeness, word};
-use super::{CANVAS, Random, RenderError, Rendered, Task, attempt, between, difficulty};
+use super::{CANVAS, Random, RenderError, Rendered, Task, attempt, between, difficulty, further};
 use crate::item::PixelBox;
 
 /// The most distractors that an item can have.
 const MOST: usize = 14;
 /// Rows from one baseline to the next, at least.
 const PITCH: i32 = 15;
+/// The question for the sum of a receipt.
+const TOTAL: &str = "What is the total?";
 /// Free columns at the left and right edge.
 const MARGIN: i32 = 4;
 
@@ -37,6 +39,8 @@ struct Page {
     canvas: Canvas,
     question: String,
     answer: String,
+    /// Everything that can be asked, this question too.
+    asked: Vec<(String, String)>,
     answer_box: PixelBox,
     distractor_boxes: Vec<PixelBox>,
     likeness: f64,
@@ -80,6 +84,8 @@ pub(super) fn draw(rng: &mut Random) -> Result<Rendered, RenderError> {
         task: Task::Document,
         picture: page.canvas.picture,
         glyphs: page.canvas.glyphs,
+        features: Vec::new(),
+        more: further(&page.question, page.asked),
         question: page.question,
         answers: vec![page.answer],
         answer_boxes: vec![page.answer_box],
@@ -213,9 +219,14 @@ fn form(rng: &mut Random, target: f64, look: Look) -> Result<Option<Page>, Rende
     }
     let asked = order.iter().position(|name| *name == 0).unwrap_or(0);
     let (answer_box, distractor_boxes) = take(boxes, asked);
+    let question = |name: &str| format!("What is the value of {name}?");
+    let pairs = order.iter().zip(&values);
     Ok(Some(Page {
         canvas,
-        question: format!("What is the value of {}?", names[0]),
+        question: question(&names[0]),
+        asked: pairs
+            .map(|(name, value)| (question(&names[*name]), value.clone()))
+            .collect(),
         answer: values[asked].clone(),
         answer_box,
         distractor_boxes,
@@ -303,15 +314,24 @@ fn table(rng: &mut Random, target: f64, look: Look) -> Result<Option<Page>, Rend
         others(&row_names, 0),
         others(&column_names, column_names[column]),
     );
-    let question = format!(
-        "What is the {} of {}?",
-        names[column_names[column]], names[0]
-    );
+    let question = |row: usize, column: usize| {
+        let (row, column) = (&names[row_names[row]], &names[column_names[column]]);
+        format!("What is the {column} of {row}?")
+    };
+    let cells = (0..rows * columns).map(|cell| {
+        (
+            question(cell / columns, cell % columns),
+            values[cell].clone(),
+        )
+    });
+    let all_asked = cells.collect();
+    let question = question(row, column);
     let asked = row * columns + column;
     let (answer_box, distractor_boxes) = take(boxes, asked);
     Ok(Some(Page {
         canvas,
         question,
+        asked: all_asked,
         answer: values[asked].clone(),
         answer_box,
         distractor_boxes,
@@ -382,12 +402,18 @@ fn receipt(rng: &mut Random, target: f64, look: Look) -> Result<Option<Page>, Re
     if crowded(&all) {
         return Ok(None);
     }
+    let price_of = |name: &str| format!("What is the price of {name}?");
     let (question, asked) = if rng.random_bool(0.15) {
-        ("What is the total?".to_owned(), count)
+        (TOTAL.to_owned(), count)
     } else {
         let asked = order.iter().position(|name| *name == 0).unwrap_or(0);
-        (format!("What is the price of {}?", names[0]), asked)
+        (price_of(&names[0]), asked)
     };
+    let pairs = order.iter().zip(&prices);
+    let all_asked = pairs
+        .map(|(name, price)| (price_of(&names[*name]), money(*price)))
+        .chain([(TOTAL.to_owned(), money(total))])
+        .collect();
     let answer = money(prices.get(asked).copied().unwrap_or(total));
     let (answer_box, distractor_boxes) = take(boxes, asked);
     let likeness = if asked == count {
@@ -398,6 +424,7 @@ fn receipt(rng: &mut Random, target: f64, look: Look) -> Result<Option<Page>, Re
     Ok(Some(Page {
         canvas,
         question,
+        asked: all_asked,
         answer,
         answer_box,
         distractor_boxes,

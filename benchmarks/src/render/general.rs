@@ -14,11 +14,16 @@ use rand::seq::IndexedRandom as _;
 use super::boxes::{centre, grown, overlap};
 use super::canvas::{Canvas, Colour};
 use super::colours::{NAMED, Named, paper};
-use super::place::outermost;
+use super::place::{outermost, outermost_of_all};
 use super::texture::paint;
-use super::{CANVAS, Random, RenderError, Rendered, Task, attempt, between, difficulty};
+use super::{
+    CANVAS, Feature, FeatureBox, Random, RenderError, Rendered, Task, attempt, between, difficulty,
+    further,
+};
 use crate::item::PixelBox;
 
+/// Number of the first form among the kinds of things, after the marks of the `ocr` task.
+const FIRST_FORM: u8 = 4;
 /// The most distractors that an item can have.
 const MOST: usize = 7;
 /// The most shapes that a question counts.
@@ -181,38 +186,39 @@ pub(super) fn draw(rng: &mut Random) -> Result<Rendered, RenderError> {
     } else {
         paint(rng, 0)
     };
+    let mut features = Vec::new();
     for (shape, place) in shapes.iter().zip(&places) {
+        features.push(shape.colour.feature(*place));
+        features.push(FeatureBox {
+            feature: Feature::Kind(FIRST_FORM + shape.form as u8),
+            bounds: *place,
+        });
         shape
             .form
             .draw(&mut canvas, *place, shape.colour.shade(dark));
     }
 
     let asked = shapes[0];
-    let (form, forms) = asked.form.names();
-    let colour = asked.colour.name;
-    let size = if asked.large { "large" } else { "small" };
     let (category, question, answer) = match ask {
-        Ask::Count => (
-            "count",
-            format!("How many {colour} {forms} are there?"),
-            answers.to_string(),
-        ),
+        Ask::Count => ("count", question_of_count(asked), answers.to_string()),
         Ask::Colour => (
             "colour",
-            format!("What colour is the {size} {form}?"),
-            colour.to_owned(),
+            question_of_colour(asked),
+            asked.colour.name.to_owned(),
         ),
         Ask::Corner => (
             "position",
-            format!("Where is the {colour} {form}?"),
+            question_of_corner(asked),
             corner(places[0]).to_owned(),
         ),
         Ask::Outermost => (
             "position",
-            format!("Which shape is {}?", side.0),
-            form.to_owned(),
+            question_of_side(side.0),
+            asked.form.names().0.to_owned(),
         ),
     };
+    let mut more = further(&question, questions(&shapes, &places));
+    more.retain(|asked| !asked.answer.is_empty());
     let (answer_boxes, distractor_boxes) = places.split_at(answers);
     let near = shapes[answers..]
         .iter()
@@ -226,6 +232,8 @@ pub(super) fn draw(rng: &mut Random) -> Result<Rendered, RenderError> {
         task: Task::General,
         question,
         answers: vec![answer; 10],
+        more,
+        features,
         difficulty: difficulty(distractor_boxes.len(), MOST, alike),
         answer_boxes: answer_boxes.to_vec(),
         distractor_boxes: distractor_boxes.to_vec(),
@@ -233,6 +241,63 @@ pub(super) fn draw(rng: &mut Random) -> Result<Rendered, RenderError> {
         picture: canvas.picture,
         glyphs: canvas.glyphs,
     })
+}
+
+fn question_of_count(shape: Shape) -> String {
+    format!(
+        "How many {} {} are there?",
+        shape.colour.name,
+        shape.form.names().1
+    )
+}
+
+fn question_of_colour(shape: Shape) -> String {
+    let size = if shape.large { "large" } else { "small" };
+    format!("What colour is the {size} {}?", shape.form.names().0)
+}
+
+fn question_of_corner(shape: Shape) -> String {
+    format!(
+        "Where is the {} {}?",
+        shape.colour.name,
+        shape.form.names().0
+    )
+}
+
+fn question_of_side(side: &str) -> String {
+    format!("Which shape is {side}?")
+}
+
+/// Everything that can be asked about the shapes; a question that several of them answer comes several times.
+fn questions(shapes: &[Shape], places: &[PixelBox]) -> Vec<(String, String)> {
+    let mut asked = Vec::new();
+    for (index, (shape, place)) in shapes.iter().zip(places).enumerate() {
+        let counts = |other: &&Shape| other.colour == shape.colour && other.form == shape.form;
+        let count = shapes.iter().filter(counts).count();
+        if count <= MOST_COUNTED && shapes.iter().position(|other| counts(&other)) == Some(index) {
+            asked.push((question_of_count(*shape), count.to_string()));
+        }
+        asked.push((question_of_colour(*shape), shape.colour.name.to_owned()));
+        // Whether clear of the middle or not: two crosses must not become one question.
+        let at = if is_clear(*place) { corner(*place) } else { "" };
+        asked.push((question_of_corner(*shape), at.to_owned()));
+    }
+    let centres: Vec<_> = places.iter().map(|place| centre(*place)).collect();
+    let sides = outermost_of_all(&centres);
+    asked.extend(sides.map(|(side, shape)| {
+        (
+            question_of_side(side),
+            shapes[shape].form.names().0.to_owned(),
+        )
+    }));
+    asked
+}
+
+/// Whether a shape is clearly in one quarter of the picture.
+fn is_clear(place: PixelBox) -> bool {
+    let (x, y) = centre(place);
+    let middle = CANVAS as f32 / 2.0;
+    (x - middle).abs() >= OFF_MIDDLE && (y - middle).abs() >= OFF_MIDDLE
 }
 
 /// The shapes of an item, those that make up the answer first, and how many these are.
@@ -304,10 +369,7 @@ fn arrange(rng: &mut Random, shapes: &[Shape], ask: Ask) -> Option<Arrangement> 
         }
         _ => ("", 0.0),
     };
-    let (x, y) = centre(places[0]);
-    let middle = CANVAS as f32 / 2.0;
-    let clear = (x - middle).abs() >= OFF_MIDDLE && (y - middle).abs() >= OFF_MIDDLE;
-    (ask != Ask::Corner || clear).then_some((places, side))
+    (ask != Ask::Corner || is_clear(places[0])).then_some((places, side))
 }
 
 /// The words for the quarter of the picture in which a box has its centre.

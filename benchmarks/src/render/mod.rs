@@ -34,6 +34,7 @@ mod document;
 pub mod fonts;
 mod general;
 mod ocr;
+mod page;
 mod place;
 mod scene;
 mod sheet;
@@ -79,10 +80,12 @@ pub enum Task {
     Scene,
     /// Count and find coloured shapes; nothing to read.
     General,
+    /// Read a page full of text: for training alone, without a suite.
+    Page,
 }
 
 impl Task {
-    /// Every task.
+    /// Every task that has a suite.
     pub const ALL: [Self; 5] = [
         Self::Ocr,
         Self::Chart,
@@ -99,6 +102,7 @@ impl Task {
             Self::Document => "document",
             Self::Scene => "scene",
             Self::General => "general",
+            Self::Page => "page",
         }
     }
 }
@@ -115,6 +119,7 @@ impl FromStr for Task {
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         Self::ALL
             .into_iter()
+            .chain([Self::Page])
             .find(|task| task.name() == name)
             .ok_or_else(|| RenderError::UnknownTask(name.to_owned()))
     }
@@ -164,6 +169,35 @@ pub struct GlyphBox {
     pub character: char,
     /// The box around its ink, in pixels of the picture.
     pub bounds: PixelBox,
+    /// Whether a word ends with it.
+    pub ends_word: bool,
+}
+
+/// How a thing looks, as far as a question can name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Feature {
+    /// One of the named colours, by its number.
+    Colour(u8),
+    /// One of the marks of the `ocr` task or forms of the `general` task, by its number in the list of both.
+    Kind(u8),
+}
+
+/// Where a thing with a feature is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FeatureBox {
+    /// The feature.
+    pub feature: Feature,
+    /// The box around it, in pixels of the picture.
+    pub bounds: PixelBox,
+}
+
+/// A question about a picture, with its answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// The question, without any prompt suffix.
+    pub question: String,
+    /// The answer.
+    pub answer: String,
 }
 
 /// One drawn item.
@@ -185,6 +219,11 @@ pub struct Rendered {
     pub difficulty: f64,
     /// The script of an `ocr` item; the kind of chart, document or question elsewhere.
     pub category: Option<String>,
+    /// Further questions about the same picture, for training: what has been read for one is half the way to the next. The
+    /// item's own question is not among them.
+    pub more: Vec<Asked>,
+    /// Colours, marks and forms that tell things apart, in the order of drawing.
+    pub features: Vec<FeatureBox>,
     /// Every character drawn, whether part of the answer or not, in the order of drawing; spaces are not drawn.
     pub glyphs: Vec<GlyphBox>,
 }
@@ -226,7 +265,7 @@ impl Rendered {
 #[derive(Debug, thiserror::Error)]
 pub enum RenderError {
     /// No such task.
-    #[error("there is no embedded task `{0}`; the tasks are {names}", names = Task::ALL.map(Task::name).join(", "))]
+    #[error("there is no embedded task `{0}`; the tasks are {names}, and for training page", names = Task::ALL.map(Task::name).join(", "))]
     UnknownTask(String),
     /// No such split.
     #[error("there is no split `{0}`; the splits are train and test")]
@@ -301,6 +340,7 @@ fn draw_task(task: Task, rng: &mut Random) -> Result<Rendered, RenderError> {
         Task::Document => document::draw(rng),
         Task::Scene => scene::draw(rng),
         Task::General => general::draw(rng),
+        Task::Page => page::draw(rng),
     }
 }
 
@@ -329,6 +369,25 @@ fn attempt<T>(
         task: task.name(),
         tries: TRIES,
     })
+}
+
+/// Those of the questions that occur once, the item's own left out: what two answers fit is no question.
+fn further(own: &str, asked: impl IntoIterator<Item = (String, String)>) -> Vec<Asked> {
+    let mut found: Vec<(Asked, usize)> = Vec::new();
+    for (question, answer) in asked {
+        match found
+            .iter_mut()
+            .find(|(known, _)| known.question == question)
+        {
+            Some((_, times)) => *times += 1,
+            None => found.push((Asked { question, answer }, 1)),
+        }
+    }
+    found
+        .into_iter()
+        .filter(|(asked, times)| *times == 1 && asked.question != own)
+        .map(|(asked, _)| asked)
+        .collect()
 }
 
 /// A number of things between two bounds, by the target of difficulty in 0..1.

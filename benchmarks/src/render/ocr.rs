@@ -13,7 +13,10 @@ use super::canvas::Canvas;
 use super::colours::{NAMED, Named, Paper, paper};
 use super::text::{Lettering, Style, set};
 use super::words::{Alphabet, WordPlan, distinct, likeness, phrases};
-use super::{CANVAS, Random, RenderError, Rendered, Task, attempt, between, difficulty};
+use super::{
+    CANVAS, Feature, FeatureBox, Random, RenderError, Rendered, Task, attempt, between, difficulty,
+    further,
+};
 use crate::item::PixelBox;
 
 /// Free columns left of the first word and between words, so that an arrow fits.
@@ -44,6 +47,21 @@ impl Mark {
             2 => Self::Arrow,
             3 => Self::Highlight,
             _ => Self::Colour(*NAMED.choose(rng).unwrap_or(&NAMED[0])),
+        }
+    }
+
+    /// That something so marked stands in a box.
+    fn feature(self, bounds: PixelBox) -> FeatureBox {
+        let kind = match self {
+            Self::Colour(named) => return named.feature(bounds),
+            Self::Underline => 0,
+            Self::Frame => 1,
+            Self::Arrow => 2,
+            Self::Highlight => 3,
+        };
+        FeatureBox {
+            feature: Feature::Kind(kind),
+            bounds,
         }
     }
 
@@ -119,8 +137,12 @@ pub(super) fn draw(rng: &mut Random) -> Result<Rendered, RenderError> {
     let mut distractor_boxes = Vec::new();
     let mut distractors = Vec::new();
     let mut decoys = 0;
+    let thing = if as_lines { "line" } else { "word" };
+    let (mut asked, mut features) = (Vec::new(), Vec::new());
     for (placed, mark) in placed.iter().zip(marks) {
+        asked.extend(mark.map(|mark| (mark.question(thing), texts[placed.text].clone())));
         let ink = put(&mut canvas, placed, mark, paper)?;
+        features.extend(mark.map(|mark| mark.feature(ink)));
         if placed.text == 0 {
             answer_boxes.push(ink);
         } else {
@@ -133,7 +155,9 @@ pub(super) fn draw(rng: &mut Random) -> Result<Rendered, RenderError> {
     let alike = f64::midpoint(likeness(&texts[0], &distractors), marked);
     Ok(Rendered {
         task: Task::Ocr,
-        question: mark.question(if as_lines { "line" } else { "word" }),
+        features,
+        more: further(&mark.question(thing), asked),
+        question: mark.question(thing),
         difficulty: difficulty(distractors.len(), most, alike),
         answers: vec![texts[0].clone()],
         answer_boxes,

@@ -12,12 +12,12 @@ use super::boxes::{centre, grown, inside, overlap};
 use super::canvas::{Canvas, Colour};
 use super::colours::{Named, several};
 use super::fonts::Script;
-use super::place::outermost;
+use super::place::{outermost, outermost_of_all};
 use super::text::{Lettering, Style, set};
 use super::texture::paint;
 use super::warp::{Homography, Point, bounding_box};
 use super::words::{Alphabet, WordPlan, distinct, likeness};
-use super::{CANVAS, Random, RenderError, Rendered, Task, attempt, between, difficulty};
+use super::{CANVAS, Random, RenderError, Rendered, Task, attempt, between, difficulty, further};
 use crate::item::PixelBox;
 
 /// The most words, of which one is the answer.
@@ -81,6 +81,8 @@ pub(super) fn draw(rng: &mut Random) -> Result<Rendered, RenderError> {
     let mut answer_boxes = Vec::new();
     let mut distractor_boxes = Vec::new();
     let mut coloured = 0;
+    let mut asked: Vec<(String, String)> = Vec::new();
+    let mut features = Vec::new();
     for (index, place) in places.iter().enumerate() {
         let named = if index == 0 && !by_place {
             Some(palette[0])
@@ -90,6 +92,7 @@ pub(super) fn draw(rng: &mut Random) -> Result<Rendered, RenderError> {
         } else {
             None
         };
+        asked.extend(named.map(|named| (question_by_colour(named.name), words[index].clone())));
         let ink = raise(
             rng,
             &mut canvas,
@@ -97,6 +100,7 @@ pub(super) fn draw(rng: &mut Random) -> Result<Rendered, RenderError> {
             named,
             ground_is_dark,
         )?;
+        features.extend(named.map(|named| named.feature(ink)));
         if index == 0 {
             answer_boxes.push(ink);
         } else {
@@ -106,15 +110,22 @@ pub(super) fn draw(rng: &mut Random) -> Result<Rendered, RenderError> {
     canvas.blur((40.0 + 140.0 * rng.random::<f64>()) as u32);
 
     let (question, near) = match clue {
-        Clue::Place(words, near) => (format!("What is the word {words}?"), near),
+        Clue::Place(words, near) => (question_by_place(words), near),
         Clue::Colour(name) => {
             let share = coloured as f64 / (words.len() - 1) as f64;
-            (format!("What is the {name} word?"), share)
+            (question_by_colour(name), share)
         }
     };
+    let centres: Vec<_> = places.iter().map(|place| centre(place.around)).collect();
+    asked.extend(
+        outermost_of_all(&centres)
+            .map(|(side, word)| (question_by_place(side), words[word].clone())),
+    );
     let alike = f64::midpoint(likeness(&words[0], &words[1..]), near);
     Ok(Rendered {
         task: Task::Scene,
+        features,
+        more: further(&question, asked),
         question,
         answers: vec![words[0].clone(); 10],
         difficulty: difficulty(distractor_boxes.len(), MOST_WORDS - 1, alike),
@@ -124,6 +135,14 @@ pub(super) fn draw(rng: &mut Random) -> Result<Rendered, RenderError> {
         picture: canvas.picture,
         glyphs: canvas.glyphs,
     })
+}
+
+fn question_by_place(side: &str) -> String {
+    format!("What is the word {side}?")
+}
+
+fn question_by_colour(colour: &str) -> String {
+    format!("What is the {colour} word?")
 }
 
 /// Finds room for every word; `None` when one finds none.

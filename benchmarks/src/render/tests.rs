@@ -340,3 +340,62 @@ fn write_contact_sheets() {
             .unwrap();
     }
 }
+
+/// A further question is one that nothing else answers; what reads is answered by what stands on the picture.
+#[test]
+fn further_questions_differ_from_the_own_one_and_have_their_answers_on_the_picture() {
+    for task in Task::ALL {
+        let mut asked = 0;
+        for (index, item) in items(task, Split::Train, 300) {
+            let mut questions = HashSet::from([&item.question]);
+            let written: String = item.glyphs.iter().map(|glyph| glyph.character).collect();
+            for more in &item.more {
+                assert!(
+                    questions.insert(&more.question),
+                    "{task} {index}: {}",
+                    more.question
+                );
+                let answer = more.answer.replace(' ', "");
+                assert!(!answer.is_empty(), "{task} {index}: {}", more.question);
+                let reads = match task {
+                    Task::Ocr | Task::Document | Task::Scene => true,
+                    Task::Chart => more.answer.parse::<u32>().is_err(),
+                    Task::General | Task::Page => false,
+                };
+                assert!(
+                    !reads || written.contains(&answer),
+                    "{task} {index}: {more:?}"
+                );
+            }
+            asked += item.more.len();
+        }
+        assert!(asked > 300, "{task}: {asked}");
+    }
+}
+
+#[test]
+fn a_page_holds_what_its_answer_says_and_much_of_it() {
+    let mut characters = 0;
+    for (index, item) in items(Task::Page, Split::Train, 200) {
+        let written: String = item.glyphs.iter().map(|glyph| glyph.character).collect();
+        assert_eq!(written, item.answers[0].replace(' ', ""), "page {index}");
+        let words = item.glyphs.iter().filter(|glyph| glyph.ends_word).count();
+        assert_eq!(
+            words,
+            item.answers[0].split(' ').count(),
+            "page {index}: {}",
+            item.answers[0]
+        );
+        for glyph in &item.glyphs {
+            inside(glyph.bounds).unwrap();
+        }
+        characters += item.glyphs.len();
+    }
+    assert!(characters / 200 > 50, "{characters}");
+    let first = |split| {
+        render(Task::Page, split, VERSION, 0)
+            .unwrap()
+            .content_hash()
+    };
+    assert_ne!(first(Split::Train), first(Split::Test));
+}

@@ -165,6 +165,8 @@ fn character_boxes(
             .filter(|character| !character.is_whitespace())
             .collect::<Vec<_>>();
         let share = whole.width() / characters.len().max(1) as f32;
+        let word_ends = text[end..].chars().next().is_none_or(char::is_whitespace)
+            || text[*start..end].ends_with(char::is_whitespace);
         for (index, character) in characters.iter().enumerate() {
             let column = match script {
                 Script::Arabic => characters.len() - 1 - index,
@@ -172,6 +174,7 @@ fn character_boxes(
             } as f32;
             boxes.push(GlyphBox {
                 character: *character,
+                ends_word: word_ends && index + 1 == characters.len(),
                 bounds: PixelBox {
                     left: whole.left - ink.left + column * share,
                     top: whole.top - ink.top,

@@ -44,20 +44,20 @@ impl Observer for Bars {
 
     fn suite(
         &mut self,
-        _model: &str,
+        model: &str,
         suite: &Suite,
         variants: &[&'static Variant],
         samples: usize,
         done: &[usize],
     ) {
         let style = ProgressStyle::with_template(
-            "{prefix:<36} {bar:24} {pos}/{len}  {per_sec}  {eta} left  {msg}",
+            "{prefix:<46} {bar:24} {pos}/{len}  {per_sec}  {eta} left  {msg}",
         )
         .expect("the template is a constant that the test below renders");
         for (variant, &done) in variants.iter().zip(done) {
             let bar = ProgressBar::new(samples as u64)
                 .with_style(style.clone())
-                .with_prefix(format!("{} {}", suite.id, variant.id));
+                .with_prefix(format!("{model}: {} {}", suite.id, variant.id));
             let bar = self.all.add(bar.with_position(done as u64));
             bar.reset_eta();
             self.cells.insert(variant.id.to_owned(), bar);

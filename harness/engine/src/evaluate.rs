@@ -1,18 +1,19 @@
 //! `rave eval`: every model, suite, sample and variant of a request, into one run folder.
 //!
 //! A sample's vision features do not depend on the decoder's attention: they are computed and timed once and handed to
-//! every variant. The variants of a sample then run one after the other, in an order that turns by one from sample to
+//! every variant of the same checkpoint (in a [`Grid`] each variant has its own). The variants of a sample then run one after the other, in an order that turns by one from sample to
 //! sample, so that none is always first; before the first sample each runs once untimed.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::Instant;
 
 use rave_benchmarks::{Dataset, Picture, Suite};
 use rave_lmm::{
-    Built, Checkpoint, GenerationOptions, LoadOptions, Model, ModelInfo, Processor, decode, kind,
-    libtorch, resolve,
+    Built, Checkpoint, Features, Generation, GenerationOptions, Grid, LoadOptions, Model,
+    ModelInfo, Processor, decode, kind, libtorch, resolve,
 };
 use rave_methods::Variant;
 use rave_results::schema::{CodeVersion, Configuration, Libraries, RunRecord};
@@ -41,8 +42,9 @@ pub struct Request {
     pub data: Option<PathBuf>,
     /// At most so many samples of each suite, from the start.
     pub limit: Option<usize>,
-    /// Seed of variants at their initial values.
-    pub seed: u64,
+    /// Of a grid of checkpoints the seed to take, by default all that it holds; elsewhere the seed of variants at their
+    /// initial values, by default 0.
+    pub seed: Option<u64>,
     /// `cpu`, `cuda` or `cuda:N`.
     pub device: String,
     /// `f32`, `bf16` or `f16`.
@@ -113,7 +115,9 @@ pub fn evaluate(request: &Request, observer: &mut dyn Observer) -> Result<RunRec
         RunWriter::vacant(&request.out)?;
     }
     for name in &request.models {
-        Checkpoint::open(&resolve(name)?)?;
+        for (_, _, folder) in places(name, request)? {
+            Checkpoint::open(&folder)?;
+        }
     }
     if let Some(path) = request.adapter.as_ref().filter(|path| !path.is_file()) {
         return Err(Error::Request(format!(
@@ -134,20 +138,21 @@ pub fn evaluate(request: &Request, observer: &mut dyn Observer) -> Result<RunRec
     };
     let (mut writer, done) = open_run(request, &datasets)?;
     for name in &request.models {
-        let (model, variants) = match first.take() {
+        let fields = match first.take() {
             Some(loaded) => loaded,
             None => load(name, request, options, observer)?,
         };
-        writer.model(record::model(model.info(), &variants))?;
-        observer.loaded(model.info());
-        let mut cell = Cell {
-            model: &model,
-            variants: &variants,
-            request,
-            done: &done,
-        };
-        for (suite, dataset) in request.suites.iter().zip(&datasets) {
-            cell.run(suite, dataset, &mut writer, observer)?;
+        writer.model(record::model(&fields))?;
+        observer.loaded(fields[0].contenders[0].model.info());
+        for field in &fields {
+            let cell = Cell {
+                field,
+                request,
+                done: &done,
+            };
+            for (suite, dataset) in request.suites.iter().zip(&datasets) {
+                cell.run(suite, dataset, &mut writer, observer)?;
+            }
         }
     }
     Ok(writer.finish(|_| {})?)
@@ -216,59 +221,132 @@ fn rows(dataset: &Dataset, request: &Request) -> Range<usize> {
         .map_or(dataset.len(), |limit| limit.min(dataset.len()))
 }
 
-/// A model with the variants built for it.
-type Loaded = (Model, Vec<(&'static Variant, Built)>);
+/// A variant with the model it runs on; variants of one checkpoint share theirs.
+pub(crate) struct Contender {
+    pub variant: &'static Variant,
+    pub model: Rc<Model>,
+    pub built: Built,
+}
 
+/// The variants of a model that stand against each other, under one seed.
+pub(crate) struct Field {
+    pub seed: u64,
+    /// Whether each seed has weights of its own.
+    pub trained_by_seed: bool,
+    pub contenders: Vec<Contender>,
+}
+
+/// The seeds and variants of a model, each with its checkpoint's folder.
+fn places(name: &str, request: &Request) -> Result<Vec<(u64, &'static Variant, PathBuf)>, Error> {
+    let folder = resolve(name)?;
+    let mut places = Vec::new();
+    let Some(grid) = Grid::open(&folder)? else {
+        let seed = request.seed.unwrap_or(0);
+        let place = |&variant| (seed, variant, folder.clone());
+        return Ok(request.variants.iter().map(place).collect());
+    };
+    if request.adapter.is_some() {
+        return Err(Error::Request(format!(
+            "--adapter does not go with `{name}`, a grid whose variants have checkpoints of their own: give one of those \
+             folders as --model"
+        )));
+    }
+    let seeds = request
+        .seed
+        .map_or_else(|| grid.contents().seeds.clone(), |seed| vec![seed]);
+    for seed in seeds {
+        for &variant in &request.variants {
+            places.push((seed, variant, grid.checkpoint(seed, variant.id)?));
+        }
+    }
+    Ok(places)
+}
+
+/// Loads every checkpoint of a model once, and builds the variants on theirs: a field a seed.
 fn load(
     name: &str,
     request: &Request,
     options: LoadOptions,
     observer: &mut dyn Observer,
-) -> Result<Loaded, Error> {
+) -> Result<Vec<Field>, Error> {
     observer.loading(name);
-    let model = Model::load(name, options)?;
-    let adapter = |variant: &Variant| request.adapter.as_deref().filter(|_| variant.trained);
-    let built = request.variants.iter().map(|&variant| {
-        Ok((
-            variant,
-            model.build(variant, request.seed, adapter(variant))?,
-        ))
-    });
-    let variants = built.collect::<Result<_, Error>>()?;
-    Ok((model, variants))
+    let trained_by_seed = Grid::open(&resolve(name)?)?.is_some();
+    let mut models: HashMap<PathBuf, Rc<Model>> = HashMap::new();
+    let mut fields: Vec<Field> = Vec::new();
+    for (seed, variant, folder) in places(name, request)? {
+        let model = if let Some(model) = models.get(&folder) {
+            Rc::clone(model)
+        } else {
+            let model = Rc::new(Model::open(name, folder.clone(), options)?);
+            models.insert(folder, Rc::clone(&model));
+            model
+        };
+        let adapter = request.adapter.as_deref().filter(|_| variant.trained);
+        let built = model.build(variant, seed, adapter)?;
+        if fields.last().is_none_or(|field| field.seed != seed) {
+            fields.push(Field {
+                seed,
+                trained_by_seed,
+                contenders: Vec::new(),
+            });
+        }
+        if let Some(field) = fields.last_mut() {
+            field.contenders.push(Contender {
+                variant,
+                model,
+                built,
+            });
+        }
+    }
+    Ok(fields)
 }
 
-/// One model with its variants, while it goes through the suites.
+/// One field, while it goes through the suites.
 struct Cell<'a> {
-    model: &'a Model,
-    variants: &'a [(&'static Variant, Built)],
+    field: &'a Field,
     request: &'a Request,
     done: &'a HashSet<String>,
 }
 
 impl Cell<'_> {
+    /// The model that prepares the prompts: preprocessing and chat template are those of all checkpoints of a grid.
+    fn lead(&self) -> &Model {
+        &self.field.contenders[0].model
+    }
+
     fn run(
-        &mut self,
+        &self,
         suite: &Suite,
         dataset: &Dataset,
         writer: &mut RunWriter,
         observer: &mut dyn Observer,
     ) -> Result<(), Error> {
         let rows = rows(dataset, self.request);
-        let name = &self.model.info().name;
-        let ids: Vec<_> = self.variants.iter().map(|(variant, _)| *variant).collect();
+        let name = &self.lead().info().name;
+        let ids: Vec<_> = self
+            .field
+            .contenders
+            .iter()
+            .map(|contender| contender.variant)
+            .collect();
         let prefix = |variant: &Variant| format!("{name}/{}/{}/", suite.id, variant.id);
+        let suffix = format!("/seed {}", self.field.seed);
         let done: Vec<_> = ids
             .iter()
             .map(|id| {
                 self.done
                     .iter()
-                    .filter(|key| key.starts_with(&prefix(id)))
+                    .filter(|key| key.starts_with(&prefix(id)) && key.ends_with(&suffix))
                     .count()
             })
             .collect();
-        observer.suite(name, suite, &ids, rows.len(), &done);
-        let processor = self.model.processor();
+        let shown = if self.field.trained_by_seed {
+            format!("{name}, seed {}", self.field.seed)
+        } else {
+            name.clone()
+        };
+        observer.suite(&shown, suite, &ids, rows.len(), &done);
+        let processor = self.lead().processor();
         let mut warm = false;
         for start in rows.clone().step_by(WINDOW) {
             let window: Vec<_> = (start..rows.end.min(start + WINDOW)).collect();
@@ -291,18 +369,16 @@ impl Cell<'_> {
     /// Runs one sample under every variant once, untimed and unrecorded, errors and all.
     fn warm_up(&self, suite: &Suite, prepared: &Prepared) {
         let Ok(prompt) = &prepared.prompt else { return };
-        let Ok(features) = self.model.see(prompt) else {
-            return;
-        };
-        for (_, built) in self.variants {
+        for Contender { model, built, .. } in &self.field.contenders {
+            let Ok(features) = model.see(prompt) else {
+                return;
+            };
             let options = GenerationOptions {
                 max_new_tokens: suite.max_new_tokens.min(2) as usize,
                 stop_at_end: true,
             };
             // A failure shows again, and is recorded, when the sample has its turn.
-            let _ = self
-                .model
-                .generate(built.attention.as_ref(), prompt, &features, &options);
+            let _ = model.generate(built.attention.as_ref(), prompt, &features, &options);
         }
     }
 
@@ -314,20 +390,21 @@ impl Cell<'_> {
         writer: &mut RunWriter,
         observer: &mut dyn Observer,
     ) -> Result<(), Error> {
-        let blank = |variant: &Variant| {
+        let record = |contender: &Contender, generation: Result<&Generation, &str>| {
             record::sample(
-                self.model.info(),
-                variant,
+                contender.model.info(),
+                contender.variant,
                 suite,
-                self.request.seed,
+                self.field.seed,
                 prepared,
-                Err(""),
+                generation,
             )
         };
         let open: Vec<_> = self
-            .variants
+            .field
+            .contenders
             .iter()
-            .filter(|(variant, _)| !self.done.contains(&blank(variant).key()))
+            .filter(|contender| !self.done.contains(&record(contender, Err("")).key()))
             .collect();
         if open.is_empty() {
             return Ok(());
@@ -337,33 +414,29 @@ impl Cell<'_> {
             stop_at_end: true,
         };
         let failed = |error: &rave_lmm::Error| format!("{}: {error}", reason(error));
-        let features = match &prepared.prompt {
-            Ok(prompt) => self
-                .model
-                .see(prompt)
-                .map(|features| (prompt, features))
-                .map_err(|error| failed(&error)),
-            Err(reason) => Err(reason.clone()),
-        };
+        // The vision side once a checkpoint: variants that share one share its features.
+        let mut seen: Vec<(&Rc<Model>, Result<Features, String>)> = Vec::new();
         let mut records = Vec::new();
         for turn in 0..open.len() {
-            let (variant, built) = open[(turn + prepared.index) % open.len()];
-            let generation = match &features {
-                Ok((prompt, features)) => self
-                    .model
-                    .generate(built.attention.as_ref(), prompt, features, &options)
-                    .map_err(|error| failed(&error)),
+            let contender = open[(turn + prepared.index) % open.len()];
+            let Contender { model, built, .. } = contender;
+            let generation = match &prepared.prompt {
                 Err(reason) => Err(reason.clone()),
+                Ok(prompt) => {
+                    let place = seen.iter().position(|(other, _)| Rc::ptr_eq(other, model));
+                    let place = place.unwrap_or_else(|| {
+                        seen.push((model, model.see(prompt).map_err(|error| failed(&error))));
+                        seen.len() - 1
+                    });
+                    match &seen[place].1 {
+                        Ok(features) => model
+                            .generate(built.attention.as_ref(), prompt, features, &options)
+                            .map_err(|error| failed(&error)),
+                        Err(reason) => Err(reason.clone()),
+                    }
+                }
             };
-            let generation = generation.as_ref().map_err(String::as_str);
-            let record = record::sample(
-                self.model.info(),
-                variant,
-                suite,
-                self.request.seed,
-                prepared,
-                generation,
-            );
+            let record = record(contender, generation.as_ref().map_err(String::as_str));
             writer.append(&record)?;
             records.push(record);
         }

@@ -1,15 +1,18 @@
 //! From what the engine knows to what a run records.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rave_benchmarks::{Average, Dataset, Item, Label, Suite};
-use rave_lmm::{Built, Generation, ModelInfo, Prompt};
+use rave_lmm::{Generation, ModelInfo, Prompt};
 use rave_methods::Variant;
 use rave_results::SampleRecord;
 use rave_results::schema::{
     AdapterRecord, Aggregate, DataRecord, ModelRecord, SuiteConfiguration, VariantConfiguration,
     sha256_hex,
 };
+
+use crate::evaluate::{Contender, Field};
 
 /// The configuration record of a variant.
 pub(crate) fn variant(variant: &Variant) -> VariantConfiguration {
@@ -41,40 +44,77 @@ pub(crate) fn suite(suite: &Suite, limit: Option<usize>) -> SuiteConfiguration {
     }
 }
 
-/// The record of a loaded model and the adapters that its variants were given.
-pub(crate) fn model(info: &ModelInfo, variants: &[(&'static Variant, Built)]) -> ModelRecord {
-    let adapter = |(variant, built): &(&Variant, Built)| {
-        let adapter = built.adapter.as_ref()?;
-        let parameters = built
-            .attention
-            .parameters()
-            .iter()
-            .map(|(_, tensor)| tensor.numel() as u64)
-            .sum();
-        let source = adapter
-            .path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        Some((
-            variant.id.to_owned(),
-            AdapterRecord {
-                source,
-                sha256: adapter.sha256.clone(),
-                parameters,
-            },
-        ))
+/// The record of a loaded model: its checkpoints, and the adapters that its variants were given.
+pub(crate) fn model(fields: &[Field]) -> ModelRecord {
+    let lead = fields[0].contenders[0].model.info();
+    let by_seed = fields[0].trained_by_seed;
+    let mut record = ModelRecord {
+        name: lead.name.clone(),
+        source: lead.name.clone(),
+        sha256: lead.sha256.clone(),
+        family: lead.family.to_owned(),
+        parameters: lead.parameters,
+        ..ModelRecord::default()
     };
-    ModelRecord {
-        name: info.name.clone(),
-        source: info.name.clone(),
-        sha256: info.sha256.clone(),
-        family: info.family.to_owned(),
-        parameters: info.parameters,
-        untrained: info.untrained,
-        adapters: variants.iter().filter_map(adapter).collect(),
+    let mut adapters: BTreeMap<String, (AdapterRecord, Vec<String>)> = BTreeMap::new();
+    for field in fields {
+        for Contender {
+            variant,
+            model,
+            built,
+        } in &field.contenders
+        {
+            record.untrained |= model.info().untrained;
+            if by_seed {
+                let place = format!("seed {}, {}", field.seed, variant.id);
+                record
+                    .checkpoints
+                    .insert(place, model.info().sha256.clone());
+            }
+            let Some(adapter) = &built.adapter else {
+                continue;
+            };
+            let name = adapter.path.file_name().unwrap_or_default();
+            let parameters = built.attention.parameters();
+            let found = AdapterRecord {
+                source: name.to_string_lossy().into_owned(),
+                sha256: adapter.sha256.clone(),
+                parameters: parameters
+                    .iter()
+                    .map(|(_, tensor)| tensor.numel() as u64)
+                    .sum(),
+            };
+            let entry = adapters.entry(variant.id.to_owned());
+            entry
+                .or_insert((found, Vec::new()))
+                .1
+                .push(adapter.sha256.clone());
+        }
     }
+    // Of several files the hash of their hashes.
+    let joined = |hashes: &mut dyn Iterator<Item = &String>| {
+        sha256_hex(
+            hashes
+                .map(String::as_str)
+                .collect::<Vec<_>>()
+                .join("\n")
+                .as_bytes(),
+        )
+    };
+    if by_seed {
+        record.seeds = fields.iter().map(|field| field.seed).collect();
+        record.sha256 = joined(&mut record.checkpoints.values());
+    }
+    record.adapters = adapters
+        .into_iter()
+        .map(|(variant, (mut adapter, hashes))| {
+            if hashes.len() > 1 {
+                adapter.sha256 = joined(&mut hashes.iter());
+            }
+            (variant, adapter)
+        })
+        .collect();
+    record
 }
 
 /// The record of a suite's data, of which the first `used` rows are taken.

@@ -26,8 +26,10 @@ fn nano() -> String {
 fn plan(out: PathBuf) -> Plan {
     Plan {
         model: nano(),
+        vision: None,
         variant: variant("standard").unwrap(),
         tasks: vec![Task::Ocr, Task::Chart],
+        further: 2,
         steps: 4,
         batch: 2,
         accumulate: 2,
@@ -161,4 +163,33 @@ fn what_is_frozen_stays_and_the_loss_falls() {
             assert!(!same, "{name} did not move");
         }
     }
+}
+
+#[test]
+fn a_tower_can_be_taken_from_another_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = folder.path().join("other");
+    built_in::write("nano", 8, &other).unwrap();
+    let mut taken = plan(folder.path().join("run"));
+    (taken.freeze, taken.dense, taken.steps) = (Freeze::Vision, 0.0, 1);
+    taken.vision = Some(other.clone());
+    run(&taken, 99).unwrap();
+    let open = |path: &Path| Model::load(path.to_str().unwrap(), LoadOptions::default()).unwrap();
+    let (trained, tower, own) = (
+        open(&taken.out.join("checkpoint")),
+        open(&other),
+        open(Path::new(&nano())),
+    );
+    let of = |model: &Model, name: &str| {
+        let found = model.parameters().iter().find(|(own, _)| own == name);
+        found.unwrap().1.shallow_clone()
+    };
+    let name = "model.vision_model.encoder.layers.0.mlp.fc2.weight";
+    assert!(
+        of(&trained, name).equal(&of(&tower, name)) && !of(&tower, name).equal(&of(&own, name))
+    );
+    taken.out = folder.path().join("missing");
+    taken.vision = Some(folder.path().join("nowhere"));
+    let missing = run(&taken, 99).unwrap_err().to_string();
+    assert!(missing.contains("nowhere"), "{missing}");
 }

@@ -13,11 +13,14 @@ use rayon::prelude::*;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 
+mod start;
+
+use self::start::Tower;
 use crate::Error;
 use crate::checkpoint::read_json;
 
 /// Raised whenever the files would differ.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 const SEED: u64 = 0;
 /// The marker beside the weights.
 pub(crate) const MARKER: &str = "rave.json";
@@ -49,6 +52,8 @@ struct Sizes {
     heads: i64,
     groups: i64,
     vocabulary: i64,
+    /// Whether it is made to be trained.
+    trained: bool,
 }
 
 /// Every built-in model.
@@ -61,15 +66,16 @@ pub static MODELS: &[BuiltIn] = &[
             tile: 128,
             patch: 8,
             shuffle: 2,
-            vision_width: 96,
-            vision_layers: 3,
-            vision_heads: 4,
+            vision_width: 128,
+            vision_layers: 2,
+            vision_heads: 8,
             width: 128,
             feed_forward: 384,
             layers: 4,
             heads: 4,
             groups: 2,
             vocabulary: (PLAIN_TOKENS + SPECIAL_TOKENS.len()) as i64,
+            trained: true,
         },
     },
     BuiltIn {
@@ -89,6 +95,7 @@ pub static MODELS: &[BuiltIn] = &[
             heads: 9,
             groups: 3,
             vocabulary: 49_280,
+            trained: false,
         },
     },
 ];
@@ -215,6 +222,13 @@ impl Sizes {
                     "max_image_size": { "longest_edge": self.tile }, "resample": 1, "rescale_factor": 1.0 / 255.0,
                     "size": { "longest_edge": self.picture },
                 },
+                // `transformers` opens no processor of this class without one.
+                "video_processor": {
+                    "video_processor_type": "SmolVLMVideoProcessor", "do_convert_rgb": true, "do_normalize": true, "do_pad": true,
+                    "do_rescale": true, "do_resize": true, "do_sample_frames": false, "image_mean": [0.5, 0.5, 0.5],
+                    "image_std": [0.5, 0.5, 0.5], "max_image_size": { "longest_edge": self.tile }, "resample": 1,
+                    "rescale_factor": 1.0 / 255.0, "return_metadata": false, "size": { "longest_edge": self.picture },
+                },
             })),
         )?;
         self.write_weights(&folder.join("model.safetensors"), seed)?;
@@ -323,9 +337,16 @@ impl Sizes {
         shapes
     }
 
-    /// Writes the weights as bf16: norms 1, biases 0, embeddings normal, everything else normal with variance 1 / fan-in.
+    /// Writes the weights as bf16: norms 1, biases 0, token embeddings normal, everything else normal with variance
+    /// 1 / fan-in; a tower that is to be trained starts as [`start`] says.
     fn write_weights(&self, path: &Path, seed: u64) -> Result<(), Error> {
         let noise = Noise::new(seed);
+        let tower = self.trained.then_some(Tower {
+            patch: self.patch,
+            side: self.tile / self.patch,
+            width: self.vision_width,
+            heads: self.vision_heads,
+        });
         let fill = |(stream, (name, shape)): (usize, (String, Vec<i64>))| {
             let count = shape.iter().product::<i64>() as usize;
             let spread = if name.contains("embed_tokens") {
@@ -333,7 +354,9 @@ impl Sizes {
             } else {
                 (shape[1..].iter().product::<i64>() as f32).sqrt().recip()
             };
+            let begun = tower.and_then(|tower| tower.values(&name, &noise, stream as u64));
             let bytes: Vec<u8> = match shape.len() {
+                _ if begun.is_some() => begun.into_iter().flatten().flat_map(bf16).collect(),
                 1 => [bf16(if name.ends_with("bias") { 0.0 } else { 1.0 })]
                     .repeat(count)
                     .concat(),

@@ -72,13 +72,19 @@ impl ChatTemplate {
 
     /// One user turn of `images` pictures and a question, with the assistant's cue.
     pub(crate) fn render(&self, images: usize, question: &str) -> Result<String, Error> {
-        self.turns(images, question, None)
+        self.turns(images, question, None, None)
     }
 
-    /// What follows the assistant's cue when it answers `answer`, up to the end of its turn.
-    pub(crate) fn answer(&self, question: &str, answer: &str) -> Result<String, Error> {
-        let cue = self.turns(0, question, None)?;
-        let whole = self.turns(0, question, Some(answer))?;
+    /// What follows the assistant's cue when it answers `answer`: to the end of its turn, or with a next question to the
+    /// cue after that.
+    pub(crate) fn answer(
+        &self,
+        question: &str,
+        answer: &str,
+        next: Option<&str>,
+    ) -> Result<String, Error> {
+        let cue = self.turns(0, question, None, None)?;
+        let whole = self.turns(0, question, Some(answer), next)?;
         whole.strip_prefix(&cue).map(str::to_owned).ok_or_else(|| {
             Error::Prompt(
                 "the chat template writes an answered turn in another way than its cue, so it cannot be trained on"
@@ -87,7 +93,13 @@ impl ChatTemplate {
         })
     }
 
-    fn turns(&self, images: usize, question: &str, answer: Option<&str>) -> Result<String, Error> {
+    fn turns(
+        &self,
+        images: usize,
+        question: &str,
+        answer: Option<&str>,
+        next: Option<&str>,
+    ) -> Result<String, Error> {
         let mut content = vec![json!({ "type": "image" }); images];
         content.push(json!({ "type": "text", "text": question }));
         let fail =
@@ -98,7 +110,11 @@ impl ChatTemplate {
             let content = json!([{ "type": "text", "text": answer }]);
             messages.push(json!({ "role": "assistant", "content": content }));
         }
-        let values = context! { messages, add_generation_prompt => answer.is_none(), ..minijinja::Value::from_serialize(&self.tokens) };
+        if let Some(next) = next {
+            let content = json!([{ "type": "text", "text": next }]);
+            messages.push(json!({ "role": "user", "content": content }));
+        }
+        let values = context! { messages, add_generation_prompt => answer.is_none() || next.is_some(), ..minijinja::Value::from_serialize(&self.tokens) };
         template.render(values).map_err(fail)
     }
 }

@@ -16,6 +16,7 @@ mod checkpoint;
 mod decoder;
 mod error;
 mod families;
+pub mod grid;
 mod layers;
 pub mod libtorch;
 mod model;
@@ -27,6 +28,7 @@ mod training;
 pub use checkpoint::Checkpoint;
 pub use error::Error;
 pub use families::{FAMILIES, Family};
+pub use grid::Grid;
 pub use model::{
     Built, Features, Generation, GenerationOptions, LoadOptions, Model, ModelInfo, Timings, kind,
     resolve,
@@ -34,4 +36,4 @@ pub use model::{
 pub use picture::{MAX_PIXELS, decode};
 pub use prompt::{Processor, Prompt};
 pub use resample::{Filter, resize};
-pub use training::{Batch, Example, TensorFile, read_tensors, write_tensors};
+pub use training::{Batch, Example, TensorFile, Turn, read_tensors, write_tensors};

@@ -13,6 +13,7 @@ use crate::cache::Cache;
 use crate::checkpoint::read_json;
 use crate::decoder::Pass;
 use crate::families::{self, Network, Opened};
+use crate::grid::{self, Grid};
 use crate::{Checkpoint, Error, Processor, Prompt, built_in};
 
 /// Where and how a model runs.
@@ -142,12 +143,23 @@ pub fn resolve(name: &str) -> Result<PathBuf, Error> {
 }
 
 impl Model {
-    /// Loads the model called `name` (see [`resolve`]).
+    /// Loads the model called `name` (see [`resolve`]); of a [`Grid`] the checkpoint of `standard` at the first seed.
     ///
     /// # Errors
     /// Names the file and the remedy for anything missing, damaged or contradictory in the checkpoint.
     pub fn load(name: &str, options: LoadOptions) -> Result<Self, Error> {
-        let folder = resolve(name)?;
+        let mut folder = resolve(name)?;
+        if let Some(grid) = Grid::open(&folder)? {
+            folder = grid.checkpoint(grid.contents().seeds[0], grid::BASELINE)?;
+        }
+        Self::open(name, folder, options)
+    }
+
+    /// Loads the checkpoint in `folder` under the name that records are to show.
+    ///
+    /// # Errors
+    /// As [`Model::load`].
+    pub fn open(name: &str, folder: PathBuf, options: LoadOptions) -> Result<Self, Error> {
         let checkpoint = Checkpoint::open(&folder)?;
         let family = families::of(&checkpoint)?;
         let Opened {

@@ -37,11 +37,18 @@ pub trait Processor: Send + Sync {
     fn prepare(&self, pictures: &[&RgbImage], question: &str) -> Result<Prompt, Error>;
 
     /// What the chat template lets an assistant say after the cue when its answer is `answer`, as token ids: what a model is
-    /// trained to generate. Ends with the first of `end_tokens`.
+    /// trained to generate, ending with the first of `end_tokens`; and what follows from there to the cue after the question
+    /// `next`, if there is one.
     ///
     /// # Errors
     /// [`Error::Prompt`] when the template has no place for an answer after its cue, or ends it with none of `end_tokens`.
-    fn answer(&self, question: &str, answer: &str, end_tokens: &[i64]) -> Result<Vec<i64>, Error>;
+    fn answer(
+        &self,
+        question: &str,
+        answer: &str,
+        next: Option<&str>,
+        end_tokens: &[i64],
+    ) -> Result<(Vec<i64>, Vec<i64>), Error>;
 
     /// The text of generated ids, special tokens left out.
     ///

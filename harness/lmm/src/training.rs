@@ -13,23 +13,47 @@ use safetensors::{SafeTensorError, SafeTensors};
 use serde_json::Value;
 use tch::{Device, Kind, Tensor};
 
-use crate::checkpoint::floating;
+use crate::checkpoint::{Checkpoint, floating};
 use crate::decoder::Pass;
 use crate::{Error, Model, Prompt};
 
-/// A prompt with the token ids that the model is to answer it with, the end token last.
+/// A prompt with what the model is to answer it with, and perhaps further questions with theirs.
 #[derive(Debug, Clone)]
 pub struct Example {
     /// The prompt.
     pub prompt: Prompt,
-    /// The answer.
+    /// The turns of the assistant, at least one.
+    pub turns: Vec<Turn>,
+}
+
+/// One answer within a conversation.
+#[derive(Debug, Clone)]
+pub struct Turn {
+    /// The answer's token ids, the end token last.
     pub answer: Vec<i64>,
+    /// The ids from there to the next answer: the next question and the cue. Empty after the last answer.
+    pub next: Vec<i64>,
+}
+
+impl Example {
+    /// Token ids of the whole conversation, and which of them are answers.
+    fn ids(&self) -> (Vec<i64>, Vec<Option<usize>>) {
+        let mut ids = self.prompt.ids.clone();
+        let mut turn_of = vec![None; ids.len()];
+        for (number, turn) in self.turns.iter().enumerate() {
+            ids.extend(&turn.answer);
+            turn_of.resize(ids.len(), Some(number));
+            ids.extend(&turn.next);
+            turn_of.resize(ids.len(), None);
+        }
+        (ids, turn_of)
+    }
 }
 
 /// Examples as tensors on a model's device.
 #[derive(Debug)]
 pub struct Batch {
-    /// Token ids `[B, T]`, each prompt followed by its answer without the last token, then padding.
+    /// Token ids `[B, T]`, each conversation without its last token, then padding.
     ids: Tensor,
     /// `[B, T]` bool.
     visual: Tensor,
@@ -39,8 +63,8 @@ pub struct Batch {
     places: Tensor,
     /// The tokens to predict there, `[M]`.
     pub targets: Tensor,
-    /// Which example each of the M predictions belongs to.
-    pub owners: Vec<usize>,
+    /// Which example each of the M predictions belongs to; `None` for those of further questions.
+    pub owners: Vec<Option<usize>>,
 }
 
 impl Model {
@@ -50,28 +74,30 @@ impl Model {
     /// When LibTorch refuses an operation.
     pub fn batch(&self, examples: &[Example]) -> Result<Batch, Error> {
         let device = self.network().decoder().options().1;
-        let length = |example: &Example| example.prompt.ids.len() + example.answer.len() - 1;
-        let longest = examples.iter().map(length).max().unwrap_or(0);
-        let mut ids = vec![0; examples.len() * longest];
-        let mut visual = vec![false; ids.len()];
+        let conversations: Vec<_> = examples.iter().map(Example::ids).collect();
+        let length = |(ids, _): &(Vec<i64>, _)| ids.len() - 1;
+        let longest = conversations.iter().map(length).max().unwrap_or(0);
+        let mut all = vec![0; examples.len() * longest];
+        let mut visual = vec![false; all.len()];
         let (mut places, mut targets, mut owners) = (Vec::new(), Vec::new(), Vec::new());
-        for (row, example) in examples.iter().enumerate() {
-            let Example { prompt, answer } = example;
+        for (row, (example, (ids, turn_of))) in examples.iter().zip(&conversations).enumerate() {
             let start = row * longest;
-            let known = prompt.ids.len();
-            ids[start..start + known].copy_from_slice(&prompt.ids);
-            visual[start..start + known].copy_from_slice(&prompt.visual);
-            ids[start + known..][..answer.len() - 1].copy_from_slice(&answer[..answer.len() - 1]);
-            for (number, &token) in answer.iter().enumerate() {
-                places.push((start + known - 1 + number) as i64);
-                targets.push(token);
-                owners.push(row);
+            all[start..start + ids.len() - 1].copy_from_slice(&ids[..ids.len() - 1]);
+            let flags = &example.prompt.visual;
+            visual[start..start + flags.len()].copy_from_slice(flags);
+            for (place, turn) in turn_of.iter().enumerate() {
+                if let Some(turn) = turn {
+                    // A token is predicted at the one before it.
+                    places.push((start + place - 1) as i64);
+                    targets.push(ids[place]);
+                    owners.push((*turn == 0).then_some(row));
+                }
             }
         }
         let shape = [examples.len() as i64, longest as i64];
         let prompts: Vec<_> = examples.iter().map(|example| &example.prompt).collect();
         Ok(Batch {
-            ids: Tensor::f_from_slice(&ids)?
+            ids: Tensor::f_from_slice(&all)?
                 .f_view(shape)?
                 .f_to_device(device)?,
             visual: Tensor::f_from_slice(&visual)?
@@ -114,6 +140,25 @@ impl Model {
         let hidden = decoder.forward(&embeddings, None, &pass)?; // [B, T, C]
         let hidden = hidden.f_flatten(0, 1)?.f_index_select(0, &batch.places)?; // [M, C]
         Ok(decoder.logits(&hidden)?.f_to_kind(Kind::Float)?)
+    }
+
+    /// Copies the vision tower of another checkpoint of the same sizes into this model.
+    ///
+    /// # Errors
+    /// A checkpoint that cannot be read; a tensor of the tower that it lacks or has in another shape.
+    pub fn take_vision(&self, folder: &Path) -> Result<(), Error> {
+        let other = Checkpoint::open(folder)?;
+        let (kind, device) = self.network().decoder().options();
+        let tower = self
+            .parameters()
+            .iter()
+            .filter(|(name, _)| self.is_vision(name));
+        for (name, tensor) in tower {
+            let shape = tensor.size();
+            let values = other.tensor(name, &shape, device, kind)?;
+            tch::no_grad(|| tensor.shallow_clone().f_copy_(&values))?;
+        }
+        Ok(())
     }
 
     /// Side of a patch of [`Self::look`], in pixels of a tile.

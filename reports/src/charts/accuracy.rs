@@ -4,17 +4,18 @@
 
 use plotters::prelude::DrawingBackend;
 use rave_results::Summary;
-use rave_results::summary::{Estimate, ModelNote, SuiteNote};
+use rave_results::summary::{Estimate, MacroCell, ModelNote, SeedScore, SuiteNote};
 
 use super::Chart;
 use super::canvas::{Align, BAND, Canvas, GRID, INK, Type, WIDTH};
 use super::legend::{MARGIN, foot, foot_height, head, head_height, variants};
-use super::palette::look;
+use super::palette::{Mark, look};
 use super::scale::Scale;
 
 /// One line of the chart.
 enum Line {
-    Score(Estimate),
+    /// The score, and that of each training seed where there are several.
+    Score(Estimate, Vec<f64>),
     NoScore(usize),
     Absent,
 }
@@ -50,8 +51,11 @@ fn band_height(variants: usize) -> f64 {
 }
 
 fn bands(summary: &Summary, model: &ModelNote, variants: &[&str]) -> Vec<Band> {
-    let line =
-        |score: Option<Estimate>, failed: usize| score.map_or(Line::NoScore(failed), Line::Score);
+    let line = |score: Option<Estimate>, seeds: &[SeedScore], failed: usize| {
+        score.map_or(Line::NoScore(failed), |score| {
+            Line::Score(score, seeds.iter().filter_map(|seed| seed.value).collect())
+        })
+    };
     let mut bands: Vec<Band> = summary
         .suites
         .iter()
@@ -63,7 +67,9 @@ fn bands(summary: &Summary, model: &ModelNote, variants: &[&str]) -> Vec<Band> {
                 .map(|variant| {
                     summary
                         .cell(&model.name, &suite.id, variant)
-                        .map_or(Line::Absent, |cell| line(cell.score, cell.failed))
+                        .map_or(Line::Absent, |cell| {
+                            line(cell.score, &cell.by_seed, cell.failed)
+                        })
                 })
                 .collect(),
         })
@@ -72,7 +78,7 @@ fn bands(summary: &Summary, model: &ModelNote, variants: &[&str]) -> Vec<Band> {
         let lines = variants.iter().map(|variant| {
             summary
                 .macro_cell(&model.name, variant)
-                .map_or(Line::Absent, |cell| line(cell.score, 0))
+                .map_or(Line::Absent, |cell| line(cell.score, &cell.by_seed, 0))
         });
         bands.push(Band {
             name: "average".into(),
@@ -99,10 +105,23 @@ pub(super) fn draw<B: DrawingBackend>(
 ) {
     let legend = variants(summary, model);
     let bands = bands(summary, model, &legend);
-    let explanation = format!(
-        "Mean score in percent; whiskers: {} % bootstrap intervals over whole images.",
-        summary.resampling.confidence * 100.0
-    );
+    let confidence = summary.resampling.confidence * 100.0;
+    let own = |cell: &&MacroCell| cell.model == model.name;
+    let seeds = summary
+        .macros
+        .iter()
+        .filter(own)
+        .map(|cell| cell.by_seed.len())
+        .max();
+    let explanation = match seeds {
+        Some(seeds @ 2..) => format!(
+            "Mean score in percent over {seeds} training seeds (small dots); whiskers: {confidence} % bootstrap intervals over \
+             images and seeds."
+        ),
+        _ => format!(
+            "Mean score in percent; whiskers: {confidence} % bootstrap intervals over whole images."
+        ),
+    };
     head(canvas, model, Chart::Accuracy, &explanation, &legend);
 
     let widest = bands
@@ -185,7 +204,11 @@ fn draw_line<B: DrawingBackend>(
 ) {
     let (colour, mark) = look(variant);
     match line {
-        Line::Score(score) => {
+        Line::Score(score, seeds) => {
+            for seed in seeds {
+                let at = (scale.position(seed * 100.0), y + height * 0.3);
+                canvas.mark(Mark::Circle, at, 2.0, colour);
+            }
             let [low, value, high] = [score.interval.low, score.value, score.interval.high]
                 .map(|value| scale.position(value * 100.0));
             canvas.line((low, y), (high, y), colour, 2.0);
@@ -239,10 +262,15 @@ fn score_scale(bands: &[Band], left: f64, right: f64) -> Scale {
         .iter()
         .flat_map(|band| &band.lines)
         .filter_map(|line| match line {
-            Line::Score(score) => Some((
-                score.interval.low.min(score.value),
-                score.interval.high.max(score.value),
-            )),
+            Line::Score(score, seeds) => {
+                let every = seeds.iter().copied();
+                Some((
+                    every
+                        .clone()
+                        .fold(score.interval.low.min(score.value), f64::min),
+                    every.fold(score.interval.high.max(score.value), f64::max),
+                ))
+            }
             _ => None,
         });
     let (low, high) = ends.fold((0.0_f64, 0.05_f64), |(low, high), end| {

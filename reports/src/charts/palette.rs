@@ -30,6 +30,12 @@ const VERMILION: Colour = (0xD5, 0x5E, 0x00);
 const PURPLE: Colour = (0xCC, 0x79, 0xA7);
 
 const COLOURS: [Colour; 8] = [BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE];
+/// The colour of the line of this number, where lines are no variants.
+pub(super) fn colour(number: usize) -> Colour {
+    const LINES: [Colour; 8] = [BLACK, VERMILION, BLUE, GREEN, PURPLE, ORANGE, SKY, YELLOW];
+    LINES[number % LINES.len()]
+}
+
 const MARKS: [Mark; 4] = [Mark::Circle, Mark::Square, Mark::Triangle, Mark::Diamond];
 
 /// The looks of the registry's variants.

@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 
 use rave_results::Summary;
 
-use super::{Grid, categories, costs, differences, failures, provenance, scores, with_interval};
+use super::{
+    Grid, categories, costs, differences, failures, provenance, scores, seeds, with_interval,
+};
 use crate::charts::{Chart, file_name};
 
 /// The whole report as one Markdown page.
@@ -33,6 +35,7 @@ pub fn markdown(summary: &Summary) -> String {
         let grids = [
             Some(score_grid),
             differences(summary, &model.name),
+            seeds(summary, &model.name),
             costs(summary, &model.name),
         ];
         for grid in grids

@@ -9,7 +9,7 @@ use tabled::builder::Builder;
 use tabled::settings::object::Columns;
 use tabled::settings::{Alignment, Style};
 
-use super::{Grid, costs, differences, provenance, scores, with_half_width};
+use super::{Grid, costs, differences, provenance, scores, seeds, with_half_width};
 
 /// How tables are drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +58,7 @@ pub fn terminal(summary: &Summary, style: TerminalStyle) -> String {
         let grids = [
             Some(scores),
             differences(summary, &model.name),
+            seeds(summary, &model.name),
             costs(summary, &model.name),
         ];
         for grid in grids.iter().flatten() {

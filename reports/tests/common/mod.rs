@@ -24,6 +24,8 @@ pub struct Plan<'a> {
     /// This variant fails on every sample of the first suite, and on some of the last.
     pub fails: Option<&'a str>,
     pub interrupted: bool,
+    /// Under so many training seeds.
+    pub seeds: u64,
 }
 
 impl Default for Plan<'_> {
@@ -38,6 +40,7 @@ impl Default for Plan<'_> {
             rows: 40,
             fails: None,
             interrupted: false,
+            seeds: 1,
         }
     }
 }
@@ -48,12 +51,14 @@ pub fn run(plan: &Plan) -> Run {
     for (suite_index, suite) in plan.suites.iter().enumerate() {
         for index in 0..plan.samples {
             for (variant_index, variant) in plan.variants.iter().enumerate() {
-                samples.push(sample(
-                    plan,
-                    (suite_index, suite),
-                    index,
-                    (variant_index, variant),
-                ));
+                for seed in 1..=plan.seeds {
+                    samples.push(sample(
+                        plan,
+                        (suite_index, suite),
+                        (index, seed),
+                        (variant_index, variant),
+                    ));
+                }
             }
         }
     }
@@ -63,12 +68,14 @@ pub fn run(plan: &Plan) -> Run {
 fn sample(
     plan: &Plan,
     (suite_index, suite): (usize, &str),
-    index: usize,
+    (index, seed): (usize, u64),
     (variant_index, variant): (usize, &str),
 ) -> SampleRecord {
     // A fixed scramble stands for chance: ease is the sample's, luck the pair's.
     let ease = scramble(suite_index * 1_000 + index) * 0.8 + 0.1;
-    let luck = scramble(suite_index * 77_777 + index * 31 + variant_index * 7) * 0.3;
+    let luck = scramble(
+        suite_index * 77_777 + index * 31 + variant_index * 7 + (seed as usize - 1) * 1_009,
+    ) * 0.3;
     let chance = ease + luck + 0.05 * variant_index as f64 - 0.08 * suite_index as f64;
     let graded = suite_index % 2 == 1;
     let score = match (plan.zero, graded) {
@@ -90,7 +97,7 @@ fn sample(
         } else {
             String::new()
         },
-        seed: 1,
+        seed,
         prompt_sha256: format!("{suite} {index}"),
         score: (!failed).then_some(score),
         error: failed.then(|| format!("out of memory: {index} GiB asked")),
@@ -136,7 +143,7 @@ fn record(plan: &Plan) -> RunRecord {
         models: vec![plan.model.into()],
         variants: plan.variants.iter().map(variant).collect(),
         suites: plan.suites.iter().enumerate().map(suite).collect(),
-        seed: 1,
+        seed: Some(1),
         dtype: "f32".into(),
         device: "cpu".into(),
         threads: 2,
@@ -167,6 +174,7 @@ fn record(plan: &Plan) -> RunRecord {
         sha256: "ab".into(),
         family: "smolvlm".into(),
         untrained: plan.untrained,
+        seeds: (1..=plan.seeds).filter(|_| plan.seeds > 1).collect(),
         ..ModelRecord::default()
     }];
     let data = DataRecord {
@@ -180,7 +188,7 @@ fn record(plan: &Plan) -> RunRecord {
         .iter()
         .map(|suite| ((*suite).into(), data.clone()))
         .collect();
-    let all = (plan.samples * plan.suites.len() * plan.variants.len()) as u64;
+    let all = (plan.samples * plan.suites.len() * plan.variants.len()) as u64 * plan.seeds;
     record.counts.scored = all;
     record
 }

@@ -3,13 +3,22 @@
 //! Source: Davison and Hinkley, Bootstrap Methods and their Application (1997), sections 3.8 and 5.2. Whole clusters
 //! are drawn with replacement; the mean is the ratio of the drawn sum to the drawn count, so images with many
 //! questions count as many, and one image's questions never count as independent.
+//!
+//! Where the same images were answered under several training seeds, images and seeds are crossed: each resample draws
+//! images and, independently, seeds, and a pair counts as often as both were drawn (the pigeonhole bootstrap: Owen, The
+//! pigeonhole bootstrap, Annals of Applied Statistics 1 (2007), arXiv 0712.1111). With three seeds that is rough: a
+//! reader is to look at each seed as well.
 
 use rand::RngCore as _;
+use rand_chacha::ChaCha8Rng;
 
-use super::resampling::{LANES, weighted_sums};
+use super::resampling::{LANES, generator, weighted_sums};
 use super::{Interval, Resampling, quantile_of_sorted};
 
-/// A mean as sum over count, by cluster: both `[clusters]`.
+/// Seed of the draws of training seeds.
+const SEEDS: u64 = 0x7365_6564;
+
+/// A mean as sum over count, by cluster: both `[clusters]`; with several seeds `[images x seeds]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ratio {
     /// Sum of the values in each cluster.
@@ -43,8 +52,16 @@ impl Ratio {
 /// The means of bootstrap resamples: `[ratios][resamples]`, NaN where a resample drew nothing that counts.
 ///
 /// All ratios lie over the same clusters, and see the same resamples: their differences are paired.
-pub fn bootstrap(ratios: &[Ratio], options: &Resampling) -> Vec<Vec<f64>> {
+///
+/// # Panics
+/// If the clusters are not a multiple of the seeds.
+pub fn bootstrap(ratios: &[Ratio], seeds: usize, options: &Resampling) -> Vec<Vec<f64>> {
     let clusters = ratios.first().map_or(0, |ratio| ratio.counts.len());
+    assert!(
+        clusters.is_multiple_of(seeds),
+        "clusters are images x seeds"
+    );
+    let images = clusters / seeds;
     // Variants mostly share their counts: sum each distinct one once.
     let mut distinct: Vec<&[f64]> = Vec::new();
     let count_of: Vec<usize> = ratios
@@ -69,11 +86,24 @@ pub fn bootstrap(ratios: &[Ratio], options: &Resampling) -> Vec<Vec<f64>> {
         clusters,
         options.resamples,
         options.seed,
-        |random, weights| {
-            for _ in 0..clusters {
-                // Multiply-shift: the bias is below clusters / 2^32.
-                let drawn = (u64::from(random.next_u32()) * clusters as u64) >> 32;
-                weights[drawn as usize * LANES] += 1.0;
+        |resample, random, weights| {
+            for _ in 0..images {
+                weights[below(images, random) * seeds * LANES] += 1.0;
+            }
+            if seeds == 1 {
+                return;
+            }
+            // The same seeds in every suite: what a seed gained in one it mostly gained in all.
+            let mut random = generator(SEEDS, resample);
+            let mut times = vec![0.0; seeds];
+            for _ in 0..seeds {
+                times[below(seeds, &mut random)] += 1.0;
+            }
+            for image in (0..clusters).step_by(seeds) {
+                let drawn = weights[image * LANES];
+                for (seed, times) in times.iter().enumerate() {
+                    weights[(image + seed) * LANES] = drawn * times;
+                }
             }
         },
     );
@@ -87,6 +117,11 @@ pub fn bootstrap(ratios: &[Ratio], options: &Resampling) -> Vec<Vec<f64>> {
                 .collect()
         })
         .collect()
+}
+
+/// A number below `count`, by multiply-shift: the bias is below count / 2^32.
+fn below(count: usize, random: &mut ChaCha8Rng) -> usize {
+    ((u64::from(random.next_u32()) * count as u64) >> 32) as usize
 }
 
 /// The percentile interval of a bootstrap distribution; `None` if nothing in it is a number.
@@ -113,7 +148,7 @@ pub fn interval_of(distribution: &[f64], confidence: f64) -> Option<Interval> {
 /// If the two differ in length.
 pub fn mean_interval(values: &[f64], clusters: &[usize], options: &Resampling) -> Option<Interval> {
     let ratio = ratio_of(values, clusters);
-    interval_of(&bootstrap(&[ratio], options)[0], options.confidence)
+    interval_of(&bootstrap(&[ratio], 1, options)[0], options.confidence)
 }
 
 /// The interval of mean(`values`) - mean(`baseline`), paired by position.

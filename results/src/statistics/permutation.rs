@@ -21,7 +21,7 @@ pub fn sign_flip_sums(columns: &[&[f64]], options: &Resampling) -> Vec<Vec<f64>>
         clusters,
         options.resamples,
         seed,
-        |random, weights| {
+        |_, random, weights| {
             let mut bits = 0;
             for cluster in 0..clusters {
                 if cluster % 32 == 0 {

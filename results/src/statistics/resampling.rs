@@ -16,13 +16,14 @@ const TILE: usize = 256;
 
 /// For each vector (all of `clusters` values) and each resample the sum of weight times value: `[vectors][resamples]`.
 ///
-/// `draw` fills the weights of one resample: those of cluster `c` lie at `c * LANES`. They come zeroed.
+/// `draw` fills the weights of the resample whose number it is given: those of cluster `c` lie at `c * LANES`. They come
+/// zeroed.
 pub(super) fn weighted_sums(
     vectors: &[&[f64]],
     clusters: usize,
     resamples: usize,
     seed: u64,
-    draw: impl Fn(&mut ChaCha8Rng, &mut [f64]) + Sync,
+    draw: impl Fn(usize, &mut ChaCha8Rng, &mut [f64]) + Sync,
 ) -> Vec<Vec<f64>> {
     let blocks: Vec<Vec<[f64; LANES]>> = (0..resamples.div_ceil(LANES))
         .into_par_iter()
@@ -32,10 +33,13 @@ pub(super) fn weighted_sums(
                 weights.fill(0.0);
                 // The last block may draw lanes that are not used: that keeps the loops free of cases.
                 for lane in 0..LANES {
-                    let mut random = ChaCha8Rng::seed_from_u64(seed);
-                    random.set_stream((block * LANES + lane) as u64);
+                    let resample = block * LANES + lane;
                     if clusters > 0 {
-                        draw(&mut random, &mut weights[lane..]);
+                        draw(
+                            resample,
+                            &mut generator(seed, resample),
+                            &mut weights[lane..],
+                        );
                     }
                 }
                 sums_of_block(vectors, weights)
@@ -51,6 +55,13 @@ pub(super) fn weighted_sums(
                 .collect()
         })
         .collect()
+}
+
+/// The random numbers of one resample.
+pub(super) fn generator(seed: u64, resample: usize) -> ChaCha8Rng {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    random.set_stream(resample as u64);
+    random
 }
 
 fn sums_of_block(vectors: &[&[f64]], weights: &[f64]) -> Vec<[f64; LANES]> {

@@ -36,7 +36,7 @@ pub(super) fn summary(runs: &[Run], options: &Options) -> Result<Summary, Error>
     })
 }
 
-/// Samples that the runs were to take of a cell, over all of them: a seed is a run of its own.
+/// Samples that the runs were to take of a cell, over all of them and their seeds.
 fn due(runs: &[Run], model: &str, suite: &str, variant: &str) -> usize {
     runs.iter()
         .filter(|run| {
@@ -45,8 +45,7 @@ fn due(runs: &[Run], model: &str, suite: &str, variant: &str) -> usize {
                 && asked.suites.iter().any(|known| known.id == suite)
                 && asked.variants.iter().any(|known| known.id == variant)
         })
-        .filter_map(|run| run.record.data.get(suite))
-        .map(|data| data.rows_used)
+        .filter_map(|run| Some(run.record.data.get(suite)?.rows_used * run.record.seeds_of(model)))
         .sum()
 }
 
@@ -332,8 +331,12 @@ fn suite_table(
         .enumerate()
         .map(|(rank, key)| (*key, rank))
         .collect();
+    let mut seeds: Vec<u64> = rows.iter().map(|(_, row)| row.seed).collect();
+    seeds.sort_unstable();
+    seeds.dedup();
     let mut table = SuiteTable {
         images: images.len(),
+        seeds,
         categories: categories.keys().map(ToString::to_string).collect(),
         samples: vec![None; keys.len()],
         columns: BTreeMap::new(),
@@ -346,6 +349,7 @@ fn suite_table(
         let sample = Sample {
             image: images[names.of(row.image)],
             category: categories[names.of(row.category)],
+            seed: table.seeds.partition_point(|seed| *seed < row.seed),
         };
         let prompt = names.of(row.prompt);
         let (first_run, first_prompt) = *prompts[position].get_or_insert((&run.record.run, prompt));

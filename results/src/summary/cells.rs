@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::strata::{Strata, mean_of};
 use super::{
-    Category, Cell, Cost, Difference, Estimate, MacroCell, ModelNote, Options, SuiteNote, Test,
-    Tokens, VariantNote,
+    Category, Cell, Cost, Difference, Estimate, MacroCell, ModelNote, Options, SeedScore,
+    SuiteNote, Test, Tokens, VariantNote,
 };
 use crate::schema::sha256_hex;
 use crate::statistics::{
@@ -17,6 +17,8 @@ use crate::store::ScoreRow;
 pub(super) struct SuiteTable {
     /// Number of clusters.
     pub images: usize,
+    /// The seeds, in order; at least one.
+    pub seeds: Vec<u64>,
     /// Names of the categories.
     pub categories: Vec<String>,
     /// By position: (sample, seed) in the order of their names.
@@ -33,6 +35,7 @@ pub(super) type Record = (ScoreRow, Option<String>);
 pub(super) struct Sample {
     pub image: usize,
     pub category: usize,
+    pub seed: usize,
 }
 
 /// Values by position, `None` where unscored.
@@ -150,6 +153,7 @@ fn suite_cells(
             .mean(&values[slot])
             .zip(interval_of(&scores[slot], resampling.confidence))
             .map(|(value, interval)| Estimate { value, interval });
+        cell.by_seed = by_seed(&strata, table, &values[slot], differences.get(slot));
         let mut kept = Distributions {
             score: scores[slot].clone(),
             ..Distributions::default()
@@ -158,7 +162,10 @@ fn suite_cells(
             let interval = interval_of(&paired[slot], resampling.confidence);
             if let Some((value, interval)) = strata.mean(&differences[slot]).zip(interval) {
                 let p_flip = sign_flip(&contributions[slot], &flips[slot]);
-                let (test, p) = match mcnemar(&values[slot], &values[baseline]) {
+                // An image answered under several seeds is not several independent pairs.
+                let exact =
+                    mcnemar(&values[slot], &values[baseline]).filter(|_| table.seeds.len() == 1);
+                let (test, p) = match exact {
                     Some(p) => (Test::McNemar, p),
                     None => (Test::SignFlip, p_flip),
                 };
@@ -187,6 +194,28 @@ fn suite_cells(
             .collect(),
     );
     cells
+}
+
+/// What each seed gives by itself; nothing of a single one.
+fn by_seed(
+    strata: &Strata,
+    table: &SuiteTable,
+    values: &Values,
+    differences: Option<&Values>,
+) -> Vec<SeedScore> {
+    if table.seeds.len() == 1 {
+        return Vec::new();
+    }
+    let differences = differences.map(|column| strata.means_by_seed(column));
+    let means = strata.means_by_seed(values);
+    let seeds = table.seeds.iter().zip(means).enumerate();
+    seeds
+        .map(|(index, (&seed, value))| SeedScore {
+            seed,
+            value,
+            difference: differences.as_ref().and_then(|column| column[index]),
+        })
+        .collect()
 }
 
 /// Holm's correction over one family.
@@ -327,6 +356,7 @@ fn describe(table: &SuiteTable, model: &ModelNote, suite: &SuiteNote, variant: &
         failures,
         score: None,
         difference: None,
+        by_seed: Vec::new(),
         cost: Cost {
             preprocess_ms: median(preprocess),
             vision_ms: median(vision),
@@ -348,6 +378,32 @@ fn describe(table: &SuiteTable, model: &ModelNote, suite: &SuiteNote, variant: &
             })
             .collect(),
     }
+}
+
+/// The means over suites of each seed that every suite has.
+fn macro_by_seed(own: &[&Cell], suites: usize) -> Vec<SeedScore> {
+    let Some(first) = own.first().filter(|_| own.len() == suites) else {
+        return Vec::new();
+    };
+    let mean = |seed: u64, of: fn(&SeedScore) -> Option<f64>| -> Option<f64> {
+        let values = own.iter().map(|cell| {
+            cell.by_seed
+                .iter()
+                .find(|score| score.seed == seed)
+                .and_then(of)
+        });
+        let values: Option<Vec<f64>> = values.collect();
+        Some(values?.iter().sum::<f64>() / suites as f64)
+    };
+    first
+        .by_seed
+        .iter()
+        .map(|score| SeedScore {
+            seed: score.seed,
+            value: mean(score.seed, |score| score.value),
+            difference: mean(score.seed, |score| score.difference),
+        })
+        .collect()
 }
 
 fn macro_cells(
@@ -413,6 +469,7 @@ fn macro_cells(
             })
         });
         macros.push(MacroCell {
+            by_seed: macro_by_seed(&own, suites.len()),
             model: model.name.clone(),
             variant: variant.id.clone(),
             suites_scored: own.iter().filter(|cell| cell.score.is_some()).count(),

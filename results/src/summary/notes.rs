@@ -43,6 +43,13 @@ pub(super) fn notes(summary: &Summary) -> Vec<String> {
             suite.id, suite.rows_used, suite.rows_total
         ));
     }
+    let seeds = summary.macros.iter().map(|cell| cell.by_seed.len()).max();
+    if let Some(seeds @ 2..) = seeds {
+        notes.push(format!(
+            "{seeds} training seeds: the intervals draw images and seeds, the p-values flip images and take the seeds as they are; \
+             see each seed"
+        ));
+    }
     for model in &summary.models {
         let at_identity =
             |variant: &&VariantNote| variant.trainable && !model.adapters.contains(&variant.id);

@@ -20,10 +20,12 @@ impl<'a> Strata<'a> {
     }
 
     fn ratios(&self, values: &Values) -> Vec<Ratio> {
-        let mut ratios = vec![Ratio::new(self.table.images); self.count];
+        let seeds = self.table.seeds.len();
+        let mut ratios = vec![Ratio::new(self.table.images * seeds); self.count];
         for (sample, value) in self.table.samples.iter().zip(values) {
             if let (Some(sample), Some(value)) = (sample, value) {
-                ratios[if self.count == 1 { 0 } else { sample.category }].add(sample.image, *value);
+                ratios[if self.count == 1 { 0 } else { sample.category }]
+                    .add(sample.image * seeds + sample.seed, *value);
             }
         }
         ratios
@@ -35,13 +37,28 @@ impl<'a> Strata<'a> {
         (!means.is_empty()).then(|| means.iter().sum::<f64>() / means.len() as f64)
     }
 
+    /// [`Strata::mean`] of each seed by itself, `[seeds]`.
+    pub(super) fn means_by_seed(&self, values: &Values) -> Vec<Option<f64>> {
+        let of_seed = |seed: usize| -> Values {
+            let samples = self.table.samples.iter().zip(values);
+            samples
+                .map(|(sample, value)| {
+                    value.filter(|_| sample.is_some_and(|sample| sample.seed == seed))
+                })
+                .collect()
+        };
+        (0..self.table.seeds.len())
+            .map(|seed| self.mean(&of_seed(seed)))
+            .collect()
+    }
+
     /// `[columns][resamples]`
     pub(super) fn bootstrap(&self, columns: &[Values], resampling: &Resampling) -> Vec<Vec<f64>> {
         let ratios: Vec<Ratio> = columns
             .iter()
             .flat_map(|column| self.ratios(column))
             .collect();
-        let drawn = bootstrap(&ratios, resampling);
+        let drawn = bootstrap(&ratios, self.table.seeds.len(), resampling);
         if self.count == 1 {
             return drawn;
         }
@@ -51,7 +68,7 @@ impl<'a> Strata<'a> {
             .collect()
     }
 
-    /// What each image adds to [`Strata::mean`], `[images]`.
+    /// What each image adds to [`Strata::mean`], over all seeds: `[images]`.
     pub(super) fn contributions(&self, values: &Values) -> Vec<f64> {
         let ratios = self.ratios(values);
         let filled: Vec<(&Ratio, f64)> = ratios
@@ -61,8 +78,9 @@ impl<'a> Strata<'a> {
             .collect();
         let mut contributions = vec![0.0; self.table.images];
         for (ratio, count) in &filled {
-            for (contribution, sum) in contributions.iter_mut().zip(&ratio.sums) {
-                *contribution += sum / count / filled.len() as f64;
+            let images = ratio.sums.chunks(self.table.seeds.len());
+            for (contribution, sums) in contributions.iter_mut().zip(images) {
+                *contribution += sums.iter().sum::<f64>() / count / filled.len() as f64;
             }
         }
         contributions

@@ -32,7 +32,7 @@ pub fn record(run: &str, suites: &[&str], variants: &[&str]) -> RunRecord {
                 aggregate: Aggregate::Mean,
             })
             .collect(),
-        seed: 1,
+        seed: Some(1),
         dtype: "f32".into(),
         device: "cpu".into(),
         threads: 2,

@@ -39,9 +39,9 @@ pub struct Arguments {
     /// At most N samples of each suite
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
-    /// Seed of variants at their initial values
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub seed: u64,
+    /// Of a model trained with several seeds the one to take (by default all); else the seed of untrained variants
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
     /// cpu, cuda or cuda:N
     #[arg(long, default_value = "cpu")]
     pub device: String,

@@ -1,5 +1,6 @@
 //! `rave train`: weights for the embedded model, gates for a variant.
 
+use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -9,7 +10,8 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use rave_benchmarks::render::Task;
 use rave_engine::train::{Ended, Freeze, Plan, ROWS, TrainObserver, train};
-use rave_results::training::Row;
+use rave_reports::charts;
+use rave_results::training::{Row, read_rows};
 
 use super::eval::chosen_variants;
 use crate::Outcome;
@@ -23,16 +25,22 @@ pub struct Arguments {
     /// Draw fresh seeded weights for a built-in model instead of taking those it has
     #[arg(long, value_name = "SEED")]
     pub fresh: Option<u64>,
+    /// Take the vision tower of this checkpoint instead of the model's own
+    #[arg(long, value_name = "DIR")]
+    pub vision: Option<PathBuf>,
     /// Attention variant to train with
     #[arg(long, default_value = "standard")]
     pub variant: String,
-    /// Embedded tasks, separated by commas; they take turns
+    /// Embedded tasks, separated by commas; they take turns, and one named twice has two
     #[arg(
         long,
         value_delimiter = ',',
         default_value = "ocr,chart,document,scene,general"
     )]
     pub data: Vec<String>,
+    /// Most further questions about each training picture, in the same conversation
+    #[arg(long, default_value_t = 0)]
+    pub further: usize,
     /// Optimiser steps
     #[arg(long)]
     pub steps: u64,
@@ -124,8 +132,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     };
     let plan = Plan {
         model,
+        vision: arguments.vision.clone(),
         variant,
         tasks,
+        further: arguments.further,
         steps: arguments.steps,
         batch: arguments.batch,
         accumulate: arguments.accumulate,
@@ -158,6 +168,13 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let mut progress = Progress::new(&plan);
     let ended = train(&plan, &mut progress, &stop)?;
     progress.bar.finish();
+    let rows = read_rows(&plan.out.join(ROWS))?;
+    let title = format!("Training {} with {}", arguments.model, plan.variant.id);
+    for chart in charts::training(&rows, &title)? {
+        let path = plan.out.join(&chart.name);
+        fs::write(&path, &chart.bytes)
+            .with_context(|| format!("cannot write {}; check the free space", path.display()))?;
+    }
     let folder = plan.out.display();
     match ended {
         Ended::Finished => eprintln!("trained: {folder} ({ROWS}, and the result beside it)"),
@@ -201,15 +218,22 @@ impl TrainObserver for Progress {
     }
 
     fn validated(&mut self, row: &Row) {
-        let line = format!(
-            "step {} {}: loss {:.3}, dense {:.3}, characters {:.1} %, exact answers {:.1} %",
-            row.step,
-            row.split,
-            row.loss,
-            row.dense_loss,
-            row.glyph_accuracy * 100.0,
-            row.exact * 100.0
-        );
+        // What is not trained is 0 throughout.
+        let mut line = format!("step {} {}:", row.step, row.split);
+        if row.loss > 0.0 {
+            line += &format!(
+                " loss {:.3}, exact answers {:.1} %",
+                row.loss,
+                row.exact * 100.0
+            );
+        }
+        if row.dense_loss > 0.0 {
+            line += &format!(
+                " dense loss {:.3}, characters {:.1} %",
+                row.dense_loss,
+                row.glyph_accuracy * 100.0
+            );
+        }
         self.bar.suspend(|| eprintln!("{line}"));
     }
 }

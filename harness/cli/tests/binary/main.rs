@@ -4,6 +4,7 @@
 mod bad_input;
 mod commands;
 mod eval;
+mod train;
 
 use std::fs;
 use std::io::Write as _;

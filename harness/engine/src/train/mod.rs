@@ -14,15 +14,17 @@ mod plan;
 mod state;
 mod stream;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
+use rave_benchmarks::render::Task;
 use rave_lmm::{Batch, Error as ModelError, LoadOptions, Model, adapter, kind, libtorch};
 use rave_methods::{Attention, Build};
 use rave_results::training::{Row, write_rows};
-use tch::{Reduction, Tensor, no_grad};
+use tch::{Device, Kind, Reduction, Tensor, no_grad};
 
 pub use self::plan::{Freeze, Plan};
 
@@ -108,7 +110,7 @@ struct Trainer<'a> {
     plan: &'a Plan,
     model: Model,
     attention: Box<dyn Attention>,
-    /// The dense head, `[classes, W]` and `[classes]`, when a dense loss is trained.
+    /// The dense heads, `[classes, W]` and `[classes]` each, when a dense loss is trained.
     head: Vec<Tensor>,
     optimizer: AdamW,
     stream: Stream,
@@ -128,6 +130,9 @@ impl<'a> Trainer<'a> {
             })?,
         };
         let model = Model::load(&plan.model, options)?;
+        if let Some(folder) = &plan.vision {
+            model.take_vision(folder)?;
+        }
         let attention = plan
             .variant
             .build(&Build {
@@ -165,7 +170,7 @@ impl<'a> Trainer<'a> {
                 let pixels = model.batch(&[sample.validation(0)?.example])?.pixels;
                 Ok(model.look(&pixels)?.size()[2])
             })?;
-            let parameters = glyphs::head(width, options.device)?;
+            let parameters = glyphs::heads(width, options.device)?;
             head = parameters
                 .iter()
                 .map(|(_, tensor)| tensor.shallow_clone())
@@ -185,7 +190,8 @@ impl<'a> Trainer<'a> {
             model.processor(),
             model.end_tokens(),
             glyphs,
-        )?;
+        )?
+        .with_further(if plan.answers { plan.further } else { 0 });
         Ok(Self {
             plan,
             attention,
@@ -262,18 +268,13 @@ impl<'a> Trainer<'a> {
         self.batch_losses(&batch, self.classes(drawn)?.as_ref(), examples.len())
     }
 
-    /// The class of every patch of some examples, `[B x P]`, when a dense loss is trained.
+    /// The classes of every patch of some examples, `[heads, B x P]`, when a dense loss is trained.
     fn classes(&self, drawn: &[Drawn]) -> Result<Option<Tensor>, Error> {
         if self.head.is_empty() {
             return Ok(None);
         }
-        let classes: Vec<i64> = drawn
-            .iter()
-            .flat_map(|drawn| drawn.glyphs.clone())
-            .collect();
-        let classes = Tensor::f_from_slice(&classes).map_err(ModelError::from)?;
-        let device = self.optimizer.device();
-        Ok(Some(classes.f_to_device(device).map_err(ModelError::from)?))
+        let classes = drawn.iter().filter_map(|drawn| drawn.glyphs.as_ref());
+        Ok(Some(glyphs::targets(classes, self.optimizer.device())?))
     }
 
     fn batch_losses(
@@ -292,6 +293,7 @@ impl<'a> Trainer<'a> {
             dense: None,
             glyphs: 0.0,
             exact: Vec::new(),
+            tokens: None,
         };
         if let Some(classes) = classes {
             let (loss, glyphs) = glyphs::loss(&self.head, &patches, classes)?;
@@ -302,11 +304,12 @@ impl<'a> Trainer<'a> {
             let logits = self
                 .model
                 .answer_logits(self.attention.as_ref(), batch, &patches)?;
-            let loss = logits
-                .f_cross_entropy_loss(&batch.targets, None::<&Tensor>, Reduction::Mean, -100, 0.0)
+            let each = logits
+                .f_cross_entropy_loss(&batch.targets, None::<&Tensor>, Reduction::None, -100, 0.0)
                 .map_err(ModelError::from)?;
             losses.exact = exact(&logits, batch, examples)?;
-            losses.answer = Some(loss);
+            losses.answer = Some(each.f_mean(Kind::Float).map_err(ModelError::from)?);
+            losses.tokens = Some(each);
         }
         Ok(losses)
     }
@@ -333,10 +336,9 @@ impl<'a> Trainer<'a> {
             .collect()
     }
 
-    /// Loss and exact answers over the validation items: a row for all of them, then one a task.
+    /// Loss and exact answers over the validation items: a row for all of them, then, where answers are trained, one a task.
     fn validate(&self, batches: &[Validation]) -> Result<Vec<Row>, Error> {
-        let tasks = self.stream.tasks();
-        let mut right = vec![(0usize, 0usize); tasks.len()];
+        let mut by_task: BTreeMap<&str, Tally> = BTreeMap::new();
         let mut all = Row {
             step: self.step,
             split: "validation".into(),
@@ -351,9 +353,23 @@ impl<'a> Trainer<'a> {
             } in batches
             {
                 let losses = self.batch_losses(batch, classes.as_ref(), tasks.len())?;
-                for (&task, &exact) in tasks.iter().zip(&losses.exact) {
-                    right[task].0 += usize::from(exact);
-                    right[task].1 += 1;
+                for (task, &exact) in tasks.iter().zip(&losses.exact) {
+                    let tally = by_task.entry(task.name()).or_default();
+                    tally.hits += usize::from(exact);
+                    tally.items += 1;
+                }
+                if let Some(tokens) = &losses.tokens {
+                    let tokens: Vec<f32> = tokens
+                        .f_to_device(Device::Cpu)
+                        .and_then(|tokens| Vec::try_from(&tokens))
+                        .map_err(ModelError::from)?;
+                    for (owner, loss) in batch.owners.iter().zip(tokens) {
+                        // Validation items have one question each.
+                        let Some(owner) = owner else { continue };
+                        let tally = by_task.entry(tasks[*owner].name()).or_default();
+                        tally.loss += f64::from(loss);
+                        tally.tokens += 1;
+                    }
                 }
                 let count = tasks.len() as f64;
                 all.loss += number(losses.answer.as_ref())? * count;
@@ -367,12 +383,12 @@ impl<'a> Trainer<'a> {
         all.loss /= count;
         all.dense_loss /= count;
         all.glyph_accuracy /= count;
-        all.exact = right.iter().map(|(hits, _)| *hits as f64).sum::<f64>() / count;
-        let by_task = tasks.iter().zip(&right).map(|(task, (hits, items))| Row {
+        all.exact = by_task.values().map(|tally| tally.hits).sum::<usize>() as f64 / count;
+        let by_task = by_task.iter().map(|(task, tally)| Row {
             step: self.step,
             split: format!("validation {task}"),
-            exact: *hits as f64 / (*items).max(1) as f64,
-            loss: f64::NAN,
+            exact: tally.hits as f64 / tally.items as f64,
+            loss: tally.loss / tally.tokens as f64,
             ..Row::default()
         });
         let by_task: Vec<Row> = by_task.collect();
@@ -414,11 +430,21 @@ impl<'a> Trainer<'a> {
     }
 }
 
+/// What a task's validation items gave.
+#[derive(Default)]
+struct Tally {
+    hits: usize,
+    items: usize,
+    /// Sum over the answers' tokens.
+    loss: f64,
+    tokens: usize,
+}
+
 /// A batch of validation items.
 struct Validation {
     batch: Batch,
     classes: Option<Tensor>,
-    tasks: Vec<usize>,
+    tasks: Vec<Task>,
 }
 
 /// The losses of one micro-batch.
@@ -430,6 +456,8 @@ struct Losses {
     glyphs: f64,
     /// Which examples are answered exactly.
     exact: Vec<bool>,
+    /// Cross entropy of each of the answers' tokens, `[M]`.
+    tokens: Option<Tensor>,
 }
 
 impl Losses {
@@ -452,16 +480,18 @@ fn number(loss: Option<&Tensor>) -> Result<f64, ModelError> {
     loss.map_or(Ok(0.0), |loss| Ok(f64::try_from(loss)?))
 }
 
-/// Which examples get the likeliest token right at every place of their answer: those that greedy decoding answers exactly.
+/// Which examples get the likeliest token right at every place of their first answer: those that greedy decoding answers exactly.
 fn exact(logits: &Tensor, batch: &Batch, examples: usize) -> Result<Vec<bool>, ModelError> {
     let right = logits
         .f_argmax(-1, false)?
         .f_eq_tensor(&batch.targets)?
-        .f_to_device(tch::Device::Cpu)?;
+        .f_to_device(Device::Cpu)?;
     let right: Vec<bool> = Vec::try_from(&right)?;
     let mut exact = vec![true; examples];
     for (owner, right) in batch.owners.iter().zip(right) {
-        exact[*owner] &= right;
+        if let Some(owner) = owner {
+            exact[*owner] &= right;
+        }
     }
     Ok(exact)
 }

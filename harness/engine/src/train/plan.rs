@@ -25,10 +25,14 @@ pub enum Freeze {
 pub struct Plan {
     /// The checkpoint to start from: a built-in name or a folder.
     pub model: String,
+    /// A checkpoint whose vision tower is taken instead of the model's own.
+    pub vision: Option<PathBuf>,
     /// The attention to train with.
     pub variant: &'static Variant,
-    /// Embedded tasks, which take turns.
+    /// Embedded tasks, which take turns; one named twice has two turns in a round.
     pub tasks: Vec<Task>,
+    /// Most further questions about each training picture, in the same conversation.
+    pub further: usize,
     /// Optimiser steps.
     pub steps: u64,
     /// Examples a micro-batch.
@@ -111,11 +115,11 @@ impl Plan {
     /// Everything that decides the result, for `train.json` and to compare at a resume.
     pub(super) fn settings(&self, base_sha256: &str) -> Value {
         json!({
-            "base": self.model, "base_sha256": base_sha256,
+            "base": self.model, "base_sha256": base_sha256, "vision": self.vision,
             "variant": self.variant.id, "variant_version": self.variant.version,
             "tasks": self.tasks.iter().map(|task| task.name()).collect::<Vec<_>>(),
             "renderer_version": rave_benchmarks::render::VERSION,
-            "steps": self.steps, "batch": self.batch, "accumulate": self.accumulate,
+            "further": self.further, "steps": self.steps, "batch": self.batch, "accumulate": self.accumulate,
             "rate": self.rate, "warm_up": self.warm_up, "weight_decay": self.weight_decay, "clip": self.clip,
             "dense": self.dense, "answers": self.answers, "freeze": self.freeze,
             "seed_data": self.seed_data, "seed_gates": self.seed_gates, "dtype": self.dtype, "device": self.device,
@@ -136,8 +140,10 @@ mod tests {
     fn plan() -> Plan {
         Plan {
             model: "nano".into(),
+            vision: None,
             variant: rave_methods::variant("standard").unwrap(),
             tasks: vec![Task::Ocr],
+            further: 0,
             steps: 110,
             batch: 4,
             accumulate: 2,

@@ -7,9 +7,13 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Scope, ScopedJoinHandle};
 
-use rave_benchmarks::render::{Rendered, Split, Task, VERSION, render};
+use rand::SeedableRng as _;
+use rand::seq::SliceRandom as _;
+use rand_chacha::ChaCha8Rng;
+use rave_benchmarks::render::classes::PatchClasses;
+use rave_benchmarks::render::{Asked, Split, Task, VERSION, render};
 use rave_benchmarks::suite;
-use rave_lmm::{Example, Processor};
+use rave_lmm::{Example, Processor, Turn};
 use rayon::prelude::*;
 
 use super::glyphs::Glyphs;
@@ -17,21 +21,24 @@ use crate::Error;
 
 /// Validation items have indices from here on; a data seed is below 2^31, and its items are `seed * 2^32 + n`.
 const VALIDATION: u64 = 1 << 63;
+/// Mixed into the number of an item to choose its further questions.
+const FURTHER: u64 = 0x6675_7274_6865_7200;
 /// Batches drawn ahead.
 const AHEAD: usize = 2;
 
 /// An example with what the renderer knows of its picture.
 pub(super) struct Drawn {
-    /// The task it belongs to: an index into the stream's tasks.
-    pub(super) task: usize,
+    /// The task it belongs to.
+    pub(super) task: Task,
     pub(super) example: Example,
-    /// The class of the character at each patch, row by row; empty when no dense loss is trained.
-    pub(super) glyphs: Vec<i64>,
+    /// What stands at each patch, when a dense loss is trained.
+    pub(super) glyphs: Option<PatchClasses>,
 }
 
 /// Draws examples for one model.
 #[derive(Clone)]
 pub(super) struct Stream {
+    /// Tasks in turn; one may have several turns.
     tasks: Vec<Task>,
     /// What follows the question, a task.
     suffixes: Vec<String>,
@@ -39,6 +46,8 @@ pub(super) struct Stream {
     processor: Arc<dyn Processor>,
     end_tokens: Vec<i64>,
     glyphs: Option<Glyphs>,
+    /// Most further questions a picture.
+    further: usize,
 }
 
 impl Stream {
@@ -51,7 +60,10 @@ impl Stream {
     ) -> Result<Self, Error> {
         let suffixes = tasks
             .iter()
-            .map(|task| Ok(suite(&format!("embedded-{task}"))?.prompt_suffix.clone()))
+            .map(|&task| match task {
+                Task::Page => Ok(String::new()),
+                _ => Ok(suite(&format!("embedded-{task}"))?.prompt_suffix.clone()),
+            })
             .collect::<Result<_, Error>>()?;
         Ok(Self {
             tasks: tasks.to_vec(),
@@ -60,10 +72,16 @@ impl Stream {
             processor,
             end_tokens: end_tokens.to_vec(),
             glyphs,
+            further: 0,
         })
     }
 
-    /// Names of the tasks.
+    /// The same stream with up to so many further questions about each training picture.
+    pub(super) fn with_further(self, further: usize) -> Self {
+        Self { further, ..self }
+    }
+
+    /// The tasks in turn.
     pub(super) fn tasks(&self) -> &[Task] {
         &self.tasks
     }
@@ -71,41 +89,61 @@ impl Stream {
     /// The `number`th training example.
     fn training(&self, number: u64) -> Result<Drawn, Error> {
         let (turn, task) = self.turn(number);
-        self.draw(task, (self.seed << 32) + turn)
+        self.draw(task, (self.seed << 32) + turn, self.further)
     }
 
     /// The `number`th validation example, the same for every seed.
     pub(super) fn validation(&self, number: u64) -> Result<Drawn, Error> {
         let (turn, task) = self.turn(number);
-        self.draw(task, VALIDATION + turn)
+        self.draw(task, VALIDATION + turn, 0)
     }
 
-    /// Tasks take turns.
+    /// Tasks take turns: which item of which task comes at this number.
     fn turn(&self, number: u64) -> (u64, usize) {
-        let tasks = self.tasks.len() as u64;
-        (number / tasks, (number % tasks) as usize)
+        let turns = self.tasks.len() as u64;
+        let place = (number % turns) as usize;
+        let of_this = |tasks: &[Task]| {
+            tasks
+                .iter()
+                .filter(|&&task| task == self.tasks[place])
+                .count() as u64
+        };
+        let item = number / turns * of_this(&self.tasks) + of_this(&self.tasks[..place]);
+        (item, place)
     }
 
-    fn draw(&self, task: usize, index: u64) -> Result<Drawn, Error> {
+    fn draw(&self, task: usize, index: u64, further: usize) -> Result<Drawn, Error> {
         let rendered = render(self.tasks[task], Split::Train, VERSION, index)?;
-        let Rendered {
-            picture,
-            question,
-            answers,
-            ..
-        } = &rendered;
-        let question = format!("{question}{}", self.suffixes[task]);
-        let prompt = self.processor.prepare(&[picture], &question)?;
-        let answer = self
-            .processor
-            .answer(&question, &answers[0], &self.end_tokens)?;
-        let glyphs = match &self.glyphs {
-            Some(glyphs) => glyphs.of(&rendered, &prompt)?,
-            None => Vec::new(),
-        };
+        let suffix = &self.suffixes[task];
+        let mut asked = vec![(
+            format!("{}{suffix}", rendered.question),
+            &rendered.answers[0],
+        )];
+        let mut others: Vec<&Asked> = rendered.more.iter().collect();
+        // Which of them, and in which order, is as random as the item.
+        let mut random = ChaCha8Rng::seed_from_u64(index ^ FURTHER);
+        let (chosen, _) = others.partial_shuffle(&mut random, further);
+        let chosen = chosen.iter();
+        asked.extend(chosen.map(|other| (format!("{}{suffix}", other.question), &other.answer)));
+        let prompt = self.processor.prepare(&[&rendered.picture], &asked[0].0)?;
+        let turns = asked
+            .iter()
+            .enumerate()
+            .map(|(number, (question, answer))| {
+                let next = asked.get(number + 1).map(|(question, _)| question.as_str());
+                let (answer, next) =
+                    self.processor
+                        .answer(question, answer, next, &self.end_tokens)?;
+                Ok(Turn { answer, next })
+            });
+        let turns = turns.collect::<Result<Vec<_>, Error>>()?;
+        let glyphs = self.glyphs.as_ref();
+        let glyphs = glyphs
+            .map(|glyphs| glyphs.of(&rendered, &prompt))
+            .transpose()?;
         Ok(Drawn {
-            task,
-            example: Example { prompt, answer },
+            task: self.tasks[task],
+            example: Example { prompt, turns },
             glyphs,
         })
     }

@@ -264,8 +264,14 @@ impl Processor for SmolVlmProcessor {
         Ok(prompt)
     }
 
-    fn answer(&self, question: &str, answer: &str, end_tokens: &[i64]) -> Result<Vec<i64>, Error> {
-        let text = self.chat.answer(question, answer)?;
+    fn answer(
+        &self,
+        question: &str,
+        answer: &str,
+        next: Option<&str>,
+        end_tokens: &[i64],
+    ) -> Result<(Vec<i64>, Vec<i64>), Error> {
+        let text = self.chat.answer(question, answer, next)?;
         let mut ids = self.encode(&text, false)?;
         let end = ids.iter().position(|id| end_tokens.contains(id));
         let Some(end) = end else {
@@ -273,8 +279,11 @@ impl Processor for SmolVlmProcessor {
                 "the chat template ends the answer {text:?} with none of the end tokens {end_tokens:?}"
             )));
         };
-        ids.truncate(end + 1);
-        Ok(ids)
+        let mut rest = ids.split_off(end + 1);
+        if next.is_none() {
+            rest.clear();
+        }
+        Ok((ids, rest))
     }
 
     fn decode(&self, ids: &[i64]) -> Result<String, Error> {

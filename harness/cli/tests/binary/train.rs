@@ -1,0 +1,197 @@
+//! `rave train`, and what `rave eval` makes of a grid of its checkpoints.
+
+use super::*;
+
+/// A short training run: dense and answers, all weights.
+fn arguments(out: &Path) -> Vec<String> {
+    let words = "train --model nano --fresh 4 --data ocr,page --further 1 --batch 2 --steps 40 --dense 1 --rate 1e-3 --warm-up 2 \
+                 --save-every 3 --validate-every 20 --validation-items 1 --out";
+    let words = words.split_whitespace().map(str::to_owned);
+    words.chain([text(out).to_owned()]).collect()
+}
+
+fn train(arguments: &[String]) -> Output {
+    rave(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+/// Starts a run and waits until its state was saved at least once.
+fn started(arguments: &[String], out: &Path) -> std::process::Child {
+    let child = Command::new(env!("CARGO_BIN_EXE_rave"))
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let start = Instant::now();
+    while !out.join("state.safetensors").is_file() && start.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child
+}
+
+fn weights(out: &Path) -> Vec<u8> {
+    fs::read(out.join("checkpoint/model.safetensors")).unwrap()
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_that_is_killed_or_asked_to_stop_ends_at_the_weights_of_an_uninterrupted_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = folder.path().join("whole");
+    let output = train(&arguments(&whole));
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("validation page"),
+        "{}",
+        stderr(&output)
+    );
+    for file in [
+        "training.parquet",
+        "training.svg",
+        "training.png",
+        "checkpoint/rave.json",
+    ] {
+        assert!(whole.join(file).is_file(), "{file}");
+    }
+    for signal in ["-KILL", "-TERM"] {
+        let out = folder.path().join(signal);
+        let mut child = started(&arguments(&out), &out);
+        let sent = Command::new("kill")
+            .args([signal, &child.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(sent.success());
+        let status = child.wait().unwrap();
+        assert!(
+            !out.join("checkpoint").exists(),
+            "it had ended before {signal}"
+        );
+        assert_eq!(status.success(), signal == "-TERM", "{status:?}");
+        let mut resumed = arguments(&out);
+        resumed.push("--resume".into());
+        let output = train(&resumed);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        assert!(
+            weights(&whole) == weights(&out),
+            "other weights after {signal}"
+        );
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_full_disk_is_told_and_leaves_the_last_state() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    // The state of nano takes several megabytes; the checkpoint that it starts from is written before the limit.
+    let whole = arguments(&out);
+    let mut child = started(&whole, &out);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let state = fs::read(out.join("state.safetensors")).unwrap();
+    let limited = Command::new("sh")
+        .args(["-c", "ulimit -f 2000; exec \"$0\" \"$@\""])
+        .arg(env!("CARGO_BIN_EXE_rave"))
+        .args(&whole)
+        .arg("--resume")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let message = stderr(&limited);
+    assert_eq!(
+        limited.status.code(),
+        Some(1),
+        "{:?}: {message}",
+        limited.status
+    );
+    assert!(
+        message.contains("state.") && message.contains("free space"),
+        "{message}"
+    );
+    assert!(fs::read(out.join("state.safetensors")).unwrap() == state);
+}
+
+/// Two seeds of two variants; the weights are drawn, not trained.
+fn grid(folder: &Path) {
+    for seed in [3, 5] {
+        let output = train(&{
+            let mut words = arguments(&folder.join(format!("base-{seed}")));
+            let steps = words.iter().position(|word| word == "40").unwrap();
+            words[steps] = "1".into();
+            words.extend(["--seed".to_owned(), seed.to_string()]);
+            words
+        });
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        for variant in ["standard", "rave"] {
+            let place = folder.join(format!("grid/seed-{seed}/{variant}"));
+            fs::create_dir_all(&place).unwrap();
+            for entry in fs::read_dir(folder.join(format!("base-{seed}/checkpoint"))).unwrap() {
+                let entry = entry.unwrap();
+                fs::copy(entry.path(), place.join(entry.file_name())).unwrap();
+            }
+        }
+    }
+    let contents =
+        json!({ "summary": "two seeds", "seeds": [3, 5], "variants": ["standard", "rave"] });
+    fs::write(folder.join("grid/grid.json"), contents.to_string()).unwrap();
+}
+
+#[test]
+fn a_grid_of_checkpoints_is_evaluated_seed_by_seed() {
+    let folder = tempfile::tempdir().unwrap();
+    grid(folder.path());
+    let model = folder.path().join("grid");
+    let eval = |out: &Path, more: &[&str]| {
+        let base = [
+            "eval",
+            "--model",
+            text(&model),
+            "--variant",
+            "standard,rave,rave-key-only",
+            "--suite",
+            "embedded-ocr",
+            "--limit",
+            "2",
+            "--out",
+            text(out),
+        ];
+        rave(&[&base[..], more].concat())
+    };
+    let out = folder.path().join("run");
+    let output = eval(&out, &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let seeds: Vec<u64> = answers(&out).iter().map(|sample| sample.seed).collect();
+    assert_eq!(
+        (seeds.len(), seeds.iter().filter(|&&seed| seed == 5).count()),
+        (12, 6)
+    );
+    assert!(
+        stdout(&output).contains("each training seed"),
+        "{}",
+        stdout(&output)
+    );
+    let run = Run::open(&out).unwrap();
+    let record = &run.record.models[0];
+    assert_eq!(
+        (record.seeds.as_slice(), record.checkpoints.len()),
+        (&[3, 5][..], 6)
+    );
+    let checkpoint = |place: &str| &record.checkpoints[place];
+    assert_eq!(
+        checkpoint("seed 3, standard"),
+        checkpoint("seed 3, rave-key-only")
+    );
+    assert_ne!(
+        checkpoint("seed 3, standard"),
+        checkpoint("seed 5, standard")
+    );
+    assert_eq!(run.record.due(), Some(12));
+    // One seed alone, and one that there is not.
+    let one = folder.path().join("one");
+    assert_eq!(eval(&one, &["--seed", "5"]).status.code(), Some(0));
+    assert_eq!(answers(&one).len(), 6);
+    let none = eval(&folder.path().join("none"), &["--seed", "4"]);
+    assert_eq!(none.status.code(), Some(1));
+    assert!(stderr(&none).contains("seed 4"), "{}", stderr(&none));
+}
