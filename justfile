@@ -53,6 +53,13 @@ eval-all name=("eval-all-" + datetime("%Y%m%d-%H%M%S")) limit="25": build
         --suite embedded-ocr,embedded-chart,embedded-document,embedded-scene,embedded-general \
         --limit {{ limit }} --out '{{ local_runs / name }}'
 
+# Train nano as results/PROTOCOL.md says, or one stage of it: tower, base SEED, continue SEED VARIANT; give it again to resume
+[group('measure')]
+[no-exit-message]
+[positional-arguments]
+train-nano *stage: build
+    @RAVE='{{ rave_binary }}' tools/train_nano.sh "$@"
+
 # Tables and charts of stored runs: ./just report results/runs/local/NAME [--format txt,md,csv,json,svg,png]
 [group('measure')]
 [no-exit-message]

@@ -160,7 +160,7 @@ pub fn training(rows: &[Row], title: &str) -> Result<[Artifact; 2], Error> {
         )
     });
     let svg = vector(ID, size, (title.to_owned(), words), |canvas| {
-        training::draw(canvas, rows, title)
+        training::draw(canvas, rows, title);
     })?;
     let png = bitmap(ID, size, |canvas| training::draw(canvas, rows, title))?;
     Ok([

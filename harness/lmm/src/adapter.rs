@@ -28,7 +28,7 @@ pub fn file_name(variant: &str) -> String {
     format!("{variant}.adapter.safetensors")
 }
 
-/// Writes the parameters of a variant, as f32.
+/// Writes the parameters of a variant, in their own element types.
 ///
 /// # Errors
 /// When the file cannot be written, naming it.

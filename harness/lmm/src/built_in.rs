@@ -354,7 +354,7 @@ impl Sizes {
             } else {
                 (shape[1..].iter().product::<i64>() as f32).sqrt().recip()
             };
-            let begun = tower.and_then(|tower| tower.values(&name, &noise, stream as u64));
+            let begun = tower.and_then(|tower| tower.values(&name, noise, stream as u64));
             let bytes: Vec<u8> = match shape.len() {
                 _ if begun.is_some() => begun.into_iter().flatten().flat_map(bf16).collect(),
                 1 => [bf16(if name.ends_with("bias") { 0.0 } else { 1.0 })]

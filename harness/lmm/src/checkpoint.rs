@@ -106,6 +106,12 @@ impl Checkpoint {
         self.location.contains_key(name)
     }
 
+    /// The element type in which a tensor is stored; `None` for one that there is not.
+    pub(crate) fn kind(&self, name: &str) -> Option<Kind> {
+        let shard = &self.shards[*self.location.get(name)?];
+        floating(shard.view().ok()?.tensor(name).ok()?.dtype())
+    }
+
     /// Number of values in all tensors.
     ///
     /// # Errors

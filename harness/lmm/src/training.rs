@@ -10,7 +10,7 @@ use std::path::Path;
 use rave_methods::Attention;
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensorError, SafeTensors};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor};
 
 use crate::checkpoint::{Checkpoint, floating};
@@ -171,9 +171,10 @@ impl Model {
         self.network().is_vision(parameter)
     }
 
-    /// Writes the model as a checkpoint folder in the layout it was opened from: its parameters in f32, those in `trained`
-    /// from there, and copies of its config, tokenizer and processor files. `note` goes into `rave.json`, where records
-    /// find it.
+    /// Writes the model as a checkpoint folder in the layout it was opened from: its parameters in the element types they are
+    /// stored in there, those in `trained` from here, and copies of its config, tokenizer and processor files. With
+    /// `apart` the vision tower is a file of its own, so that checkpoints that share a tower share the file's bytes. `note` goes
+    /// into `rave.json`, where records find it.
     ///
     /// # Errors
     /// A file that cannot be copied or written, naming it.
@@ -181,6 +182,7 @@ impl Model {
         &self,
         folder: &Path,
         trained: &[(String, Tensor)],
+        apart: bool,
         note: &Value,
     ) -> Result<(), Error> {
         let write = |path: &Path| {
@@ -199,19 +201,36 @@ impl Model {
             .iter()
             .map(|(name, tensor)| (name, tensor))
             .collect();
-        let weights: Vec<_> = self
-            .parameters()
-            .iter()
-            .map(|(name, tensor)| {
-                let tensor = trained.get(name).copied().unwrap_or(tensor);
-                (name.clone(), tensor.shallow_clone())
-            })
-            .collect();
-        write_tensors(
-            &folder.join("model.safetensors"),
-            &weights,
-            &BTreeMap::from([("format".to_owned(), "pt".to_owned())]),
-        )?;
+        let origin = Checkpoint::open(&self.info().folder)?;
+        let mut files: BTreeMap<&str, Vec<(String, Tensor)>> = BTreeMap::new();
+        for (name, tensor) in self.parameters() {
+            let file = match (apart, self.is_vision(name)) {
+                (false, _) => "model.safetensors",
+                (true, true) => "model-00001-of-00002.safetensors",
+                (true, false) => "model-00002-of-00002.safetensors",
+            };
+            let tensor = trained.get(name).copied().unwrap_or(tensor);
+            let stored = tensor.f_to_kind(origin.kind(name).unwrap_or(Kind::Float))?;
+            files.entry(file).or_default().push((name.clone(), stored));
+        }
+        let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
+        for (file, tensors) in &files {
+            write_tensors(&folder.join(file), tensors, &metadata)?;
+        }
+        if apart {
+            let places = files.iter().flat_map(|(file, tensors)| {
+                tensors
+                    .iter()
+                    .map(move |(name, _)| (name.clone(), json!(file)))
+            });
+            let places: BTreeMap<_, _> = places.collect();
+            let size =
+                |(_, tensor): &(String, Tensor)| tensor.numel() * tensor.kind().elt_size_in_bytes();
+            let total: usize = files.values().flatten().map(size).sum();
+            let index = json!({ "metadata": { "total_size": total }, "weight_map": places });
+            let path = folder.join("model.safetensors.index.json");
+            std::fs::write(&path, format!("{index:#}\n")).map_err(write(&path))?;
+        }
         let path = folder.join(crate::built_in::MARKER);
         std::fs::write(&path, format!("{note:#}\n")).map_err(write(&path))
     }
@@ -230,7 +249,8 @@ const COPIED: [&str; 9] = [
     "chat_template.json",
 ];
 
-/// Writes tensors as f32 to a safetensors file, at once: beside the path first, then moved onto it.
+/// Writes tensors to a safetensors file in their own element types (f32, f16 or bf16), at once: beside the path first, then
+/// moved onto it.
 ///
 /// # Errors
 /// When the file cannot be written, naming it.
@@ -242,15 +262,19 @@ pub fn write_tensors(
     let values = tensors
         .iter()
         .map(|(name, tensor)| {
+            let (tensor, dtype) = match tensor.kind() {
+                Kind::BFloat16 => (tensor.shallow_clone(), Dtype::BF16),
+                Kind::Half => (tensor.shallow_clone(), Dtype::F16),
+                _ => (tensor.f_to_kind(Kind::Float)?, Dtype::F32),
+            };
             let tensor = tensor
                 .f_detach()?
                 .f_to_device(Device::Cpu)?
-                .f_to_kind(Kind::Float)?
                 .f_contiguous()?;
-            let mut bytes = vec![0; tensor.numel() * size_of::<f32>()];
+            let mut bytes = vec![0; tensor.numel() * tensor.kind().elt_size_in_bytes()];
             tensor.f_copy_data_u8(&mut bytes, tensor.numel())?;
             let shape: Vec<usize> = tensor.size().iter().map(|&size| size as usize).collect();
-            Ok((name, shape, bytes))
+            Ok((name, shape, dtype, bytes))
         })
         .collect::<Result<Vec<_>, Error>>()?;
     let failed = |source| Error::Write {
@@ -260,8 +284,8 @@ pub fn write_tensors(
     let refused = |error: SafeTensorError| failed(std::io::Error::other(error));
     let views = values
         .iter()
-        .map(|(name, shape, bytes)| {
-            let view = TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(refused)?;
+        .map(|(name, shape, dtype, bytes)| {
+            let view = TensorView::new(*dtype, shape.clone(), bytes).map_err(refused)?;
             Ok((name.as_str(), view))
         })
         .collect::<Result<Vec<_>, Error>>()?;

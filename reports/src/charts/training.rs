@@ -15,6 +15,9 @@ const POINTS: usize = 120;
 const TOP: f64 = 96.0;
 const BOTTOM: f64 = 336.0;
 
+/// What a line shows of a row.
+type Value = fn(&Row) -> f64;
+
 /// A line of a panel: steps and values.
 struct Line {
     name: String,
@@ -62,7 +65,7 @@ fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
         .collect()
 }
 
-fn of(rows: &[Row], split: &str, value: fn(&Row) -> f64) -> Vec<(f64, f64)> {
+fn of(rows: &[Row], split: &str, value: Value) -> Vec<(f64, f64)> {
     let own = rows.iter().filter(|row| row.split == split);
     own.map(|row| (row.step as f64, value(row)))
         .filter(|(_, value)| value.is_finite())
@@ -70,7 +73,7 @@ fn of(rows: &[Row], split: &str, value: fn(&Row) -> f64) -> Vec<(f64, f64)> {
 }
 
 fn losses(rows: &[Row]) -> Vec<Line> {
-    let kinds: [(&str, usize, fn(&Row) -> f64); 2] = [
+    let kinds: [(&str, usize, Value); 2] = [
         ("answers", 0, |row| row.loss),
         ("characters on patches", 1, |row| row.dense_loss),
     ];

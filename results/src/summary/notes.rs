@@ -3,6 +3,10 @@
 use super::{Summary, VariantNote};
 
 /// What a reader must know before the numbers.
+#[allow(
+    clippy::too_many_lines,
+    reason = "one note after the other, in the order of importance"
+)]
 pub(super) fn notes(summary: &Summary) -> Vec<String> {
     let mut notes = Vec::new();
     for model in summary.models.iter().filter(|model| model.untrained) {

@@ -99,13 +99,10 @@ pub(super) fn heads(width: i64, device: Device) -> Result<Vec<(String, Tensor)>,
 }
 
 /// The classes of some items, `[heads, B x P]`.
-pub(super) fn targets<'a>(
-    items: impl Iterator<Item = &'a PatchClasses> + Clone,
-    device: Device,
-) -> Result<Tensor, ModelError> {
+pub(super) fn targets(items: &[&PatchClasses], device: Device) -> Result<Tensor, ModelError> {
     let mut all: Vec<i64> = Vec::new();
     for head in HEADS {
-        for item in items.clone() {
+        for item in items {
             all.extend((head.of)(item).iter().map(|&class| i64::from(class)));
         }
     }

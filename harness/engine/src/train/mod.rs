@@ -273,8 +273,11 @@ impl<'a> Trainer<'a> {
         if self.head.is_empty() {
             return Ok(None);
         }
-        let classes = drawn.iter().filter_map(|drawn| drawn.glyphs.as_ref());
-        Ok(Some(glyphs::targets(classes, self.optimizer.device())?))
+        let classes: Vec<_> = drawn
+            .iter()
+            .filter_map(|drawn| drawn.glyphs.as_ref())
+            .collect();
+        Ok(Some(glyphs::targets(&classes, self.optimizer.device())?))
     }
 
     fn batch_losses(
@@ -423,8 +426,12 @@ impl<'a> Trainer<'a> {
             return gates(&plan.out, &self.model.info().sha256);
         }
         let folder = plan.out.join("checkpoint");
-        self.model
-            .save(&folder, &weights, &plan.note(&self.model.info().sha256))?;
+        self.model.save(
+            &folder,
+            &weights,
+            plan.freeze == Freeze::Vision,
+            &plan.note(&self.model.info().sha256),
+        )?;
         let sha256 = rave_lmm::Checkpoint::open(&folder)?.sha256();
         gates(&folder, &sha256)
     }

@@ -75,7 +75,7 @@ impl Tower {
     }
 
     /// The values of the tensor of this name, row by row; `None` where noise is right.
-    pub(super) fn values(self, name: &str, noise: &Noise, stream: u64) -> Option<Vec<f32>> {
+    pub(super) fn values(self, name: &str, noise: Noise, stream: u64) -> Option<Vec<f32>> {
         let name = name.strip_prefix("model.vision_model.")?;
         match name {
             "embeddings.patch_embedding.weight" => Some(self.patch_embedding()),
@@ -101,7 +101,7 @@ impl Tower {
     }
 
     /// Noise of variance 1 / fan-in, `[rows, width]`.
-    fn noise(self, rows: i64, noise: &Noise, stream: u64) -> Vec<f32> {
+    fn noise(self, rows: i64, noise: Noise, stream: u64) -> Vec<f32> {
         let spread = (self.width as f32).sqrt().recip();
         let count = (rows * self.width) as usize;
         noise
@@ -111,18 +111,20 @@ impl Tower {
     }
 
     /// Rows that read the content alone, `[rows, width]`; larger, since the waves take most of what normalisation leaves.
-    fn reading(self, rows: i64, noise: &Noise, stream: u64) -> Vec<f32> {
+    fn reading(self, rows: i64, noise: Noise, stream: u64) -> Vec<f32> {
         let mut values = self.noise(rows, noise, stream);
         for row in values.chunks_exact_mut(self.width as usize) {
             let (content, waves) = row.split_at_mut(self.content() as usize);
-            content.iter_mut().for_each(|value| *value *= GAIN);
+            for value in content {
+                *value *= GAIN;
+            }
             waves.fill(0.0);
         }
         values
     }
 
     /// Rows that write to the content alone, `[width, width]`.
-    fn writing(self, noise: &Noise, stream: u64) -> Vec<f32> {
+    fn writing(self, noise: Noise, stream: u64) -> Vec<f32> {
         let mut values = self.noise(self.width, noise, stream);
         values[(self.content() * self.width) as usize..].fill(0.0);
         values
@@ -201,7 +203,7 @@ impl Tower {
 
     /// Query rows (`turn` 1) or key rows (`turn` 0), `[width, width]`: head by head, the waves of both axes from the fastest on,
     /// turned by as many patches as the head's neighbour is away.
-    fn turned(self, looking: usize, turn: i64, noise: &Noise, stream: u64) -> Vec<f32> {
+    fn turned(self, looking: usize, turn: i64, noise: Noise, stream: u64) -> Vec<f32> {
         let width = self.width as usize;
         let mut values: Vec<f32> = noise.values(stream, width * width).collect();
         let head_width = self.width / self.heads;
@@ -251,7 +253,7 @@ mod tests {
 
     fn values(name: &str) -> Vec<f32> {
         TOWER
-            .values(&format!("model.vision_model.{name}"), &Noise::new(3), 1)
+            .values(&format!("model.vision_model.{name}"), Noise::new(3), 1)
             .unwrap()
     }
 
@@ -321,7 +323,7 @@ mod tests {
         assert!(out[96 * WIDTH..].iter().all(|value| *value == 0.0));
         assert!(
             TOWER
-                .values("model.text_model.norm.weight", &Noise::new(3), 1)
+                .values("model.text_model.norm.weight", Noise::new(3), 1)
                 .is_none()
         );
     }
