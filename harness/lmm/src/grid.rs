@@ -106,6 +106,8 @@ impl Grid {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     fn grid(folder: &Path, variants: &[&str]) {

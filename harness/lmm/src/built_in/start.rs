@@ -241,6 +241,8 @@ impl Tower {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     const TOWER: Tower = Tower {
