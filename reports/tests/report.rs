@@ -298,7 +298,7 @@ fn a_training_run_is_drawn_with_its_losses_and_answers() {
         "Training nano with rave",
         "answers, validation",
         "all answers",
-        ">ocr<",
+        "\nocr\n",
         "90.0 % exactly right",
     ] {
         assert!(text.contains(words), "{words} is not in the chart");
