@@ -45,9 +45,9 @@ rave *arguments: ready
     @cargo build --release --workspace --quiet
     @'{{ rave_binary }}' "$@"
 
-# Evaluate nano on the embedded suites in every variant, then tables and charts; works with no network after setup
+# Evaluate nano, all training seeds of every variant, on the embedded suites, then tables and charts; needs no network after setup
 [group('measure')]
-eval-all name=("eval-all-" + datetime("%Y%m%d-%H%M%S")) limit="25": build
+eval-all name=("eval-all-" + datetime("%Y%m%d-%H%M%S")) limit="200": build
     '{{ rave_binary }}' eval --model nano \
         --variant standard,rave,rave-post-rope,rave-key-only,rave-query-only \
         --suite embedded-ocr,embedded-chart,embedded-document,embedded-scene,embedded-general \
@@ -71,6 +71,11 @@ report run *options: ready
 [group('measure')]
 bench *options: ready
     cargo bench --workspace --bench prefill -- {{ options }}
+
+# Training speed of nano in f32 and bf16, and the share of this machine's matrix products that it reaches; -- --seconds N --out FILE.json
+[group('measure')]
+bench-training *options: ready
+    cargo bench --workspace --bench training -- {{ options }}
 
 # Every test: the Rust workspace (arguments go to cargo test) and the setup script
 [group('develop')]

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """Opens a checkpoint with `transformers` and holds its answers against those of `rave generate`.
 
-    python3 tools/check_transformers.py CHECKPOINT [--rave target/release/rave] [--pictures 8]
+    python3 tools/check_transformers.py CHECKPOINT [--rave target/release/rave] [--pictures 8] [--write DIR]
 
 Needs torch, transformers 5, pillow and safetensors (not used by anything else here). For a few drawn pictures and
 questions it compares the token ids of the prompt and of a greedy answer (must be equal) and the logits of the prompt
 (must agree within 1e-4, relative to the largest). Prints what it found; exit code 1 on a difference.
+With --write the first picture and what `transformers` makes of it go to DIR, as the Rust tests read them
+(harness/lmm/tests/fixtures/nano was written so, from harness/lmm/models/nano/seed-0/standard).
 """
 
 import argparse
@@ -18,7 +20,7 @@ from pathlib import Path
 
 import torch
 from PIL import Image, ImageDraw
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 QUESTIONS = ["What is the underlined word?", "What is the value of bado?", "How many red circles are there?", "Où est «ü»?"]
@@ -49,11 +51,21 @@ def ask_rave(rave: Path, checkpoint: Path, image: Path, question: str, logits: P
     return json.loads(done.stdout)
 
 
+def write_case(folder: Path, page: Image.Image, question: str, inputs: dict, answer: list, logits: torch.Tensor) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    page.save(folder / "image.png")
+    case = {"prompt": question, "input_ids": inputs["input_ids"][0].tolist(), "generated_ids": answer}
+    (folder / "case.json").write_text(json.dumps(case) + "\n")
+    tensors = {"logits": logits.contiguous(), "pixel_values": inputs["pixel_values"].contiguous()}
+    save_file(tensors, folder / "expected.safetensors")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--rave", type=Path, default=Path("target/release/rave"))
     parser.add_argument("--pictures", type=int, default=8)
+    parser.add_argument("--write", type=Path)
     options = parser.parse_args()
 
     processor = AutoProcessor.from_pretrained(options.checkpoint, backend="pil")
@@ -80,6 +92,8 @@ def main() -> None:
             ends = end if isinstance(end, list) else [end]
             if answer and answer[-1] in ends:
                 answer.pop()
+            if options.write and number == 0:
+                write_case(options.write, page, question, inputs, answer, expected)
             if ours["input_ids"] != prompt:
                 unequal.append(f"picture {number}: input ids differ")
                 continue

@@ -3,9 +3,10 @@
 #
 #   tools/train_nano.sh [tower|base SEED|continue SEED VARIANT|grid|all]
 #
-# Every stage resumes where it was stopped and is skipped once it has ended, so the same command is simply given again.
-# WORK (default results/runs/local/nano) holds the runs; DEVICE (default cpu) is cpu, cuda or cuda:N. On two cores: the
-# tower 20 minutes, a base 30, a continuation 3.
+# Every stage resumes where it was stopped and is skipped once it has ended, so the same command is simply given again. A
+# base that is shipped (harness/lmm/models/nano) is taken instead of being trained; FRESH=1 trains it all the same.
+# WORK (default results/runs/local/nano) holds the runs; DEVICE (default cpu) is cpu, cuda or cuda:N. On two cores without
+# bf16 products: the tower 20 minutes, a base 33, a continuation 3.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -29,38 +30,45 @@ stage() {
     [ -f "$out/checkpoint/config.json" ] || exit 0
 }
 
-# The checkpoint of a stage: the shipped one, or the one trained here.
-of() {
-    if [ -f "$shipped/$1/config.json" ]; then echo "$shipped/$1"; else echo "$work/$1/checkpoint"; fi
+# Whether the base of a seed is shipped, and wanted.
+is_shipped() {
+    [ -z "${FRESH:-}" ] && [ -f "$shipped/seed-$1/base/config.json" ]
+}
+
+# The base of a seed: the shipped one, or the one trained here.
+base_of() {
+    if is_shipped "$1"; then echo "$shipped/seed-$1/base"; else echo "$work/seed-$1/base/checkpoint"; fi
 }
 
 tower() {
-    if [ -f "$shipped/tower/config.json" ]; then return; fi
-    stage "$work/tower" --model nano --fresh 0 --data "page,page,page,$questions" --batch 4 --steps 20000 --rate 1e-3 \
+    stage "$work/tower" --model nano --fresh 0 --suite "page,page,page,$questions" --batch 4 --steps 20000 --rate 1e-3 \
         --warm-up 200 --dense 1 --no-answers --validate-every 1000 --validation-items 20 --save-every 500
 }
 
 base() {
     local seed=$1
+    if is_shipped "$seed"; then return; fi
     tower
-    if [ -f "$shipped/seed-$seed/base/config.json" ]; then return; fi
-    stage "$work/seed-$seed/pages" --model nano --fresh "$seed" --vision "$(of tower)" --freeze vision --seed "$seed" \
-        --data page --batch 8 --steps 6000 --rate 1.5e-3 --warm-up 100 --validate-every 600 --validation-items 32 --save-every 200
+    stage "$work/seed-$seed/pages" --model nano --fresh "$seed" --vision "$work/tower/checkpoint" --freeze vision --seed "$seed" \
+        --suite page --batch 8 --steps 6000 --rate 1.5e-3 --warm-up 100 --validate-every 600 --validation-items 32 --save-every 200
     stage "$work/seed-$seed/base" --model "$work/seed-$seed/pages/checkpoint" --freeze vision --seed "$seed" \
-        --data "page,$questions" --further 6 --batch 16 --steps 3600 --rate 1e-3 --warm-up 100 --validate-every 300 --save-every 100
+        --suite "page,$questions" --further 6 --batch 16 --steps 3600 --rate 1e-3 --warm-up 100 --validate-every 300 --save-every 100
 }
 
 continuation() {
     local seed=$1 variant=$2
     base "$seed"
-    stage "$work/seed-$seed/$variant" --model "$(of "seed-$seed/base")" --variant "$variant" --freeze vision \
-        --seed $((100 + seed)) --seed-gates "$seed" --data "$questions" --further 6 --batch 16 --steps 450 --rate 5e-4 \
+    stage "$work/seed-$seed/$variant" --model "$(base_of "$seed")" --variant "$variant" --freeze vision \
+        --seed $((100 + seed)) --seed-gates "$seed" --suite "$questions" --further 6 --batch 16 --steps 450 --rate 5e-4 \
         --warm-up 50 --validate-every 150 --save-every 50
 }
 
 grid() {
     local seed variant
     for seed in "${seeds[@]}"; do
+        base "$seed"
+        mkdir -p "$work/grid/seed-$seed/base"
+        cp "$(base_of "$seed")"/* "$work/grid/seed-$seed/base/"
         for variant in "${variants[@]}"; do
             continuation "$seed" "$variant"
             mkdir -p "$work/grid/seed-$seed/$variant"

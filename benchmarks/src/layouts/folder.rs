@@ -25,6 +25,10 @@ pub(super) struct Selection {
     pub(super) root: PathBuf,
     /// Whether this is, by its name, configuration and split, the data set that the suite names.
     pub(super) is_published: bool,
+    /// The split that is read.
+    pub(super) split: String,
+    /// Whether that is the one the suite names.
+    pub(super) right_split: bool,
     /// One line that says what is read, and in what it differs from what the suite names.
     pub(super) source: String,
 }
@@ -89,7 +93,7 @@ pub(super) fn select(suite: &Suite, data: &Path) -> Result<Selection, Error> {
     let parts: Vec<String> = [
         name.clone(),
         config,
-        Some(split),
+        Some(split.clone()),
         Some(format!("{} file(s) in {}", found.len(), root.display())),
     ]
     .into_iter()
@@ -104,6 +108,8 @@ pub(super) fn select(suite: &Suite, data: &Path) -> Result<Selection, Error> {
         files: found.into_iter().map(|file| file.path).collect(),
         root,
         is_published: name.is_some() && right_config && right_split,
+        split,
+        right_split,
         source,
     })
 }

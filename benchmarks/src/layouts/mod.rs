@@ -102,11 +102,48 @@ impl Suite {
         if let Some(task) = self.task() {
             return self.open_embedded(task);
         }
-        let data = data.ok_or_else(|| Error::NeedsData {
+        let selection = folder::select(self, self.needed(data)?)?;
+        self.read(selection)
+    }
+
+    /// Opens the split that models are trained on, from the same folders as [`Suite::open`]; another split is not taken in
+    /// its place. The fingerprint and the source of the data set are this split's.
+    ///
+    /// # Errors
+    /// As [`Suite::open`]; a suite that is drawn, whose training items come from [`crate::render`]; no files of `train`.
+    pub fn open_training(&self, data: Option<&Path>) -> Result<Dataset, Error> {
+        if self.is_embedded() {
+            return Err(Error::Suite {
+                id: self.id.clone(),
+                reason: "its training items are drawn, not opened".to_owned(),
+            });
+        }
+        let training = Self {
+            split: render::Split::Train.name().to_owned(),
+            ..self.clone()
+        };
+        let selection = folder::select(&training, self.needed(data)?)?;
+        if !selection.right_split {
+            return Err(Error::NoSuchPart {
+                path: selection.root,
+                what: "split",
+                wanted: training.split,
+                suite: self.id.clone(),
+                found: selection.split,
+            });
+        }
+        training.read(selection)
+    }
+
+    fn needed<'a>(&self, data: Option<&'a Path>) -> Result<&'a Path, Error> {
+        data.ok_or_else(|| Error::NeedsData {
             suite: self.id.clone(),
             repository: self.repositories.first().cloned().unwrap_or_default(),
-        })?;
-        let selection = folder::select(self, data)?;
+        })
+    }
+
+    /// Reads the light columns of the chosen files.
+    fn read(&self, selection: folder::Selection) -> Result<Dataset, Error> {
         let mut tables = Vec::with_capacity(selection.files.len());
         let mut placed: Vec<Placed> = Vec::new();
         let (mut left_out, mut before) = (0, 0);

@@ -1,8 +1,9 @@
 //! `rave eval`: every model, suite, sample and variant of a request, into one run folder.
 //!
 //! A sample's vision features do not depend on the decoder's attention: they are computed and timed once and handed to
-//! every variant of the same checkpoint (in a [`Grid`] each variant has its own). The variants of a sample then run one after the other, in an order that turns by one from sample to
-//! sample, so that none is always first; before the first sample each runs once untimed.
+//! every variant of the same checkpoint; in a [`Grid`], where each variant has a checkpoint of its own, those whose vision
+//! towers are equal share the tower's work. The variants of a sample then run one after the other, in an order that turns
+//! by one from sample to sample, so that none is always first; before the first sample each runs once untimed.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -10,10 +11,10 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Instant;
 
-use rave_benchmarks::{Dataset, Picture, Suite};
+use rave_benchmarks::{Dataset, Suite};
 use rave_lmm::{
     Built, Checkpoint, Features, Generation, GenerationOptions, Grid, LoadOptions, Model,
-    ModelInfo, Processor, decode, kind, libtorch, resolve,
+    ModelInfo, Patches, Processor, kind, libtorch, resolve,
 };
 use rave_methods::Variant;
 use rave_results::schema::{CodeVersion, Configuration, Libraries, RunRecord};
@@ -225,6 +226,8 @@ fn rows(dataset: &Dataset, request: &Request) -> Range<usize> {
 pub(crate) struct Contender {
     pub variant: &'static Variant,
     pub model: Rc<Model>,
+    /// Number of its vision tower among the different ones of the model.
+    pub tower: usize,
     pub built: Built,
 }
 
@@ -271,15 +274,24 @@ fn load(
 ) -> Result<Vec<Field>, Error> {
     observer.loading(name);
     let trained_by_seed = Grid::open(&resolve(name)?)?.is_some();
-    let mut models: HashMap<PathBuf, Rc<Model>> = HashMap::new();
+    let mut models: HashMap<PathBuf, (Rc<Model>, usize)> = HashMap::new();
+    // A model with each of the different vision towers.
+    let mut towers: Vec<Rc<Model>> = Vec::new();
     let mut fields: Vec<Field> = Vec::new();
     for (seed, variant, folder) in places(name, request)? {
-        let model = if let Some(model) = models.get(&folder) {
-            Rc::clone(model)
+        let (model, tower) = if let Some((model, tower)) = models.get(&folder) {
+            (Rc::clone(model), *tower)
         } else {
             let model = Rc::new(Model::open(name, folder.clone(), options)?);
-            models.insert(folder, Rc::clone(&model));
-            model
+            let mut tower = 0;
+            while tower < towers.len() && !model.shares_tower(&towers[tower])? {
+                tower += 1;
+            }
+            if tower == towers.len() {
+                towers.push(Rc::clone(&model));
+            }
+            models.insert(folder, (Rc::clone(&model), tower));
+            (model, tower)
         };
         let adapter = request.adapter.as_deref().filter(|_| variant.trained);
         let built = model.build(variant, seed, adapter)?;
@@ -294,6 +306,7 @@ fn load(
             field.contenders.push(Contender {
                 variant,
                 model,
+                tower,
                 built,
             });
         }
@@ -414,18 +427,31 @@ impl Cell<'_> {
             stop_at_end: true,
         };
         let failed = |error: &rave_lmm::Error| format!("{}: {error}", reason(error));
-        // The vision side once a checkpoint: variants that share one share its features.
+        // The tower once for all that share it, the connector once a checkpoint.
+        let mut towers: HashMap<usize, Result<Patches, String>> = HashMap::new();
         let mut seen: Vec<(&Rc<Model>, Result<Features, String>)> = Vec::new();
         let mut records = Vec::new();
         for turn in 0..open.len() {
             let contender = open[(turn + prepared.index) % open.len()];
-            let Contender { model, built, .. } = contender;
+            let Contender {
+                model,
+                tower,
+                built,
+                ..
+            } = contender;
             let generation = match &prepared.prompt {
                 Err(reason) => Err(reason.clone()),
                 Ok(prompt) => {
                     let place = seen.iter().position(|(other, _)| Rc::ptr_eq(other, model));
                     let place = place.unwrap_or_else(|| {
-                        seen.push((model, model.see(prompt).map_err(|error| failed(&error))));
+                        let patches = towers.entry(*tower).or_insert_with(|| {
+                            model.patches(prompt).map_err(|error| failed(&error))
+                        });
+                        let features = patches.as_ref().map_err(String::clone);
+                        let features = features.and_then(|patches| {
+                            model.connect(patches).map_err(|error| failed(&error))
+                        });
+                        seen.push((model, features));
                         seen.len() - 1
                     });
                     match &seen[place].1 {
@@ -463,11 +489,8 @@ fn prepare(dataset: &Dataset, index: usize, processor: &dyn Processor) -> Prepar
             };
         }
     };
-    let picture = match &item.picture {
-        Picture::Rendered(picture) => Ok(picture.clone()),
-        Picture::Encoded { bytes, name } => decode(bytes, name),
-    };
-    let prompt = picture.and_then(|picture| processor.prepare(&[&picture], &item.prompt));
+    let prompt =
+        record::picture(&item).and_then(|picture| processor.prepare(&[&picture], &item.prompt));
     let prompt = prompt.map_err(|error| format!("{}: {error}", reason(&error)));
     Prepared {
         label,

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rave_benchmarks::{Average, Dataset, Item, Label, Suite};
-use rave_lmm::{Generation, ModelInfo, Prompt};
+use image::RgbImage;
+use rave_benchmarks::{Average, Dataset, Item, Label, Picture, Suite};
+use rave_lmm::{Generation, ModelInfo, Prompt, decode};
 use rave_methods::Variant;
 use rave_results::SampleRecord;
 use rave_results::schema::{
@@ -62,6 +63,7 @@ pub(crate) fn model(fields: &[Field]) -> ModelRecord {
             variant,
             model,
             built,
+            ..
         } in &field.contenders
         {
             record.untrained |= model.info().untrained;
@@ -124,6 +126,14 @@ pub(crate) fn data(dataset: &Dataset, used: usize) -> DataRecord {
         source: dataset.source(),
         rows_used: used,
         rows_total: dataset.size_hint_full().unwrap_or(dataset.len()),
+    }
+}
+
+/// The picture of an item, decoded if it is a file's.
+pub(crate) fn picture(item: &Item) -> Result<RgbImage, rave_lmm::Error> {
+    match &item.picture {
+        Picture::Rendered(picture) => Ok(picture.clone()),
+        Picture::Encoded { bytes, name } => decode(bytes, name),
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rave_benchmarks::render::Task;
-use rave_engine::train::{Ended, Freeze, Plan, ROWS, TrainObserver, train};
+use rave_engine::train::{Ended, Freeze, Plan, ROWS, Source, TrainObserver, train};
 use rave_lmm::{LoadOptions, Model, built_in};
 use rave_methods::variant;
 use rave_results::training::{Row, read_rows};
@@ -28,7 +28,8 @@ fn plan(out: PathBuf) -> Plan {
         model: nano(),
         vision: None,
         variant: variant("standard").unwrap(),
-        tasks: vec![Task::Ocr, Task::Chart],
+        sources: vec![Source::Embedded(Task::Ocr), Source::Embedded(Task::Chart)],
+        data: None,
         further: 2,
         steps: 4,
         batch: 2,
@@ -56,7 +57,7 @@ fn plan(out: PathBuf) -> Plan {
 struct StopAfter<'a>(u64, &'a AtomicBool);
 
 impl TrainObserver for StopAfter<'_> {
-    fn step(&mut self, row: &Row) {
+    fn step(&mut self, row: &Row, _operations: f64) {
         if row.step >= self.0 {
             self.1.store(true, Ordering::Relaxed);
         }

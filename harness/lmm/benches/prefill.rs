@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore as _, SeedableRng as _};
+use rave_lmm::libtorch::matrix_rate;
 use rave_lmm::{GenerationOptions, LoadOptions, Model, kind};
 use rave_methods::noise::Noise;
 use rave_methods::rave::{Options, Rave};
@@ -62,7 +63,8 @@ fn main() {
         }
         // A matrix product that the processor has no instructions for makes one prefill take minutes: then only the
         // attention alone is measured, and the report says so.
-        let slower = product_seconds(kind) / product_seconds(Kind::Float);
+        let rate = |kind| matrix_rate(256, kind, Device::Cpu).expect("a small product");
+        let slower = rate(Kind::Float) / rate(kind);
         if slower < 20.0 {
             report.push(end_to_end(dtype, &model, &contenders, budget));
         } else {
@@ -280,18 +282,6 @@ fn interval(values: &[f64]) -> (f64, f64) {
         .collect();
     medians.sort_by(f64::total_cmp);
     (medians[50], medians[1_949])
-}
-
-/// The best time of a small square product, in seconds.
-fn product_seconds(kind: Kind) -> f64 {
-    let side = Tensor::ones([256, 256], (kind, Device::Cpu));
-    let once = || {
-        let start = Instant::now();
-        let _ = side.matmul(&side);
-        start.elapsed().as_secs_f64()
-    };
-    once();
-    (0..5).map(|_| once()).fold(f64::INFINITY, f64::min)
 }
 
 /// The processor's name.

@@ -1,8 +1,10 @@
-//! Built-in models, in the unchanged SmolVLM layout: `nano`, tiny, and one of SmolVLM-256M's exact sizes.
+//! Built-in models, in the unchanged SmolVLM layout: `nano`, tiny and trained, the same untrained, and one of SmolVLM-256M's
+//! exact sizes.
 //!
-//! **Untrained so far**: seeded random weights, written once into the cache folder and then loaded as any checkpoint, so
-//! that the whole path from file to answer is the real one, and latency can be measured at a real size with no hub. A
-//! marker file beside the weights says so, and every record, table and chart repeats it.
+//! The trained ones are a [`crate::Grid`] of checkpoints in this crate's `models/`. The untrained ones are seeded random
+//! weights, written once into the cache folder and then loaded as any checkpoint, so that the whole path from file to
+//! answer is the real one, and latency can be measured at a real size with no hub. A marker file beside the weights says
+//! so, and every record, table and chart repeats it.
 
 use std::collections::HashMap;
 use std::fs;
@@ -16,8 +18,8 @@ use serde_json::{Value, json};
 mod start;
 
 use self::start::Tower;
-use crate::Error;
 use crate::checkpoint::read_json;
+use crate::{Error, grid};
 
 /// Raised whenever the files would differ.
 const VERSION: u32 = 3;
@@ -25,13 +27,15 @@ const SEED: u64 = 0;
 /// The marker beside the weights.
 pub(crate) const MARKER: &str = "rave.json";
 
-/// A model that this program can write by itself.
+/// A model that comes with this program.
 #[derive(Debug)]
 pub struct BuiltIn {
     /// Its name for `--model`.
     pub name: &'static str,
     /// One line for people.
     pub summary: &'static str,
+    /// Whether trained checkpoints of it are shipped; else its weights are seeded random numbers.
+    pub shipped: bool,
     sizes: Sizes,
 }
 
@@ -56,31 +60,42 @@ struct Sizes {
     trained: bool,
 }
 
+const NANO: Sizes = Sizes {
+    picture: 128,
+    tile: 128,
+    patch: 8,
+    shuffle: 2,
+    vision_width: 128,
+    vision_layers: 2,
+    vision_heads: 8,
+    width: 128,
+    feed_forward: 384,
+    layers: 4,
+    heads: 4,
+    groups: 2,
+    vocabulary: (PLAIN_TOKENS + SPECIAL_TOKENS.len()) as i64,
+    trained: true,
+};
+
 /// Every built-in model.
 pub static MODELS: &[BuiltIn] = &[
     BuiltIn {
         name: "nano",
-        summary: "tiny SmolVLM for the embedded suites; untrained so far (seeded random weights)",
-        sizes: Sizes {
-            picture: 128,
-            tile: 128,
-            patch: 8,
-            shuffle: 2,
-            vision_width: 128,
-            vision_layers: 2,
-            vision_heads: 8,
-            width: 128,
-            feed_forward: 384,
-            layers: 4,
-            heads: 4,
-            groups: 2,
-            vocabulary: (PLAIN_TOKENS + SPECIAL_TOKENS.len()) as i64,
-            trained: true,
-        },
+        summary: "tiny SmolVLM that reads the embedded suites: a checkpoint for each of three training seeds and each trained \
+                  variant, made as results/PROTOCOL.md says",
+        shipped: true,
+        sizes: NANO,
+    },
+    BuiltIn {
+        name: "nano-untrained",
+        summary: "nano with seeded random weights, to train from and to try things with",
+        shipped: false,
+        sizes: NANO,
     },
     BuiltIn {
         name: "smolvlm-256m-random",
         summary: "SmolVLM-256M's exact sizes with seeded random weights, for latency and memory alone (0.5 GB on disk)",
+        shipped: false,
         sizes: Sizes {
             picture: 2048,
             tile: 512,
@@ -113,16 +128,38 @@ const CHAT_TEMPLATE: &str = "<|im_start|>{% for message in messages %}{{ message
 {% elif part['type'] == 'image' %}{{ '<image>' }}{% endif %}{% endfor %}<end_of_utterance>\n\
 {% endfor %}{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}";
 
-/// The folder of the built-in model of this name, made on first use; `None` when there is none of this name.
+/// The folder of the built-in model of this name, made on first use when it is not shipped; `None` when there is none of
+/// this name.
 ///
 /// # Errors
-/// When the cache folder cannot be written, naming it.
+/// When the shipped checkpoints are not where this program was built; when the cache folder cannot be written, naming it.
 pub fn folder(name: &str) -> Result<Option<PathBuf>, Error> {
-    if !MODELS.iter().any(|model| model.name == name) {
+    let Some(model) = MODELS.iter().find(|model| model.name == name) else {
         return Ok(None);
+    };
+    if model.shipped {
+        let models = std::env::var_os("RAVE_MODELS").filter(|folder| !folder.is_empty());
+        let models = models.map_or_else(
+            || Path::new(env!("CARGO_MANIFEST_DIR")).join("models"),
+            PathBuf::from,
+        );
+        let folder = models.join(name);
+        if !folder.join(grid::FILE).is_file() {
+            return Err(Error::Missing {
+                what: format!("{}, of the shipped model `{name}`,", grid::FILE),
+                remedy: "set RAVE_MODELS to harness/lmm/models of this program's source, or give the folder of another \
+                         model"
+                    .into(),
+                folder,
+            });
+        }
+        return Ok(Some(folder));
     }
     let cache = cache_folder()?;
-    let folder = cache.join(format!("{name}-untrained-{VERSION}"));
+    let folder = cache.join(format!(
+        "{}-untrained-{VERSION}",
+        name.trim_end_matches("-untrained")
+    ));
     if folder.join(MARKER).is_file() {
         return Ok(Some(folder));
     }

@@ -30,8 +30,8 @@ pub use error::Error;
 pub use families::{FAMILIES, Family};
 pub use grid::Grid;
 pub use model::{
-    Built, Features, Generation, GenerationOptions, LoadOptions, Model, ModelInfo, Timings, kind,
-    resolve,
+    Built, Features, Generation, GenerationOptions, LoadOptions, Model, ModelInfo, Patches,
+    Timings, kind, resolve,
 };
 pub use picture::{MAX_PIXELS, decode};
 pub use prompt::{Processor, Prompt};

@@ -6,8 +6,9 @@
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
+use std::time::Instant;
 
-use tch::{Cuda, Device};
+use tch::{Cuda, Device, Kind, Tensor};
 
 use crate::Error;
 
@@ -93,6 +94,28 @@ pub fn device(name: &str) -> Result<Device, Error> {
         )),
         _ => Ok(Device::Cuda(index)),
     }
+}
+
+/// What matrix products reach here, in floating-point operations a second: the best of five products of square matrices
+/// with that many rows, after one untimed. The peak that a share of it refers to.
+///
+/// # Errors
+/// When LibTorch refuses the product, for example for lack of memory.
+pub fn matrix_rate(side: i64, kind: Kind, device: Device) -> Result<f64, Error> {
+    let matrix = Tensor::f_ones([side, side], (kind, device))?;
+    let once = || -> Result<f64, Error> {
+        let start = Instant::now();
+        let product = matrix.f_matmul(&matrix)?;
+        // Reading a value waits for a device that runs beside the program.
+        let _ = product.f_double_value(&[0, 0])?;
+        Ok(start.elapsed().as_secs_f64())
+    };
+    once()?;
+    let mut best = f64::INFINITY;
+    for _ in 0..5 {
+        best = best.min(once()?);
+    }
+    Ok(2.0 * (side as f64).powi(3) / best)
 }
 
 #[cfg(test)]

@@ -95,7 +95,15 @@ pub struct Generation {
     pub cache_bytes: u64,
 }
 
-/// What the vision side makes of a prompt; independent of the attention variant.
+/// What the vision tower makes of a prompt's tiles; the same for every checkpoint that [`Model::shares_tower`].
+#[derive(Debug)]
+pub struct Patches {
+    /// `[N, P, vision width]`; `None` for a prompt without pictures.
+    patches: Option<Tensor>,
+    elapsed: Duration,
+}
+
+/// What the vision side (tower and connector) makes of a prompt; independent of the attention variant.
 #[derive(Debug)]
 pub struct Features {
     embeddings: Option<Tensor>,
@@ -148,9 +156,24 @@ impl Model {
     /// # Errors
     /// Names the file and the remedy for anything missing, damaged or contradictory in the checkpoint.
     pub fn load(name: &str, options: LoadOptions) -> Result<Self, Error> {
+        Self::load_for(name, grid::BASELINE, None, options)
+    }
+
+    /// Loads the model called `name` to run `variant` on it; of a [`Grid`] the variant's own checkpoint, at the first seed
+    /// when none is given.
+    ///
+    /// # Errors
+    /// As [`Model::load`]; a seed that the grid lacks.
+    pub fn load_for(
+        name: &str,
+        variant: &str,
+        seed: Option<u64>,
+        options: LoadOptions,
+    ) -> Result<Self, Error> {
         let mut folder = resolve(name)?;
         if let Some(grid) = Grid::open(&folder)? {
-            folder = grid.checkpoint(grid.contents().seeds[0], grid::BASELINE)?;
+            let seed = seed.unwrap_or(grid.contents().seeds[0]);
+            folder = grid.checkpoint(seed, variant)?;
         }
         Self::open(name, folder, options)
     }
@@ -232,19 +255,72 @@ impl Model {
     /// # Errors
     /// When LibTorch refuses an operation, for example for lack of memory.
     pub fn see(&self, prompt: &Prompt) -> Result<Features, Error> {
+        self.connect(&self.patches(prompt)?)
+    }
+
+    /// Runs the vision tower over a prompt's tiles.
+    ///
+    /// # Errors
+    /// As [`Model::see`].
+    pub fn patches(&self, prompt: &Prompt) -> Result<Patches, Error> {
         let start = Instant::now();
-        let embeddings = match prompt.pixel_shape[0] {
+        let patches = match prompt.pixel_shape[0] {
             0 => None,
             _ => Some(tch::no_grad(|| {
-                let patches = self.network.look(&self.pixels(&[prompt])?)?;
-                self.network.connect(&patches)
+                self.network.look(&self.pixels(&[prompt])?)
             })?),
         };
         self.finish();
-        Ok(Features {
-            embeddings,
+        Ok(Patches {
+            patches,
             elapsed: start.elapsed(),
         })
+    }
+
+    /// Runs the connector over what the tower, or that of a checkpoint with the same one, made of a prompt. The time of
+    /// both counts.
+    ///
+    /// # Errors
+    /// As [`Model::see`].
+    pub fn connect(&self, patches: &Patches) -> Result<Features, Error> {
+        let start = Instant::now();
+        let embeddings = patches
+            .patches
+            .as_ref()
+            .map(|patches| tch::no_grad(|| self.network.connect(patches)))
+            .transpose()?;
+        self.finish();
+        Ok(Features {
+            embeddings,
+            elapsed: patches.elapsed + start.elapsed(),
+        })
+    }
+
+    /// Whether the vision towers hold the same weights in the same type on the same device.
+    ///
+    /// # Errors
+    /// When LibTorch refuses an operation.
+    pub fn shares_tower(&self, other: &Self) -> Result<bool, Error> {
+        let tower = |model: &Self| -> Vec<(String, Tensor)> {
+            let own = model.parameters.iter();
+            own.filter(|(name, _)| model.is_vision(name))
+                .map(|(name, tensor)| (name.clone(), tensor.shallow_clone()))
+                .collect()
+        };
+        let (own, others) = (tower(self), tower(other));
+        if own.len() != others.len() {
+            return Ok(false);
+        }
+        for ((name, tensor), (other_name, other)) in own.iter().zip(&others) {
+            let alike = name == other_name
+                && tensor.kind() == other.kind()
+                && tensor.device() == other.device()
+                && tensor.size() == other.size();
+            if !alike || !tensor.f_equal(other)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Answers a prompt greedily.

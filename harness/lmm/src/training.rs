@@ -142,6 +142,50 @@ impl Model {
         Ok(decoder.logits(&hidden)?.f_to_kind(Kind::Float)?)
     }
 
+    /// Floating-point operations of the matrix products of one training step on a batch: two a weight and position forwards
+    /// and four backwards, for attention as if no score were masked. Padding counts: it is computed.
+    pub fn step_operations(&self, batch: &Batch, vision_is_trained: bool) -> f64 {
+        let [conversations, positions] = [batch.ids.size()[0], batch.ids.size()[1]];
+        let tokens = (conversations * positions) as f64;
+        let tiles = batch.pixels.size()[0] as f64;
+        let edge = batch.pixels.size()[3] / self.network().patch_size();
+        let patches = tiles * (edge * edge) as f64;
+        let visual = batch.visual.sum(Kind::Int64).int64_value(&[]) as f64;
+        let answers = batch.targets.size()[0] as f64;
+        let vision_passes = if vision_is_trained { 3.0 } else { 1.0 };
+        let mut operations = 0.0;
+        let mut has_head = false;
+        for (name, tensor) in self.parameters() {
+            let size = tensor.size();
+            if size.len() < 2 || name.contains("position_embedding") {
+                continue;
+            }
+            let weights = tensor.numel() as f64;
+            operations += 2.0
+                * weights
+                * match name.as_str() {
+                    name if self.is_vision(name) => patches * vision_passes,
+                    name if name.contains("embed_tokens") => 0.0,
+                    name if name.contains("lm_head") => {
+                        has_head = true;
+                        answers * 3.0
+                    }
+                    name if name.contains("connector") => visual * 3.0,
+                    _ => tokens * 3.0,
+                };
+        }
+        let geometry = self.network().decoder().geometry();
+        if !has_head {
+            let embedding = self
+                .parameters()
+                .iter()
+                .find(|(name, _)| name.contains("embed_tokens"));
+            operations += 6.0 * answers * embedding.map_or(0, |(_, tensor)| tensor.numel()) as f64;
+        }
+        let wide = (geometry.heads * geometry.head_width) as f64;
+        operations + 12.0 * tokens * positions as f64 * wide * geometry.layers as f64
+    }
+
     /// Copies the vision tower of another checkpoint of the same sizes into this model.
     ///
     /// # Errors

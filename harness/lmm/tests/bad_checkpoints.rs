@@ -327,7 +327,10 @@ fn a_name_that_is_no_model_says_what_would_be() {
             "HuggingFaceTB/SmolVLM-256M-Instruct",
             "hf download HuggingFaceTB/SmolVLM-256M-Instruct",
         ),
-        ("nanno", "built-in model (nano, smolvlm-256m-random)"),
+        (
+            "nanno",
+            "built-in model (nano, nano-untrained, smolvlm-256m-random)",
+        ),
         ("./nowhere", "give the folder of a checkpoint"),
     ] {
         let Err(error) = Model::load(name, LoadOptions::default()) else {

@@ -5,9 +5,9 @@
 
 #![allow(clippy::unwrap_used, clippy::float_cmp)]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use rave_lmm::{GenerationOptions, LoadOptions, Model, adapter, decode};
+use rave_lmm::{GenerationOptions, LoadOptions, Model, adapter, built_in, decode};
 use rave_methods::noise::Noise;
 use rave_methods::{Attention, REGISTRY, variant};
 use safetensors::SafeTensors;
@@ -15,7 +15,6 @@ use tch::{Kind, Tensor};
 
 /// What `transformers` gave for one checkpoint.
 struct Case {
-    folder: PathBuf,
     prompt: String,
     input_ids: Vec<i64>,
     generated_ids: Vec<i64>,
@@ -53,7 +52,6 @@ fn case(folder: &Path) -> Case {
     };
     let (logits, shape) = floats("logits");
     Case {
-        folder: folder.to_owned(),
         prompt: json["prompt"].as_str().unwrap().to_owned(),
         input_ids: ids("input_ids"),
         generated_ids: ids("generated_ids"),
@@ -63,8 +61,13 @@ fn case(folder: &Path) -> Case {
 }
 
 fn check(folder: &Path) {
+    check_model(folder.to_str().unwrap(), folder);
+}
+
+/// Holds a model against what `transformers` made of it.
+fn check_model(name: &str, folder: &Path) {
     let case = case(folder);
-    let model = Model::load(case.folder.to_str().unwrap(), LoadOptions::default()).unwrap();
+    let model = Model::load(name, LoadOptions::default()).unwrap();
     let picture = decode(
         &std::fs::read(folder.join("image.png")).unwrap(),
         "image.png",
@@ -137,6 +140,13 @@ fn own_fixtures_in_the_new_and_the_old_file_layout_match_transformers() {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     check(&fixtures.join("smolvlm_new"));
     check(&fixtures.join("smolvlm_old"));
+}
+
+/// Of the shipped checkpoints the one that a name alone stands for: `standard` at the first seed.
+#[test]
+fn the_shipped_nano_matches_transformers() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/nano");
+    check_model("nano", &folder);
 }
 
 /// Greedy decoding through the cache must choose what a pass over the whole text would, for every variant.
@@ -258,6 +268,34 @@ fn a_fresh_gate_leaves_the_logits_and_an_adapter_brings_them_back() {
     ] {
         assert!(message.contains(part), "{message}");
     }
+}
+
+/// What one tower saw serves every checkpoint with the same tower, and no other.
+#[test]
+fn checkpoints_with_one_tower_share_what_it_saw() {
+    let folder = tempfile::tempdir().unwrap();
+    let load = |seed: u64| {
+        let place = folder.path().join(seed.to_string());
+        built_in::write("nano", seed, &place).unwrap();
+        Model::load(place.to_str().unwrap(), LoadOptions::default()).unwrap()
+    };
+    let (own, other) = (load(1), load(2));
+    assert!(!own.shares_tower(&other).unwrap());
+    other.take_vision(&own.info().folder).unwrap();
+    assert!(own.shares_tower(&other).unwrap());
+    let picture = image::RgbImage::from_fn(60, 80, |x, y| image::Rgb([x as u8, y as u8, 7]));
+    let prompt = own.processor().prepare(&[&picture], "Which?").unwrap();
+    let attention = other
+        .build(variant("standard").unwrap(), 0, None)
+        .unwrap()
+        .attention;
+    let logits = |features| {
+        other
+            .logits(attention.as_ref(), &prompt, &features)
+            .unwrap()
+    };
+    let shared = logits(other.connect(&own.patches(&prompt).unwrap()).unwrap());
+    assert_eq!(shared, logits(other.see(&prompt).unwrap()));
 }
 
 /// Gives every parameter of a variant random values, as training would.

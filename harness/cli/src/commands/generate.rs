@@ -43,9 +43,9 @@ pub struct Arguments {
     /// Trained weights of the variant; otherwise those beside the checkpoint are taken
     #[arg(long, value_name = "FILE.safetensors")]
     pub adapter: Option<PathBuf>,
-    /// Seed of a variant at its initial values
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub seed: u64,
+    /// Of a grid of checkpoints the seed to take, by default its first; else the seed of a variant at its initial values
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
     /// Write the prompt's logits, "logits" of shape (T, vocabulary) in f32
     #[arg(long, value_name = "FILE.safetensors")]
     pub logits: Option<PathBuf>,
@@ -75,14 +75,20 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         }
         None => None,
     };
-    let model = Model::load(
+    let model = Model::load_for(
         &arguments.model,
+        variant.id,
+        arguments.seed,
         LoadOptions {
             device: libtorch::device(&arguments.device)?,
             kind,
         },
     )?;
-    let built = model.build(variant, arguments.seed, arguments.adapter.as_deref())?;
+    let built = model.build(
+        variant,
+        arguments.seed.unwrap_or(0),
+        arguments.adapter.as_deref(),
+    )?;
     if model.info().untrained {
         eprintln!(
             "note: {} has seeded random weights; its answer means nothing",

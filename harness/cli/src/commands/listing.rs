@@ -21,7 +21,7 @@ pub fn models(arguments: &Arguments) -> anyhow::Result<Outcome> {
     if arguments.json {
         let models: Vec<_> = built_in::MODELS
             .iter()
-            .map(|model| json!({ "id": model.name, "summary": model.summary, "untrained": true }))
+            .map(|model| json!({ "id": model.name, "summary": model.summary, "untrained": !model.shipped }))
             .collect();
         let families: Vec<_> = FAMILIES
             .iter()

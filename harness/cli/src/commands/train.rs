@@ -8,8 +8,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
-use rave_benchmarks::render::Task;
-use rave_engine::train::{Ended, Freeze, Plan, ROWS, TrainObserver, train};
+use rave_engine::train::{Ended, Freeze, Plan, ROWS, Source, TrainObserver, train};
 use rave_reports::charts;
 use rave_results::training::{Row, read_rows};
 
@@ -31,14 +30,19 @@ pub struct Arguments {
     /// Attention variant to train with
     #[arg(long, default_value = "standard")]
     pub variant: String,
-    /// Embedded tasks, separated by commas; they take turns, and one named twice has two
+    /// What to train on, separated by commas: embedded tasks (ocr, chart, document, scene, general, page), which are drawn
+    /// without end, or suites with a train split in --data; they take turns, and one named twice has two
     #[arg(
         long,
+        value_name = "IDS",
         value_delimiter = ',',
         default_value = "ocr,chart,document,scene,general"
     )]
-    pub data: Vec<String>,
-    /// Most further questions about each training picture, in the same conversation
+    pub suite: Vec<String>,
+    /// The folder with the data of suites that are not embedded
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Most further questions about each drawn picture, in the same conversation
     #[arg(long, default_value_t = 0)]
     pub further: usize,
     /// Optimiser steps
@@ -83,7 +87,7 @@ pub struct Arguments {
     /// Compute type, f32 or bf16; weights are kept in f32
     #[arg(long, value_name = "D", default_value = "f32")]
     pub dtype: String,
-    /// Validation items a task
+    /// Validation items of each suite
     #[arg(long, default_value_t = 64)]
     pub validation_items: u64,
     /// Steps between two validations
@@ -117,11 +121,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let [variant] = variants[..] else {
         bail!("--variant takes one variant; train each into a folder of its own");
     };
-    let tasks = arguments
-        .data
+    let sources = arguments
+        .suite
         .iter()
-        .map(|name| Ok(name.parse::<Task>()?))
-        .collect::<anyhow::Result<Vec<_>>>()?;
+        .map(|name| name.parse::<Source>())
+        .collect::<Result<Vec<_>, _>>()?;
     let model = match arguments.fresh {
         None => arguments.model.clone(),
         Some(seed) => {
@@ -134,7 +138,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         model,
         vision: arguments.vision.clone(),
         variant,
-        tasks,
+        sources,
+        data: arguments.data.clone(),
         further: arguments.further,
         steps: arguments.steps,
         batch: arguments.batch,
@@ -207,13 +212,14 @@ impl TrainObserver for Progress {
         eprintln!("{weights} weights move, from step {step}");
     }
 
-    fn step(&mut self, row: &Row) {
+    fn step(&mut self, row: &Row, operations: f64) {
         self.bar.set_position(row.step);
         self.bar.set_message(format!(
-            "loss {:.3}  dense {:.3}  {:.0} examples/s",
+            "loss {:.3}  dense {:.3}  {:.0} examples/s  {:.0} GFLOP/s",
             row.loss,
             row.dense_loss,
-            self.examples / row.seconds
+            self.examples / row.seconds,
+            operations / row.seconds / 1e9
         ));
     }
 

@@ -94,7 +94,7 @@ fn score_reads_lines_and_writes_lines() {
 #[test]
 fn listings_name_everything_in_words_and_as_json() {
     for (command, expected) in [
-        ("models", "nano"),
+        ("models", "nano-untrained"),
         ("variants", "rave-query-only"),
         ("suites", "embedded-scene"),
         ("doctor", "2.11.0"),

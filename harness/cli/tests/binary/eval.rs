@@ -1,4 +1,4 @@
-//! `rave eval`: the main job on nano, kills, failures, locks, limits.
+//! `rave eval`: the main job, kills, failures, locks, limits.
 
 use super::*;
 
@@ -10,7 +10,7 @@ fn the_main_job_ends_with_records_tables_and_charts_and_repeats_itself() {
         let output = rave(&[
             "eval",
             "--model",
-            "nano",
+            "nano-untrained",
             "--variant",
             "standard,rave",
             "--suite",
@@ -89,7 +89,7 @@ fn the_main_job_ends_with_records_tables_and_charts_and_repeats_itself() {
     let refused = rave(&[
         "eval",
         "--model",
-        "nano",
+        "nano-untrained",
         "--suite",
         "embedded-ocr",
         "--limit",
@@ -109,7 +109,7 @@ fn a_killed_run_goes_on_where_it_was() {
         let base = [
             "eval",
             "--model",
-            "nano",
+            "nano-untrained",
             "--variant",
             "standard,rave",
             "--suite",
@@ -235,7 +235,7 @@ fn two_processes_on_one_folder_leave_one_whole_run() {
     let out = folder.path().join("run");
     let begin = || {
         Command::new(env!("CARGO_BIN_EXE_rave"))
-            .args(small("nano", "12", &out))
+            .args(small("nano-untrained", "12", &out))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -260,7 +260,7 @@ fn a_damaged_second_model_costs_no_folder_either() {
     fs::create_dir(&damaged).unwrap();
     fs::write(damaged.join("config.json"), "{}").unwrap();
     fs::write(damaged.join("model.safetensors"), "none").unwrap();
-    let models = format!("nano,{}", text(&damaged));
+    let models = format!("nano-untrained,{}", text(&damaged));
     let output = rave(&small(&models, "1", &out));
     assert_eq!(output.status.code(), Some(1));
     assert!(
@@ -285,7 +285,12 @@ fn runs_that_begin_in_one_second_have_a_folder_each() {
             .spawn()
             .unwrap()
     };
-    let children = [begin("nano"), begin("nano"), begin("nano"), begin("nanp")];
+    let children = [
+        begin("nano-untrained"),
+        begin("nano-untrained"),
+        begin("nano-untrained"),
+        begin("nanp"),
+    ];
     let codes = children.map(|child| child.wait_with_output().unwrap().status.code());
     assert_eq!(codes, [Some(0), Some(0), Some(0), Some(1)]);
     let runs: Vec<_> = fs::read_dir(folder.path().join("results/runs/local"))
@@ -372,7 +377,7 @@ fn all_suites_are_those_that_the_data_folder_must_hold() {
     let output = rave(&[
         "eval",
         "--model",
-        "nano",
+        "nano-untrained",
         "--suite",
         "all",
         "--data",

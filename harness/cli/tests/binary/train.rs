@@ -4,7 +4,7 @@ use super::*;
 
 /// A short training run: dense and answers, all weights.
 fn arguments(out: &Path) -> Vec<String> {
-    let words = "train --model nano --fresh 4 --data ocr,page --further 1 --batch 2 --steps 40 --dense 1 --rate 1e-3 --warm-up 2 \
+    let words = "train --model nano --fresh 4 --suite ocr,page --further 1 --batch 2 --steps 40 --dense 1 --rate 1e-3 --warm-up 2 \
                  --save-every 3 --validate-every 20 --validation-items 1 --out";
     let words = words.split_whitespace().map(str::to_owned);
     words.chain([text(out).to_owned()]).collect()
@@ -194,4 +194,150 @@ fn a_grid_of_checkpoints_is_evaluated_seed_by_seed() {
     let none = eval(&folder.path().join("none"), &["--seed", "4"]);
     assert_eq!(none.status.code(), Some(1));
     assert!(stderr(&none).contains("seed 4"), "{}", stderr(&none));
+}
+
+/// Forty pictures, each with its question, in the train split of a folder.
+fn train_split(folder: &Path) {
+    let pictures: Vec<_> = (0..40)
+        .map(|shade| {
+            png(&image::RgbImage::from_pixel(
+                40,
+                30,
+                image::Rgb([6 * shade, 90, 9]),
+            ))
+        })
+        .collect();
+    chartqa(folder, &pictures);
+    let file = |split: &str| folder.join(format!("{split}-00000-of-00001.parquet"));
+    fs::rename(file("test"), file("train")).unwrap();
+}
+
+#[test]
+fn the_train_split_of_a_suite_on_disk_is_trained_on_and_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, test, out) = (
+        folder.path().join("data"),
+        folder.path().join("test"),
+        folder.path().join("run"),
+    );
+    train_split(&data);
+    chartqa(&test, &[png(&image::RgbImage::new(4, 4))]);
+    let run = |suite: &str, data: &Path, more: &[&str]| {
+        let base = "train --variant rave --batch 2 --steps 3 --validate-every 3";
+        let paths = [
+            "--model",
+            "nano-untrained",
+            "--suite",
+            suite,
+            "--data",
+            text(data),
+            "--out",
+            text(&out),
+        ];
+        rave(&[&base.split(' ').collect::<Vec<_>>()[..], &paths, more].concat())
+    };
+    for (suite, data, more, part) in [
+        ("chartqa", &test, &[][..], "split `train`"),
+        (
+            "chartq",
+            &data,
+            &[],
+            "nothing to train on is called `chartq`",
+        ),
+        ("chartqa", &data, &["--dense", "1"], "embedded suites alone"),
+    ] {
+        let refused = run(suite, data, more);
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(stderr(&refused).contains(part), "{}", stderr(&refused));
+        assert!(!out.exists(), "{part}");
+    }
+    let output = run("ocr,chartqa", &data, &["--freeze", "backbone"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("validation chartqa"),
+        "{}",
+        stderr(&output)
+    );
+    let plan: Value = serde_json::from_slice(&fs::read(out.join("train.json")).unwrap()).unwrap();
+    assert_eq!(plan["data_sha256"]["chartqa"].as_str().unwrap().len(), 64);
+    assert!(out.join("rave.adapter.safetensors").is_file());
+    // A data set that has changed since is not what the run began with.
+    fs::remove_file(data.join("train-00000-of-00001.parquet")).unwrap();
+    chartqa(
+        &data,
+        &[
+            png(&image::RgbImage::new(9, 9)),
+            png(&image::RgbImage::new(9, 8)),
+        ],
+    );
+    fs::rename(
+        data.join("test-00000-of-00001.parquet"),
+        data.join("train-00000-of-00001.parquet"),
+    )
+    .unwrap();
+    let changed = run("ocr,chartqa", &data, &["--freeze", "backbone", "--resume"]);
+    assert!(
+        stderr(&changed).contains("data_sha256"),
+        "{}",
+        stderr(&changed)
+    );
+}
+
+/// What is shipped: every seed of every trained variant answers, and the vision towers are one.
+#[test]
+fn the_shipped_nano_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let variants = "standard,rave,rave-post-rope,rave-key-only,rave-query-only";
+    let words = [
+        "eval",
+        "--model",
+        "nano",
+        "--variant",
+        variants,
+        "--suite",
+        "embedded-scene",
+        "--limit",
+        "12",
+        "--out",
+    ];
+    let output = rave(&[&words[..], &[text(&out)]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(
+        !stdout(&output).contains("untrained"),
+        "{}",
+        stdout(&output)
+    );
+    let samples = answers(&out);
+    assert_eq!(samples.len(), 12 * 5 * 3);
+    let right = samples
+        .iter()
+        .filter(|sample| sample.score == Some(1.0))
+        .count();
+    // Chance is a word of thousands.
+    assert!(right * 10 > samples.len(), "{right} of {}", samples.len());
+    let run = Run::open(&out).unwrap();
+    let record = &run.record.models[0];
+    assert_eq!((record.seeds.len(), record.checkpoints.len()), (3, 15));
+    assert!(record.adapters.keys().eq([
+        "rave",
+        "rave-key-only",
+        "rave-post-rope",
+        "rave-query-only"
+    ]));
+    let generated = rave(&[
+        "generate",
+        "--model",
+        "nano",
+        "--variant",
+        "rave",
+        "--seed",
+        "2",
+        "--prompt",
+        "?",
+        "--max-new-tokens",
+        "1",
+    ]);
+    assert_eq!(stderr(&generated), "");
+    assert_eq!(generated.status.code(), Some(0));
 }

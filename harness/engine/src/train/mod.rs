@@ -1,4 +1,4 @@
-//! `rave train`: a model or the gates of a variant, on the embedded stream.
+//! `rave train`: a model or the gates of a variant, on the embedded stream or on a suite's train split from disk.
 //!
 //! **Exact resume.** Everything that a step depends on is either in the plan or in the saved state (weights and moments in
 //! f32, number of the step); examples are functions of their number. A run that is killed and resumed therefore ends at
@@ -20,16 +20,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
-use rave_benchmarks::render::Task;
-use rave_lmm::{Batch, Error as ModelError, LoadOptions, Model, adapter, kind, libtorch};
+use rave_lmm::{
+    Batch, Checkpoint, Error as ModelError, LoadOptions, Model, adapter, kind, libtorch,
+};
 use rave_methods::{Attention, Build};
 use rave_results::training::{Row, write_rows};
+use serde_json::{Value, json};
 use tch::{Device, Kind, Reduction, Tensor, no_grad};
 
-pub use self::plan::{Freeze, Plan};
+pub use self::plan::{Freeze, Plan, Source};
 
 use self::glyphs::Glyphs;
 use self::optimizer::AdamW;
+use self::plan::Origins;
 use self::state::State;
 use self::stream::{Drawn, Stream};
 use crate::Error;
@@ -41,8 +44,8 @@ pub const ROWS: &str = "training.parquet";
 pub trait TrainObserver {
     /// Training begins at this step, with so many weights that move.
     fn started(&mut self, _step: u64, _weights: i64) {}
-    /// A step was made.
-    fn step(&mut self, _row: &Row) {}
+    /// A step was made, with so many floating-point operations in its matrix products.
+    fn step(&mut self, _row: &Row, _operations: f64) {}
     /// Validation was measured.
     fn validated(&mut self, _row: &Row) {}
 }
@@ -79,8 +82,8 @@ pub fn train(
                     trainer.save(&rows)?;
                     return Ok(Ended::Stopped);
                 }
-                let row = trainer.advance(&receiver)?;
-                observer.step(&row);
+                let (row, operations) = trainer.advance(&receiver)?;
+                observer.step(&row, operations);
                 rows.push(row);
                 if trainer.step % plan.validate_every == 0 || trainer.step == plan.steps {
                     for row in trainer.validate(&validation)? {
@@ -114,6 +117,8 @@ struct Trainer<'a> {
     head: Vec<Tensor>,
     optimizer: AdamW,
     stream: Stream,
+    /// Everything that decides the result.
+    settings: Value,
     /// Steps made.
     step: u64,
 }
@@ -130,9 +135,17 @@ impl<'a> Trainer<'a> {
             })?,
         };
         let model = Model::load(&plan.model, options)?;
+        let mut vision = None;
         if let Some(folder) = &plan.vision {
             model.take_vision(folder)?;
+            vision = Some(Checkpoint::open(folder)?.sha256());
         }
+        let mut stream = Stream::new(plan, model.processor(), model.end_tokens())?;
+        let settings = plan.settings(&Origins {
+            base: &model.info().sha256,
+            vision: vision.as_deref(),
+            data: &stream.fingerprints(),
+        });
         let attention = plan
             .variant
             .build(&Build {
@@ -160,16 +173,11 @@ impl<'a> Trainer<'a> {
         let mut head = Vec::new();
         if plan.dense > 0.0 {
             let width = no_grad(|| -> Result<i64, Error> {
-                let sample = Stream::new(
-                    &plan.tasks,
-                    plan.seed_data,
-                    model.processor(),
-                    model.end_tokens(),
-                    None,
-                )?;
-                let pixels = model.batch(&[sample.validation(0)?.example])?.pixels;
+                let sample = stream.validation(0)?.map(|drawn| drawn.example);
+                let pixels = model.batch(&Vec::from_iter(sample))?.pixels;
                 Ok(model.look(&pixels)?.size()[2])
             })?;
+            stream = stream.with_glyphs(Glyphs::new(model.patch_size()));
             let parameters = glyphs::heads(width, options.device)?;
             head = parameters
                 .iter()
@@ -183,21 +191,13 @@ impl<'a> Trainer<'a> {
                 plan.variant.id
             )));
         }
-        let glyphs = (plan.dense > 0.0).then(|| Glyphs::new(model.patch_size()));
-        let stream = Stream::new(
-            &plan.tasks,
-            plan.seed_data,
-            model.processor(),
-            model.end_tokens(),
-            glyphs,
-        )?
-        .with_further(if plan.answers { plan.further } else { 0 });
         Ok(Self {
             plan,
             attention,
             head,
             optimizer: AdamW::new(moving, plan.weight_decay)?,
             stream,
+            settings,
             step: 0,
             model,
         })
@@ -205,7 +205,7 @@ impl<'a> Trainer<'a> {
 
     /// Takes up the saved state where there is one, else writes the plan; returns the rows so far.
     fn begin(&mut self) -> Result<Vec<Row>, Error> {
-        let (state, mut rows) = state::open(self.plan, &self.model.info().sha256)?;
+        let (state, mut rows) = state::open(self.plan, &self.settings)?;
         let Some(state) = state else {
             return Ok(rows);
         };
@@ -215,10 +215,14 @@ impl<'a> Trainer<'a> {
         Ok(rows)
     }
 
-    /// One step over the plan's micro-batches.
-    fn advance(&mut self, drawn: &Receiver<Result<Vec<Drawn>, Error>>) -> Result<Row, Error> {
+    /// One step over the plan's micro-batches: its row, and the floating-point operations of its matrix products.
+    fn advance(
+        &mut self,
+        drawn: &Receiver<Result<Vec<Drawn>, Error>>,
+    ) -> Result<(Row, f64), Error> {
         let start = Instant::now();
         let plan = self.plan;
+        let mut operations = 0.0;
         let share = 1.0 / plan.accumulate as f64;
         let mut row = Row {
             step: self.step + 1,
@@ -244,6 +248,7 @@ impl<'a> Trainer<'a> {
             row.dense_loss += number(losses.dense.as_ref())? * share;
             row.glyph_accuracy += losses.glyphs * share;
             row.exact += losses.exact_share() * share;
+            operations += losses.operations;
         }
         row.rate = plan.rate(self.step);
         row.gradient_norm = self
@@ -258,7 +263,7 @@ impl<'a> Trainer<'a> {
         }
         self.step += 1;
         row.seconds = start.elapsed().as_secs_f64();
-        Ok(row)
+        Ok((row, operations))
     }
 
     /// The losses of some examples, with a gradient where one is wanted.
@@ -297,6 +302,9 @@ impl<'a> Trainer<'a> {
             glyphs: 0.0,
             exact: Vec::new(),
             tokens: None,
+            operations: self
+                .model
+                .step_operations(batch, self.plan.freeze == Freeze::None),
         };
         if let Some(classes) = classes {
             let (loss, glyphs) = glyphs::loss(&self.head, &patches, classes)?;
@@ -319,29 +327,28 @@ impl<'a> Trainer<'a> {
 
     /// Batches of the validation items, which no training stream draws.
     fn validation_batches(&self) -> Result<Vec<Validation>, Error> {
-        let tasks = self.stream.tasks().len() as u64;
-        let items = self.plan.validation_items * tasks;
+        let items = self.plan.validation_items * self.plan.sources.len() as u64;
         let numbers: Vec<u64> = (0..items).collect();
         numbers
             .chunks(self.plan.batch)
             .map(|chunk| {
                 let drawn = chunk
                     .iter()
-                    .map(|&number| self.stream.validation(number))
+                    .filter_map(|&number| self.stream.validation(number).transpose())
                     .collect::<Result<Vec<_>, _>>()?;
                 let examples: Vec<_> = drawn.iter().map(|drawn| drawn.example.clone()).collect();
                 Ok(Validation {
                     batch: self.model.batch(&examples)?,
                     classes: self.classes(&drawn)?,
-                    tasks: drawn.iter().map(|drawn| drawn.task).collect(),
+                    sources: drawn.iter().map(|drawn| drawn.source).collect(),
                 })
             })
             .collect()
     }
 
-    /// Loss and exact answers over the validation items: a row for all of them, then, where answers are trained, one a task.
+    /// Loss and exact answers over the validation items: a row for all of them, then, where answers are trained, one a source.
     fn validate(&self, batches: &[Validation]) -> Result<Vec<Row>, Error> {
-        let mut by_task: BTreeMap<&str, Tally> = BTreeMap::new();
+        let mut by_source: BTreeMap<&str, Tally> = BTreeMap::new();
         let mut all = Row {
             step: self.step,
             split: "validation".into(),
@@ -352,12 +359,13 @@ impl<'a> Trainer<'a> {
             for Validation {
                 batch,
                 classes,
-                tasks,
+                sources,
             } in batches
             {
-                let losses = self.batch_losses(batch, classes.as_ref(), tasks.len())?;
-                for (task, &exact) in tasks.iter().zip(&losses.exact) {
-                    let tally = by_task.entry(task.name()).or_default();
+                let name = |place: usize| self.plan.sources[sources[place]].name();
+                let losses = self.batch_losses(batch, classes.as_ref(), sources.len())?;
+                for (place, &exact) in losses.exact.iter().enumerate() {
+                    let tally = by_source.entry(name(place)).or_default();
                     tally.hits += usize::from(exact);
                     tally.items += 1;
                 }
@@ -369,16 +377,16 @@ impl<'a> Trainer<'a> {
                     for (owner, loss) in batch.owners.iter().zip(tokens) {
                         // Validation items have one question each.
                         let Some(owner) = owner else { continue };
-                        let tally = by_task.entry(tasks[*owner].name()).or_default();
+                        let tally = by_source.entry(name(*owner)).or_default();
                         tally.loss += f64::from(loss);
                         tally.tokens += 1;
                     }
                 }
-                let count = tasks.len() as f64;
+                let count = sources.len() as f64;
                 all.loss += number(losses.answer.as_ref())? * count;
                 all.dense_loss += number(losses.dense.as_ref())? * count;
                 all.glyph_accuracy += losses.glyphs * count;
-                seen += tasks.len();
+                seen += sources.len();
             }
             Ok(())
         })?;
@@ -386,16 +394,16 @@ impl<'a> Trainer<'a> {
         all.loss /= count;
         all.dense_loss /= count;
         all.glyph_accuracy /= count;
-        all.exact = by_task.values().map(|tally| tally.hits).sum::<usize>() as f64 / count;
-        let by_task = by_task.iter().map(|(task, tally)| Row {
+        all.exact = by_source.values().map(|tally| tally.hits).sum::<usize>() as f64 / count;
+        let by_source = by_source.iter().map(|(source, tally)| Row {
             step: self.step,
-            split: format!("validation {task}"),
+            split: format!("validation {source}"),
             exact: tally.hits as f64 / tally.items as f64,
             loss: tally.loss / tally.tokens as f64,
             ..Row::default()
         });
-        let by_task: Vec<Row> = by_task.collect();
-        Ok(std::iter::once(all).chain(by_task).collect())
+        let by_source: Vec<Row> = by_source.collect();
+        Ok(std::iter::once(all).chain(by_source).collect())
     }
 
     fn save(&self, rows: &[Row]) -> Result<(), Error> {
@@ -430,14 +438,14 @@ impl<'a> Trainer<'a> {
             &folder,
             &weights,
             plan.freeze == Freeze::Vision,
-            &plan.note(&self.model.info().sha256),
+            &json!({ "untrained": !plan.answers, "training": self.settings }),
         )?;
-        let sha256 = rave_lmm::Checkpoint::open(&folder)?.sha256();
+        let sha256 = Checkpoint::open(&folder)?.sha256();
         gates(&folder, &sha256)
     }
 }
 
-/// What a task's validation items gave.
+/// What a source's validation items gave.
 #[derive(Default)]
 struct Tally {
     hits: usize,
@@ -451,7 +459,8 @@ struct Tally {
 struct Validation {
     batch: Batch,
     classes: Option<Tensor>,
-    tasks: Vec<Task>,
+    /// Numbers of the sources they are from.
+    sources: Vec<usize>,
 }
 
 /// The losses of one micro-batch.
@@ -465,6 +474,8 @@ struct Losses {
     exact: Vec<bool>,
     /// Cross entropy of each of the answers' tokens, `[M]`.
     tokens: Option<Tensor>,
+    /// Floating-point operations of the matrix products of a step on it.
+    operations: f64,
 }
 
 impl Losses {

@@ -1,12 +1,68 @@
 //! What to train, on what, for how long.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use rave_benchmarks::render::Task;
+use rave_benchmarks::{Suite, suites};
 use rave_methods::Variant;
 use serde_json::{Value, json};
 
 use crate::Error;
+
+/// Where training examples come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// Drawn by the renderer, without end.
+    Embedded(Task),
+    /// The train split of a suite's published data, in [`Plan::data`].
+    Published(&'static Suite),
+}
+
+impl Source {
+    /// The embedded task's name, or the suite's id.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Embedded(task) => task.name(),
+            Self::Published(suite) => &suite.id,
+        }
+    }
+}
+
+impl FromStr for Source {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self, Error> {
+        let task = name.strip_prefix("embedded-").unwrap_or(name);
+        if let Ok(task) = task.parse() {
+            return Ok(Self::Embedded(task));
+        }
+        let published = || suites().iter().filter(|suite| !suite.is_embedded());
+        let found = published().find(|suite| suite.id == name);
+        found.map(Self::Published).ok_or_else(|| {
+            Error::Request(format!(
+                "nothing to train on is called `{name}`; drawn here: {}, {}; from --data: {}",
+                Task::ALL.map(Task::name).join(", "),
+                Task::Page,
+                published()
+                    .map(|suite| suite.id.as_str())
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ))
+        })
+    }
+}
+
+/// What the files that a run begins from hold.
+pub(super) struct Origins<'a> {
+    /// SHA-256 of the base checkpoint's weight files.
+    pub base: &'a str,
+    /// The same of the checkpoint whose tower is taken.
+    pub vision: Option<&'a str>,
+    /// The fingerprint of every data set on disk by its suite.
+    pub data: &'a BTreeMap<&'a str, &'a str>,
+}
 
 /// What stays as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -29,8 +85,10 @@ pub struct Plan {
     pub vision: Option<PathBuf>,
     /// The attention to train with.
     pub variant: &'static Variant,
-    /// Embedded tasks, which take turns; one named twice has two turns in a round.
-    pub tasks: Vec<Task>,
+    /// What is trained on; they take turns, and one named twice has two turns in a round.
+    pub sources: Vec<Source>,
+    /// Local data for the suites among them.
+    pub data: Option<PathBuf>,
     /// Most further questions about each training picture, in the same conversation.
     pub further: usize,
     /// Optimiser steps.
@@ -77,8 +135,8 @@ impl Plan {
     /// Refuses what cannot be meant.
     pub(super) fn check(&self) -> Result<(), Error> {
         let refuse = |reason: &str| Err(Error::Request(reason.to_owned()));
-        if self.tasks.is_empty() || self.steps == 0 || self.batch == 0 || self.accumulate == 0 {
-            return refuse("tasks, steps, batch and accumulate must be at least 1");
+        if self.sources.is_empty() || self.steps == 0 || self.batch == 0 || self.accumulate == 0 {
+            return refuse("suites, steps, batch and accumulate must be at least 1");
         }
         if self.validate_every == 0 || self.save_every == 0 || self.validation_items == 0 {
             return refuse("validate-every, save-every and validation-items must be at least 1");
@@ -89,6 +147,13 @@ impl Plan {
         if self.freeze != Freeze::None && self.dense > 0.0 {
             return refuse(
                 "the dense loss trains the vision tower, which is frozen: give --dense 0",
+            );
+        }
+        let published = |source: &Source| matches!(source, Source::Published(_));
+        if self.dense > 0.0 && self.sources.iter().any(published) {
+            return refuse(
+                "the dense loss needs pictures that are drawn here, since nobody says what stands where in others: give \
+                 --dense 0, or embedded suites alone",
             );
         }
         if !self.answers && self.dense == 0.0 {
@@ -113,11 +178,11 @@ impl Plan {
     }
 
     /// Everything that decides the result, for `train.json` and to compare at a resume.
-    pub(super) fn settings(&self, base_sha256: &str) -> Value {
+    pub(super) fn settings(&self, origins: &Origins) -> Value {
         json!({
-            "base": self.model, "base_sha256": base_sha256, "vision": self.vision,
+            "base": self.model, "base_sha256": origins.base, "vision": self.vision, "vision_sha256": origins.vision,
             "variant": self.variant.id, "variant_version": self.variant.version,
-            "tasks": self.tasks.iter().map(|task| task.name()).collect::<Vec<_>>(),
+            "suites": self.sources.iter().map(Source::name).collect::<Vec<_>>(), "data_sha256": origins.data,
             "renderer_version": rave_benchmarks::render::VERSION,
             "further": self.further, "steps": self.steps, "batch": self.batch, "accumulate": self.accumulate,
             "rate": self.rate, "warm_up": self.warm_up, "weight_decay": self.weight_decay, "clip": self.clip,
@@ -125,11 +190,6 @@ impl Plan {
             "seed_data": self.seed_data, "seed_gates": self.seed_gates, "dtype": self.dtype, "device": self.device,
             "threads": tch::get_num_threads(),
         })
-    }
-
-    /// What a trained checkpoint says of itself.
-    pub(super) fn note(&self, base_sha256: &str) -> Value {
-        json!({ "untrained": !self.answers, "training": self.settings(base_sha256) })
     }
 }
 
@@ -142,7 +202,8 @@ mod tests {
             model: "nano".into(),
             vision: None,
             variant: rave_methods::variant("standard").unwrap(),
-            tasks: vec![Task::Ocr],
+            sources: vec![Source::Embedded(Task::Ocr)],
+            data: None,
             further: 0,
             steps: 110,
             batch: 4,
@@ -185,14 +246,41 @@ mod tests {
             dense: 1.0,
             ..plan()
         };
+        let elsewhere = Plan {
+            dense: 1.0,
+            sources: vec!["chartqa".parse().unwrap()],
+            ..plan()
+        };
         let nothing = Plan {
             answers: false,
             ..plan()
         };
         let no_steps = Plan { steps: 0, ..plan() };
-        for (wrong, word) in [(frozen, "frozen"), (nothing, "dense"), (no_steps, "steps")] {
+        for (wrong, word) in [
+            (frozen, "frozen"),
+            (elsewhere, "embedded suites alone"),
+            (nothing, "dense"),
+            (no_steps, "steps"),
+        ] {
             let message = wrong.check().unwrap_err().to_string();
             assert!(message.contains(word), "{message}");
         }
+    }
+
+    #[test]
+    fn sources_by_their_names() {
+        for (name, source) in [
+            ("chart", "chart"),
+            ("embedded-chart", "chart"),
+            ("page", "page"),
+            ("chartqa", "chartqa"),
+        ] {
+            assert_eq!(name.parse::<Source>().unwrap().name(), source);
+        }
+        let message = "charts".parse::<Source>().unwrap_err().to_string();
+        assert!(
+            message.contains("`charts`") && message.contains("page") && message.contains("mtvqa"),
+            "{message}"
+        );
     }
 }

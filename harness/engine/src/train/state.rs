@@ -25,9 +25,8 @@ pub(super) struct State {
 }
 
 /// Begins a run in the plan's folder, or finds the state and the rows of the one to resume.
-pub(super) fn open(plan: &Plan, base_sha256: &str) -> Result<(Option<State>, Vec<Row>), Error> {
+pub(super) fn open(plan: &Plan, settings: &Value) -> Result<(Option<State>, Vec<Row>), Error> {
     let path = plan.out.join(PLAN);
-    let settings = plan.settings(base_sha256);
     if !plan.resume {
         if path.exists() {
             return Err(Error::Request(format!(
@@ -53,7 +52,7 @@ pub(super) fn open(plan: &Plan, base_sha256: &str) -> Result<(Option<State>, Vec
     })?;
     let stored: Value = serde_json::from_slice(&text)
         .map_err(|error| Error::Request(format!("{}: not valid JSON: {error}", path.display())))?;
-    let changed = differences(&stored, &settings);
+    let changed = differences(&stored, settings);
     if !changed.is_empty() {
         return Err(Error::Request(format!(
             "{}: cannot resume, the run differs from the stored one in: {}; repeat its command line, or choose another --out",
