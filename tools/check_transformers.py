@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 from PIL import Image, ImageDraw
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoProcessor
 
 QUESTIONS = ["What is the underlined word?", "What is the value of bado?", "How many red circles are there?", "Où est «ü»?"]
 NEW_TOKENS = 12
@@ -68,7 +68,9 @@ def main() -> None:
     parser.add_argument("--write", type=Path)
     options = parser.parse_args()
 
-    processor = AutoProcessor.from_pretrained(options.checkpoint, backend="pil")
+    processor = AutoProcessor.from_pretrained(options.checkpoint)
+    # Pillow's resampling is the one that is matched bit for bit.
+    processor.image_processor = AutoImageProcessor.from_pretrained(options.checkpoint, backend="pil")
     model = AutoModelForImageTextToText.from_pretrained(
         options.checkpoint, dtype=torch.float32, attn_implementation="eager"
     ).eval()

@@ -21,7 +21,7 @@ fn bad_input_is_one_clear_error_and_exit_code_one() {
     let nano = [
         "eval",
         "--model",
-        "nano",
+        "nano-untrained",
         "--limit",
         "1",
         "--out",
@@ -59,6 +59,20 @@ fn bad_input_is_one_clear_error_and_exit_code_one() {
             &["never, any, or a fraction"],
         ),
         (with(&["--colour"]), &["--colour"]),
+        (
+            vec![
+                "eval",
+                "--model",
+                "nano",
+                "--variant",
+                "rave",
+                "--adapter",
+                "absent.safetensors",
+                "--out",
+                text(&out),
+            ],
+            &["does not go with `nano`", "folders"],
+        ),
         (
             vec!["eval", "--model", "nano", "--limit", "0"],
             &["--limit 0"],
