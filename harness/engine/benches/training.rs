@@ -3,9 +3,9 @@
 //!
 //! `cargo bench --bench training [-- --dtype f32,bf16] [--seconds N] [--out FILE.json]`
 //!
-//! Every one of three rounds trains in each type for a while as `rave train` does (drawing, vision, decoder, optimiser: the continuation
-//! of results/PROTOCOL.md), and measures a square product beside it. Reported are medians over all steps but the first of
-//! each round; raw times are kept.
+//! Every one of three rounds trains in each type for a while as `rave train` does (drawing, vision, decoder, optimiser: the
+//! continuation of results/PROTOCOL.md), and measures a square product beside it. Reported are medians over all steps but
+//! the first of each round; raw times are kept.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,6 +15,7 @@ use rave_engine::train::{Freeze, Plan, TrainObserver, train};
 use rave_lmm::libtorch::matrix_rate;
 use rave_lmm::{built_in, kind};
 use rave_methods::variant;
+use rave_results::statistics;
 use rave_results::training::Row;
 use serde_json::json;
 use tch::{Device, Kind};
@@ -171,8 +172,8 @@ fn is_slow(kind: Kind) -> bool {
     rate(Kind::Float) > 20.0 * rate(kind)
 }
 
+/// The median; there is at least one value of everything that is measured.
 fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
-    values.sort_unstable_by(f64::total_cmp);
-    values[values.len() / 2]
+    statistics::median(&mut values).expect("at least one value")
 }

@@ -142,9 +142,10 @@ impl Model {
         Ok(decoder.logits(&hidden)?.f_to_kind(Kind::Float)?)
     }
 
-    /// Floating-point operations of the matrix products of one training step on a batch: two a weight and position forwards
-    /// and four backwards, for attention as if no score were masked. Padding counts: it is computed.
-    pub fn step_operations(&self, batch: &Batch, vision_is_trained: bool) -> f64 {
+    /// Floating-point operations of the matrix products of one training step on a batch: two a weight and position in every
+    /// pass, for attention as if no score were masked. Padding counts: it is computed. Passes of the vision tower, and of the
+    /// connector and decoder: 0 when it is not run, 1 forwards, 2 with the gradient of its activations, 3 with its weights'.
+    pub fn step_operations(&self, batch: &Batch, vision_passes: f64, decoder_passes: f64) -> f64 {
         let [conversations, positions] = [batch.ids.size()[0], batch.ids.size()[1]];
         let tokens = (conversations * positions) as f64;
         let tiles = batch.pixels.size()[0] as f64;
@@ -152,7 +153,6 @@ impl Model {
         let patches = tiles * (edge * edge) as f64;
         let visual = batch.visual.sum(Kind::Int64).int64_value(&[]) as f64;
         let answers = batch.targets.size()[0] as f64;
-        let vision_passes = if vision_is_trained { 3.0 } else { 1.0 };
         let mut operations = 0.0;
         let mut has_head = false;
         for (name, tensor) in self.parameters() {
@@ -168,10 +168,10 @@ impl Model {
                     name if name.contains("embed_tokens") => 0.0,
                     name if name.contains("lm_head") => {
                         has_head = true;
-                        answers * 3.0
+                        answers * decoder_passes
                     }
-                    name if name.contains("connector") => visual * 3.0,
-                    _ => tokens * 3.0,
+                    name if name.contains("connector") => visual * decoder_passes,
+                    _ => tokens * decoder_passes,
                 };
         }
         let geometry = self.network().decoder().geometry();
@@ -180,10 +180,14 @@ impl Model {
                 .parameters()
                 .iter()
                 .find(|(name, _)| name.contains("embed_tokens"));
-            operations += 6.0 * answers * embedding.map_or(0, |(_, tensor)| tensor.numel()) as f64;
+            operations += 2.0
+                * decoder_passes
+                * answers
+                * embedding.map_or(0, |(_, tensor)| tensor.numel()) as f64;
         }
         let wide = (geometry.heads * geometry.head_width) as f64;
-        operations + 12.0 * tokens * positions as f64 * wide * geometry.layers as f64
+        operations
+            + 4.0 * decoder_passes * tokens * positions as f64 * wide * geometry.layers as f64
     }
 
     /// Copies the vision tower of another checkpoint of the same sizes into this model.

@@ -283,7 +283,7 @@ fn the_train_split_of_a_suite_on_disk_is_trained_on_and_no_other() {
     );
 }
 
-/// What is shipped: every seed of every trained variant answers, and the vision towers are one.
+/// What is shipped: every seed of every trained variant is there, and together they read.
 #[test]
 fn the_shipped_nano_reads() {
     let folder = tempfile::tempdir().unwrap();

@@ -240,7 +240,7 @@ impl<'a> Trainer<'a> {
                 ));
             };
             let drawn = drawn?;
-            let losses = self.losses(&drawn)?;
+            let (losses, own_operations) = self.losses(&drawn)?;
             let total = losses.total(plan.dense)?;
             let own = self.optimizer.gradient(&total)? * share;
             gradient += own;
@@ -248,7 +248,7 @@ impl<'a> Trainer<'a> {
             row.dense_loss += number(losses.dense.as_ref())? * share;
             row.glyph_accuracy += losses.glyphs * share;
             row.exact += losses.exact_share() * share;
-            operations += losses.operations;
+            operations += own_operations;
         }
         row.rate = plan.rate(self.step);
         row.gradient_norm = self
@@ -266,11 +266,19 @@ impl<'a> Trainer<'a> {
         Ok((row, operations))
     }
 
-    /// The losses of some examples, with a gradient where one is wanted.
-    fn losses(&self, drawn: &[Drawn]) -> Result<Losses, Error> {
+    /// The losses of some examples, with a gradient where one is wanted, and the floating-point operations of the matrix
+    /// products of a step on them.
+    fn losses(&self, drawn: &[Drawn]) -> Result<(Losses, f64), Error> {
         let examples: Vec<_> = drawn.iter().map(|drawn| drawn.example.clone()).collect();
         let batch = self.model.batch(&examples)?;
-        self.batch_losses(&batch, self.classes(drawn)?.as_ref(), examples.len())
+        let losses = self.batch_losses(&batch, self.classes(drawn)?.as_ref(), examples.len())?;
+        let (vision, decoder) = match self.plan.freeze {
+            Freeze::None => (3.0, 3.0),
+            Freeze::Vision => (1.0, 3.0),
+            Freeze::Backbone => (1.0, 2.0),
+        };
+        let decoder = if self.plan.answers { decoder } else { 0.0 };
+        Ok((losses, self.model.step_operations(&batch, vision, decoder)))
     }
 
     /// The classes of every patch of some examples, `[heads, B x P]`, when a dense loss is trained.
@@ -302,9 +310,6 @@ impl<'a> Trainer<'a> {
             glyphs: 0.0,
             exact: Vec::new(),
             tokens: None,
-            operations: self
-                .model
-                .step_operations(batch, self.plan.freeze == Freeze::None),
         };
         if let Some(classes) = classes {
             let (loss, glyphs) = glyphs::loss(&self.head, &patches, classes)?;
@@ -474,8 +479,6 @@ struct Losses {
     exact: Vec<bool>,
     /// Cross entropy of each of the answers' tokens, `[M]`.
     tokens: Option<Tensor>,
-    /// Floating-point operations of the matrix products of a step on it.
-    operations: f64,
 }
 
 impl Losses {
