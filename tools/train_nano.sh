@@ -51,15 +51,17 @@ base() {
     tower
     stage "$work/seed-$seed/pages" --model nano --fresh "$seed" --vision "$work/tower/checkpoint" --freeze vision --seed "$seed" \
         --suite page --batch 8 --steps 6000 --rate 1.5e-3 --warm-up 100 --validate-every 600 --validation-items 32 --save-every 200
-    stage "$work/seed-$seed/base" --model "$work/seed-$seed/pages/checkpoint" --freeze vision --seed "$seed" \
+    stage "$work/seed-$seed/questions" --model "$work/seed-$seed/pages/checkpoint" --freeze vision --seed "$seed" \
         --suite "page,$questions" --further 6 --batch 16 --steps 3600 --rate 1e-3 --warm-up 100 --validate-every 300 --save-every 100
+    stage "$work/seed-$seed/base" --model "$work/seed-$seed/questions/checkpoint" --freeze vision --seed $((10 + seed)) \
+        --suite "$questions" --further 6 --batch 16 --steps 3000 --rate 1e-3 --warm-up 100 --validate-every 300 --save-every 100
 }
 
 continuation() {
     local seed=$1 variant=$2
     base "$seed"
     stage "$work/seed-$seed/$variant" --model "$(base_of "$seed")" --variant "$variant" --freeze vision \
-        --seed $((100 + seed)) --seed-gates "$seed" --suite "$questions" --further 6 --batch 16 --steps 450 --rate 5e-4 \
+        --seed $((100 + seed)) --seed-gates "$seed" --suite "$questions" --further 6 --batch 16 --steps 600 --rate 5e-4 \
         --warm-up 50 --validate-every 150 --save-every 50
 }
 
