@@ -77,11 +77,13 @@ bench *options: ready
 bench-training *options: ready
     cargo bench --workspace --bench training -- {{ options }}
 
+# Many tests run at once: threads of LibTorch that spin while they wait made the parity tests four times as long.
+
 # Every test: the Rust workspace (arguments go to cargo test) and the setup script
 [group('develop')]
 test *arguments: ready
     @if command -v python3 >/dev/null 2>&1; then python3 tools/test_libtorch.py; fi
-    cargo test --release --workspace {{ arguments }}
+    OMP_WAIT_POLICY=passive cargo test --release --workspace {{ arguments }}
 
 # Formatting, clippy and, where it is installed, cargo deny; nothing is changed
 [group('develop')]

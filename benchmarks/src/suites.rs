@@ -70,9 +70,16 @@ pub struct Suite {
     /// How the items' scores become the suite's score.
     #[serde(default)]
     pub average: Average,
+    /// Whether an answer must be read off the picture as text: the paper claims most for such suites.
+    #[serde(default = "yes")]
+    pub reading: bool,
     /// Parts that are reported on their own besides the whole, in the order they are listed.
     #[serde(default)]
     pub categories: Vec<String>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// How the scores of items become one number.

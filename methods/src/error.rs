@@ -22,6 +22,14 @@ pub enum Error {
         /// What is wrong and what is allowed.
         reason: String,
     },
+    /// A user's preset cannot be read.
+    #[error("preset {}: {reason}", .path.display())]
+    Preset {
+        /// Its file.
+        path: std::path::PathBuf,
+        /// What is wrong and what is allowed.
+        reason: String,
+    },
 }
 
 /// A question that names the nearest id, or nothing.

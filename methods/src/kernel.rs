@@ -1,11 +1,12 @@
-//! The two ways this crate computes `softmax(scale q k^T) v`: LibTorch's fused kernel, and an explicit form.
+//! LibTorch's fused attention, `softmax(scale q k^T) v`, as every variant that folds into it uses it, and an explicit form
+//! with a bias.
 //!
 //! Queries `[B, H, T, K]`, keys `[B, G, S, K]` and values `[B, G, S, D]` with `D <= K`; the last T of the S tokens are the
 //! queries' own positions (causal attention). The output is `[B, H, T, D]`.
 
 use tch::{Kind, Tensor};
 
-use crate::Error;
+use crate::{Error, Step, explicit};
 
 /// Causal attention through LibTorch's fused kernel; nothing of size T x S is made when the whole prompt comes at once.
 ///
@@ -14,16 +15,10 @@ use crate::Error;
 ///
 /// # Errors
 /// When LibTorch refuses the operation, for example for lack of memory.
-pub fn fused(
-    query: &Tensor,
-    keys: &Tensor,
-    values: &Tensor,
-    valid: Option<&Tensor>,
-    scale: f64,
-) -> Result<Tensor, Error> {
+pub fn fused(query: &Tensor, keys: &Tensor, values: &Tensor, step: &Step) -> Result<Tensor, Error> {
     let (queries, stored) = (query.size()[2], keys.size()[2]);
     if queries == 1 {
-        return single_query(query, keys, values, valid, scale);
+        return single_query(query, keys, values, step);
     }
     let (key_width, value_width) = (keys.size()[3], values.size()[3]);
     let padded = if key_width == value_width {
@@ -31,20 +26,26 @@ pub fn fused(
     } else {
         values.f_constant_pad_nd([0, key_width - value_width])?
     };
-    let mask = if queries == stored && valid.is_none() {
+    let mask = if is_square(step) {
         None
     } else {
-        Some(visible(queries, stored, valid, query.device())?)
+        let rows: Vec<i64> = (0..queries).collect();
+        Some(visible(&rows, stored - queries, stored, step)?)
     };
     let causal = mask.is_none();
     let output = Tensor::f_scaled_dot_product_attention(
-        query, keys, &padded, mask, 0.0, causal, scale, true,
+        query, keys, &padded, mask, 0.0, causal, step.scale, true,
     )?;
     Ok(if key_width == value_width {
         output
     } else {
         output.f_narrow(3, 0, value_width)?
     })
+}
+
+/// Whether the fused kernel's own causal flag says all there is to mask: nothing stored before, no padding.
+pub fn is_square(step: &Step) -> bool {
+    step.tokens.stored() == step.tokens.new_tokens() && !step.tokens.valid().contains(&false)
 }
 
 /// Attention of one query a sequence (decoding): two matrix products over the cache as it lies, grouped by key head.
@@ -55,29 +56,16 @@ pub fn single_query(
     query: &Tensor,
     keys: &Tensor,
     values: &Tensor,
-    valid: Option<&Tensor>,
-    scale: f64,
+    step: &Step,
 ) -> Result<Tensor, Error> {
-    let [batch, heads, _, width] = sizes(query);
-    let groups = keys.size()[1];
-    let grouped = query
-        .f_mul_scalar(scale)?
-        .f_reshape([batch, groups, heads / groups, width])?;
-    let mut scores = grouped
-        .f_matmul(&keys.f_transpose(2, 3)?)?
-        .f_to_kind(Kind::Float)?; // [B, G, H/G, S]
-    if let Some(valid) = valid {
-        scores = scores.f_masked_fill(
-            &valid.f_logical_not()?.f_unsqueeze(1)?.f_unsqueeze(1)?,
-            f64::NEG_INFINITY,
-        )?;
+    let mut scores = explicit::scores(query, keys, step.scale)?; // [B, H, 1, S]
+    if step.tokens.valid_keys()?.is_some() {
+        let stored = keys.size()[2];
+        let hidden = visible(&[0], stored - 1, stored, step)?.f_logical_not()?;
+        scores = scores.f_masked_fill(&hidden, f64::NEG_INFINITY)?;
     }
-    let weights = scores
-        .f_softmax(-1, Kind::Float)?
-        .f_to_kind(values.kind())?;
-    Ok(weights
-        .f_matmul(values)?
-        .f_reshape([batch, heads, 1, values.size()[3]])?)
+    let weights = scores.f_softmax(-1, Kind::Float)?;
+    explicit::mix(&weights.f_to_kind(values.kind())?, values)
 }
 
 /// Causal attention with explicit scores `[B, H, T, S]` plus `bias` (same shape, or one that broadcasts): the reference
@@ -89,18 +77,13 @@ pub fn materialised(
     query: &Tensor,
     keys: &Tensor,
     values: &Tensor,
-    bias: Option<&Tensor>,
-    valid: Option<&Tensor>,
-    scale: f64,
+    bias: &Tensor,
+    step: &Step,
 ) -> Result<Tensor, Error> {
     let (queries, stored) = (query.size()[2], keys.size()[2]);
-    let hidden = visible(queries, stored, valid, query.device())?.f_logical_not()?;
-    let mask = Tensor::f_zeros([1], (query.kind(), query.device()))?
-        .f_masked_fill(&hidden, f64::NEG_INFINITY)?;
-    let mask = match bias {
-        Some(bias) => bias.f_add(&mask)?,
-        None => mask,
-    };
+    let rows: Vec<i64> = (0..queries).collect();
+    let hidden = visible(&rows, stored - queries, stored, step)?.f_logical_not()?;
+    let mask = bias.f_masked_fill(&hidden, f64::NEG_INFINITY)?;
     Ok(Tensor::f_scaled_dot_product_attention(
         query,
         keys,
@@ -108,35 +91,30 @@ pub fn materialised(
         Some(mask),
         0.0,
         false,
-        scale,
+        step.scale,
         true,
     )?)
 }
 
-/// Which stored token each query sees: causal, and not padding. `[1 or B, 1, T, S]` bool.
+/// Which of the first `seen` stored tokens some queries see: causal, and not padding. `[1 or B, 1, t, seen]` bool. `start`
+/// tokens were stored before the new ones, among which `rows` are indices.
 ///
 /// A padding query would see nothing and turn into NaN; its own position stays visible, and its output is never read.
-fn visible(
-    queries: i64,
-    stored: i64,
-    valid: Option<&Tensor>,
-    device: tch::Device,
-) -> Result<Tensor, Error> {
-    let rows =
-        Tensor::f_arange_start(stored - queries, stored, (Kind::Int64, device))?.f_unsqueeze(1)?;
-    let columns = Tensor::f_arange(stored, (Kind::Int64, device))?.f_unsqueeze(0)?;
-    let causal = columns.f_le_tensor(&rows)?.f_unsqueeze(0)?.f_unsqueeze(0)?; // [1, 1, T, S]
-    let Some(valid) = valid else {
+///
+/// # Errors
+/// When LibTorch refuses the operation.
+pub fn visible(rows: &[i64], start: i64, seen: i64, step: &Step) -> Result<Tensor, Error> {
+    let device = step.query.device();
+    let rows = Tensor::f_from_slice(rows)?
+        .f_to_device(device)?
+        .f_add_scalar(start)?
+        .f_unsqueeze(1)?;
+    let columns = Tensor::f_arange(seen, (Kind::Int64, device))?.f_unsqueeze(0)?;
+    let causal = columns.f_le_tensor(&rows)?.f_unsqueeze(0)?.f_unsqueeze(0)?; // [1, 1, t, seen]
+    let Some(valid) = step.tokens.valid_keys()? else {
         return Ok(causal);
     };
     let own = columns.f_eq_tensor(&rows)?;
-    Ok(causal
-        .f_logical_and(&valid.f_unsqueeze(1)?.f_unsqueeze(1)?)?
-        .f_logical_or(&own)?)
-}
-
-/// The four sizes of a four-dimensional tensor.
-fn sizes(tensor: &Tensor) -> [i64; 4] {
-    let size = tensor.size();
-    [size[0], size[1], size[2], size[3]]
+    let valid = valid.f_narrow(1, 0, seen)?.f_unsqueeze(1)?.f_unsqueeze(1)?;
+    Ok(causal.f_logical_and(&valid)?.f_logical_or(&own)?)
 }

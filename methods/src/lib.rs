@@ -9,17 +9,30 @@
 //! initialisation, layers and heads are not public to us: [`rave`] is a **documented reconstruction**, not the authors' code.
 //!
 //! # Axes, used in every shape of this workspace
-//! `B` batch, `H` query heads, `G` key-value heads, `T` queries (new tokens), `S` keys (all tokens so far),
+//! `B` batch, `H` query heads, `G` key-value heads, `T` queries (new tokens; `t` some of them), `S` keys (all tokens so far),
 //! `V` visual tokens, `D` head width, `C` model width, `R` gate rank, `K` width of a stored key (`D`, or `D + R` when folded).
 
+pub mod dape;
+mod depth;
 mod error;
+pub mod explicit;
+pub mod fastv;
+pub mod gated;
 pub mod kernel;
 pub mod noise;
+pub mod pai;
 pub mod rave;
 pub mod registry;
+pub mod scaling_vis;
+pub mod sink;
 pub mod slot;
 pub mod standard;
+mod tokens;
+pub mod vaf;
+pub mod vis_sink;
 
+pub use depth::{Layers, Range};
 pub use error::{Error, did_you_mean, first_line, nearest};
-pub use registry::{REGISTRY, Variant, variant};
+pub use registry::{Facts, Method, REGISTRY, Variant, preset, variant};
 pub use slot::{Attention, Build, Geometry, Step};
+pub use tokens::{Kept, Rows, Tokens};

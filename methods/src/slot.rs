@@ -1,11 +1,13 @@
 //! The attention slot: the one seam between a model family and an attention variant.
 //!
-//! For every layer and every forward pass the family fills a [`Step`], asks the variant what to [store](Attention::store)
-//! in the key cache, appends that to the cache, and asks for the [output](Attention::attend) over all stored keys and values.
+//! For every layer and every forward pass the decoder fills a [`Step`] and asks the variant what to [store](Attention::store)
+//! in the key cache, for the [output](Attention::attend) over all stored keys and values, and, rarely, which tokens go on to the
+//! layers after this one ([`keep`](Attention::keep)) or whether the prompt is to be run [again](Attention::again). A probe asks
+//! for the [weights](Attention::weights) besides, which changes nothing.
 
 use tch::{Device, Kind, Tensor};
 
-use crate::Error;
+use crate::{Error, Tokens};
 
 /// The sizes of a decoder that a variant needs to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +42,10 @@ pub struct Build {
 pub struct Step<'a> {
     /// Layer index, from 0.
     pub layer: usize,
+    /// What enters the layer, before its norm, `[B, T, C]`.
+    pub hidden: &'a Tensor,
+    /// The same after the layer's input norm: what the projections see, `[B, T, C]`.
+    pub input: &'a Tensor,
     /// Queries after the rotary embedding, `[B, H, T, D]`.
     pub query: &'a Tensor,
     /// Queries before it (after q/k-norm where the family has one), `[B, H, T, D]`.
@@ -48,21 +54,20 @@ pub struct Step<'a> {
     pub key: &'a Tensor,
     /// Keys of the new tokens before it, `[B, G, T, D]`.
     pub key_features: &'a Tensor,
-    /// Which of the new tokens are visual, `[B, T]` bool; `None` when none is (decoding).
-    pub visual: Option<&'a Tensor>,
-    /// Which stored tokens are real rather than padding, `[B, S]` bool; `None` when all are.
-    pub valid: Option<&'a Tensor>,
+    /// What the stored tokens are, the new ones among them.
+    pub tokens: &'a Tokens,
     /// Factor on the scores before the softmax, usually `1 / sqrt(D)`.
     pub scale: f64,
 }
 
 /// An attention variant built for one model: what a decoder layer does between its projections.
 ///
-/// Every implementation must be causal (query t sees keys at positions up to its own) and must give the same output for
-/// a sequence whether it comes in one pass or token by token through the cache.
+/// Every implementation must be causal (query t sees keys at positions up to its own) and must give the same output for a
+/// sequence whether what follows the prompt comes in one pass or token by token through the cache. One that never drops
+/// tokens must do so for the prompt as well.
 pub trait Attention: Send {
-    /// Width K of a stored key.
-    fn key_width(&self) -> i64;
+    /// Width K of a stored key in a layer.
+    fn key_width(&self, layer: usize) -> i64;
 
     /// What the key cache stores for the new tokens, `[B, G, T, K]`.
     ///
@@ -76,6 +81,28 @@ pub trait Attention: Send {
     /// # Errors
     /// When LibTorch refuses the operation.
     fn attend(&self, step: &Step, keys: &Tensor, values: &Tensor) -> Result<Tensor, Error>;
+
+    /// The weights with which [`attend`](Self::attend) mixes the values for some of the new tokens, `[B, H, t, S]` f32, computed
+    /// explicitly. `rows` are indices among the new tokens, ascending. Rows sum to one, or to less for a variant with a sink.
+    ///
+    /// # Errors
+    /// When LibTorch refuses the operation.
+    fn weights(&self, step: &Step, keys: &Tensor, rows: &[i64]) -> Result<Tensor, Error>;
+
+    /// Which of the new tokens go on to the layers after this one, `[B, T]`; `None` for all. May be other than `None` only in a
+    /// pass that [is a whole prompt](Tokens::is_whole_prompt), and must keep the last token of every prompt and all after it.
+    ///
+    /// # Errors
+    /// When LibTorch refuses the operation.
+    fn keep(&self, _step: &Step, _keys: &Tensor) -> Result<Option<Vec<bool>>, Error> {
+        Ok(None)
+    }
+
+    /// The attention with which the prompt is run once more, from the start, given the probability of the likeliest first
+    /// token; the answer then continues with it. `None` to go on.
+    fn again(&self, _confidence: f64) -> Option<&dyn Attention> {
+        None
+    }
 
     /// Trainable parameters by name, in a stable order. The tensors share storage with the variant: copying into them
     /// loads trained weights.

@@ -3,6 +3,8 @@
 
 use tch::Tensor;
 
+use crate::explicit::{self, Plain};
+use crate::registry::Facts;
 use crate::{Attention, Build, Error, Step, kernel};
 
 /// The unchanged attention of the decoder.
@@ -18,10 +20,23 @@ impl Standard {
             head_width: build.geometry.head_width,
         }
     }
+
+    /// What `rave variants` says of it.
+    pub fn facts() -> Facts {
+        Facts {
+            trained: false,
+            queries: "none",
+            keys: "none",
+            folds: true,
+            caches: "k".into(),
+            identity: "itself",
+            source: "the model's own",
+        }
+    }
 }
 
 impl Attention for Standard {
-    fn key_width(&self) -> i64 {
+    fn key_width(&self, _layer: usize) -> i64 {
         self.head_width
     }
 
@@ -30,6 +45,10 @@ impl Attention for Standard {
     }
 
     fn attend(&self, step: &Step, keys: &Tensor, values: &Tensor) -> Result<Tensor, Error> {
-        kernel::fused(step.query, keys, values, step.valid, step.scale)
+        kernel::fused(step.query, keys, values, step)
+    }
+
+    fn weights(&self, step: &Step, keys: &Tensor, rows: &[i64]) -> Result<Tensor, Error> {
+        explicit::weights(&Plain, step, step.query, keys, rows)
     }
 }

@@ -121,9 +121,30 @@ fn differences(summary: &Summary, model: &str) -> Option<Grid> {
         if let Some(difference) = average.filter(|_| summary.suites.len() > 1) {
             rows.push(row(&variant.id, "average", &difference));
         }
+        let contrast = summary
+            .macro_cell(model, &variant.id)
+            .and_then(|cell| cell.reading_contrast);
+        if let Some(Estimate { value, interval }) = contrast {
+            let mut row = vec![variant.id.clone(), CONTRAST.into(), NOTHING.into()];
+            row.push(signed(value));
+            row.push(format!(
+                "[{}, {}]",
+                signed(interval.low),
+                signed(interval.high)
+            ));
+            row.resize(8, NOTHING.into());
+            rows.push(row);
+        }
     }
     if rows.is_empty() {
         return None;
+    }
+    let mut legend =
+        "percentage points on the same samples; * Holm-corrected p below 0.05".to_owned();
+    if rows.iter().any(|row| row[1] == CONTRAST) {
+        legend += &format!(
+            "; {CONTRAST}: the mean gain over suites whose answers are read off the picture minus that over the others"
+        );
     }
     let header = [
         "variant",
@@ -137,12 +158,15 @@ fn differences(summary: &Summary, model: &str) -> Option<Grid> {
     ];
     Some(Grid {
         title: format!("{model}: difference to {}", summary.baseline),
-        legend: "percentage points on the same samples; * Holm-corrected p below 0.05".into(),
+        legend,
         header: header.map(str::to_string).to_vec(),
         rows,
         names: 2,
     })
 }
+
+/// The name of the difference between the gains on both kinds of suites.
+const CONTRAST: &str = "reading - others";
 
 /// Scores of each training seed by itself, a line a variant and suite; `None` where there is only one.
 fn seeds(summary: &Summary, model: &str) -> Option<Grid> {

@@ -172,6 +172,18 @@ pub struct SuiteConfiguration {
     /// How samples make the suite's score.
     #[serde(default)]
     pub aggregate: Aggregate,
+    /// Whether an answer must be read off the picture as text.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub reading: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_true(flag: &bool) -> bool {
+    *flag
 }
 
 /// How a suite's score is made of its samples' scores.

@@ -114,6 +114,8 @@ pub struct SuiteNote {
     pub metric_version: u32,
     /// How samples make the score.
     pub aggregate: Aggregate,
+    /// Whether an answer must be read off the picture as text.
+    pub reading: bool,
     /// Rows that were taken.
     pub rows_used: usize,
     /// Rows that there are.
@@ -211,6 +213,9 @@ pub struct MacroCell {
     pub score: Option<Estimate>,
     /// Against the baseline, likewise.
     pub difference: Option<Difference>,
+    /// The mean difference over the suites that are read minus that over those that are not: whether a gain is one of
+    /// reading. `None` unless there are both kinds, each with a difference.
+    pub reading_contrast: Option<Estimate>,
     /// The means over suites of each training seed by itself, where there are several.
     pub by_seed: Vec<SeedScore>,
     /// The mean over suites of the median time a sample, where every suite has one.

@@ -16,6 +16,31 @@ fn close(a: f64, b: f64) -> bool {
     (a - b).abs() < 1e-12
 }
 
+#[test]
+fn the_contrast_is_the_gain_on_reading_minus_that_on_the_rest() {
+    let (mut record, samples) = two_by_two();
+    let contrast = |record: &RunRecord| {
+        let summary = Summary::from_runs(&[run(record.clone(), &samples)], "standard").unwrap();
+        let standard = summary.macro_cell("nano", "standard").unwrap();
+        assert_eq!(standard.reading_contrast, None);
+        let rave = summary.macro_cell("nano", "rave").unwrap().reading_contrast;
+        (
+            rave,
+            summary.cell("nano", "ocr", "rave").unwrap().difference,
+        )
+    };
+    assert_eq!(contrast(&record).0, None, "nothing to hold reading against");
+    let chart = &mut record.configuration.suites[1];
+    assert_eq!(chart.id, "chart");
+    chart.reading = false;
+    let (found, read) = contrast(&record);
+    let (found, read) = (found.unwrap(), read.unwrap());
+    assert!(close(found.value, 0.1 - 0.05), "{}", found.value);
+    // Every difference of `chart` is 0.05, so what spreads is `ocr` alone.
+    assert!((found.interval.low - (read.interval.low - 0.05)).abs() < 1e-9);
+    assert!((found.interval.high - (read.interval.high - 0.05)).abs() < 1e-9);
+}
+
 /// Two suites, two variants; rave gains one of ten on `ocr` and is graded on `chart`.
 fn two_by_two() -> (RunRecord, Vec<SampleRecord>) {
     let mut samples = Vec::new();

@@ -35,7 +35,7 @@ enum Command {
     /// Built-in models, and the families of checkpoints that can be loaded
     Models(commands::listing::Arguments),
     /// The attention variants
-    Variants(commands::listing::Arguments),
+    Variants(commands::listing::VariantArguments),
     /// The benchmark suites
     Suites(commands::suites::Arguments),
     /// What this machine has, and what to fix

@@ -102,7 +102,7 @@ pub fn evaluate(request: &Request, observer: &mut dyn Observer) -> Result<RunRec
         && request
             .variants
             .iter()
-            .filter(|variant| variant.trained)
+            .filter(|variant| variant.is_trained())
             .count()
             != 1
     {
@@ -293,7 +293,7 @@ fn load(
             models.insert(folder, (Rc::clone(&model), tower));
             (model, tower)
         };
-        let adapter = request.adapter.as_deref().filter(|_| variant.trained);
+        let adapter = request.adapter.as_deref().filter(|_| variant.is_trained());
         let built = model.build(variant, seed, adapter)?;
         if fields.last().is_none_or(|field| field.seed != seed) {
             fields.push(Field {

@@ -25,7 +25,7 @@ pub(crate) fn variant(variant: &Variant) -> VariantConfiguration {
         id: variant.id.to_owned(),
         version: variant.version,
         options,
-        trainable: variant.trained,
+        trainable: variant.is_trained(),
     }
 }
 
@@ -42,6 +42,7 @@ pub(crate) fn suite(suite: &Suite, limit: Option<usize>) -> SuiteConfiguration {
             Average::Items => Aggregate::Mean,
             Average::Categories => Aggregate::CategoryMean,
         },
+        reading: suite.reading,
     }
 }
 

@@ -16,7 +16,7 @@ use rave_lmm::{GenerationOptions, LoadOptions, Model, kind};
 use rave_methods::noise::Noise;
 use rave_methods::rave::{Options, Rave};
 use rave_methods::standard::Standard;
-use rave_methods::{Attention, Build, Step};
+use rave_methods::{Attention, Build, Step, Tokens};
 use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor};
 
@@ -177,15 +177,18 @@ fn attention_alone(
         random(4, geometry.groups),
     );
     let map: Vec<bool> = (0..tokens).map(|token| token < visual).collect();
-    let map = Tensor::from_slice(&map).view([1, tokens]);
+    let map = Tokens::new(&map, None, &[tokens], Device::Cpu);
+    let nothing = Tensor::zeros([0], (build.kind, Device::Cpu));
     let step = Step {
         layer: 0,
+        // No contender looks at the layer's input.
+        hidden: &nothing,
+        input: &nothing,
         query: &query,
         query_features: &query_features,
         key: &key,
         key_features: &key_features,
-        visual: Some(&map),
-        valid: None,
+        tokens: &map,
         scale: 1.0 / (geometry.head_width as f64).sqrt(),
     };
     let times = interleave(contenders, budget / 4, |attention| {

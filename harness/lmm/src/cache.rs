@@ -1,61 +1,76 @@
-//! The key-value cache of one decoding: room for every layer is taken once, and each pass writes only its new tokens.
+//! The key-value cache of one decoding: room for a layer is taken once, at its first pass, and each pass writes only its new
+//! tokens. Layers may hold different tokens, when a variant drops some on the way.
 
-use tch::{Kind, Tensor};
+use std::rc::Rc;
 
-use rave_methods::Geometry;
+use rave_methods::Tokens;
+use tch::Tensor;
 
 use crate::Error;
 
-/// Keys `[B, G, capacity, K]` and values `[B, G, capacity, D]` a layer, of which the first `length` tokens are filled.
+/// What every layer has stored.
 #[derive(Debug)]
 pub(crate) struct Cache {
-    layers: Vec<(Tensor, Tensor)>,
-    length: i64,
+    layers: Vec<Option<Room>>,
+    /// Tokens that may come after the first pass.
+    more: i64,
+}
+
+/// One layer: keys `[B, G, capacity, K]` and values `[B, G, capacity, D]`, of which the first S tokens are filled.
+#[derive(Debug)]
+struct Room {
+    keys: Tensor,
+    values: Tensor,
+    tokens: Rc<Tokens>,
 }
 
 impl Cache {
-    /// Room for `capacity` tokens, with stored keys of width K = `key_width`.
-    pub(crate) fn new(
-        geometry: &Geometry,
-        batch: i64,
-        capacity: i64,
-        key_width: i64,
-        options: (Kind, tch::Device),
-    ) -> Result<Self, Error> {
-        let room = |width| Tensor::f_empty([batch, geometry.groups, capacity, width], options);
-        let layers = (0..geometry.layers)
-            .map(|_| Ok((room(key_width)?, room(geometry.head_width)?)))
-            .collect::<Result<_, Error>>()?;
-        Ok(Self { layers, length: 0 })
+    /// An empty cache of so many layers, for a first pass and `more` tokens after it.
+    pub(crate) fn new(layers: usize, more: usize) -> Self {
+        Self {
+            layers: (0..layers).map(|_| None).collect(),
+            more: more as i64,
+        }
     }
 
-    /// Tokens stored in every layer.
-    pub(crate) fn length(&self) -> i64 {
-        self.length
+    /// What a layer has stored before this pass; `None` in the first one.
+    pub(crate) fn tokens(&self, layer: usize) -> Option<&Rc<Tokens>> {
+        self.layers[layer].as_ref().map(|room| &room.tokens)
     }
 
-    /// Appends T tokens to one layer and returns views of all its keys `[B, G, S, K]` and values `[B, G, S, D]`.
+    /// Appends T tokens to one layer, which then holds `tokens`, and returns views of all its keys `[B, G, S, K]` and values
+    /// `[B, G, S, D]`.
     pub(crate) fn append(
         &mut self,
         layer: usize,
         keys: &Tensor,
         values: &Tensor,
+        tokens: &Rc<Tokens>,
     ) -> Result<(Tensor, Tensor), Error> {
-        let tokens = keys.size()[2];
-        let (stored_keys, stored_values) = &self.layers[layer];
-        for (stored, new) in [(stored_keys, keys), (stored_values, values)] {
-            stored.f_narrow(2, self.length, tokens)?.f_copy_(new)?;
+        let (total, new) = (tokens.stored() as i64, tokens.new_tokens() as i64);
+        let more = self.more;
+        let take = |new: &Tensor| {
+            let [batch, groups, _, width] = [0, 1, 2, 3].map(|axis| new.size()[axis]);
+            let shape = [batch, groups, total + more, width];
+            Tensor::f_empty(shape, (new.kind(), new.device()))
+        };
+        let place = &mut self.layers[layer];
+        if place.is_none() {
+            *place = Some(Room {
+                keys: take(keys)?,
+                values: take(values)?,
+                tokens: Rc::clone(tokens),
+            });
         }
-        let total = self.length + tokens;
+        let room = place.as_mut().expect("it was filled just now");
+        room.tokens = Rc::clone(tokens);
+        for (stored, new_ones) in [(&room.keys, keys), (&room.values, values)] {
+            stored.f_narrow(2, total - new, new)?.f_copy_(new_ones)?;
+        }
         Ok((
-            stored_keys.f_narrow(2, 0, total)?,
-            stored_values.f_narrow(2, 0, total)?,
+            room.keys.f_narrow(2, 0, total)?,
+            room.values.f_narrow(2, 0, total)?,
         ))
-    }
-
-    /// Counts T tokens as stored, once all layers have appended them.
-    pub(crate) fn advance(&mut self, tokens: i64) {
-        self.length += tokens;
     }
 
     /// Bytes that the cache takes.
@@ -64,7 +79,8 @@ impl Cache {
             |tensor: &Tensor| tensor.numel() as u64 * tensor.kind().elt_size_in_bytes() as u64;
         self.layers
             .iter()
-            .map(|(keys, values)| size(keys) + size(values))
+            .flatten()
+            .map(|room| size(&room.keys) + size(&room.values))
             .sum()
     }
 }

@@ -4,7 +4,9 @@
 //! Source: `transformers` 5.23 `models/llama/modeling_llama.py`. The embedding and its rounding follow it: cosines and sines
 //! are computed in f32 from integer positions and then take the compute type.
 
-use rave_methods::{Attention, Geometry, Step};
+use std::rc::Rc;
+
+use rave_methods::{Attention, Geometry, Step, Tokens};
 use serde::Deserialize;
 use tch::{Device, Kind, Tensor};
 
@@ -150,12 +152,18 @@ struct Layer {
 }
 
 /// What one pass of the decoder sees besides the embeddings.
-pub(crate) struct Pass<'a> {
+pub(crate) struct Pass<'a, 'p> {
     /// The attention variant.
     pub attention: &'a dyn Attention,
-    /// Which of the new tokens are visual, `[B, T]` bool; `None` when none is.
-    pub visual: Option<&'a Tensor>,
+    /// The tokens of a first pass; `None` for one more text token in every sequence, after what the cache holds.
+    pub tokens: Option<Rc<Tokens>>,
+    /// Is shown every layer's inputs and stored keys.
+    pub probe: Option<&'a mut Probe<'p>>,
 }
+
+/// Looks at a layer between its projections: the attention, its inputs, and the keys that it has stored. It changes nothing.
+pub type Probe<'a> =
+    dyn FnMut(&dyn Attention, &Step, &Tensor) -> Result<(), rave_methods::Error> + 'a;
 
 impl Decoder {
     /// Reads the decoder under `text` (layers, norm, embeddings) and its head, tied to the embeddings when `head` is `None`.
@@ -212,31 +220,69 @@ impl Decoder {
     }
 
     /// Runs T new tokens, given as embeddings `[B, T, C]`, through all layers after what `cache` holds (nothing without
-    /// one): hidden states `[B, T, C]`, normalised for [`Self::logits`].
+    /// one): hidden states `[B, T, C]`, normalised for [`Self::logits`]. Those of tokens that the attention drops on the way
+    /// are zero.
+    ///
+    /// # Panics
+    /// Without tokens and without a cache that was filled.
     pub(crate) fn forward(
         &self,
         embeddings: &Tensor,
         mut cache: Option<&mut Cache>,
-        pass: &Pass,
+        mut pass: Pass,
     ) -> Result<Tensor, Error> {
-        let tokens = embeddings.size()[1];
-        let start = cache.as_ref().map_or(0, |cache| cache.length());
-        let rotation = self.rotation(start, tokens)?;
         let mut hidden = embeddings.shallow_clone();
+        // What the layer before had stored, and what it has with this pass: most often the same for all layers.
+        let mut before: Option<Rc<Tokens>> = None;
+        let mut now: Option<(Rc<Tokens>, Rotation)> = None;
+        let mut dropped: Option<Vec<i64>> = None;
         for (number, layer) in self.layers.iter().enumerate() {
-            hidden = layer.forward(
+            let stored = cache
+                .as_ref()
+                .and_then(|cache| cache.tokens(number))
+                .cloned();
+            let is_as_before = match (&stored, &before) {
+                (Some(stored), Some(before)) => Rc::ptr_eq(stored, before),
+                (None, _) => now.is_some(),
+                (Some(_), None) => false,
+            };
+            if !is_as_before {
+                let tokens = match (&stored, &pass.tokens) {
+                    (Some(stored), _) => Rc::new(stored.then_text()),
+                    (None, Some(tokens)) => Rc::clone(tokens),
+                    (None, None) => panic!("a first pass says what its tokens are"),
+                };
+                now = Some((Rc::clone(&tokens), self.rotation(&tokens)?));
+            }
+            before = stored;
+            let Some((tokens, rotation)) = &now else {
+                continue;
+            };
+            let inputs = Inputs {
                 number,
-                &hidden,
-                &self.geometry,
-                &rotation,
-                cache.as_deref_mut(),
-                pass,
-            )?;
+                geometry: &self.geometry,
+                tokens,
+                rotation,
+            };
+            let keep;
+            (hidden, keep) = layer.forward(&hidden, &inputs, cache.as_deref_mut(), &mut pass)?;
+            if let Some(keep) = keep {
+                let kept = tokens.kept(&keep);
+                hidden = rows(&hidden, &kept.index, kept.tokens.batch())?;
+                dropped = Some(match dropped {
+                    Some(places) => kept.index.iter().map(|&at| places[at as usize]).collect(),
+                    None => kept.index,
+                });
+                let tokens = Rc::new(kept.tokens);
+                let rotation = self.rotation(&tokens)?;
+                now = Some((tokens, rotation));
+            }
         }
-        if let Some(cache) = cache {
-            cache.advance(tokens);
+        let hidden = self.norm.forward(&hidden)?;
+        match (dropped, &now) {
+            (Some(places), Some((tokens, _))) => spread(&hidden, &places, tokens, embeddings),
+            _ => Ok(hidden),
         }
-        self.norm.forward(&hidden)
     }
 
     /// Hidden states `[.., C]` to logits `[.., vocabulary]`.
@@ -244,18 +290,70 @@ impl Decoder {
         self.head.forward(hidden)
     }
 
-    /// Cosines and sines `[T, D]` of the positions from `start` on, in the compute type.
-    fn rotation(&self, start: i64, tokens: i64) -> Result<(Tensor, Tensor), Error> {
+    /// Cosines and sines of the new tokens' positions, in the compute type: `[T, D]` where all sequences have the same
+    /// positions, else `[B, 1, T, D]`.
+    fn rotation(&self, tokens: &Tokens) -> Result<Rotation, Error> {
         let (kind, device) = self.options();
-        let positions = Tensor::f_arange_start(start, start + tokens, (Kind::Int64, device))?
+        let positions = tokens.new_positions();
+        let (batch, new) = (tokens.batch(), tokens.new_tokens());
+        let alike = positions.chunks(new).all(|row| row == &positions[..new]);
+        let positions = Tensor::f_from_slice(if alike { &positions[..new] } else { &positions })?
+            .f_to_device(device)?
             .f_to_kind(Kind::Float)?;
         let angles = positions.f_outer(&self.frequencies)?;
-        let angles = Tensor::f_cat(&[&angles, &angles], -1)?; // [T, D]
+        let angles = Tensor::f_cat(&[&angles, &angles], -1)?; // [T or B T, D]
+        let angles = if alike {
+            angles
+        } else {
+            angles.f_view([batch as i64, 1, new as i64, -1])?
+        };
         Ok((
             angles.f_cos()?.f_to_kind(kind)?,
             angles.f_sin()?.f_to_kind(kind)?,
         ))
     }
+}
+
+/// Cosines and sines of the rotary embedding.
+type Rotation = (Tensor, Tensor);
+
+/// What a layer is given besides the hidden states.
+struct Inputs<'a> {
+    number: usize,
+    geometry: &'a Geometry,
+    tokens: &'a Rc<Tokens>,
+    rotation: &'a Rotation,
+}
+
+/// Some of the B x T rows of `[B, T, C]`, as `[B, T', C]`.
+fn rows(hidden: &Tensor, index: &[i64], batch: usize) -> Result<Tensor, Error> {
+    let index = Tensor::f_from_slice(index)?.f_to_device(hidden.device())?;
+    let width = hidden.size()[2];
+    Ok(hidden
+        .f_flatten(0, 1)?
+        .f_index_select(0, &index)?
+        .f_view([batch as i64, -1, width])?)
+}
+
+/// Hidden states `[B, T', C]` back at their places in a tensor like `[B, T, C]`, with zeros elsewhere.
+fn spread(
+    hidden: &Tensor,
+    places: &[i64],
+    tokens: &Tokens,
+    like: &Tensor,
+) -> Result<Tensor, Error> {
+    let real = tokens.valid().iter().zip(places).enumerate();
+    let (from, to): (Vec<i64>, Vec<i64>) = real
+        .filter(|(_, (valid, _))| **valid)
+        .map(|(at, (_, place))| (at as i64, *place))
+        .unzip();
+    let index = |at: &[i64]| Tensor::f_from_slice(at)?.f_to_device(hidden.device());
+    let hidden = hidden.f_flatten(0, 1)?.f_index_select(0, &index(&from)?)?;
+    Ok(like
+        .f_zeros_like()?
+        .f_flatten(0, 1)?
+        .f_index_copy(0, &index(&to)?, &hidden)?
+        .f_view_as(like)?)
 }
 
 impl Layer {
@@ -299,15 +397,20 @@ impl Layer {
         })
     }
 
+    /// The layer's output `[B, T, C]`, and which of the tokens go on from it if not all do.
     fn forward(
         &self,
-        number: usize,
         hidden: &Tensor,
-        geometry: &Geometry,
-        rotation: &(Tensor, Tensor),
+        inputs: &Inputs,
         cache: Option<&mut Cache>,
-        pass: &Pass,
-    ) -> Result<Tensor, Error> {
+        pass: &mut Pass,
+    ) -> Result<(Tensor, Option<Vec<bool>>), Error> {
+        let Inputs {
+            number,
+            geometry,
+            tokens: map,
+            rotation,
+        } = *inputs;
         let [batch, tokens] = [hidden.size()[0], hidden.size()[1]];
         let width = geometry.head_width;
         let split =
@@ -318,20 +421,25 @@ impl Layer {
         let value = split(self.value.forward(&normed)?, geometry.groups)?; // [B, G, T, D]
         let step = Step {
             layer: number,
+            hidden,
+            input: &normed,
             query: &rotate(&query_features, rotation)?,
             query_features: &query_features,
             key: &rotate(&key_features, rotation)?,
             key_features: &key_features,
-            visual: pass.visual,
-            valid: None,
+            tokens: map,
             scale: 1.0 / (width as f64).sqrt(),
         };
         let stored = pass.attention.store(&step)?;
         let (keys, values) = match cache {
-            Some(cache) => cache.append(number, &stored, &value)?,
+            Some(cache) => cache.append(number, &stored, &value, map)?,
             None => (stored, value),
         };
         let mixed = pass.attention.attend(&step, &keys, &values)?; // [B, H, T, D]
+        if let Some(probe) = &mut pass.probe {
+            probe(pass.attention, &step, &keys)?;
+        }
+        let keep = pass.attention.keep(&step, &keys)?;
         let mixed = mixed
             .f_transpose(1, 2)?
             .f_reshape([batch, tokens, geometry.heads * width])?;
@@ -341,12 +449,12 @@ impl Layer {
             .activation
             .apply(&self.gate.forward(&normed)?)?
             .f_mul(&self.up.forward(&normed)?)?;
-        Ok(hidden.f_add(&self.down.forward(&gated)?)?)
+        Ok((hidden.f_add(&self.down.forward(&gated)?)?, keep))
     }
 }
 
 /// Rotary embedding by rotating halves: `x cos + [-x2 ; x1] sin`, same shape.
-fn rotate(x: &Tensor, (cosine, sine): &(Tensor, Tensor)) -> Result<Tensor, Error> {
+fn rotate(x: &Tensor, (cosine, sine): &Rotation) -> Result<Tensor, Error> {
     let halves = x.f_chunk(2, -1)?;
     let turned = Tensor::f_cat(&[&halves[1].f_neg()?, &halves[0]], -1)?;
     Ok(x.f_mul(cosine)?.f_add(&turned.f_mul(sine)?)?)

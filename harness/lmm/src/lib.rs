@@ -26,14 +26,15 @@ mod resample;
 mod training;
 
 pub use checkpoint::Checkpoint;
+pub use decoder::Probe;
 pub use error::Error;
 pub use families::{FAMILIES, Family};
 pub use grid::Grid;
 pub use model::{
     Built, Features, Generation, GenerationOptions, LoadOptions, Model, ModelInfo, Patches,
-    Timings, kind, resolve,
+    Timings, geometry, kind, resolve,
 };
 pub use picture::{MAX_PIXELS, decode};
-pub use prompt::{Processor, Prompt};
+pub use prompt::{Place, Processor, Prompt};
 pub use resample::{Filter, resize};
 pub use training::{Batch, Example, TensorFile, Turn, read_tensors, write_tensors};

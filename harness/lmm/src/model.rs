@@ -1,17 +1,18 @@
 //! A loaded model: vision, prefill and greedy decoding with any attention variant.
 
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rave_methods::{Attention, Build, Geometry, Variant};
+use rave_methods::{Attention, Build, Geometry, Tokens, Variant};
 use serde_json::Value;
 use tch::{Cuda, Device, Kind, Tensor};
 
 use crate::adapter::{self, Adapter};
 use crate::cache::Cache;
 use crate::checkpoint::read_json;
-use crate::decoder::Pass;
+use crate::decoder::{Pass, Probe};
 use crate::families::{self, Network, Opened};
 use crate::grid::{self, Grid};
 use crate::{Checkpoint, Error, Processor, Prompt, built_in};
@@ -148,6 +149,20 @@ pub fn resolve(name: &str) -> Result<PathBuf, Error> {
             .collect(),
         hint,
     })
+}
+
+/// The sizes of the decoder of the model called `name` (see [`resolve`]), from its config alone; of a [`Grid`] those of its
+/// first checkpoint.
+///
+/// # Errors
+/// As [`Model::load`].
+pub fn geometry(name: &str) -> Result<Geometry, Error> {
+    let mut folder = resolve(name)?;
+    if let Some(grid) = Grid::open(&folder)? {
+        folder = grid.checkpoint(grid.contents().seeds[0], grid::BASELINE)?;
+    }
+    let checkpoint = Checkpoint::open(&folder)?;
+    (families::of(&checkpoint)?.geometry)(&checkpoint)
 }
 
 impl Model {
@@ -337,7 +352,8 @@ impl Model {
         tch::no_grad(|| self.decode(attention, prompt, features, options))
     }
 
-    /// Logits `[T, vocabulary]` in f32 of every token of a prompt, without a cache.
+    /// Logits `[T, vocabulary]` in f32 of every token of a prompt and of what has been answered so far, in one pass without a
+    /// cache. Those of tokens that the attention drops mean nothing.
     ///
     /// # Errors
     /// When LibTorch refuses an operation.
@@ -346,20 +362,76 @@ impl Model {
         attention: &dyn Attention,
         prompt: &Prompt,
         features: &Features,
+        answer: &[i64],
     ) -> Result<Tensor, Error> {
         tch::no_grad(|| {
-            let decoder = self.network.decoder();
-            let (embeddings, visual) = self.embed(prompt, features)?;
-            let pass = Pass {
-                attention,
-                visual: visual.as_ref(),
-            };
-            let hidden = decoder.forward(&embeddings, None, &pass)?;
-            Ok(decoder
+            let hidden = self.one_pass(attention, prompt, features, answer, None)?;
+            Ok(self
+                .network
+                .decoder()
                 .logits(&hidden)?
                 .f_squeeze_dim(0)?
                 .f_to_kind(Kind::Float)?)
         })
+    }
+
+    /// Runs a prompt and its answer in one pass without a cache and shows `probe` every layer: what was attended to while the
+    /// answer's tokens were predicted. The answer's last token predicts nothing and is no input.
+    ///
+    /// # Errors
+    /// When LibTorch refuses an operation, or the probe does.
+    pub fn probe(
+        &self,
+        attention: &dyn Attention,
+        prompt: &Prompt,
+        features: &Features,
+        answer: &[i64],
+        probe: &mut Probe,
+    ) -> Result<(), Error> {
+        let inputs = &answer[..answer.len().saturating_sub(1)];
+        // The hidden states are of no use here: the probe has seen what it came for.
+        tch::no_grad(|| self.one_pass(attention, prompt, features, inputs, Some(probe))).map(drop)
+    }
+
+    /// Hidden states `[1, T, C]` of a prompt and an answer, with the prompt run a second time where the attention wants it.
+    fn one_pass(
+        &self,
+        attention: &dyn Attention,
+        prompt: &Prompt,
+        features: &Features,
+        answer: &[i64],
+        probe: Option<&mut Probe>,
+    ) -> Result<Tensor, Error> {
+        let decoder = self.network.decoder();
+        let device = decoder.options().1;
+        let mut embeddings = self.embed(prompt, features)?;
+        let mut visual = prompt.visual.clone();
+        if !answer.is_empty() {
+            let ids = Tensor::f_from_slice(answer)?
+                .f_unsqueeze(0)?
+                .f_to_device(device)?;
+            embeddings = Tensor::f_cat(&[&embeddings, &decoder.embed(&ids)?], 1)?;
+            visual.resize(visual.len() + answer.len(), false);
+        }
+        let length = prompt.ids.len() as i64;
+        let tokens = Rc::new(Tokens::new(&visual, None, &[length], device));
+        let mut attention = attention;
+        if attention.again(0.0).is_some() {
+            let pass = Pass {
+                attention,
+                tokens: Some(Rc::clone(&tokens)),
+                probe: None,
+            };
+            let hidden = decoder.forward(&embeddings, None, pass)?;
+            let last = hidden.f_narrow(1, length - 1, 1)?;
+            attention = second(attention, &decoder.logits(&last)?)?.unwrap_or(attention);
+        }
+        let pass = Pass {
+            attention,
+            tokens: Some(tokens),
+            probe,
+        };
+        decoder.forward(&embeddings, None, pass)
     }
 
     fn decode(
@@ -380,19 +452,23 @@ impl Model {
                 options.max_new_tokens
             )));
         }
-        let mut cache = Cache::new(
-            decoder.geometry(),
-            1,
-            capacity,
-            attention.key_width(),
-            decoder.options(),
-        )?;
-        let (embeddings, visual) = self.embed(prompt, features)?;
-        let pass = Pass {
-            attention,
-            visual: visual.as_ref(),
+        let prefill = |attention| -> Result<(Cache, Tensor), Error> {
+            let mut cache = Cache::new(decoder.geometry().layers, options.max_new_tokens);
+            let pass = Pass {
+                attention,
+                tokens: Some(self.tokens(prompt)),
+                probe: None,
+            };
+            let hidden = decoder.forward(&self.embed(prompt, features)?, Some(&mut cache), pass)?;
+            let last = hidden.f_narrow(1, hidden.size()[1] - 1, 1)?; // [1, 1, C]
+            Ok((cache, decoder.logits(&last)?))
         };
-        let mut hidden = decoder.forward(&embeddings, Some(&mut cache), &pass)?;
+        let (mut cache, mut logits) = prefill(attention)?;
+        let mut attention = attention;
+        if let Some(chosen) = second(attention, &logits)? {
+            attention = chosen;
+            (cache, logits) = prefill(attention)?;
+        }
         let mut timings = Timings {
             vision: features.elapsed,
             ..Timings::default()
@@ -400,8 +476,7 @@ impl Model {
         let mut ids = Vec::new();
         let mut first_token = None;
         while ids.len() < options.max_new_tokens {
-            let last = hidden.f_narrow(1, hidden.size()[1] - 1, 1)?; // [1, 1, C]
-            let next = self.next_token(&decoder.logits(&last)?, ids.len())?;
+            let next = self.next_token(&logits, ids.len())?;
             first_token.get_or_insert_with(|| start.elapsed());
             if options.stop_at_end && self.end_tokens.contains(&next) {
                 break;
@@ -413,14 +488,13 @@ impl Model {
             let input = Tensor::f_from_slice(&[next])?
                 .f_view([1, 1])?
                 .f_to_device(decoder.options().1)?;
-            hidden = decoder.forward(
-                &decoder.embed(&input)?,
-                Some(&mut cache),
-                &Pass {
-                    attention,
-                    visual: None,
-                },
-            )?;
+            let pass = Pass {
+                attention,
+                tokens: None,
+                probe: None,
+            };
+            let hidden = decoder.forward(&decoder.embed(&input)?, Some(&mut cache), pass)?;
+            logits = decoder.logits(&hidden)?;
         }
         self.finish();
         timings.prefill = first_token.unwrap_or_else(|| start.elapsed());
@@ -477,12 +551,14 @@ impl Model {
         &self.parameters
     }
 
-    /// Embeddings `[1, T, C]` with the visual features in place, and which tokens are visual, `[1, T]` bool.
-    fn embed(
-        &self,
-        prompt: &Prompt,
-        features: &Features,
-    ) -> Result<(Tensor, Option<Tensor>), Error> {
+    /// The tokens of a prompt, all of them new.
+    fn tokens(&self, prompt: &Prompt) -> Rc<Tokens> {
+        let (length, device) = (prompt.ids.len() as i64, self.network.decoder().options().1);
+        Rc::new(Tokens::new(&prompt.visual, None, &[length], device))
+    }
+
+    /// Embeddings `[1, T, C]` with the visual features in place.
+    fn embed(&self, prompt: &Prompt, features: &Features) -> Result<Tensor, Error> {
         let decoder = self.network.decoder();
         let device = decoder.options().1;
         let ids = Tensor::f_from_slice(&prompt.ids)?
@@ -490,14 +566,12 @@ impl Model {
             .f_to_device(device)?;
         let embeddings = decoder.embed(&ids)?;
         let Some(visual_embeddings) = &features.embeddings else {
-            return Ok((embeddings, None));
+            return Ok(embeddings);
         };
         let visual = Tensor::f_from_slice(&prompt.visual)?
             .f_unsqueeze(0)?
             .f_to_device(device)?;
-        let embeddings =
-            embeddings.f_masked_scatter(&visual.f_unsqueeze(-1)?, visual_embeddings)?;
-        Ok((embeddings, Some(visual)))
+        Ok(embeddings.f_masked_scatter(&visual.f_unsqueeze(-1)?, visual_embeddings)?)
     }
 
     /// Waits for the device, so that a clock read after it means something.
@@ -506,6 +580,18 @@ impl Model {
             Cuda::synchronize(index as i64);
         }
     }
+}
+
+/// The attention with which the prompt is to run again, given the logits `[.., vocabulary]` of its last token.
+fn second<'a>(
+    attention: &'a dyn Attention,
+    logits: &Tensor,
+) -> Result<Option<&'a dyn Attention>, Error> {
+    if attention.again(0.0).is_none() {
+        return Ok(None);
+    }
+    let probabilities = logits.f_view([-1])?.f_softmax(-1, Kind::Float)?;
+    Ok(attention.again(f64::try_from(&probabilities.f_max()?)?))
 }
 
 /// The compute type of a `--dtype` name.

@@ -15,10 +15,45 @@ pub struct Prompt {
     pub ids: Vec<i64>,
     /// Which tokens stand for visual features, one flag a token.
     pub visual: Vec<bool>,
+    /// Where each of the visual tokens lies, V of them.
+    pub places: Vec<Place>,
     /// The tiles of all pictures in order, `[N, 3, height, width]` row-major, normalised.
     pub pixels: Vec<f32>,
     /// `[N, 3, height, width]`; N is 0 without a picture.
     pub pixel_shape: [i64; 4],
+}
+
+/// The part of a picture that a visual token stands for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Place {
+    /// Number of the picture in the prompt, from 0.
+    pub picture: usize,
+    /// Left, top, right and bottom as shares of the picture's width and height.
+    pub bounds: [f32; 4],
+    /// Whether it belongs to a view of the whole picture rather than to a crop of it.
+    pub whole: bool,
+}
+
+impl Place {
+    /// The places of a grid of `side` x `side` tokens over the part `bounds` of a picture, row by row.
+    pub fn grid(
+        picture: usize,
+        bounds: [f32; 4],
+        side: usize,
+        whole: bool,
+    ) -> impl Iterator<Item = Self> {
+        let [left, top, right, bottom] = bounds;
+        let (wide, high) = ((right - left) / side as f32, (bottom - top) / side as f32);
+        (0..side * side).map(move |at| {
+            let (row, column) = ((at / side) as f32, (at % side) as f32);
+            let (x, y) = (left + column * wide, top + row * high);
+            Self {
+                picture,
+                bounds: [x, y, x + wide, y + high],
+                whole,
+            }
+        })
+    }
 }
 
 impl Prompt {

@@ -6,8 +6,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
+use std::rc::Rc;
 
-use rave_methods::Attention;
+use rave_methods::{Attention, Tokens};
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensorError, SafeTensors};
 use serde_json::{Value, json};
@@ -55,8 +56,8 @@ impl Example {
 pub struct Batch {
     /// Token ids `[B, T]`, each conversation without its last token, then padding.
     ids: Tensor,
-    /// `[B, T]` bool.
-    visual: Tensor,
+    /// What they are, and where each prompt ends.
+    tokens: Rc<Tokens>,
     /// The tiles of all prompts, `[N, 3, height, width]`, in the compute type.
     pub pixels: Tensor,
     /// Where the answers' tokens are predicted: indices into B x T, `[M]`.
@@ -95,14 +96,16 @@ impl Model {
             }
         }
         let shape = [examples.len() as i64, longest as i64];
+        let lengths: Vec<_> = examples
+            .iter()
+            .map(|example| example.prompt.ids.len() as i64)
+            .collect();
         let prompts: Vec<_> = examples.iter().map(|example| &example.prompt).collect();
         Ok(Batch {
             ids: Tensor::f_from_slice(&all)?
                 .f_view(shape)?
                 .f_to_device(device)?,
-            visual: Tensor::f_from_slice(&visual)?
-                .f_view(shape)?
-                .f_to_device(device)?,
+            tokens: Rc::new(Tokens::new(&visual, None, &lengths, device)),
             pixels: self.pixels(&prompts)?,
             places: Tensor::f_from_slice(&places)?.f_to_device(device)?,
             targets: Tensor::f_from_slice(&targets)?.f_to_device(device)?,
@@ -130,14 +133,16 @@ impl Model {
     ) -> Result<Tensor, Error> {
         let decoder = self.network().decoder();
         let features = self.network().connect(patches)?; // [V, C]
-        let embeddings = decoder
-            .embed(&batch.ids)?
-            .f_masked_scatter(&batch.visual.f_unsqueeze(-1)?, &features)?;
+        let mut embeddings = decoder.embed(&batch.ids)?;
+        if let Some(visual) = batch.tokens.visual_keys()? {
+            embeddings = embeddings.f_masked_scatter(&visual.f_unsqueeze(-1)?, &features)?;
+        }
         let pass = Pass {
             attention,
-            visual: Some(&batch.visual),
+            tokens: Some(Rc::clone(&batch.tokens)),
+            probe: None,
         };
-        let hidden = decoder.forward(&embeddings, None, &pass)?; // [B, T, C]
+        let hidden = decoder.forward(&embeddings, None, pass)?; // [B, T, C]
         let hidden = hidden.f_flatten(0, 1)?.f_index_select(0, &batch.places)?; // [M, C]
         Ok(decoder.logits(&hidden)?.f_to_kind(Kind::Float)?)
     }
@@ -151,7 +156,12 @@ impl Model {
         let tiles = batch.pixels.size()[0] as f64;
         let edge = batch.pixels.size()[3] / self.network().patch_size();
         let patches = tiles * (edge * edge) as f64;
-        let visual = batch.visual.sum(Kind::Int64).int64_value(&[]) as f64;
+        let visual = batch
+            .tokens
+            .visual()
+            .iter()
+            .filter(|&&visual| visual)
+            .count() as f64;
         let answers = batch.targets.size()[0] as f64;
         let mut operations = 0.0;
         let mut has_head = false;

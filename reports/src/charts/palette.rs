@@ -39,7 +39,7 @@ pub(super) fn colour(number: usize) -> Colour {
 const MARKS: [Mark; 4] = [Mark::Circle, Mark::Square, Mark::Triangle, Mark::Diamond];
 
 /// The looks of the registry's variants.
-static REGISTRY: [(&str, Colour, Mark); 30] = [
+static REGISTRY: [(&str, Colour, Mark); 28] = [
     ("standard", BLACK, Mark::Circle),
     ("rave", VERMILION, Mark::Circle),
     ("rave-post-rope", BLUE, Mark::Circle),
@@ -55,21 +55,19 @@ static REGISTRY: [(&str, Colour, Mark); 30] = [
     ("rave-rank-4", BLUE, Mark::Triangle),
     ("rave-rank-16", VERMILION, Mark::Triangle),
     ("rave-rank-32", PURPLE, Mark::Triangle),
-    ("rave-reference", VERMILION, Mark::Square),
     ("pai", ORANGE, Mark::Square),
     ("vaf", SKY, Mark::Square),
     ("scaling-vis", YELLOW, Mark::Square),
     ("adapt-vis", GREEN, Mark::Triangle),
     ("vis-sink", YELLOW, Mark::Triangle),
-    ("fastv", BLACK, Mark::Square),
     ("fastv-25", BLACK, Mark::Triangle),
+    ("fastv-50", ORANGE, Mark::Triangle),
     ("fastv-75", BLACK, Mark::Diamond),
     ("gated-head", BLUE, Mark::Diamond),
     ("gated-element", SKY, Mark::Diamond),
     ("softmax-off-by-one", GREEN, Mark::Diamond),
     ("learned-sink", PURPLE, Mark::Diamond),
     ("dape", ORANGE, Mark::Diamond),
-    ("fastv-50", ORANGE, Mark::Triangle),
 ];
 
 /// The colour and mark of a variant.

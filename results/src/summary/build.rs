@@ -196,6 +196,7 @@ fn suites(runs: &[Run], force: bool, forced: &mut Vec<String>) -> Result<Vec<Sui
                 metric: suite.metric.clone(),
                 metric_version: suite.metric_version,
                 aggregate: suite.aggregate,
+                reading: suite.reading,
                 rows_used: data.rows_used,
                 rows_total: data.rows_total,
             };

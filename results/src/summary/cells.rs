@@ -406,6 +406,41 @@ fn macro_by_seed(own: &[&Cell], suites: usize) -> Vec<SeedScore> {
         .collect()
 }
 
+/// The mean difference over the suites that are read minus that over the others, with its interval: the same draws of seeds in
+/// every suite, as in the mean over all.
+fn reading_contrast(
+    own: &[&Cell],
+    distributions: &BTreeMap<(usize, usize), Distributions>,
+    variant: usize,
+    suites: &[SuiteNote],
+    options: &Options,
+) -> Option<Estimate> {
+    let side = |reading: bool| -> Option<(f64, Vec<f64>)> {
+        let mut values = Vec::new();
+        let mut kept = Vec::new();
+        for (index, suite) in suites.iter().enumerate() {
+            if suite.reading != reading {
+                continue;
+            }
+            let cell = own.iter().find(|cell| cell.suite == suite.id)?;
+            values.push(cell.difference?.value);
+            kept.push(&distributions.get(&(index, variant))?.difference);
+        }
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        (!values.is_empty()).then(|| (mean, mean_of(&kept)))
+    };
+    let ((read, read_drawn), (other, other_drawn)) = (side(true)?, side(false)?);
+    let drawn: Vec<f64> = read_drawn
+        .iter()
+        .zip(&other_drawn)
+        .map(|(read, other)| read - other)
+        .collect();
+    Some(Estimate {
+        value: read - other,
+        interval: interval_of(&drawn, options.resampling.confidence)?,
+    })
+}
+
 fn macro_cells(
     cells: &[Cell],
     distributions: &BTreeMap<(usize, usize), Distributions>,
@@ -469,6 +504,7 @@ fn macro_cells(
             })
         });
         macros.push(MacroCell {
+            reading_contrast: reading_contrast(&own, distributions, index, suites, options),
             by_seed: macro_by_seed(&own, suites.len()),
             model: model.name.clone(),
             variant: variant.id.clone(),

@@ -23,6 +23,7 @@ pub fn record(run: &str, suites: &[&str], variants: &[&str]) -> RunRecord {
         suites: suites
             .iter()
             .map(|id| SuiteConfiguration {
+                reading: true,
                 id: (*id).into(),
                 version: 1,
                 metric: "anls".into(),

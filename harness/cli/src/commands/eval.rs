@@ -8,13 +8,13 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use rave_benchmarks::{Suite, suite, suites};
 use rave_engine::{FailOnError, Request, evaluate};
-use rave_methods::{REGISTRY, Variant, variant};
+use rave_methods::{REGISTRY, Variant};
 use rave_reports::Format;
 use rave_results::schema::CodeVersion;
 use rave_results::summary::Failure;
 use rave_results::{Run, Summary};
 
-use super::{listed, report};
+use super::{listed, named_variant, report};
 use crate::Outcome;
 use crate::progress::Bars;
 
@@ -27,7 +27,7 @@ pub struct Arguments {
     /// Models, separated by commas: built-in names or folders of checkpoints
     #[arg(long, value_delimiter = ',', required = true)]
     pub model: Vec<String>,
-    /// Attention variants, separated by commas; `all` for every one
+    /// Attention variants or preset files (.toml), separated by commas; `all` for every registered one
     #[arg(long, value_delimiter = ',', default_value = "standard,rave")]
     pub variant: Vec<String>,
     /// Suites, separated by commas; `embedded` for every suite that needs no data, `all` for every one (with --data)
@@ -187,7 +187,7 @@ pub(super) fn chosen_variants(names: &[String]) -> anyhow::Result<Vec<&'static V
     for name in listed("variant", names)? {
         match name {
             "all" => chosen.extend(REGISTRY),
-            name => chosen.push(variant(name)?),
+            name => chosen.push(named_variant(name)?),
         }
     }
     unique("variant", chosen.iter().map(|variant| variant.id))?;

@@ -10,10 +10,9 @@ use rave_lmm::{
     Generation, GenerationOptions, LoadOptions, Model, Prompt, decode, kind, libtorch,
     write_tensors,
 };
-use rave_methods::variant;
 use serde_json::json;
 
-use super::{print, print_json};
+use super::{named_variant, print, print_json};
 use crate::Outcome;
 
 /// Options of `rave generate`.
@@ -22,7 +21,7 @@ pub struct Arguments {
     /// A built-in model or the folder of a checkpoint
     #[arg(long)]
     pub model: String,
-    /// The attention variant
+    /// The attention variant, or a preset file (.toml)
     #[arg(long, default_value = "standard")]
     pub variant: String,
     /// The picture: PNG, JPEG, WebP, GIF, BMP or TIFF; left out, the model is asked without one
@@ -56,7 +55,7 @@ pub struct Arguments {
 
 /// `rave generate`.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let variant = variant(&arguments.variant)?;
+    let variant = named_variant(&arguments.variant)?;
     let Some(kind) = kind(&arguments.dtype) else {
         bail!(
             "dtype `{}` is unknown; use f32, bf16 or f16",
@@ -94,7 +93,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
             "note: {} has seeded random weights; its answer means nothing",
             arguments.model
         );
-    } else if variant.trained && built.adapter.is_none() {
+    } else if variant.is_trained() && built.adapter.is_none() {
         eprintln!(
             "note: {} has no trained weights here (--adapter), so it answers as standard does",
             variant.id
@@ -111,7 +110,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     // The answer first: a file that cannot be written does not lose it.
     answer(arguments, &prompt, &generation)?;
     if let Some(path) = &arguments.logits {
-        let logits = model.logits(built.attention.as_ref(), &prompt, &features)?;
+        let logits = model.logits(built.attention.as_ref(), &prompt, &features, &[])?;
         write_tensors(path, &[("logits".to_owned(), logits)], &BTreeMap::new())?;
     }
     Ok(Outcome::Clean)

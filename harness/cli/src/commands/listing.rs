@@ -1,11 +1,11 @@
 //! `rave models` and `rave variants`: what there is, with one line each.
 
 use clap::Args;
-use rave_lmm::{FAMILIES, built_in};
-use rave_methods::REGISTRY;
+use rave_lmm::{FAMILIES, built_in, geometry};
+use rave_methods::{REGISTRY, Variant};
 use serde_json::json;
 
-use super::{print, print_json, print_table};
+use super::{named_variant, print, print_json, print_table};
 use crate::Outcome;
 
 /// Options of a listing.
@@ -51,33 +51,82 @@ pub fn models(arguments: &Arguments) -> anyhow::Result<Outcome> {
     Ok(Outcome::Clean)
 }
 
+/// Options of `rave variants`.
+#[derive(Debug, Args)]
+pub struct VariantArguments {
+    /// Variants or preset files to show, separated by commas; all registered ones when left out
+    #[arg(long, value_delimiter = ',')]
+    pub variant: Vec<String>,
+    /// The model for which added parameters are counted
+    #[arg(long, default_value = "nano")]
+    pub model: String,
+    /// One JSON document instead of a table
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `rave variants`.
-pub fn variants(arguments: &Arguments) -> anyhow::Result<Outcome> {
+pub fn variants(arguments: &VariantArguments) -> anyhow::Result<Outcome> {
+    let variants: Vec<&Variant> = if arguments.variant.is_empty() {
+        REGISTRY.iter().collect()
+    } else {
+        let names = arguments.variant.iter();
+        names
+            .map(|name| named_variant(name))
+            .collect::<Result<_, _>>()?
+    };
+    let sizes = geometry(&arguments.model)?;
+    let mut rows = Vec::new();
+    let mut documents = Vec::new();
+    for variant in variants {
+        let facts = variant.facts();
+        let added = variant.added_parameters(sizes)?;
+        let yes = |flag: bool| if flag { "yes" } else { "no" }.to_owned();
+        rows.push([
+            variant.id.to_owned(),
+            yes(facts.trained),
+            yes(facts.folds),
+            facts.queries.to_owned(),
+            facts.keys.to_owned(),
+            facts.caches.clone(),
+            added.to_string(),
+            variant.summary.to_owned(),
+        ]);
+        let mut document = json!({
+            "id": variant.id,
+            "version": variant.version,
+            "summary": variant.summary,
+            "added_parameters": added,
+            "options": variant.options(),
+        });
+        if let (Some(document), serde_json::Value::Object(facts)) =
+            (document.as_object_mut(), serde_json::to_value(&facts)?)
+        {
+            document.extend(facts);
+        }
+        documents.push(document);
+    }
     if arguments.json {
-        print_json(&REGISTRY)?;
+        print_json(&json!({ "model": arguments.model, "variants": documents }))?;
         return Ok(Outcome::Clean);
     }
-    let yes = |flag: bool| if flag { "yes" } else { "no" }.to_owned();
-    let rows = REGISTRY.iter().map(|variant| {
-        [
-            variant.id.to_owned(),
-            variant.version.to_string(),
-            yes(variant.trained),
-            yes(variant.folds),
-            variant.touches.to_owned(),
-            variant.summary.to_owned(),
-        ]
-    });
     print_table(
         [
             "variant",
-            "version",
             "trained",
             "fused",
-            "touches",
+            "queries",
+            "keys",
+            "cached",
+            "adds",
             "what it is",
         ],
         rows,
     )?;
+    print(&format!(
+        "\nqueries, keys: whose attention it touches, and on what. cached: what is stored besides v. adds: parameters for {}.\n\
+         --json has the options, the identity setting and the source of each. A preset of your own: --variant FILE.toml.\n",
+        arguments.model
+    ))?;
     Ok(Outcome::Clean)
 }

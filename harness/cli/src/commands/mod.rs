@@ -11,7 +11,10 @@ pub mod train;
 
 use std::io::Write as _;
 
+use std::path::Path;
+
 use anyhow::{Context as _, bail};
+use rave_methods::{Variant, preset, variant};
 use serde::Serialize;
 use tabled::builder::Builder;
 use tabled::settings::Style;
@@ -43,6 +46,19 @@ pub fn listed<'a>(option: &str, names: &'a [String]) -> anyhow::Result<Vec<&'a s
         );
     }
     Ok(names)
+}
+
+/// The registered variant of this name, or the preset in a file: a name that ends with `.toml`.
+pub fn named_variant(name: &str) -> anyhow::Result<&'static Variant> {
+    let path = Path::new(name);
+    let is_file = path
+        .extension()
+        .is_some_and(|extension| extension == "toml");
+    Ok(if is_file {
+        preset(path)?
+    } else {
+        variant(name)?
+    })
 }
 
 /// Writes one JSON document to stdout.

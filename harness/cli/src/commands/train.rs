@@ -27,7 +27,7 @@ pub struct Arguments {
     /// Take the vision tower of this checkpoint instead of the model's own
     #[arg(long, value_name = "DIR")]
     pub vision: Option<PathBuf>,
-    /// Attention variant to train with
+    /// Attention variant to train with, or a preset file (.toml)
     #[arg(long, default_value = "standard")]
     pub variant: String,
     /// What to train on, separated by commas: embedded tasks (ocr, chart, document, scene, general, page), which are drawn

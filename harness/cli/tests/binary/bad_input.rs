@@ -17,22 +17,46 @@ fn bad_input_is_one_clear_error_and_exit_code_one() {
     // A folder stands where the picture is to go.
     let taken = here("taken");
     fs::create_dir_all(taken.join("embedded-ocr-test.png")).unwrap();
-    let sheets = ["suites", "--render", text(&out)];
-    let nano = [
-        "eval",
-        "--model",
-        "nano-untrained",
-        "--limit",
-        "1",
-        "--out",
-        text(&out),
+    let preset = |name: &str, text: &str| {
+        fs::write(here(name), text).unwrap();
+        here(name).to_str().unwrap().to_owned()
+    };
+    let presets = [
+        preset("axis.toml", "method = \"rave\"\nranks = 4\n"),
+        preset("zero.toml", "method = \"rave\"\nrank = 0\n"),
+        preset("head.toml", "method = \"rave\"\nheads = [0, 2]\n"),
+        preset("deep.toml", "method = \"pai\"\nlayers = [99]\n"),
+        preset("gone.toml", "method = \"fastv\"\nratio = 1.0\n"),
+        preset("raev.toml", "method = \"raev\"\n"),
+        preset("pai.toml", "method = \"pai\"\n"),
     ];
+    let presets: Vec<&str> = presets.iter().map(String::as_str).collect();
+    let chosen = |file: usize| [&nano_eval(text(&out))[..], &["--variant", presets[file]]].concat();
+    let sheets = ["suites", "--render", text(&out)];
+    let nano = nano_eval(text(&out));
     let with = |more: &[&'static str]| [&nano[..], more].concat();
     let image = ["generate", "--model", "nano", "--prompt", "?", "--image"];
     let cases: Vec<(Vec<&str>, &[&str])> = vec![
         (
             with(&["--variant", "raev"]),
             &["unknown variant `raev`", "did you mean `rave`"],
+        ),
+        (chosen(0), &["axis.toml", "unknown field `ranks`", "`rank`"]),
+        (chosen(1), &["variant `zero`", "rank 0", "1 to 128"]),
+        (chosen(2), &["variant `head`", "head 2", "the heads 0 to 1"]),
+        (
+            chosen(3),
+            &["variant `deep`", "layer 99", "allowed is 0 to"],
+        ),
+        (chosen(4), &["variant `gone`", "ratio 1", "0 to below 1"]),
+        (
+            chosen(5),
+            &["raev.toml", "unknown method `raev`", "did you mean `rave`"],
+        ),
+        (chosen(6), &["pai.toml", "registered", "id = "]),
+        (
+            with(&["--variant", "absent.toml"]),
+            &["absent.toml", "give a TOML file"],
         ),
         (with(&["--suite", "chartqs"]), &["chartqs", "chartqa"]),
         (with(&["--variant", "rave,rave"]), &["names `rave` twice"]),
@@ -203,4 +227,17 @@ fn bad_input_is_one_clear_error_and_exit_code_one() {
     }
     // Nothing that is wrong with a request costs the folder that it names.
     assert!(!out.exists());
+}
+
+/// `rave eval` of one sample on the untrained nano.
+fn nano_eval(out: &str) -> [&str; 7] {
+    [
+        "eval",
+        "--model",
+        "nano-untrained",
+        "--limit",
+        "1",
+        "--out",
+        out,
+    ]
 }

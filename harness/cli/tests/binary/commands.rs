@@ -68,7 +68,7 @@ fn generate_answers_as_transformers_did() {
 
 #[test]
 fn score_reads_lines_and_writes_lines() {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_rave"))
+    let mut child = program()
         .args(["score", "--suite", "docvqa", "--predictions", "-"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -165,7 +165,7 @@ fn a_closed_stdout_takes_neither_the_report_nor_the_verdict() {
     chartqa(&folder.path().join("data"), &[b"no picture".to_vec()]);
     let out = folder.path().join("run");
     let run = |arguments: &[&str], stdout: Stdio| {
-        Command::new(env!("CARGO_BIN_EXE_rave"))
+        program()
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(stdout)

@@ -124,7 +124,7 @@ fn a_killed_run_goes_on_where_it_was() {
             .collect::<Vec<_>>()
     };
     let killed = folder.path().join("killed");
-    let mut child = Command::new(env!("CARGO_BIN_EXE_rave"))
+    let mut child = program()
         .args(arguments(&killed))
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -234,7 +234,7 @@ fn two_processes_on_one_folder_leave_one_whole_run() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
     let begin = || {
-        Command::new(env!("CARGO_BIN_EXE_rave"))
+        program()
             .args(small("nano-untrained", "12", &out))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -277,7 +277,7 @@ fn runs_that_begin_in_one_second_have_a_folder_each() {
     let begin = |model: &str| {
         let mut arguments = small(model, "1", folder.path());
         arguments.truncate(arguments.len() - 2);
-        Command::new(env!("CARGO_BIN_EXE_rave"))
+        program()
             .args(arguments)
             .current_dir(folder.path())
             .stdout(Stdio::null())

@@ -16,8 +16,15 @@ use polars::prelude::*;
 use rave_results::{Run, SampleRecord};
 use serde_json::{Value, json};
 
+/// The binary. Several tests run at once: threads that spin while they wait would take the cores from each other.
+fn program() -> Command {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_rave"));
+    program.env("OMP_WAIT_POLICY", "passive");
+    program
+}
+
 fn rave(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_rave"))
+    program()
         .args(arguments)
         .stdin(Stdio::null())
         .output()

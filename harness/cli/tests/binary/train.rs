@@ -16,7 +16,7 @@ fn train(arguments: &[String]) -> Output {
 
 /// Starts a run and waits until its state was saved at least once.
 fn started(arguments: &[String], out: &Path) -> std::process::Child {
-    let child = Command::new(env!("CARGO_BIN_EXE_rave"))
+    let child = program()
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::null())

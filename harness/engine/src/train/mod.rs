@@ -423,7 +423,7 @@ impl<'a> Trainer<'a> {
         // The master weights, not their rounded copies in the compute type.
         let weights = self.optimizer.weights()?;
         let gates = |folder: &Path, sha256: &str| -> Result<(), Error> {
-            if plan.variant.trained {
+            if plan.variant.is_trained() {
                 let names = self.attention.parameters();
                 let gates: Vec<_> = weights
                     .iter()

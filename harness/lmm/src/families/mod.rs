@@ -4,6 +4,7 @@ mod smolvlm;
 
 use std::sync::Arc;
 
+use rave_methods::Geometry;
 use serde_json::Value;
 use tch::{Device, Kind, Tensor};
 
@@ -20,6 +21,8 @@ pub struct Family {
     /// One line for people.
     pub summary: &'static str,
     pub(crate) open: fn(&Checkpoint, Device, Kind) -> Result<Opened, Error>,
+    /// The sizes of the decoder, from the config alone.
+    pub(crate) geometry: fn(&Checkpoint) -> Result<Geometry, Error>,
 }
 
 /// Every family that can be loaded.
@@ -28,6 +31,7 @@ pub static FAMILIES: &[Family] = &[Family {
     model_types: &["smolvlm", "idefics3"],
     summary: "SmolVLM and Idefics3: SigLIP tiles, pixel shuffle, Llama decoder",
     open: smolvlm::open,
+    geometry: smolvlm::geometry,
 }];
 
 /// An opened model of some family.

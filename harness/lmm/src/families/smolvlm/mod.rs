@@ -13,6 +13,7 @@ mod vision;
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use rave_methods::Geometry;
 use tch::{Device, Kind, Tensor};
 
 use self::config::Config;
@@ -35,6 +36,11 @@ pub(super) fn open(checkpoint: &Checkpoint, device: Device, kind: Kind) -> Resul
         network,
         parameters: read.into_inner(),
     })
+}
+
+/// The sizes of the decoder of a checkpoint of this family.
+pub(super) fn geometry(checkpoint: &Checkpoint) -> Result<Geometry, Error> {
+    Ok(Config::read(checkpoint)?.text_config.geometry())
 }
 
 /// The names of the vision tower's parameters begin so.

@@ -12,7 +12,7 @@ use tokenizers::Tokenizer;
 use super::config::Config;
 use crate::chat::ChatTemplate;
 use crate::checkpoint::read_json;
-use crate::{Checkpoint, Error, Filter, Processor, Prompt, resize};
+use crate::{Checkpoint, Error, Filter, Place, Processor, Prompt, resize};
 
 /// Pictures are never scaled beyond this longest edge.
 const LARGEST_EDGE: u32 = 4096;
@@ -194,6 +194,20 @@ impl SmolVlmProcessor {
         resize(picture, width, height, self.filter)
     }
 
+    /// Where the visual tokens of one picture lie, in the order of its tiles.
+    fn places(&self, picture: usize, rows: u32, columns: u32) -> Vec<Place> {
+        let side = self.tokens_per_tile.isqrt();
+        let (high, wide) = (rows as f32, columns as f32);
+        let crops = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
+        let crops = crops.flat_map(|(row, column)| {
+            let (x, y) = (column as f32 / wide, row as f32 / high);
+            let bounds = [x, y, (column + 1) as f32 / wide, (row + 1) as f32 / high];
+            Place::grid(picture, bounds, side, false)
+        });
+        let whole = Place::grid(picture, [0.0, 0.0, 1.0, 1.0], side, true);
+        crops.chain(whole).collect()
+    }
+
     /// The text that stands for one picture.
     fn placeholder(&self, rows: u32, columns: u32) -> String {
         let tokens = IMAGE.repeat(self.tokens_per_tile);
@@ -231,10 +245,11 @@ impl Processor for SmolVlmProcessor {
             )));
         }
         let mut text = parts[0].to_owned();
-        let mut tiles = Vec::new();
-        for (picture, rest) in pictures.iter().zip(&parts[1..]) {
+        let (mut tiles, mut places) = (Vec::new(), Vec::new());
+        for (number, (picture, rest)) in pictures.iter().zip(&parts[1..]).enumerate() {
             let (own, rows, columns) = self.tiles(picture);
             tiles.extend(own);
+            places.extend(self.places(number, rows, columns));
             text += &self.placeholder(rows, columns);
             text += rest;
         }
@@ -246,6 +261,7 @@ impl Processor for SmolVlmProcessor {
             text,
             visual,
             ids,
+            places,
             pixels: tiles
                 .iter()
                 .flat_map(|tile| channels_first(tile, &self.levels))
@@ -415,5 +431,26 @@ mod tests {
         assert_eq!(whole_tiles(128, 86, 64), (128, 128));
         assert_eq!(whole_tiles(1, 128, 64), (64, 128));
         assert_eq!(whole_tiles(2048, 1536, 512), (2048, 1536));
+    }
+
+    #[test]
+    fn the_tokens_of_a_tile_cover_it_row_by_row() {
+        let quarter = [0.5, 0.0, 1.0, 0.5];
+        let places: Vec<_> = Place::grid(1, quarter, 2, false).collect();
+        let bounds: Vec<_> = places.iter().map(|place| place.bounds).collect();
+        assert_eq!(
+            bounds,
+            [
+                [0.5, 0.0, 0.75, 0.25],
+                [0.75, 0.0, 1.0, 0.25],
+                [0.5, 0.25, 0.75, 0.5],
+                [0.75, 0.25, 1.0, 0.5],
+            ]
+        );
+        assert!(
+            places
+                .iter()
+                .all(|place| place.picture == 1 && !place.whole)
+        );
     }
 }

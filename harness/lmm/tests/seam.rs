@@ -1,0 +1,114 @@
+//! The slot is the only place where families and variants meet: no family's code names a variant, and no variant's code names
+//! a family.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rave_lmm::FAMILIES;
+use rave_methods::REGISTRY;
+
+/// What the decoder side may know of `rave_methods`: the slot and its vocabulary.
+const SLOT: [&str; 9] = [
+    "Attention",
+    "Build",
+    "Error",
+    "Geometry",
+    "Step",
+    "Tokens",
+    "Variant",
+    "nearest",
+    "noise",
+];
+
+#[test]
+fn no_family_names_a_variant() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = rust_files(&source.join("families"));
+    files.extend(["decoder.rs", "cache.rs", "layers.rs"].map(|name| source.join(name)));
+    assert!(files.len() >= 7, "the families lie elsewhere now");
+    for file in files {
+        let code = code(&file);
+        for variant in REGISTRY {
+            let literal = format!("\"{}\"", variant.id);
+            assert!(
+                !code.contains(&literal),
+                "{} names {literal}",
+                file.display()
+            );
+        }
+        for part in code.split("rave_methods::").skip(1) {
+            let names = part.strip_prefix('{').map_or_else(
+                || {
+                    part.split(|letter: char| !is_word(letter))
+                        .take(1)
+                        .collect()
+                },
+                |list| {
+                    list.split('}')
+                        .next()
+                        .unwrap()
+                        .split(',')
+                        .collect::<Vec<_>>()
+                },
+            );
+            for name in names
+                .iter()
+                .map(|name| name.trim())
+                .filter(|name| !name.is_empty())
+            {
+                assert!(
+                    SLOT.contains(&name),
+                    "{} uses rave_methods::{name}",
+                    file.display()
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn no_variant_names_a_family() {
+    let methods = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../methods/src");
+    let files = rust_files(&methods);
+    assert!(files.len() > 15, "the variants lie elsewhere now");
+    for file in files {
+        let code = code(&file).to_lowercase();
+        for family in FAMILIES {
+            for name in family.model_types.iter().chain([&family.id]) {
+                assert!(!code.contains(name), "{} names {name}", file.display());
+            }
+        }
+    }
+}
+
+/// Every Rust file under a folder.
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    entries
+        .flat_map(|path| {
+            if path.is_dir() {
+                rust_files(&path)
+            } else {
+                vec![path]
+            }
+        })
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .collect()
+}
+
+/// A file without its comments, which may say where a number comes from.
+fn code(file: &Path) -> String {
+    let text = fs::read_to_string(file).unwrap();
+    let lines = text
+        .lines()
+        .map(|line| line.split("//").next().unwrap_or_default());
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn is_word(letter: char) -> bool {
+    letter.is_alphanumeric() || letter == '_'
+}
