@@ -67,6 +67,14 @@ report run *options: ready
     @cargo build --release --workspace --quiet
     '{{ rave_binary }}' report '{{ run }}' {{ options }}
 
+# What variants cost: vision, prefill, decoding, cache, peak memory; ./just latency --variant standard,rave --image-tokens 1088
+[group('measure')]
+[no-exit-message]
+[positional-arguments]
+latency *options: ready
+    @cargo build --release --workspace --quiet
+    @'{{ rave_binary }}' latency --check-noise "$@"
+
 # Prefill at SmolVLM-256M's shape: what RAVE costs over standard, interleaved; -- --seconds N --out FILE.json
 [group('measure')]
 bench *options: ready

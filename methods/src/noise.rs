@@ -5,6 +5,8 @@ use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
 use tch::Tensor;
 
+use crate::{Attention, Error};
+
 /// A source of standard normal numbers: one independent stream a number.
 #[derive(Debug, Clone, Copy)]
 pub struct Noise {
@@ -31,4 +33,21 @@ impl Noise {
             .collect();
         Tensor::from_slice(&values).view(shape)
     }
+}
+
+/// Adds a tenth of seeded normal numbers to every parameter of a variant, so that none is at its identity: for measuring what
+/// an untrained variant costs, where a zero might be a shortcut.
+///
+/// # Errors
+/// When LibTorch refuses the operation.
+pub fn disturb(attention: &dyn Attention, seed: u64) -> Result<(), Error> {
+    let noise = Noise::new(seed);
+    for (stream, (_, mut parameter)) in attention.parameters().into_iter().enumerate() {
+        let values = noise.normal(stream as u64, &parameter.size()) * 0.1;
+        let values = values
+            .f_to_kind(parameter.kind())?
+            .f_to_device(parameter.device())?;
+        let _ = parameter.f_add_(&values)?;
+    }
+    Ok(())
 }

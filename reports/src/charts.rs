@@ -10,6 +10,7 @@ use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder as _};
 use plotters::prelude::{BitMapBackend, SVGBackend};
 use rave_results::Summary;
+use rave_results::latency::LatencySummary;
 use rave_results::summary::{Cell, ModelNote};
 use rave_results::training::Row;
 
@@ -20,7 +21,9 @@ mod canvas;
 mod labels;
 mod latency;
 mod legend;
+mod lengths;
 pub mod palette;
+mod phases;
 mod scale;
 mod training;
 
@@ -170,6 +173,93 @@ pub fn training(rows: &[Row], title: &str) -> Result<[Artifact; 2], Error> {
             bytes: png,
         },
     ])
+}
+
+/// What a chart of a latency run shows.
+#[derive(Clone, Copy)]
+enum Latency {
+    /// The phases of one cell.
+    Phases((u32, u32)),
+    /// Time and memory against length, at so many text tokens.
+    Lengths(u32),
+}
+
+/// The charts of a latency run, each with the stem of its file and its heading.
+fn latency_charts(summary: &LatencySummary) -> Vec<(Latency, String, String)> {
+    let model = &summary.record.model.name;
+    let cells = summary.cells();
+    let mut charts = Vec::new();
+    for &(image, text) in &cells {
+        charts.push((
+            Latency::Phases((image, text)),
+            format!("latency-{image}-{text}"),
+            format!("Latency by variant: {model}, {image} image + {text} text tokens"),
+        ));
+    }
+    let mut texts: Vec<u32> = cells.iter().map(|(_, text)| *text).collect();
+    texts.sort_unstable();
+    texts.dedup();
+    for text in texts {
+        // One length is no line.
+        if cells.iter().filter(|(_, own)| *own == text).count() > 1 {
+            charts.push((
+                Latency::Lengths(text),
+                format!("latency-length-{text}"),
+                format!("Prefill and memory against length: {model}, {text} text tokens"),
+            ));
+        }
+    }
+    charts
+}
+
+/// Stem of the file and heading of each chart of a latency run.
+pub(crate) fn latency_files(summary: &LatencySummary) -> Vec<(String, String)> {
+    let charts = latency_charts(summary).into_iter();
+    charts.map(|(_, stem, title)| (stem, title)).collect()
+}
+
+/// Every chart of a latency run: phases by variant for each cell, and time and memory against length.
+///
+/// # Errors
+/// A chart that cannot be drawn or encoded.
+pub fn latency(summary: &LatencySummary, pixels: bool) -> Result<Vec<Artifact>, Error> {
+    fn draw_one<B: plotters::prelude::DrawingBackend>(
+        canvas: &mut Canvas<B>,
+        summary: &LatencySummary,
+        chart: Latency,
+        title: &str,
+    ) {
+        match chart {
+            Latency::Phases(cell) => phases::draw(canvas, summary, cell, title),
+            Latency::Lengths(text) => lengths::draw(canvas, summary, text, title),
+        }
+    }
+    let mut artifacts = Vec::new();
+    for (chart, stem, title) in latency_charts(summary) {
+        let height = match chart {
+            Latency::Phases(cell) => phases::height(summary, cell),
+            Latency::Lengths(text) => lengths::height(summary, text),
+        };
+        let size = (canvas::WIDTH, height);
+        artifacts.push(if pixels {
+            Artifact {
+                name: format!("{stem}.png"),
+                bytes: bitmap("latency", size, |canvas| {
+                    draw_one(canvas, summary, chart, &title);
+                })?,
+            }
+        } else {
+            let words = (
+                title.clone(),
+                "The table beside it has every number.".into(),
+            );
+            let text = vector("latency", size, words, |canvas| {
+                draw_one(canvas, summary, chart, &title);
+            })?;
+            Artifact::text(&format!("{stem}.svg"), text)
+        });
+    }
+    Ok(artifacts)
 }
 
 /// A drawing as an SVG document with a title and a description in words.

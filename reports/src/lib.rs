@@ -12,6 +12,7 @@ use rave_results::{Run, Summary};
 
 pub mod charts;
 mod error;
+pub mod latency;
 pub mod tables;
 
 pub use error::Error;

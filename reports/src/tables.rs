@@ -6,6 +6,7 @@ use rave_results::Summary;
 use rave_results::summary::{Cell, Difference, Estimate, SeedScore};
 
 mod csv;
+pub(crate) mod latency;
 mod markdown;
 mod terminal;
 

@@ -23,6 +23,12 @@ pub enum Error {
         /// Its run id.
         run: String,
     },
+    /// The run folder already holds a latency run.
+    #[error("{}: already holds a latency run; choose another --out, or remove the folder first", folder.display())]
+    TakenByLatency {
+        /// The run folder.
+        folder: PathBuf,
+    },
     /// Another process writes the run.
     #[error("{}: another rave is writing this run; wait until it ends, stop it, or choose another --out", folder.display())]
     Busy {

@@ -12,7 +12,9 @@ mod exact;
 mod permutation;
 mod resampling;
 
-pub use bootstrap::{Ratio, bootstrap, interval_of, mean_interval, paired_difference_interval};
+pub use bootstrap::{
+    Ratio, bootstrap, interval_of, mean_interval, median_interval, paired_difference_interval,
+};
 pub use exact::{holm, mcnemar_exact};
 pub use permutation::{p_of, sign_flip, sign_flip_sums};
 

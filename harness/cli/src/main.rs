@@ -24,6 +24,11 @@ struct Cli {
 enum Command {
     /// Run suites over models and attention variants, and record every sample
     Eval(commands::eval::Arguments),
+    /// What variants cost: vision, prefill, decoding, cache and peak memory, over a grid of prompt sizes
+    Latency(commands::latency::Arguments),
+    /// The peak of memory of one answer, for `rave latency`
+    #[command(hide = true)]
+    MeasureMemory(commands::latency::MemoryArguments),
     /// Train a model, or the gates of a variant, on the embedded suites' training items
     Train(commands::train::Arguments),
     /// Tables and charts of stored runs
@@ -66,6 +71,8 @@ fn main() -> ExitCode {
     };
     let ran = std::panic::catch_unwind(|| match cli.command {
         Command::Eval(arguments) => commands::eval::run(arguments),
+        Command::Latency(arguments) => commands::latency::run(arguments),
+        Command::MeasureMemory(arguments) => commands::latency::measure_memory(&arguments),
         Command::Train(arguments) => commands::train::run(&arguments),
         Command::Report(arguments) => commands::report::run(&arguments),
         Command::Generate(arguments) => commands::generate::run(&arguments),

@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -89,15 +89,7 @@ pub trait Observer {
 /// # Errors
 /// Bad input, a model or data that cannot be opened, a run folder that cannot be written. Samples that fail are recorded.
 pub fn evaluate(request: &Request, observer: &mut dyn Observer) -> Result<RunRecord, Error> {
-    let options = LoadOptions {
-        device: libtorch::device(&request.device)?,
-        kind: kind(&request.dtype).ok_or_else(|| {
-            Error::Request(format!(
-                "dtype `{}` is unknown; use f32, bf16 or f16",
-                request.dtype
-            ))
-        })?,
-    };
+    let options = load_options(&request.device, &request.dtype)?;
     if request.adapter.is_some()
         && request
             .variants
@@ -159,6 +151,33 @@ pub fn evaluate(request: &Request, observer: &mut dyn Observer) -> Result<RunRec
     Ok(writer.finish(|_| {})?)
 }
 
+/// Where and how models run, from the names on the command line.
+pub(crate) fn load_options(device: &str, dtype: &str) -> Result<LoadOptions, Error> {
+    Ok(LoadOptions {
+        device: libtorch::device(device)?,
+        kind: kind(dtype).ok_or_else(|| {
+            Error::Request(format!("dtype `{dtype}` is unknown; use f32, bf16 or f16"))
+        })?,
+    })
+}
+
+/// The versions of what does the arithmetic.
+pub(crate) fn libraries() -> Libraries {
+    Libraries {
+        libtorch: Some(libtorch::VERSION.to_owned()),
+        tch: Some(TCH.to_owned()),
+        rustc: Some(env!("RAVE_RUSTC").to_owned()).filter(|version| !version.is_empty()),
+    }
+}
+
+/// The name of a run: that of its folder.
+pub(crate) fn run_name(folder: &Path) -> String {
+    folder.file_name().map_or_else(
+        || "run".to_owned(),
+        |name| name.to_string_lossy().into_owned(),
+    )
+}
+
 /// Begins or resumes the run; returns the keys of the samples that are already recorded.
 fn open_run(
     request: &Request,
@@ -182,21 +201,12 @@ fn open_run(
         threads: tch::get_num_threads() as usize,
         batch: 1,
     };
-    let name = request.out.file_name().map_or_else(
-        || "run".to_owned(),
-        |name| name.to_string_lossy().into_owned(),
-    );
-    let libraries = Libraries {
-        libtorch: Some(libtorch::VERSION.to_owned()),
-        tch: Some(TCH.to_owned()),
-        rustc: Some(env!("RAVE_RUSTC").to_owned()).filter(|version| !version.is_empty()),
-    };
     let mut run = RunRecord::new(
-        name,
+        run_name(&request.out),
         request.command_line.clone(),
         configuration,
         request.code.clone(),
-        libraries,
+        libraries(),
     );
     for (suite, dataset) in request.suites.iter().zip(datasets) {
         run.data.insert(
@@ -523,17 +533,17 @@ fn reason(error: &rave_lmm::Error) -> &'static str {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::Path;
+
+    use super::*;
 
     #[test]
     fn the_recorded_tch_is_the_locked_one() {
         let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.lock");
         let text = fs::read_to_string(lock).expect("the workspace has a lock file");
-        let entry = format!("name = \"tch\"\nversion = \"{}\"\n", super::TCH);
+        let entry = format!("name = \"tch\"\nversion = \"{TCH}\"\n");
         assert!(
             text.contains(&entry),
-            "Cargo.lock has another tch than {}",
-            super::TCH
+            "Cargo.lock has another tch than {TCH}"
         );
     }
 

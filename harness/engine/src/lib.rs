@@ -8,6 +8,7 @@
 
 mod error;
 mod evaluate;
+pub mod latency;
 mod policy;
 mod record;
 pub mod train;

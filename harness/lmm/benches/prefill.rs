@@ -9,14 +9,14 @@
 
 use std::time::{Duration, Instant};
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{RngCore as _, SeedableRng as _};
 use rave_lmm::libtorch::matrix_rate;
 use rave_lmm::{GenerationOptions, LoadOptions, Model, kind};
-use rave_methods::noise::Noise;
+use rave_methods::noise::{Noise, disturb};
 use rave_methods::rave::{Options, Rave};
 use rave_methods::standard::Standard;
 use rave_methods::{Attention, Build, Step, Tokens};
+use rave_results::schema::Machine;
+use rave_results::statistics::{Resampling, median, median_interval};
 use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor};
 
@@ -75,7 +75,7 @@ fn main() {
         }
     }
     if let Some(path) = value("--out") {
-        let machine = rave_machine();
+        let machine = Machine::detect().cpu;
         let record = json!({ "bench": "prefill", "machine": machine, "threads": tch::get_num_threads(), "rank": options.rank, "results": report });
         std::fs::write(
             path,
@@ -90,10 +90,7 @@ fn main() {
 fn contenders(build: &Build, options: &Options) -> Vec<(&'static str, Box<dyn Attention>)> {
     let rave = || {
         let rave = Rave::new("rave", options, build).expect("the default options fit");
-        for (stream, (_, mut parameter)) in rave.parameters().into_iter().enumerate() {
-            let values = Noise::new(1).normal(stream as u64, &parameter.size()) * 0.1;
-            parameter.copy_(&values.to_kind(parameter.kind()));
-        }
+        disturb(&rave, 1).expect("small tensors");
         rave
     };
     vec![
@@ -249,50 +246,16 @@ fn summarise(
         .iter()
         .enumerate()
         .map(|(number, (name, _))| {
-            let ratios: Vec<f64> = rounds.iter().map(|times| times[number] / times[0]).collect();
-            let (low, high) = interval(&ratios);
-            let (time, ratio) = (median(&column(number)), median(&ratios));
+            let mut ratios: Vec<f64> = rounds.iter().map(|times| times[number] / times[0]).collect();
+            let some = "at least five rounds were made";
+            let interval = median_interval(&ratios, &Resampling::default()).expect(some);
+            let (low, high) = (interval.low, interval.high);
+            let time = median(&mut column(number)).expect(some);
+            let ratio = median(&mut ratios).expect(some);
             println!("  {name:<20} {time:>10.2} ms   {ratio:>6.3} of standard [{low:.3}, {high:.3}]");
             json!({ "name": name, "median_ms": time, "ratio": ratio, "ratio_95": [low, high], "raw_ms": column(number) })
         })
         .collect();
     println!();
     json!({ "dtype": dtype, "what": what, "rounds": rounds.len(), "contenders": lines })
-}
-
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let middle = sorted.len() / 2;
-    if sorted.len() % 2 == 1 {
-        sorted[middle]
-    } else {
-        f64::midpoint(sorted[middle - 1], sorted[middle])
-    }
-}
-
-/// Percentile bootstrap of the median, 2,000 resamples.
-fn interval(values: &[f64]) -> (f64, f64) {
-    let mut random = ChaCha8Rng::seed_from_u64(0);
-    let mut medians: Vec<f64> = (0..2_000)
-        .map(|_| {
-            let sample: Vec<f64> = values
-                .iter()
-                .map(|_| values[random.next_u64() as usize % values.len()])
-                .collect();
-            median(&sample)
-        })
-        .collect();
-    medians.sort_by(f64::total_cmp);
-    (medians[50], medians[1_949])
-}
-
-/// The processor's name.
-fn rave_machine() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = info
-        .lines()
-        .find_map(|line| line.strip_prefix("model name"))
-        .unwrap_or("unknown");
-    name.trim_start_matches(['\t', ' ', ':']).to_owned()
 }

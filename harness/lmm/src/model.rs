@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rave_methods::noise::Noise;
 use rave_methods::{Attention, Build, Geometry, Tokens, Variant};
 use serde_json::Value;
 use tch::{Cuda, Device, Kind, Tensor};
@@ -336,6 +337,32 @@ impl Model {
             }
         }
         Ok(true)
+    }
+
+    /// Seeded normal numbers in the place of what the vision side would make of a prompt: for measuring the decoder alone,
+    /// whose work does not depend on the values.
+    ///
+    /// # Errors
+    /// As [`Model::see`].
+    pub fn stand_in(&self, prompt: &Prompt) -> Result<Features, Error> {
+        let (kind, device) = self.network.decoder().options();
+        let shape = [
+            prompt.visual_tokens() as i64,
+            self.info.geometry.model_width,
+        ];
+        let embeddings = Noise::new(0)
+            .normal(0, &shape)
+            .f_to_device(device)?
+            .f_to_kind(kind)?; // [V, C]
+        Ok(Features {
+            embeddings: Some(embeddings),
+            elapsed: Duration::ZERO,
+        })
+    }
+
+    /// Most tokens of a prompt and its answer together (`max_position_embeddings`), where the checkpoint says.
+    pub fn most_positions(&self) -> Option<i64> {
+        self.network.decoder().most_positions()
     }
 
     /// Answers a prompt greedily.

@@ -93,7 +93,7 @@ pub(super) fn foot<B: DrawingBackend>(
 }
 
 /// Legend entries with their left end, by line.
-fn rows<'a>(legend: &[&'a str]) -> Vec<Vec<(f64, &'a str)>> {
+pub(super) fn rows<'a>(legend: &[&'a str]) -> Vec<Vec<(f64, &'a str)>> {
     let right = f64::from(WIDTH) - MARGIN;
     let mut rows: Vec<Vec<(f64, &str)>> = Vec::new();
     let mut x = right;

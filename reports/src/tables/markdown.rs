@@ -59,7 +59,7 @@ fn line(out: &mut String, text: &str) {
     out.push('\n');
 }
 
-fn draw(out: &mut String, grid: &Grid) {
+pub(super) fn draw(out: &mut String, grid: &Grid) {
     // Writing to a String cannot fail.
     let _ = writeln!(out, "\n### {}\n", escape(&grid.title));
     let row = |cells: &[String]| {
@@ -78,7 +78,7 @@ fn draw(out: &mut String, grid: &Grid) {
 }
 
 /// Text that no Markdown reader takes for markup of a table or of HTML.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

@@ -80,7 +80,7 @@ fn push(out: &mut String, line: &str) {
     out.push('\n');
 }
 
-fn draw(out: &mut String, grid: &Grid, style: TerminalStyle) {
+pub(super) fn draw(out: &mut String, grid: &Grid, style: TerminalStyle) {
     push(out, &grid.title);
     for columns in blocks(grid, style.width) {
         let pick = |row: &Vec<String>| {

@@ -11,9 +11,10 @@
 
 use rand::RngCore as _;
 use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
 
 use super::resampling::{LANES, generator, weighted_sums};
-use super::{Interval, Resampling, quantile_of_sorted};
+use super::{Interval, Resampling, median, quantile_of_sorted};
 
 /// Seed of the draws of training seeds.
 const SEEDS: u64 = 0x7365_6564;
@@ -149,6 +150,27 @@ pub fn interval_of(distribution: &[f64], confidence: f64) -> Option<Interval> {
 pub fn mean_interval(values: &[f64], clusters: &[usize], options: &Resampling) -> Option<Interval> {
     let ratio = ratio_of(values, clusters);
     interval_of(&bootstrap(&[ratio], 1, options)[0], options.confidence)
+}
+
+/// The interval of the median of independent `values`; `None` of nothing.
+pub fn median_interval(values: &[f64], options: &Resampling) -> Option<Interval> {
+    let medians: Vec<f64> = (0..options.resamples)
+        .into_par_iter()
+        .map_init(
+            || Vec::with_capacity(values.len()),
+            |drawn: &mut Vec<f64>, resample| {
+                let mut random = generator(options.seed, resample);
+                drawn.clear();
+                drawn.extend(
+                    values
+                        .iter()
+                        .map(|_| values[below(values.len(), &mut random)]),
+                );
+                median(drawn).unwrap_or(f64::NAN)
+            },
+        )
+        .collect();
+    interval_of(&medians, options.confidence)
 }
 
 /// The interval of mean(`values`) - mean(`baseline`), paired by position.

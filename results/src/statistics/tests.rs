@@ -192,6 +192,31 @@ fn under_the_null_one_p_in_twenty_is_below_five_per_cent() {
     assert!(mcnemar < 0.071 && mcnemar > 0.01, "McNemar {mcnemar}");
 }
 
+/// A skewed distribution, as times are: exponential with the median ln 2.
+#[test]
+fn intervals_of_a_median_cover_it_as_often_as_they_claim() {
+    let mut random = ChaCha8Rng::seed_from_u64(5);
+    let options = Resampling {
+        resamples: 800,
+        ..Resampling::default()
+    };
+    let runs = 400;
+    let covered = (0..runs)
+        .filter(|_| {
+            let values: Vec<f64> = (0..40)
+                .map(|_| -random.random_range(f64::MIN_POSITIVE..1.0).ln())
+                .collect();
+            let interval = median_interval(&values, &options).unwrap();
+            interval.low <= std::f64::consts::LN_2 && std::f64::consts::LN_2 <= interval.high
+        })
+        .count();
+    let share = covered as f64 / f64::from(runs);
+    assert!((share - 0.95).abs() < 0.033, "covered {share}");
+    assert_eq!(median_interval(&[], &options), None);
+    let one = median_interval(&[2.0], &options).unwrap();
+    assert!((one.low - 2.0).abs() < f64::EPSILON && (one.high - 2.0).abs() < f64::EPSILON);
+}
+
 #[test]
 fn a_real_gain_is_found() {
     let mut random = ChaCha8Rng::seed_from_u64(3);

@@ -189,7 +189,19 @@ impl<'a> Table<'a> {
         Ok(column.iter().collect())
     }
 
-    fn counts(&self, name: &str) -> Result<Vec<u32>, Error> {
+    pub(crate) fn maybe_texts(&self, name: &str) -> Result<Vec<Option<&str>>, Error> {
+        Ok(self.text(name)?.iter().collect())
+    }
+
+    pub(crate) fn maybe_longs(&self, name: &str) -> Result<Vec<Option<u64>>, Error> {
+        let column = self
+            .column(name)?
+            .u64()
+            .map_err(|error| self.invalid(name, &error.to_string()))?;
+        Ok(column.iter().collect())
+    }
+
+    pub(crate) fn counts(&self, name: &str) -> Result<Vec<u32>, Error> {
         let column = self
             .column(name)?
             .u32()

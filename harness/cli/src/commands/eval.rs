@@ -164,7 +164,7 @@ fn told_failures(failures: &[Failure], out: &Path) -> String {
 }
 
 /// Makes a folder that nobody else has, also where two processes ask for one in the same second.
-fn new_folder(parent: &Path, name: &str) -> anyhow::Result<PathBuf> {
+pub(super) fn new_folder(parent: &Path, name: &str) -> anyhow::Result<PathBuf> {
     let refused =
         |path: &Path| format!("cannot make {}; choose a folder with --out", path.display());
     fs::create_dir_all(parent).with_context(|| refused(parent))?;

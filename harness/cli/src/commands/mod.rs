@@ -3,6 +3,7 @@
 pub mod doctor;
 pub mod eval;
 pub mod generate;
+pub mod latency;
 pub mod listing;
 pub mod report;
 pub mod score;

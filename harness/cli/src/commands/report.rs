@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Args;
-use rave_reports::{Artifact, Format, render, tables};
+use rave_reports::{Artifact, Format, latency, render, tables};
+use rave_results::latency::{LatencyRun, LatencySummary};
 use rave_results::statistics::Resampling;
 use rave_results::summary::Options;
 use rave_results::{Run, Summary};
@@ -42,6 +43,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         .into_iter()
         .map(str::parse)
         .collect::<Result<Vec<Format>, _>>()?;
+    if let Some(latency) = arguments.runs.iter().find(|run| LatencyRun::is_in(run)) {
+        return latency_report(arguments, latency, &formats);
+    }
     let runs = arguments
         .runs
         .iter()
@@ -59,6 +63,50 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         .unwrap_or_else(|| arguments.runs[0].join("report"));
     show(&summary, &formats, &out, arguments.json)?;
     Ok(Outcome::Clean)
+}
+
+/// The report of a latency run, which stands alone.
+fn latency_report(
+    arguments: &Arguments,
+    folder: &Path,
+    formats: &[Format],
+) -> anyhow::Result<Outcome> {
+    if arguments.runs.len() > 1 {
+        bail!(
+            "{} is a latency run, which is reported alone: times of different runs are not comparable; give one run",
+            folder.display()
+        );
+    }
+    let summary = LatencySummary::of(&LatencyRun::open(folder)?, &Resampling::default());
+    let out = arguments
+        .out
+        .clone()
+        .unwrap_or_else(|| folder.join("report"));
+    show_latency(&summary, formats, &out, arguments.json)?;
+    Ok(Outcome::Clean)
+}
+
+/// As [`show`], of a latency run.
+pub fn show_latency(
+    summary: &LatencySummary,
+    formats: &[Format],
+    out: &Path,
+    json: bool,
+) -> anyhow::Result<()> {
+    let mut artifacts = Vec::new();
+    for format in formats {
+        artifacts.extend(latency::render(summary, *format)?);
+    }
+    write(out, &artifacts)?;
+    if !artifacts.is_empty() {
+        let names: Vec<_> = artifacts.iter().map(|file| file.name.as_str()).collect();
+        eprintln!("report: {} in {}", names.join(", "), out.display());
+    }
+    if json {
+        print_json(summary)
+    } else {
+        print(&latency::terminal(summary, tables::TerminalStyle::detect()))
+    }
 }
 
 /// Writes a summary's report into a folder, then prints the summary: whatever becomes of stdout, the files are there.

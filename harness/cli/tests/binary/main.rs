@@ -4,6 +4,7 @@
 mod bad_input;
 mod commands;
 mod eval;
+mod latency;
 mod train;
 
 use std::fs;

@@ -1,0 +1,156 @@
+//! Prefill time and peak memory of a latency run against the length of the prompt: a line a variant.
+
+use plotters::prelude::DrawingBackend;
+use rave_results::latency::{AGAIN, LatencySummary, Place};
+
+use super::canvas::{Align, Canvas, GRID, INK, Type, WIDTH};
+use super::legend::{MARGIN, rows};
+use super::palette::look;
+use super::phases::provenance;
+use super::scale::Scale;
+
+const PLOT: f64 = 260.0;
+
+/// The variants with a length to draw, in order.
+fn variants(summary: &LatencySummary, text_tokens: u32) -> Vec<&str> {
+    let mut names: Vec<&str> = Vec::new();
+    for place in &summary.places {
+        let name = place.variant.as_str();
+        if place.text_tokens == text_tokens && name != AGAIN && !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+fn top(summary: &LatencySummary, text_tokens: u32) -> f64 {
+    let legend = rows(&variants(summary, text_tokens)).len() as f64;
+    45.0 + 18.0 + legend * 20.0 + 34.0
+}
+
+/// Nominal height.
+pub(super) fn height(summary: &LatencySummary, text_tokens: u32) -> u32 {
+    (top(summary, text_tokens) + PLOT + 52.0).ceil() as u32
+}
+
+/// A panel: its heading, its values, its left and right end.
+type Panel<'a> = (&'a str, &'a dyn Fn(&Place) -> Option<f64>, (f64, f64));
+
+/// Draws both panels.
+pub(super) fn draw<B: DrawingBackend>(
+    canvas: &mut Canvas<B>,
+    summary: &LatencySummary,
+    text_tokens: u32,
+    title: &str,
+) {
+    let room = f64::from(WIDTH) - 2.0 * MARGIN;
+    let heading = Type::TITLE.fit(title, room);
+    canvas.text(&heading, (MARGIN, 22.0), Type::TITLE, Align::Left);
+    let line = Type::SMALL.fit(&provenance(summary), room);
+    canvas.text(&line, (MARGIN, 45.0), Type::SMALL, Align::Left);
+    let variants = variants(summary, text_tokens);
+    let mut y = 66.0;
+    for row in rows(&variants) {
+        for (x, variant) in row {
+            let (colour, mark) = look(variant);
+            canvas.mark(mark, (x + 5.0, y), 5.0, colour);
+            canvas.text(variant, (x + 16.0, y), Type::LABEL, Align::Left);
+        }
+        y += 20.0;
+    }
+    let top = top(summary, text_tokens);
+    let middle = f64::from(WIDTH) / 2.0;
+    let right = f64::from(WIDTH) - MARGIN;
+    let own = |place: &&Place| place.text_tokens == text_tokens && place.variant != AGAIN;
+    let places: Vec<&Place> = summary.places.iter().filter(own).collect();
+    let longest = places
+        .iter()
+        .filter_map(|place| place.prefill)
+        .map(|time| time.median_ms)
+        .fold(0.0, f64::max);
+    let (unit, divisor) = if longest >= 1e4 {
+        ("prefill, seconds (median)", 1e3)
+    } else {
+        ("prefill, milliseconds (median)", 1.0)
+    };
+    let panels: [Panel; 2] = [
+        (
+            unit,
+            &|place| Some(place.prefill?.median_ms / divisor),
+            (MARGIN, middle - 14.0),
+        ),
+        (
+            "peak memory above the weights, MiB",
+            &|place| Some(place.peak_bytes? as f64 / f64::from(1 << 20)),
+            (middle + 14.0, right),
+        ),
+    ];
+    for (name, value, across) in panels {
+        let lines: Vec<(&str, Vec<(f64, f64)>)> = variants
+            .iter()
+            .map(|variant| {
+                let own = places.iter().filter(|place| place.variant == *variant);
+                let point = |place: &&Place| {
+                    let length = f64::from(place.image_tokens + place.text_tokens);
+                    Some((length, value(place)?))
+                };
+                let mut points: Vec<(f64, f64)> = own.filter_map(point).collect();
+                points.sort_by(|a, b| a.0.total_cmp(&b.0));
+                (*variant, points)
+            })
+            .collect();
+        panel(canvas, name, &lines, across, (top, top + PLOT));
+    }
+}
+
+fn panel<B: DrawingBackend>(
+    canvas: &mut Canvas<B>,
+    name: &str,
+    lines: &[(&str, Vec<(f64, f64)>)],
+    (from, to): (f64, f64),
+    (top, bottom): (f64, f64),
+) {
+    canvas.text(name, (from, top - 18.0), Type::STRONG, Align::Left);
+    let (left, right) = (from + 46.0, to - 14.0);
+    let points = || lines.iter().flat_map(|(_, points)| points);
+    if points().next().is_none() {
+        let place = (f64::midpoint(left, right), f64::midpoint(top, bottom));
+        canvas.text(
+            "Not measured on this device.",
+            place,
+            Type::LABEL,
+            Align::Centre,
+        );
+        return;
+    }
+    let most = |of: fn(&(f64, f64)) -> f64| points().map(of).fold(0.0, f64::max);
+    let across = Scale::new(0.0, most(|point| point.0), 5, left, right);
+    let up = Scale::new(0.0, most(|point| point.1), 5, bottom, top);
+    for (value, text) in up.ticks() {
+        let y = up.position(value);
+        canvas.line((left, y), (right, y), GRID, 1.0);
+        canvas.text(&text, (left - 8.0, y), Type::SMALL, Align::Right);
+    }
+    for (value, text) in across.ticks() {
+        let place = (across.position(value), bottom + 14.0);
+        canvas.text(&text, place, Type::SMALL, Align::Centre);
+    }
+    canvas.line((left, bottom), (right, bottom), INK, 1.0);
+    canvas.text(
+        "tokens of the prompt",
+        (f64::midpoint(left, right), bottom + 34.0),
+        Type::SMALL,
+        Align::Centre,
+    );
+    // The baseline last, and so on top.
+    for (variant, points) in lines.iter().rev() {
+        let (colour, mark) = look(variant);
+        let at = |&(x, y): &(f64, f64)| (across.position(x), up.position(y));
+        for pair in points.windows(2) {
+            canvas.line(at(&pair[0]), at(&pair[1]), colour, 1.5);
+        }
+        for point in points {
+            canvas.mark(mark, at(point), 4.0, colour);
+        }
+    }
+}

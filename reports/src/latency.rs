@@ -1,0 +1,33 @@
+//! The report of a latency run: [`LatencySummary`] to tables and charts, in the formats of every report.
+
+use rave_results::latency::LatencySummary;
+
+use crate::tables::{TerminalStyle, latency as tables};
+use crate::{Artifact, Error, Format, charts};
+
+/// The files of one format.
+///
+/// # Errors
+/// A chart that cannot be drawn or encoded.
+pub fn render(summary: &LatencySummary, format: Format) -> Result<Vec<Artifact>, Error> {
+    Ok(match format {
+        Format::Text => vec![Artifact::text(
+            "report.txt",
+            terminal(summary, TerminalStyle::PLAIN),
+        )],
+        Format::Markdown => vec![Artifact::text("report.md", tables::page(summary))],
+        Format::Csv => vec![Artifact::text("latency.csv", tables::csv(summary)?)],
+        Format::Json => {
+            let mut text = serde_json::to_string_pretty(summary)
+                .map_err(|error| Error::Text(error.to_string()))?;
+            text.push('\n');
+            vec![Artifact::text("summary.json", text)]
+        }
+        Format::Svg | Format::Png => charts::latency(summary, format == Format::Png)?,
+    })
+}
+
+/// Notes, a table a cell and where the numbers come from.
+pub fn terminal(summary: &LatencySummary, style: TerminalStyle) -> String {
+    tables::text(summary, style)
+}

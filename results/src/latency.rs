@@ -1,0 +1,398 @@
+//! What `rave latency` records: `latency.json` and every raw number in `latency.parquet`.
+//!
+//! ```text
+//! latency.json      LatencyRecord: what was asked for, code, checkpoint, machine; written at the beginning and the end
+//! latency.parquet   a row a number, written anew after every cell, so that an interruption loses one cell at most
+//! ```
+//! A record of its own and not a `run.json`: nothing in it has samples, suites or scores. Its parts are the same types.
+//!
+//! # Words
+//! - *cell*: one pair of image tokens and text tokens.
+//! - *contender*: a variant, or [`AGAIN`]: `standard` once more, as the measure of noise.
+//! - *round*: every contender measured once; within a round the machine is taken to be the same.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use polars::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+use crate::schema::{
+    CodeVersion, Libraries, Machine, ModelRecord, VariantConfiguration, sha256_hex,
+    whole_milliseconds,
+};
+use crate::store::table::{Table, table_error};
+use crate::store::{commit_file, temporary_name};
+
+mod summary;
+
+pub use summary::{LatencySummary, Noise, Place, Ratio, Time, Vision};
+
+/// The version of `latency.json` and `latency.parquet` that this library writes and reads.
+pub const LATENCY_VERSION: u32 = 1;
+/// The record's file, which marks a folder as a latency run.
+pub const RECORD: &str = "latency.json";
+/// The file of the numbers.
+pub const NUMBERS: &str = "latency.parquet";
+/// The variant that the others are compared with.
+pub const BASELINE: &str = "standard";
+/// The contender that is the baseline once more. Its space keeps it apart from every variant's id.
+pub const AGAIN: &str = "standard again";
+
+/// `latency.json`: everything about a latency run but its numbers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LatencyRecord {
+    /// [`LATENCY_VERSION`] of the writer.
+    pub latency_version: u32,
+    /// The run's id, also the name of its folder.
+    pub run: String,
+    /// When it began.
+    pub created: Timestamp,
+    /// The arguments it was started with, the program's name first.
+    pub command_line: Vec<String>,
+    /// What was asked for.
+    pub configuration: LatencyConfiguration,
+    /// SHA-256 of the configuration as compact JSON, in hexadecimal.
+    pub config_hash: String,
+    /// The code that ran.
+    pub code: CodeVersion,
+    /// The checkpoint.
+    pub model: ModelRecord,
+    /// Visual tokens that one tile of the model's pictures becomes.
+    pub tokens_per_tile: u32,
+    /// Where it ran.
+    pub machine: Machine,
+    /// Versions of what does the arithmetic.
+    pub libraries: Libraries,
+    /// How the numbers are to be read: what a phase holds, which weights untrained variants had, how memory was measured.
+    pub notes: Vec<String>,
+    /// Processes that wanted a processor in the minute before the run began and before it ended, where the system tells:
+    /// above the number of threads, others shared the machine.
+    pub load_average: [Option<f64>; 2],
+    /// When it ended; `None` while it runs and after an interruption.
+    pub finished: Option<Timestamp>,
+}
+
+/// What was asked of a latency run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LatencyConfiguration {
+    /// The model's name.
+    pub model: String,
+    /// The variants in order, the baseline first.
+    pub variants: Vec<VariantConfiguration>,
+    /// Visual tokens of the prompts.
+    pub image_tokens: Vec<u32>,
+    /// Other tokens of the prompts.
+    pub text_tokens: Vec<u32>,
+    /// Tokens of each answer; the first comes out of the prefill.
+    pub new_tokens: u32,
+    /// Time for the rounds of a cell.
+    pub seconds: f64,
+    /// Time for the untimed runs before them.
+    pub warm_up_seconds: f64,
+    /// Whether the baseline ran once more as a contender.
+    pub check_noise: bool,
+    /// `f32`, `bf16` or `f16`.
+    pub dtype: String,
+    /// `cpu`, `cuda:0`, ...
+    pub device: String,
+    /// Threads that the tensor library may use.
+    pub threads: usize,
+}
+
+impl LatencyConfiguration {
+    /// SHA-256 of the compact JSON, in hexadecimal.
+    ///
+    /// # Panics
+    /// Never: strings, numbers and lists are always valid JSON.
+    pub fn hash(&self) -> String {
+        let text = serde_json::to_string(self)
+            .expect("a struct of strings, numbers and lists is valid JSON");
+        sha256_hex(text.as_bytes())
+    }
+}
+
+/// What a row of `latency.parquet` is a measurement of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Vision tower and connector over all tiles; the same for every variant, whose name is then empty.
+    Vision,
+    /// The decoder over the whole prompt, to the first token.
+    Prefill,
+    /// The decoder over all further tokens, together.
+    Decode,
+    /// Bytes of the key-value cache.
+    Cache,
+    /// Most bytes in memory above those before the answer, from prefill to the last token.
+    PeakMemory,
+}
+
+impl Phase {
+    const ALL: [Self; 5] = [
+        Self::Vision,
+        Self::Prefill,
+        Self::Decode,
+        Self::Cache,
+        Self::PeakMemory,
+    ];
+
+    /// Its name in the table.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Vision => "vision",
+            Self::Prefill => "prefill",
+            Self::Decode => "decode",
+            Self::Cache => "cache",
+            Self::PeakMemory => "peak-memory",
+        }
+    }
+}
+
+/// One measured number.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LatencyRow {
+    /// The model's name.
+    pub model: String,
+    /// The contender: a variant's id or [`AGAIN`]; empty for [`Phase::Vision`].
+    pub variant: String,
+    /// Visual tokens of the prompt.
+    pub image_tokens: u32,
+    /// Other tokens of the prompt.
+    pub text_tokens: u32,
+    /// Tokens of the answer.
+    pub new_tokens: u32,
+    /// Number of the round, from 0.
+    pub round: u32,
+    /// Place of the contender within its round, from 0.
+    pub turn: u32,
+    /// What was measured.
+    pub phase: Phase,
+    /// A time; `None` for bytes, and where the measurement failed.
+    pub milliseconds: Option<f64>,
+    /// Bytes; `None` for times, and where they could not be measured, which is never written as 0.
+    pub bytes: Option<u64>,
+    /// Why there is no number.
+    pub error: Option<String>,
+}
+
+/// Writes a latency run. Dropped without [`LatencyWriter::finish`] it leaves an interrupted run, which can be read.
+#[derive(Debug)]
+pub struct LatencyWriter {
+    folder: PathBuf,
+    record: LatencyRecord,
+}
+
+impl LatencyWriter {
+    /// Refuses a folder that holds a run of any kind.
+    ///
+    /// # Errors
+    /// A run there, finished or not; a file in its place.
+    pub fn vacant(folder: &Path) -> Result<(), Error> {
+        crate::RunWriter::vacant(folder)?;
+        if folder.join(RECORD).exists() {
+            return Err(Error::TakenByLatency {
+                folder: folder.to_path_buf(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Begins a run in `folder`, which is made if need be.
+    ///
+    /// # Errors
+    /// As [`Self::vacant`]; a folder that cannot be written.
+    pub fn create(folder: &Path, record: LatencyRecord) -> Result<Self, Error> {
+        Self::vacant(folder)?;
+        fs::create_dir_all(folder).map_err(|source| Error::writing(folder, source))?;
+        let path = folder.join(RECORD);
+        // The file is the lock: of two processes one makes it.
+        match OpenOptions::new().write(true).create_new(true).open(&path) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(Error::TakenByLatency {
+                    folder: folder.to_path_buf(),
+                });
+            }
+            Err(source) => return Err(Error::writing(&path, source)),
+        }
+        let writer = Self {
+            folder: folder.to_path_buf(),
+            record,
+        };
+        writer.write_record()?;
+        Ok(writer)
+    }
+
+    /// Replaces the numbers by `rows`: all that were measured up to here.
+    ///
+    /// # Errors
+    /// A full disk or a failed write.
+    pub fn rows(&self, rows: &[LatencyRow]) -> Result<(), Error> {
+        write_rows(&self.folder.join(NUMBERS), rows)
+    }
+
+    /// Ends the run.
+    ///
+    /// # Errors
+    /// A full disk or a failed write.
+    pub fn finish(mut self, load_average: Option<f64>) -> Result<LatencyRecord, Error> {
+        self.record.load_average[1] = load_average;
+        self.record.finished = Some(whole_milliseconds(Timestamp::now()));
+        self.write_record()?;
+        Ok(self.record)
+    }
+
+    fn write_record(&self) -> Result<(), Error> {
+        let path = self.folder.join(RECORD);
+        let mut text = serde_json::to_string_pretty(&self.record).map_err(|error| Error::Json {
+            path: path.clone(),
+            reason: error.to_string(),
+        })?;
+        text.push('\n');
+        let failed = |source| Error::writing(&path, source);
+        let mut file = File::create(temporary_name(&path)).map_err(failed)?;
+        file.write_all(text.as_bytes()).map_err(failed)?;
+        file.sync_all().map_err(failed)?;
+        commit_file(&path)
+    }
+}
+
+/// A stored latency run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LatencyRun {
+    /// `latency.json`.
+    pub record: LatencyRecord,
+    /// `latency.parquet`; none for a run that was interrupted in its first cell.
+    pub rows: Vec<LatencyRow>,
+}
+
+impl LatencyRun {
+    /// Whether a folder holds a latency run.
+    pub fn is_in(folder: &Path) -> bool {
+        folder.join(RECORD).is_file()
+    }
+
+    /// Reads a run's folder.
+    ///
+    /// # Errors
+    /// No latency run there, a damaged file, or another version.
+    pub fn open(folder: &Path) -> Result<Self, Error> {
+        let path = folder.join(RECORD);
+        let text = fs::read_to_string(&path).map_err(|source| Error::reading(&path, source))?;
+        let invalid = |error: serde_json::Error| Error::Json {
+            path: path.clone(),
+            reason: error.to_string(),
+        };
+        let value: serde_json::Value = serde_json::from_str(&text).map_err(invalid)?;
+        // The version first: a record of another version may lack fields, and that message would mislead.
+        let found = value
+            .get("latency_version")
+            .and_then(serde_json::Value::as_u64);
+        if found != Some(u64::from(LATENCY_VERSION)) {
+            return Err(Error::Json {
+                path,
+                reason: format!(
+                    "its latency_version is not the {LATENCY_VERSION} that this rave reads"
+                ),
+            });
+        }
+        let record: LatencyRecord = serde_json::from_value(value).map_err(invalid)?;
+        let numbers = folder.join(NUMBERS);
+        let rows = if record.finished.is_none() && !numbers.exists() {
+            Vec::new()
+        } else {
+            read_rows(&numbers)?
+        };
+        Ok(Self { record, rows })
+    }
+}
+
+/// Writes the numbers at once: under a temporary name, then moved into place.
+///
+/// # Errors
+/// When the file cannot be written, naming it.
+pub fn write_rows(path: &Path, rows: &[LatencyRow]) -> Result<(), Error> {
+    let text = |name: &str, value: fn(&LatencyRow) -> &str| {
+        StringChunked::from_iter_values(name.into(), rows.iter().map(value)).into_column()
+    };
+    let count = |name: &str, value: fn(&LatencyRow) -> u32| {
+        UInt32Chunked::from_iter_values(name.into(), rows.iter().map(value)).into_column()
+    };
+    let columns = vec![
+        text("model", |row| &row.model),
+        text("variant", |row| &row.variant),
+        count("image_tokens", |row| row.image_tokens),
+        count("text_tokens", |row| row.text_tokens),
+        count("new_tokens", |row| row.new_tokens),
+        count("round", |row| row.round),
+        count("turn", |row| row.turn),
+        text("phase", |row| row.phase.name()),
+        Float64Chunked::from_iter_options(
+            "milliseconds".into(),
+            rows.iter().map(|row| row.milliseconds),
+        )
+        .into_column(),
+        UInt64Chunked::from_iter_options("bytes".into(), rows.iter().map(|row| row.bytes))
+            .into_column(),
+        StringChunked::from_iter_options(
+            "error".into(),
+            rows.iter().map(|row| row.error.as_deref()),
+        )
+        .into_column(),
+    ];
+    let failed = |source| Error::writing(path, source);
+    let mut file = File::create(temporary_name(path)).map_err(failed)?;
+    let mut frame =
+        DataFrame::new(rows.len(), columns).map_err(|error| table_error(path, error))?;
+    ParquetWriter::new(&mut file)
+        .finish(&mut frame)
+        .map_err(|error| table_error(path, error))?;
+    file.sync_all().map_err(failed)?;
+    commit_file(path)
+}
+
+/// Reads the numbers.
+///
+/// # Errors
+/// A file that is missing, damaged or lacks a column, or has a phase of another version, naming it.
+pub fn read_rows(path: &Path) -> Result<Vec<LatencyRow>, Error> {
+    let table = Table::read(path, None)?;
+    let (models, variants) = (table.texts("model")?, table.texts("variant")?);
+    let [image, text, new, round, turn] =
+        ["image_tokens", "text_tokens", "new_tokens", "round", "turn"]
+            .map(|name| table.counts(name));
+    let (image, text, new, round, turn) = (image?, text?, new?, round?, turn?);
+    let (times, bytes) = (table.numbers("milliseconds")?, table.maybe_longs("bytes")?);
+    let errors = table.maybe_texts("error")?;
+    let phases = table.texts("phase")?;
+    phases
+        .into_iter()
+        .enumerate()
+        .map(|(at, name)| {
+            let phase = Phase::ALL.into_iter().find(|phase| phase.name() == name);
+            Ok(LatencyRow {
+                model: models[at].to_owned(),
+                variant: variants[at].to_owned(),
+                image_tokens: image[at],
+                text_tokens: text[at],
+                new_tokens: new[at],
+                round: round[at],
+                turn: turn[at],
+                phase: phase.ok_or_else(|| Error::Table {
+                    path: path.to_path_buf(),
+                    reason: format!("column 'phase': `{name}` is unknown to this rave"),
+                })?,
+                milliseconds: times[at],
+                bytes: bytes[at],
+                error: errors[at].map(str::to_owned),
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;
