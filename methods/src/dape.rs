@@ -66,13 +66,13 @@ impl Dape {
     /// [`Error::Options`] for a width below 1; LibTorch's own for lack of memory.
     pub fn new(variant: &str, options: &Options, build: &Build) -> Result<Self, Error> {
         if options.width < 1 {
-            return Err(Error::Options {
-                variant: variant.to_owned(),
-                reason: format!(
+            return Err(Error::options(
+                variant,
+                format!(
                     "width {} is not possible; allowed is 1 or above",
                     options.width
                 ),
-            });
+            ));
         }
         let (heads, width) = (build.geometry.heads, options.width);
         let noise = Noise::new(build.seed);

@@ -65,12 +65,7 @@ impl Layers {
     /// # Errors
     /// [`Error::Options`] for layers that the model does not have, and for a choice of none.
     pub fn of(&self, variant: &str, depth: usize) -> Result<Vec<bool>, Error> {
-        let refuse = |reason: String| {
-            Err(Error::Options {
-                variant: variant.to_owned(),
-                reason,
-            })
-        };
+        let refuse = |reason: String| Err(Error::options(variant, reason));
         let beyond = |layer: usize| {
             format!(
                 "layer {layer} is not possible; allowed is 0 to {}",

@@ -32,6 +32,16 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Options of a variant that are not possible, with what is allowed.
+    pub(crate) fn options(variant: &str, reason: impl Into<String>) -> Self {
+        Self::Options {
+            variant: variant.to_owned(),
+            reason: reason.into(),
+        }
+    }
+}
+
 /// A question that names the nearest id, or nothing.
 pub fn did_you_mean(nearest: Option<&str>) -> String {
     nearest.map_or_else(String::new, |nearest| {

@@ -65,12 +65,7 @@ impl FastV {
     /// # Errors
     /// [`Error::Options`] for a ratio outside 0 to below 1, or layers that the model does not have.
     pub fn new(variant: &str, options: &Options, build: &Build) -> Result<Self, Error> {
-        let refuse = |reason| {
-            Err(Error::Options {
-                variant: variant.to_owned(),
-                reason,
-            })
-        };
+        let refuse = |reason: String| Err(Error::options(variant, reason));
         let Options {
             ratio,
             full_layers,

@@ -54,13 +54,13 @@ impl Pai {
     /// [`Error::Options`] for an alpha that is not finite, or layers that the model does not have.
     pub fn new(variant: &str, options: &Options, build: &Build) -> Result<Edited<Self>, Error> {
         if !options.alpha.is_finite() {
-            return Err(Error::Options {
-                variant: variant.to_owned(),
-                reason: format!(
+            return Err(Error::options(
+                variant,
+                format!(
                     "alpha {} is not possible; allowed is a finite number",
                     options.alpha
                 ),
-            });
+            ));
         }
         let edit = Self {
             alpha: options.alpha,

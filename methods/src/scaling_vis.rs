@@ -132,13 +132,13 @@ impl AdaptVis {
     /// [`Error::Options`] for a factor that is not finite or a threshold that is no probability.
     pub fn new(variant: &str, options: &AdaptiveOptions, build: &Build) -> Result<Self, Error> {
         if !(0.0..=1.0).contains(&options.threshold) {
-            return Err(Error::Options {
-                variant: variant.to_owned(),
-                reason: format!(
+            return Err(Error::options(
+                variant,
+                format!(
                     "threshold {} is not possible; allowed is 0 to 1",
                     options.threshold
                 ),
-            });
+            ));
         }
         finite(variant, "unsure", options.unsure)?;
         finite(variant, "sure", options.sure)?;
@@ -190,8 +190,8 @@ fn finite(variant: &str, name: &str, value: f64) -> Result<(), Error> {
     if value.is_finite() {
         return Ok(());
     }
-    Err(Error::Options {
-        variant: variant.to_owned(),
-        reason: format!("{name} = {value} is not possible; allowed is a finite number"),
-    })
+    Err(Error::options(
+        variant,
+        format!("{name} = {value} is not possible; allowed is a finite number"),
+    ))
 }

@@ -76,10 +76,10 @@ impl Sink {
     pub fn fixed(variant: &str, options: &FixedOptions, build: &Build) -> Result<Self, Error> {
         let mass = options.mass;
         if !(mass.is_finite() && mass >= 0.0) {
-            return Err(Error::Options {
-                variant: variant.to_owned(),
-                reason: format!("mass {mass} is not possible; allowed is 0 or above"),
-            });
+            return Err(Error::options(
+                variant,
+                format!("mass {mass} is not possible; allowed is 0 or above"),
+            ));
         }
         let logit = (mass > 0.0).then(|| mass.ln());
         Self::new(logit, false, build)
@@ -91,13 +91,13 @@ impl Sink {
     /// [`Error::Options`] for an initial logit that is not finite.
     pub fn learned(variant: &str, options: &LearnedOptions, build: &Build) -> Result<Self, Error> {
         if !options.initial.is_finite() {
-            return Err(Error::Options {
-                variant: variant.to_owned(),
-                reason: format!(
+            return Err(Error::options(
+                variant,
+                format!(
                     "initial {} is not possible; allowed is a finite number",
                     options.initial
                 ),
-            });
+            ));
         }
         Self::new(Some(options.initial), true, build)
     }

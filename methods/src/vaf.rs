@@ -61,12 +61,10 @@ impl Vaf {
     pub fn new(variant: &str, options: &Options, build: &Build) -> Result<Edited<Self>, Error> {
         for (name, factor) in [("visual", options.visual), ("system", options.system)] {
             if !factor.is_finite() {
-                return Err(Error::Options {
-                    variant: variant.to_owned(),
-                    reason: format!(
-                        "{name} = {factor} is not possible; allowed is a finite number"
-                    ),
-                });
+                return Err(Error::options(
+                    variant,
+                    format!("{name} = {factor} is not possible; allowed is a finite number"),
+                ));
             }
         }
         let edit = Self {

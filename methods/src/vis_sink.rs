@@ -77,12 +77,7 @@ impl VisSink {
     /// # Errors
     /// [`Error::Options`] for shares outside 0 to 1, dimensions or layers that the model does not have.
     pub fn new(variant: &str, options: &Options, build: &Build) -> Result<Edited<Self>, Error> {
-        let refuse = |reason| {
-            Err(Error::Options {
-                variant: variant.to_owned(),
-                reason,
-            })
-        };
+        let refuse = |reason: String| Err(Error::options(variant, reason));
         for (name, share) in [
             ("rho", options.rho),
             ("mass", options.mass),

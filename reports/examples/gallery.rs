@@ -4,7 +4,7 @@
 use std::env;
 use std::error::Error;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rave_reports::charts::{Chart, png, svg};
 use rave_results::Summary;
@@ -41,7 +41,7 @@ const TWENTY: [&str; 20] = [
     "scaling-vis",
     "adapt-vis",
     "vis-sink",
-    "fastv",
+    "fastv-50",
     "gated-head",
     "softmax-off-by-one",
     "learned-sink",
@@ -69,6 +69,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             "2-variants-1-suite",
             Plan {
                 suites: &TEN[..1],
+                layers: 30,
                 ..plain
             },
         ),
@@ -86,6 +87,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             Plan {
                 variants: &FIVE,
                 suites: &TEN[..4],
+                layers: 4,
+                seeds: 3,
                 ..plain
             },
         ),
@@ -102,6 +105,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             Plan {
                 variants: &TWENTY,
                 suites: &TEN[..4],
+                layers: 32,
                 ..plain
             },
         ),
@@ -134,18 +138,19 @@ fn main() -> Result<(), Box<dyn Error>> {
         ),
     ];
     for (name, plan) in plans {
-        let summary = Summary::from_runs(&[run(&plan)], "standard")?;
-        for chart in Chart::ALL {
-            let model = &summary.models[0];
-            fs::write(
-                folder.join(format!("{name}-{}.png", chart.id())),
-                png(&summary, model, chart)?,
-            )?;
-            fs::write(
-                folder.join(format!("{name}-{}.svg", chart.id())),
-                svg(&summary, model, chart)?,
-            )?;
-        }
+        draw(&folder, name, &plan)?;
+    }
+    Ok(())
+}
+
+/// Every chart of one made-up run, as PNG and SVG.
+fn draw(folder: &Path, name: &str, plan: &Plan) -> Result<(), Box<dyn Error>> {
+    let summary = Summary::from_runs(&[run(plan)], "standard")?;
+    let model = &summary.models[0];
+    for chart in Chart::of(&summary, model) {
+        let path = |kind: &str| folder.join(format!("{name}-{}.{kind}", chart.id()));
+        fs::write(path("png"), png(&summary, model, chart)?)?;
+        fs::write(path("svg"), svg(&summary, model, chart)?)?;
     }
     Ok(())
 }

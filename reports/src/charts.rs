@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
-use image::{ExtendedColorType, ImageEncoder as _};
+use image::{ExtendedColorType, ImageEncoder as _, RgbImage};
 use plotters::prelude::{BitMapBackend, SVGBackend};
 use rave_results::Summary;
 use rave_results::latency::LatencySummary;
@@ -17,7 +17,9 @@ use rave_results::training::Row;
 use crate::{Artifact, Error};
 
 mod accuracy;
+mod attention;
 mod canvas;
+pub mod heat;
 mod labels;
 mod latency;
 mod legend;
@@ -36,17 +38,32 @@ pub enum Chart {
     Accuracy,
     /// Mean score against time a sample.
     AccuracyAgainstLatency,
+    /// Share of attention on visual keys, by layer.
+    VisualShare,
+    /// Share of the visual mass inside the answer box, by suite.
+    InBox,
 }
 
 impl Chart {
-    /// All charts, in the order of a report.
+    /// The charts that every report has, in order.
     pub const ALL: [Self; 2] = [Self::Accuracy, Self::AccuracyAgainstLatency];
+    /// Those of a run that probed attention.
+    pub const ATTENTION: [Self; 2] = [Self::VisualShare, Self::InBox];
+
+    /// The charts of a model's report, in order.
+    pub fn of(summary: &Summary, model: &ModelNote) -> Vec<Self> {
+        let probed = Self::ATTENTION.into_iter();
+        let probed = probed.filter(|chart| attention::has(summary, model, *chart));
+        Self::ALL.into_iter().chain(probed).collect()
+    }
 
     /// Its name in a file's name.
     pub fn id(self) -> &'static str {
         match self {
             Self::Accuracy => "accuracy",
             Self::AccuracyAgainstLatency => "accuracy-against-latency",
+            Self::VisualShare => "attention-by-layer",
+            Self::InBox => "attention-in-box",
         }
     }
 
@@ -55,6 +72,8 @@ impl Chart {
         match self {
             Self::Accuracy => "Accuracy by suite and variant",
             Self::AccuracyAgainstLatency => "Accuracy against latency",
+            Self::VisualShare => "Attention on the picture by layer",
+            Self::InBox => "Attention inside the answer box",
         }
     }
 }
@@ -110,7 +129,7 @@ pub(crate) fn render(summary: &Summary, pixels: bool) -> Result<Vec<Artifact>, E
         if !summary.cells.iter().any(|cell| cell.model == model.name) {
             continue;
         }
-        for chart in Chart::ALL {
+        for chart in Chart::of(summary, model) {
             let (extension, bytes) = if pixels {
                 ("png", png(summary, model, chart)?)
             } else {
@@ -130,7 +149,7 @@ pub(crate) fn render(summary: &Summary, pixels: bool) -> Result<Vec<Artifact>, E
 /// # Errors
 /// A chart that cannot be drawn.
 pub fn svg(summary: &Summary, model: &ModelNote, chart: Chart) -> Result<String, Error> {
-    let words = (heading(model, chart), describe(summary, model));
+    let words = (heading(model, chart), describe(summary, model, chart));
     vector(chart.id(), size(summary, model, chart), words, |canvas| {
         draw(canvas, summary, model, chart);
     })
@@ -297,18 +316,40 @@ fn bitmap(
     (width, height): (u32, u32),
     draw: impl FnOnce(&mut Canvas<canvas::Smooth>),
 ) -> Result<Vec<u8>, Error> {
+    encoded(
+        id,
+        &raster(id, (width, height), draw)?,
+        FilterType::NoFilter,
+    )
+}
+
+/// A drawing as pixels, at twice its nominal size.
+fn raster(
+    id: &'static str,
+    (width, height): (u32, u32),
+    draw: impl FnOnce(&mut Canvas<canvas::Smooth>),
+) -> Result<RgbImage, Error> {
     let failed = |reason| Error::Chart { chart: id, reason };
     canvas::register_fonts().map_err(failed)?;
-    let (width, height) = (width * PIXELS, height * PIXELS);
-    let mut pixels = vec![0; width as usize * height as usize * 3];
-    let backend = canvas::Smooth(BitMapBackend::with_buffer(&mut pixels, (width, height)));
+    let mut picture = RgbImage::new(width * PIXELS, height * PIXELS);
+    let size = picture.dimensions();
+    let backend = canvas::Smooth(BitMapBackend::with_buffer(&mut picture, size));
     let mut canvas = Canvas::new(backend);
     draw(&mut canvas);
     canvas.finish().map_err(failed)?;
+    Ok(picture)
+}
+
+/// Pixels as a PNG file.
+fn encoded(id: &'static str, picture: &RgbImage, filter: FilterType) -> Result<Vec<u8>, Error> {
+    let (width, height) = picture.dimensions();
     let mut bytes = Vec::new();
-    PngEncoder::new_with_quality(&mut bytes, CompressionType::Best, FilterType::NoFilter)
-        .write_image(&pixels, width, height, ExtendedColorType::Rgb8)
-        .map_err(|error| failed(error.to_string()))?;
+    PngEncoder::new_with_quality(&mut bytes, CompressionType::Best, filter)
+        .write_image(picture, width, height, ExtendedColorType::Rgb8)
+        .map_err(|error| Error::Chart {
+            chart: id,
+            reason: error.to_string(),
+        })?;
     Ok(bytes)
 }
 
@@ -317,6 +358,8 @@ fn size(summary: &Summary, model: &ModelNote, chart: Chart) -> (u32, u32) {
     match chart {
         Chart::Accuracy => (canvas::WIDTH, accuracy::height(summary, model)),
         Chart::AccuracyAgainstLatency => (canvas::WIDTH, latency::HEIGHT),
+        Chart::VisualShare => (canvas::WIDTH, attention::HEIGHT),
+        Chart::InBox => (canvas::WIDTH, attention::height(summary, model)),
     }
 }
 
@@ -329,6 +372,8 @@ fn draw<B: plotters::prelude::DrawingBackend>(
     match chart {
         Chart::Accuracy => accuracy::draw(canvas, summary, model),
         Chart::AccuracyAgainstLatency => latency::draw(canvas, summary, model),
+        Chart::VisualShare => attention::by_layer(canvas, summary, model),
+        Chart::InBox => attention::in_box(canvas, summary, model),
     }
 }
 
@@ -337,12 +382,26 @@ fn heading(model: &ModelNote, chart: Chart) -> String {
 }
 
 /// The chart's content in words.
-fn describe(summary: &Summary, model: &ModelNote) -> String {
+fn describe(summary: &Summary, model: &ModelNote, chart: Chart) -> String {
     let mut text = if model.untrained {
         "Untrained weights. ".to_string()
     } else {
         String::new()
     };
+    if Chart::ATTENTION.contains(&chart) {
+        for cell in &summary.attention.cells {
+            let share = if chart == Chart::InBox {
+                cell.box_share.as_ref()
+            } else {
+                cell.visual_share.as_ref()
+            };
+            if let Some(share) = share.filter(|_| cell.model == model.name) {
+                let percent = share.mean.value * 100.0;
+                text += &format!("{}, {}: {percent:.1} %. ", cell.suite, cell.variant);
+            }
+        }
+        return text;
+    }
     for cell in summary
         .macros
         .iter()

@@ -25,7 +25,7 @@ pub enum Format {
     /// Tables and charts for a page, `report.md` (the charts are beside it as SVG).
     Markdown,
     /// One line a cell with every number in full, `summary.csv`, one a category, `categories.csv`, and one a failed
-    /// sample, `failures.csv`.
+    /// sample, `failures.csv`; where attention was probed, one a measure, `attention.csv`.
     Csv,
     /// The summary as it is, `summary.json`.
     Json,
@@ -107,11 +107,16 @@ pub fn render(summary: &Summary, format: Format) -> Result<Vec<Artifact>, Error>
             tables::terminal(summary, tables::TerminalStyle::PLAIN),
         )],
         Format::Markdown => vec![Artifact::text("report.md", tables::markdown(summary))],
-        Format::Csv => vec![
-            Artifact::text("summary.csv", tables::csv(summary)?),
-            Artifact::text("categories.csv", tables::categories_csv(summary)?),
-            Artifact::text("failures.csv", tables::failures_csv(summary)?),
-        ],
+        Format::Csv => {
+            let mut tables = vec![
+                Artifact::text("summary.csv", tables::csv(summary)?),
+                Artifact::text("categories.csv", tables::categories_csv(summary)?),
+                Artifact::text("failures.csv", tables::failures_csv(summary)?),
+            ];
+            let attention = tables::attention_csv(summary)?;
+            tables.extend(attention.map(|text| Artifact::text("attention.csv", text)));
+            tables
+        }
         Format::Json => {
             let mut text = serde_json::to_string_pretty(summary)
                 .map_err(|error| Error::Text(error.to_string()))?;

@@ -5,11 +5,13 @@
 use rave_results::Summary;
 use rave_results::summary::{Cell, Difference, Estimate, SeedScore};
 
+mod attention;
 mod csv;
 pub(crate) mod latency;
 mod markdown;
 mod terminal;
 
+pub use attention::attention_csv;
 pub use csv::{categories_csv, csv, failures_csv};
 pub use markdown::markdown;
 pub use terminal::{TerminalStyle, terminal};

@@ -624,3 +624,56 @@ fn names_cannot_break_the_markup() {
     let document = svg(&summary, &summary.models[0], Chart::Accuracy).unwrap();
     assert!(document.contains("b&lt;script&gt;") && !document.contains("<script>"));
 }
+
+#[test]
+fn attention_has_its_tables_and_charts() {
+    let plan = Plan {
+        layers: 3,
+        seeds: 2,
+        ..Plan::default()
+    };
+    let summary = summary(&plan);
+    let model = &summary.models[0];
+    assert_eq!(Chart::of(&summary, model).len(), 4);
+    let text = terminal(&summary, TerminalStyle::PLAIN);
+    let tables = text
+        .split("nano: attention")
+        .skip(1)
+        .map(|part| part.split("\n(").next().unwrap());
+    insta::assert_snapshot!(tables.collect::<Vec<_>>().join("\n"), @r"
+     behind the answers
+     variant  | suite   | answers |    visual |   in box | even |  pointing | chance |      keys |       top 
+    ----------+---------+---------+-----------+----------+------+-----------+--------+-----------+-----------
+     standard | ocr     |      80 | 22.0 ±0.3 | 8.4 ±0.2 |  4.0 | 28.5 ±7.0 |   10.0 | 20.6 ±0.9 | 14.8 ±0.4 
+     standard | chart   |      80 | 22.0 ±0.3 | 8.4 ±0.2 |  4.0 | 28.5 ±6.9 |   10.0 | 20.6 ±0.9 | 14.8 ±0.4 
+     standard | average |     160 | 22.0 ±0.3 | 8.4 ±0.2 |  4.0 | 28.5 ±4.9 |   10.0 | 20.6 ±0.6 | 14.8 ±0.3 
+     rave     | ocr     |      80 | 24.8 ±0.3 | 9.4 ±0.2 |  4.0 | 28.5 ±7.0 |   10.0 | 20.6 ±0.9 | 14.8 ±0.4 
+     rave     | chart   |      80 | 24.8 ±0.3 | 9.4 ±0.2 |  4.0 | 28.5 ±6.9 |   10.0 | 20.6 ±0.9 | 14.8 ±0.4 
+     rave     | average |     160 | 24.8 ±0.3 | 9.4 ±0.2 |  4.0 | 28.5 ±4.9 |   10.0 | 20.6 ±0.6 | 14.8 ±0.3 
+    , difference to standard
+     variant | suite   |               visual |               in box |             pointing |                 keys 
+    ---------+---------+----------------------+----------------------+----------------------+----------------------
+     rave    | ocr     | +2.80 [+2.80, +2.80] | +1.00 [+1.00, +1.00] | +0.00 [+0.00, +0.00] | +0.00 [+0.00, +0.00] 
+     rave    | chart   | +2.80 [+2.80, +2.80] | +1.00 [+1.00, +1.00] | +0.00 [+0.00, +0.00] | +0.00 [+0.00, +0.00] 
+     rave    | average | +2.80 [+2.80, +2.80] | +1.00 [+1.00, +1.00] | +0.00 [+0.00, +0.00] | +0.00 [+0.00, +0.00] 
+    ");
+    let page = markdown(&summary);
+    assert!(page.contains("(attention-by-layer.svg)") && page.contains("(attention-in-box.svg)"));
+    let files = render(&summary, Format::Csv).unwrap();
+    let csv = String::from_utf8(files[3].bytes.clone()).unwrap();
+    assert_eq!(files[3].name, "attention.csv");
+    // Two suites and their average, two variants, six measures, and the header.
+    assert_eq!(csv.lines().count(), 3 * 2 * 6 + 1);
+    for chart in Chart::ATTENTION {
+        let drawn = svg(&summary, model, chart).unwrap();
+        assert!(
+            drawn.contains("rave") && !drawn.contains("NaN"),
+            "{chart:?}"
+        );
+        assert_eq!(png(&summary, model, chart).unwrap()[..4], *b"\x89PNG");
+    }
+    let none = Plan::default();
+    let none = Summary::from_runs(&[run(&none)], "standard").unwrap();
+    assert_eq!(Chart::of(&none, &none.models[0]).len(), 2);
+    assert_eq!(render(&none, Format::Csv).unwrap().len(), 3);
+}

@@ -21,6 +21,6 @@ pub mod summary;
 pub mod training;
 
 pub use error::Error;
-pub use schema::{RunRecord, SCHEMA_VERSION, SampleRecord};
+pub use schema::{AttentionRecord, RunRecord, SCHEMA_VERSION, SampleRecord};
 pub use store::{Run, RunWriter};
 pub use summary::Summary;

@@ -9,8 +9,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+mod attention;
 mod machine;
 
+pub use attention::{AttentionRecord, HeadRecord};
 pub use machine::{Libraries, Machine};
 
 /// The version of `run.json` and `samples.parquet` that this library writes and reads.
@@ -123,6 +125,10 @@ pub struct Configuration {
     pub threads: usize,
     /// Samples a batch.
     pub batch: usize,
+    /// Whether the attention behind each answer was probed, into `attention.parquet`. Left out of the JSON where not, so that
+    /// configurations from before there were probes keep their hash.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub attention: bool,
 }
 
 impl Configuration {
@@ -411,6 +417,7 @@ mod tests {
             device: "cpu".into(),
             threads: 2,
             batch: 1,
+            attention: false,
         }
     }
 

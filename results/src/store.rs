@@ -5,7 +5,12 @@
 //! run.lock          locked by the process that writes, while the run lasts
 //! samples.log       one checksummed line a sample, while the run lasts
 //! samples.parquet   the samples, written at the end; then the log goes
+//! attention.log     where attention is probed: one checksummed line an answer, while the run lasts
+//! attention.parquet the probes, written at the end; then that log goes
 //! ```
+//! The line of a probe is written before that of its sample: a crash between the two costs a probe that is made again with
+//! the sample, and of the two lines that there are then the table takes one.
+//!
 //! Each file that replaces another is written under a temporary name, synchronised and renamed, so a reader sees
 //! the old or the new one and never a half. The parquet is on the disk before `run.json` says that the run has
 //! finished, and the log is removed only after that: at each moment one complete copy of the samples exists.
@@ -18,14 +23,18 @@ use jiff::Timestamp;
 
 use crate::Error;
 use crate::schema::{
-    Counts, ModelRecord, RunRecord, SCHEMA_VERSION, SampleRecord, whole_milliseconds,
+    AttentionRecord, Counts, ModelRecord, RunRecord, SCHEMA_VERSION, SampleRecord,
+    whole_milliseconds,
 };
 
+mod attention;
 mod lock;
 mod log;
 mod scores;
 pub(crate) mod table;
 
+pub(crate) use attention::Probed;
+pub use attention::{Attention, read_attention};
 pub use log::{LogContents, read_log};
 pub use scores::Scores;
 pub(crate) use scores::{Names, ScoreRow};
@@ -42,6 +51,8 @@ pub struct RunWriter {
     folder: PathBuf,
     record: RunRecord,
     log: LogWriter,
+    /// Where the configuration asks for attention.
+    attention: Option<LogWriter>,
     /// Held until the run has ended.
     _lock: Lock,
 }
@@ -83,11 +94,15 @@ impl RunWriter {
             ..record.clone()
         };
         let log = LogWriter::open(&folder.join(LOG), 0)?;
+        let attention = record.configuration.attention;
+        let attention = attention.then(|| LogWriter::open(&folder.join(attention::LOG), 0));
+        let attention = attention.transpose()?;
         write_record(folder, &record)?;
         Ok(Self {
             folder: folder.to_path_buf(),
             record,
             log,
+            attention,
             _lock: lock,
         })
     }
@@ -124,11 +139,14 @@ impl RunWriter {
         }
         let contents = read_log(folder)?;
         let log = LogWriter::open(&folder.join(LOG), contents.whole_bytes)?;
+        let attention = present.configuration.attention;
+        let attention = attention.then(|| attention::resume(folder)).transpose()?;
         Ok((
             Self {
                 folder: folder.to_path_buf(),
                 record: present,
                 log,
+                attention,
                 _lock: lock,
             },
             contents,
@@ -149,6 +167,18 @@ impl RunWriter {
         self.log.append(&sample.clone().normalised())
     }
 
+    /// Adds what a probe saw of a sample's answer; to be called before [`RunWriter::append`] of that sample. Nothing in a run
+    /// whose configuration does not ask for attention.
+    ///
+    /// # Errors
+    /// As [`RunWriter::append`].
+    pub fn append_attention(&mut self, record: &AttentionRecord) -> Result<(), Error> {
+        match &mut self.attention {
+            Some(log) => log.append(&record.clone().normalised()),
+            None => Ok(()),
+        }
+    }
+
     /// Ends the run: `samples.parquet` from the log, `run.json` with the time and the counts, and the log removed.
     ///
     /// What the engine learned on the way (data, models, accelerator) may be set through `update`.
@@ -160,7 +190,7 @@ impl RunWriter {
         self.log.synchronise()?;
         update(&mut self.record);
         let mut found = 0;
-        log::for_each(&self.folder, |_| {
+        log::for_each(&self.folder.join(LOG), |_: SampleRecord| {
             found += 1;
             Ok(())
         })?;
@@ -173,7 +203,7 @@ impl RunWriter {
         }
         let mut counts = Counts::default();
         let mut table = TableWriter::create(&self.folder.join(PARQUET))?;
-        log::for_each(&self.folder, |sample| {
+        log::for_each(&self.folder.join(LOG), |sample: SampleRecord| {
             match sample.score {
                 Some(_) => counts.scored += 1,
                 None => counts.failed += 1,
@@ -181,11 +211,19 @@ impl RunWriter {
             table.push(sample)
         })?;
         table.finish()?;
+        if let Some(log) = &mut self.attention {
+            log.synchronise()?;
+            attention::write_table(&self.folder)?;
+        }
         self.record.counts = counts;
         self.record.finished = Some(whole_milliseconds(Timestamp::now()));
         write_record(&self.folder, &self.record)?;
         let log = self.folder.join(LOG);
         fs::remove_file(&log).map_err(|source| Error::writing(&log, source))?;
+        if self.attention.is_some() {
+            let log = self.folder.join(attention::LOG);
+            fs::remove_file(&log).map_err(|source| Error::writing(&log, source))?;
+        }
         Lock::remove(&self.folder);
         Ok(self.record)
     }
@@ -234,6 +272,8 @@ pub struct Run {
     pub damaged_lines: Vec<usize>,
     /// Scores, tokens and times.
     pub scores: Scores,
+    /// What attention probes saw; empty where there were none.
+    pub attention: Attention,
 }
 
 impl Run {
@@ -247,6 +287,7 @@ impl Run {
         if record.finished.is_some() {
             let scores = table::read_scores(&folder.join(PARQUET))?;
             return Ok(Self {
+                attention: attention::read(&folder, &record)?,
                 folder,
                 record,
                 interrupted: false,
@@ -259,6 +300,7 @@ impl Run {
         record.counts = contents.counts();
         Ok(Self {
             scores: Scores::from_samples(&contents.samples),
+            attention: attention::read(&folder, &record)?,
             folder,
             record,
             interrupted: true,
@@ -276,7 +318,15 @@ impl Run {
             truncated_bytes: 0,
             damaged_lines: Vec::new(),
             scores: Scores::from_samples(samples),
+            attention: Attention::default(),
         }
+    }
+
+    /// The same with these probes.
+    #[must_use]
+    pub fn with_attention(mut self, records: &[AttentionRecord]) -> Self {
+        self.attention = Attention::from_records(records);
+        self
     }
 
     /// Every sample in full, in the order of recording.
@@ -303,6 +353,7 @@ fn differences(stored: &RunRecord, now: &RunRecord) -> Vec<String> {
         ("device", a.device != b.device),
         ("threads", a.threads != b.threads),
         ("batch", a.batch != b.batch),
+        ("attention", a.attention != b.attention),
         ("code version", stored.code != now.code),
         (
             "checkpoint or adapter",

@@ -18,10 +18,13 @@ use crate::schema::{Aggregate, Counts};
 use crate::statistics::{Interval, Resampling};
 use crate::{Error, Run};
 
+mod attention;
 mod build;
 mod cells;
 mod notes;
 mod strata;
+
+pub use attention::{AttentionCell, AttentionLayer, AttentionSummary, Gap, Measured};
 
 /// Everything a report shows.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -42,6 +45,9 @@ pub struct Summary {
     pub failures: Vec<Failure>,
     /// One a model and variant: the mean over suites.
     pub macros: Vec<MacroCell>,
+    /// Where the attention went; left out of the JSON where it was not probed.
+    #[serde(skip_serializing_if = "AttentionSummary::is_empty")]
+    pub attention: AttentionSummary,
     /// The resampling behind the intervals and p-values.
     pub resampling: Resampling,
     /// Why the runs should not have been compared, where that was forced.

@@ -35,6 +35,8 @@ enum Command {
     Report(commands::report::Arguments),
     /// Answer one question about one picture
     Generate(commands::generate::Arguments),
+    /// Draw where the attention behind an answer lies on the picture, a row a variant
+    Attend(commands::attend::Arguments),
     /// Score predictions with a suite's metric, no model needed
     Score(commands::score::Arguments),
     /// Built-in models, and the families of checkpoints that can be loaded
@@ -76,6 +78,7 @@ fn main() -> ExitCode {
         Command::Train(arguments) => commands::train::run(&arguments),
         Command::Report(arguments) => commands::report::run(&arguments),
         Command::Generate(arguments) => commands::generate::run(&arguments),
+        Command::Attend(arguments) => commands::attend::run(&arguments),
         Command::Score(arguments) => commands::score::run(&arguments),
         Command::Models(arguments) => commands::listing::models(&arguments),
         Command::Variants(arguments) => commands::listing::variants(&arguments),

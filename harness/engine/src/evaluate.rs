@@ -3,7 +3,8 @@
 //! A sample's vision features do not depend on the decoder's attention: they are computed and timed once and handed to
 //! every variant of the same checkpoint; in a [`Grid`], where each variant has a checkpoint of its own, those whose vision
 //! towers are equal share the tower's work. The variants of a sample then run one after the other, in an order that turns
-//! by one from sample to sample, so that none is always first; before the first sample each runs once untimed.
+//! by one from sample to sample, so that none is always first; before the first sample each runs once untimed. Where attention
+//! is probed, that comes after all variants have answered the sample, so that no time that is recorded has a probe before it.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -14,11 +15,11 @@ use std::time::Instant;
 use rave_benchmarks::{Dataset, Suite};
 use rave_lmm::{
     Built, Checkpoint, Features, Generation, GenerationOptions, Grid, LoadOptions, Model,
-    ModelInfo, Patches, Processor, kind, libtorch, resolve,
+    ModelInfo, Patches, Processor, attention, kind, libtorch, resolve,
 };
 use rave_methods::Variant;
 use rave_results::schema::{CodeVersion, Configuration, Libraries, RunRecord};
-use rave_results::{RunWriter, SampleRecord};
+use rave_results::{AttentionRecord, RunWriter, SampleRecord};
 use rayon::prelude::*;
 
 use crate::Error;
@@ -52,6 +53,8 @@ pub struct Request {
     pub dtype: String,
     /// Trained weights for the one trained variant of the request; otherwise those beside the checkpoint are taken.
     pub adapter: Option<PathBuf>,
+    /// Probe the attention behind every answer, after it was given and timed.
+    pub attention: bool,
     /// The run's folder.
     pub out: PathBuf,
     /// Go on with the interrupted run in `out`.
@@ -200,6 +203,7 @@ fn open_run(
         device: request.device.clone(),
         threads: tch::get_num_threads() as usize,
         batch: 1,
+        attention: request.attention,
     };
     let mut run = RunRecord::new(
         run_name(&request.out),
@@ -441,6 +445,7 @@ impl Cell<'_> {
         let mut towers: HashMap<usize, Result<Patches, String>> = HashMap::new();
         let mut seen: Vec<(&Rc<Model>, Result<Features, String>)> = Vec::new();
         let mut records = Vec::new();
+        let mut answers = Vec::new();
         for turn in 0..open.len() {
             let contender = open[(turn + prepared.index) % open.len()];
             let Contender {
@@ -473,14 +478,57 @@ impl Cell<'_> {
                 }
             };
             let record = record(contender, generation.as_ref().map_err(String::as_str));
-            writer.append(&record)?;
+            if self.request.attention {
+                answers.push((contender, generation.map(|generation| generation.ids)));
+            } else {
+                writer.append(&record)?;
+            }
             records.push(record);
+        }
+        // The probe before its sample: a sample that is recorded is not probed again.
+        for ((contender, answer), record) in answers.iter().zip(&records) {
+            let features = seen
+                .iter()
+                .find(|(model, _)| Rc::ptr_eq(model, &contender.model));
+            if let (Ok(answer), Some((_, Ok(features)))) = (answer, features) {
+                writer.append_attention(&probe(contender, prepared, features, answer, record))?;
+            }
+            writer.append(record)?;
         }
         for record in &records {
             observer.sample(record);
         }
         Ok(())
     }
+}
+
+/// What the attention behind an answer was; a probe that fails is recorded with its reason, and costs no answer.
+fn probe(
+    contender: &Contender,
+    prepared: &Prepared,
+    features: &Features,
+    answer: &[i64],
+    sample: &SampleRecord,
+) -> AttentionRecord {
+    let probed = match (&prepared.prompt, &prepared.item) {
+        (Ok(prompt), Some(item)) => record::answer_boxes(item).and_then(|boxes| {
+            attention::statistics(
+                &contender.model,
+                contender.built.attention.as_ref(),
+                prompt,
+                features,
+                answer,
+                &boxes,
+            )
+        }),
+        _ => Ok(None),
+    };
+    let probed = match probed {
+        Ok(Some(probed)) => Ok(probed),
+        Ok(None) => Err("no picture: the prompt has no visual tokens".to_owned()),
+        Err(error) => Err(format!("{}: {error}", reason(&error))),
+    };
+    record::attention(sample, probed)
 }
 
 /// Reads, decodes and prepares one item; a failure becomes a reason, never an end.

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use image::RgbImage;
 use rave_benchmarks::{Average, Dataset, Item, Label, Picture, Suite};
+use rave_lmm::attention::{Bounds, Probed};
 use rave_lmm::{Generation, ModelInfo, Prompt, decode};
 use rave_methods::Variant;
-use rave_results::SampleRecord;
 use rave_results::schema::{
-    AdapterRecord, Aggregate, DataRecord, ModelRecord, SuiteConfiguration, VariantConfiguration,
-    sha256_hex,
+    AdapterRecord, Aggregate, DataRecord, HeadRecord, ModelRecord, SuiteConfiguration,
+    VariantConfiguration, sha256_hex,
 };
+use rave_results::{AttentionRecord, SampleRecord};
 
 use crate::evaluate::{Contender, Field};
 
@@ -131,11 +132,71 @@ pub(crate) fn data(dataset: &Dataset, used: usize) -> DataRecord {
 }
 
 /// The picture of an item, decoded if it is a file's.
-pub(crate) fn picture(item: &Item) -> Result<RgbImage, rave_lmm::Error> {
+///
+/// # Errors
+/// A picture that cannot be decoded.
+pub fn picture(item: &Item) -> Result<RgbImage, rave_lmm::Error> {
     match &item.picture {
         Picture::Rendered(picture) => Ok(picture.clone()),
         Picture::Encoded { bytes, name } => decode(bytes, name),
     }
+}
+
+/// Where an item's answer stands, as shares of its picture's width and height.
+///
+/// # Errors
+/// A picture that cannot be decoded.
+pub fn answer_boxes(item: &Item) -> Result<Vec<Bounds>, rave_lmm::Error> {
+    if item.answer_boxes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let picture = picture(item)?;
+    let (width, height) = (picture.width() as f32, picture.height() as f32);
+    let shares = item.answer_boxes.iter().map(|own| {
+        [
+            own.left / width,
+            own.top / height,
+            own.right / width,
+            own.bottom / height,
+        ]
+    });
+    Ok(shares.collect())
+}
+
+/// The record of a probe of a sample's answer, or why there is none as `reason: detail`.
+pub(crate) fn attention(sample: &SampleRecord, probed: Result<Probed, String>) -> AttentionRecord {
+    let mut record = AttentionRecord {
+        model: sample.model.clone(),
+        seed: sample.seed,
+        variant: sample.variant.clone(),
+        suite: sample.suite.clone(),
+        sample: sample.sample.clone(),
+        image_id: sample.image_id.clone(),
+        ..AttentionRecord::default()
+    };
+    match probed {
+        Ok(probed) => {
+            record.queries = probed.queries as u32;
+            let heads = probed.heads.iter();
+            record.heads = heads
+                .map(|head| HeadRecord {
+                    layer: head.layer as u32,
+                    head: head.head as u32,
+                    visual_tokens: head.visual_tokens as u32,
+                    visual_share: Some(head.visual_share),
+                    entropy: head.entropy,
+                    effective: head.effective,
+                    top_share: head.top_share,
+                    box_share: head.in_box.map(|inside| inside.share),
+                    box_uniform: head.in_box.map(|inside| inside.uniform),
+                    pointing: head.in_box.map(|inside| inside.pointing),
+                    pointing_uniform: head.in_box.map(|inside| inside.pointing_uniform),
+                })
+                .collect();
+        }
+        Err(error) => record.error = Some(error),
+    }
+    record
 }
 
 /// A sample that was prepared for the model, or why it could not be.

@@ -9,6 +9,7 @@
 //! `V` visual tokens, `D` head width, `C` model width; here also `N` tiles (crops of a picture that the vision tower sees).
 
 pub mod adapter;
+pub mod attention;
 pub mod built_in;
 mod cache;
 mod chat;

@@ -179,10 +179,7 @@ impl Options {
                 _ => return Ok(()),
             }
         };
-        Err(Error::Options {
-            variant: variant.to_owned(),
-            reason,
-        })
+        Err(Error::options(variant, reason))
     }
 
     /// Which query heads have a gate, `None` for all.

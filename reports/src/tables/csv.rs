@@ -179,18 +179,18 @@ pub fn failures_csv(summary: &Summary) -> Result<String, Error> {
     clippy::needless_pass_by_value,
     reason = "the shape that map_err wants"
 )]
-fn text_error(error: csv::Error) -> Error {
+pub(super) fn text_error(error: csv::Error) -> Error {
     Error::Text(error.to_string())
 }
 
-fn finish(writer: csv::Writer<Vec<u8>>) -> Result<String, Error> {
+pub(super) fn finish(writer: csv::Writer<Vec<u8>>) -> Result<String, Error> {
     let bytes = writer
         .into_inner()
         .map_err(|error| Error::Text(error.to_string()))?;
     String::from_utf8(bytes).map_err(|error| Error::Text(error.to_string()))
 }
 
-fn number(value: Option<f64>) -> String {
+pub(super) fn number(value: Option<f64>) -> String {
     value.map_or(String::new(), |value| value.to_string())
 }
 

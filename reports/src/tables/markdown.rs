@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use rave_results::Summary;
 
 use super::{
-    Grid, categories, costs, differences, failures, provenance, scores, seeds, with_interval,
+    Grid, attention::attention, categories, costs, differences, failures, provenance, scores,
+    seeds, with_interval,
 };
 use crate::charts::{Chart, file_name};
 
@@ -20,7 +21,7 @@ pub fn markdown(summary: &Summary) -> String {
             continue;
         }
         line(&mut out, &format!("\n## {}", escape(&model.name)));
-        for chart in Chart::ALL {
+        for chart in Chart::of(summary, model) {
             let file = file_name(summary, model, chart, "svg");
             line(
                 &mut out,
@@ -41,6 +42,7 @@ pub fn markdown(summary: &Summary) -> String {
         for grid in grids
             .into_iter()
             .flatten()
+            .chain(attention(summary, &model.name, with_interval))
             .chain(categories(summary, &model.name))
             .chain(failures(summary, &model.name))
         {

@@ -9,7 +9,9 @@ use tabled::builder::Builder;
 use tabled::settings::object::Columns;
 use tabled::settings::{Alignment, Style};
 
-use super::{Grid, costs, differences, provenance, scores, seeds, with_half_width};
+use super::{
+    Grid, attention::attention, costs, differences, provenance, scores, seeds, with_half_width,
+};
 
 /// How tables are drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +63,8 @@ pub fn terminal(summary: &Summary, style: TerminalStyle) -> String {
             seeds(summary, &model.name),
             costs(summary, &model.name),
         ];
-        for grid in grids.iter().flatten() {
+        let probed = attention(summary, &model.name, with_half_width);
+        for grid in grids.iter().flatten().chain(&probed) {
             if !out.is_empty() {
                 out.push('\n');
             }

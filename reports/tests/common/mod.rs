@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use rave_results::Run;
 use rave_results::schema::{
-    Aggregate, CodeVersion, Configuration, DataRecord, Libraries, Machine, ModelRecord, RunRecord,
-    SampleRecord, SuiteConfiguration, VariantConfiguration,
+    Aggregate, AttentionRecord, CodeVersion, Configuration, DataRecord, HeadRecord, Libraries,
+    Machine, ModelRecord, RunRecord, SampleRecord, SuiteConfiguration, VariantConfiguration,
 };
 
 /// What a made-up run is like.
@@ -26,6 +26,8 @@ pub struct Plan<'a> {
     pub interrupted: bool,
     /// Under so many training seeds.
     pub seeds: u64,
+    /// So many layers were probed.
+    pub layers: u32,
 }
 
 impl Default for Plan<'_> {
@@ -41,6 +43,7 @@ impl Default for Plan<'_> {
             fails: None,
             interrupted: false,
             seeds: 1,
+            layers: 0,
         }
     }
 }
@@ -62,7 +65,52 @@ pub fn run(plan: &Plan) -> Run {
             }
         }
     }
-    Run::from_samples(record(plan), &samples)
+    let probes: Vec<AttentionRecord> = if plan.layers > 0 {
+        let scored = samples.iter().filter(|sample| sample.score.is_some());
+        scored.map(|sample| probe(plan, sample)).collect()
+    } else {
+        Vec::new()
+    };
+    Run::from_samples(record(plan), &samples).with_attention(&probes)
+}
+
+/// Two heads a layer, the second of which looks at the text.
+fn probe(plan: &Plan, sample: &SampleRecord) -> AttentionRecord {
+    let variant = plan
+        .variants
+        .iter()
+        .position(|id| *id == sample.variant)
+        .unwrap_or(0);
+    let number: usize = sample.sample.parse().unwrap_or(0);
+    let heads = (0..plan.layers * 2).map(|place| {
+        let (layer, head) = (place / 2, place % 2);
+        let chance = scramble(number * 64 + place as usize + 13 * sample.seed as usize);
+        let share = 0.1 + 0.5 * f64::from(layer) / f64::from(plan.layers) + 0.1 * chance;
+        HeadRecord {
+            layer,
+            head,
+            visual_tokens: 64,
+            visual_share: Some((share + 0.04 * variant as f64) * if head == 0 { 1.0 } else { 0.4 }),
+            entropy: Some(2.5 + chance),
+            effective: Some((2.5 + chance).exp()),
+            top_share: Some(0.1 + 0.1 * chance),
+            box_share: Some(0.06 + 0.05 * chance + 0.01 * variant as f64),
+            box_uniform: Some(0.04),
+            pointing: Some(f64::from(u8::from(chance > 0.7))),
+            pointing_uniform: Some(0.1),
+        }
+    });
+    AttentionRecord {
+        model: sample.model.clone(),
+        seed: sample.seed,
+        variant: sample.variant.clone(),
+        suite: sample.suite.clone(),
+        sample: sample.sample.clone(),
+        image_id: sample.image_id.clone(),
+        queries: 4,
+        error: None,
+        heads: heads.collect(),
+    }
 }
 
 fn sample(
@@ -149,6 +197,7 @@ fn record(plan: &Plan) -> RunRecord {
         device: "cpu".into(),
         threads: 2,
         batch: 1,
+        attention: false,
     };
     let code = CodeVersion {
         version: "0.1.0".into(),

@@ -1,4 +1,4 @@
-//! The append-only log of finished samples: `<16 hexadecimal digits> <JSON>` a line.
+//! The append-only log of finished samples, and the one of their attention probes: `<16 hexadecimal digits> <JSON>` a line.
 //!
 //! The digits are the first 64 bits of the JSON's SHA-256. A last line without its newline or with a wrong checksum
 //! is what a crash in mid-write leaves: it is dropped and reported. A wrong line further up is damage: it is
@@ -11,6 +11,9 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, ErrorKind, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::Error;
 use crate::schema::{Counts, SampleRecord, sha256_hex};
@@ -55,7 +58,7 @@ impl LogContents {
 /// A file that cannot be read. Torn and damaged lines are no error: they are in the contents.
 pub fn read_log(folder: &Path) -> Result<LogContents, Error> {
     let mut samples = Vec::new();
-    let mut contents = for_each(folder, |sample| {
+    let mut contents = for_each(&folder.join(LOG), |sample| {
         samples.push(sample);
         Ok(())
     })?;
@@ -63,17 +66,16 @@ pub fn read_log(folder: &Path) -> Result<LogContents, Error> {
     Ok(contents)
 }
 
-/// Gives each sample of the log to `take`; the contents returned lack the samples.
-pub(super) fn for_each(
-    folder: &Path,
-    mut take: impl FnMut(SampleRecord) -> Result<(), Error>,
+/// Gives each record of the log at `path` to `take`; the contents returned lack the samples.
+pub(super) fn for_each<T: DeserializeOwned>(
+    path: &Path,
+    mut take: impl FnMut(T) -> Result<(), Error>,
 ) -> Result<LogContents, Error> {
-    let path = folder.join(LOG);
     let mut contents = LogContents::default();
-    let file = match File::open(&path) {
+    let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(contents),
-        Err(error) => return Err(Error::reading(&path, error)),
+        Err(error) => return Err(Error::reading(path, error)),
     };
     let mut reader = BufReader::with_capacity(1 << 16, file);
     let mut line = Vec::new();
@@ -85,12 +87,12 @@ pub(super) fn for_each(
         line.clear();
         let read = reader
             .read_until(b'\n', &mut line)
-            .map_err(|error| Error::reading(&path, error))?;
+            .map_err(|error| Error::reading(path, error))?;
         if read == 0 {
             break;
         }
         number += 1;
-        let Some(sample) = parse(&line) else {
+        let Some(record) = parse(&line) else {
             pending.push(number);
             pending_bytes += read as u64;
             continue;
@@ -98,13 +100,13 @@ pub(super) fn for_each(
         contents.damaged_lines.append(&mut pending);
         contents.whole_bytes += pending_bytes + read as u64;
         pending_bytes = 0;
-        take(sample)?;
+        take(record)?;
     }
     contents.truncated_bytes = pending_bytes;
     Ok(contents)
 }
 
-fn parse(line: &[u8]) -> Option<SampleRecord> {
+fn parse<T: DeserializeOwned>(line: &[u8]) -> Option<T> {
     let line = line.strip_suffix(b"\n")?;
     let (checksum, rest) = line.split_at_checked(CHECKSUM_DIGITS)?;
     let json = rest.strip_prefix(b" ")?;
@@ -141,8 +143,8 @@ impl LogWriter {
         })
     }
 
-    pub(super) fn append(&mut self, sample: &SampleRecord) -> Result<(), Error> {
-        let json = serde_json::to_string(sample).map_err(|error| Error::Json {
+    pub(super) fn append(&mut self, record: &impl Serialize) -> Result<(), Error> {
+        let json = serde_json::to_string(record).map_err(|error| Error::Json {
             path: self.path.clone(),
             reason: error.to_string(),
         })?;

@@ -143,9 +143,19 @@ pub(crate) struct Table<'a> {
 
 impl<'a> Table<'a> {
     pub(crate) fn read(path: &'a Path, columns: Option<Vec<String>>) -> Result<Self, Error> {
+        Self::read_slice(path, columns, None)
+    }
+
+    /// Some of the rows: the first, and how many.
+    pub(crate) fn read_slice(
+        path: &'a Path,
+        columns: Option<Vec<String>>,
+        slice: Option<(usize, usize)>,
+    ) -> Result<Self, Error> {
         let file = File::open(path).map_err(|source| Error::reading(path, source))?;
         let frame = ParquetReader::new(file)
             .with_columns(columns)
+            .with_slice(slice)
             .finish()
             .map_err(|error| Error::Table {
                 path: path.to_path_buf(),
@@ -154,20 +164,25 @@ impl<'a> Table<'a> {
         Ok(Self { path, frame })
     }
 
-    fn column(&self, name: &str) -> Result<&Column, Error> {
+    /// Number of rows.
+    pub(crate) fn rows(&self) -> usize {
+        self.frame.height()
+    }
+
+    pub(crate) fn column(&self, name: &str) -> Result<&Column, Error> {
         self.frame
             .column(name)
             .map_err(|error| self.invalid(name, &error.to_string()))
     }
 
-    fn invalid(&self, column: &str, reason: &str) -> Error {
+    pub(crate) fn invalid(&self, column: &str, reason: &str) -> Error {
         Error::Table {
             path: self.path.to_path_buf(),
             reason: format!("column '{column}': {reason}"),
         }
     }
 
-    fn text(&self, name: &str) -> Result<&StringChunked, Error> {
+    pub(crate) fn text(&self, name: &str) -> Result<&StringChunked, Error> {
         self.column(name)?
             .str()
             .map_err(|error| self.invalid(name, &error.to_string()))

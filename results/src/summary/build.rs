@@ -21,6 +21,7 @@ pub(super) fn summary(runs: &[Run], options: &Options) -> Result<Summary, Error>
     for cell in &mut cells {
         cell.due = due(runs, &cell.model, &cell.suite, &cell.variant);
     }
+    let attention = super::attention::attention(runs, &models, &suites, &variants, options);
     let failures = failures(runs, &models, &suites, &variants);
     Ok(Summary {
         baseline: options.baseline.clone(),
@@ -31,6 +32,7 @@ pub(super) fn summary(runs: &[Run], options: &Options) -> Result<Summary, Error>
         cells,
         failures,
         macros,
+        attention,
         resampling: options.resampling,
         forced,
     })

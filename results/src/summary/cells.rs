@@ -84,6 +84,15 @@ pub(super) fn cells(
     (cells, macros)
 }
 
+/// Each suite has its own random numbers, which adding or leaving out another suite does not change.
+pub(super) fn resampling_of(suite: &str, resampling: &Resampling) -> Resampling {
+    let salt = u64::from_str_radix(&sha256_hex(suite.as_bytes())[..16], 16).unwrap_or(0);
+    Resampling {
+        seed: resampling.seed ^ salt,
+        ..*resampling
+    }
+}
+
 fn suite_cells(
     table: &SuiteTable,
     model: &ModelNote,
@@ -91,12 +100,7 @@ fn suite_cells(
     variants: &[VariantNote],
     options: &Options,
 ) -> Vec<(usize, (Cell, Distributions))> {
-    // Each suite has its own random numbers, which adding or leaving out another suite does not change.
-    let salt = u64::from_str_radix(&sha256_hex(suite.id.as_bytes())[..16], 16).unwrap_or(0);
-    let resampling = Resampling {
-        seed: options.resampling.seed ^ salt,
-        ..options.resampling
-    };
+    let resampling = resampling_of(&suite.id, &options.resampling);
     let present: Vec<usize> = (0..variants.len())
         .filter(|&index| table.columns.contains_key(&variants[index].id))
         .collect();

@@ -38,6 +38,23 @@ pub(super) fn notes(summary: &Summary) -> Vec<String> {
         }
         notes.push(note);
     }
+    for cell in &summary.attention.cells {
+        let failed: usize = cell.failures.values().sum();
+        if failed > 0 && cell.suite != "average" {
+            let reasons: Vec<String> = cell
+                .failures
+                .iter()
+                .map(|(reason, count)| format!("{count} {reason}"))
+                .collect();
+            notes.push(format!(
+                "no probe: the attention behind {failed} answers of {} under {} ({}) is not known ({})",
+                cell.suite,
+                cell.variant,
+                cell.model,
+                reasons.join(", ")
+            ));
+        }
+    }
     if summary.cells.is_empty() {
         notes.push("no samples: the runs hold no record of any".into());
     }

@@ -38,6 +38,7 @@ pub fn record(run: &str, suites: &[&str], variants: &[&str]) -> RunRecord {
         device: "cpu".into(),
         threads: 2,
         batch: 1,
+        attention: false,
     };
     let code = CodeVersion {
         version: "0.1.0".into(),

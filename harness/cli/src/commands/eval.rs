@@ -51,6 +51,10 @@ pub struct Arguments {
     /// Trained weights for the one trained variant; otherwise those beside the checkpoint are taken
     #[arg(long, value_name = "FILE.safetensors")]
     pub adapter: Option<PathBuf>,
+    /// Probe the attention behind every answer, layer by layer, into attention.parquet: a pass of its own after the answer, which
+    /// changes neither answers nor recorded times
+    #[arg(long)]
+    pub attention: bool,
     /// The run's folder; by default results/runs/local/eval-<time>
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -98,6 +102,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         device: arguments.device,
         dtype: arguments.dtype,
         adapter: arguments.adapter,
+        attention: arguments.attention,
         out: out.clone(),
         resume: arguments.resume,
         // Not the binary's own path: a published record names no folder of the machine that made it.

@@ -1,5 +1,6 @@
 //! One file a command.
 
+pub mod attend;
 pub mod doctor;
 pub mod eval;
 pub mod generate;

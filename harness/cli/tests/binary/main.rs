@@ -1,6 +1,7 @@
 //! The binary end to end, as a user meets it: the main job on nano, the contracts of each command, bad input, a kill.
 #![allow(clippy::unwrap_used)]
 
+mod attend;
 mod bad_input;
 mod commands;
 mod eval;

@@ -1,0 +1,413 @@
+//! `rave attend`: where the attention behind an answer lies on the picture, a row a variant.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use image::RgbImage;
+use rave_benchmarks::{Item, suite};
+use rave_engine::{answer_boxes, picture};
+use rave_lmm::attention::{Bounds, Choice, HeadStatistics, InBox, Probed, map, statistics};
+use rave_lmm::{GenerationOptions, LoadOptions, Model, decode, kind, libtorch};
+use rave_methods::Variant;
+use rave_reports::charts::heat::{self, Row, Sheet};
+use serde_json::{Value, json};
+
+use super::eval::chosen_variants;
+use super::{print, print_json};
+use crate::Outcome;
+
+/// Options of `rave attend`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// A built-in model or the folder of a checkpoint
+    #[arg(long)]
+    pub model: String,
+    /// Attention variants or preset files (.toml), separated by commas; a row each
+    #[arg(long, value_delimiter = ',', default_value = "standard,rave")]
+    pub variant: Vec<String>,
+    /// The picture: PNG, JPEG, WebP, GIF, BMP or TIFF
+    #[arg(
+        long,
+        value_name = "F",
+        required_unless_present = "suite",
+        conflicts_with = "suite",
+        requires = "prompt"
+    )]
+    pub image: Option<PathBuf>,
+    /// The question
+    #[arg(long, value_name = "TEXT", requires = "image")]
+    pub prompt: Option<String>,
+    /// Where the answer stands, in pixels of the picture: left, top, right and bottom
+    #[arg(
+        long = "box",
+        value_name = "X0,Y0,X1,Y1",
+        value_delimiter = ',',
+        allow_hyphen_values = true,
+        requires = "image"
+    )]
+    pub bounds: Vec<f32>,
+    /// Take picture, question and answer box from an item of this suite instead
+    #[arg(long, value_name = "SUITE", requires = "sample")]
+    pub suite: Option<String>,
+    /// Which item of --suite, from 0
+    #[arg(long, value_name = "N", requires = "suite")]
+    pub sample: Option<usize>,
+    /// A local copy of the suite's data repository, for a suite that is not embedded
+    #[arg(long, value_name = "DIR", requires = "suite")]
+    pub data: Option<PathBuf>,
+    /// The folder for the pictures: attention.png with a row a variant, and attention-VARIANT.png
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// The layer to show, from 0, or the mean over all
+    #[arg(long, value_name = "N|mean", default_value = "mean")]
+    pub layer: Place,
+    /// The query head to show, from 0, or the mean over all
+    #[arg(long, value_name = "N|mean", default_value = "mean")]
+    pub head: Place,
+    /// Most tokens to generate
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub max_new_tokens: usize,
+    /// Compute type: f32, bf16 or f16
+    #[arg(long, value_name = "D", default_value = "f32")]
+    pub dtype: String,
+    /// cpu, cuda or cuda:N
+    #[arg(long, default_value = "cpu")]
+    pub device: String,
+    /// Trained weights for the one trained variant; otherwise those beside the checkpoint are taken
+    #[arg(long, value_name = "FILE.safetensors")]
+    pub adapter: Option<PathBuf>,
+    /// Of a grid of checkpoints the seed to take, by default its first; else the seed of a variant at its initial values
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// One JSON document: files, answers and statistics
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A number, or the mean over all.
+#[derive(Debug, Clone, Copy)]
+pub struct Place(Option<usize>);
+
+impl std::str::FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "mean" => Ok(Self(None)),
+            number => match number.parse() {
+                Ok(number) => Ok(Self(Some(number))),
+                Err(_) => Err("use a number from 0, or mean".into()),
+            },
+        }
+    }
+}
+
+impl Place {
+    fn text(self, what: &str) -> String {
+        self.0.map_or_else(
+            || format!("mean over {what}s"),
+            |number| format!("{what} {number}"),
+        )
+    }
+}
+
+/// What is asked.
+struct Task {
+    name: String,
+    picture: RgbImage,
+    prompt: String,
+    answers: Vec<String>,
+    boxes: Vec<Bounds>,
+}
+
+/// What a variant gave.
+struct Shown {
+    row: Row,
+    document: Value,
+}
+
+/// `rave attend`.
+pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    let variants = chosen_variants(&arguments.variant)?;
+    let trained = variants
+        .iter()
+        .filter(|variant| variant.is_trained())
+        .count();
+    if arguments.adapter.is_some() && trained != 1 {
+        bail!("--adapter needs exactly one trained variant in --variant");
+    }
+    let task = task(arguments)?;
+    let mut shown = Vec::new();
+    for variant in variants {
+        shown.push(show(arguments, variant, &task)?);
+    }
+    fs::create_dir_all(&arguments.out).with_context(|| {
+        format!(
+            "cannot make {}; choose another --out",
+            arguments.out.display()
+        )
+    })?;
+    let mut lines = vec![format!("question: {}", task.prompt.replace('\n', " "))];
+    if !task.answers.is_empty() {
+        lines.push(format!("accepted: {}", task.answers.join(", ")));
+    }
+    lines.push(format!(
+        "{}, {}, mean over the tokens that predict the answer{}",
+        arguments.layer.text("layer"),
+        arguments.head.text("head"),
+        if task.boxes.is_empty() {
+            ""
+        } else {
+            "; green: the answer's box"
+        }
+    ));
+    let title = format!("{}: attention on {}", arguments.model, task.name);
+    let sheet = Sheet {
+        title: &title,
+        lines: &lines,
+        picture: &task.picture,
+        boxes: &task.boxes,
+    };
+    let rows: Vec<Row> = shown.iter().map(|shown| shown.row.clone()).collect();
+    let all = arguments.out.join("attention.png");
+    write(&all, &heat::png(&sheet, &rows)?)?;
+    let mut documents = Vec::new();
+    for Shown { row, mut document } in shown {
+        let file = arguments.out.join(format!("attention-{}.png", row.variant));
+        write(&file, &heat::png(&sheet, &[row])?)?;
+        document["file"] = json!(file);
+        documents.push(document);
+    }
+    if arguments.json {
+        print_json(&json!({
+            "model": arguments.model,
+            "prompt": task.prompt,
+            "answers": task.answers,
+            "boxes": task.boxes,
+            "layer": arguments.layer.0,
+            "head": arguments.head.0,
+            "file": all,
+            "variants": documents,
+        }))?;
+    } else {
+        for row in &rows {
+            print(&format!("{}: {}\n", row.variant, row.lines.join("; ")))?;
+        }
+        print(&format!("{}\n", all.display()))?;
+    }
+    Ok(Outcome::Clean)
+}
+
+/// Picture, question and box, of a file or of a suite's item.
+fn task(arguments: &Arguments) -> anyhow::Result<Task> {
+    if let (Some(id), Some(number)) = (&arguments.suite, arguments.sample) {
+        let dataset = suite(id)?.open(arguments.data.as_deref())?;
+        if number >= dataset.len() {
+            bail!(
+                "--sample {number}: {id} has the items 0 to {}",
+                dataset.len().saturating_sub(1)
+            );
+        }
+        let item: Item = dataset.item(number)?;
+        return Ok(Task {
+            name: format!("{id}, item {number}"),
+            picture: picture(&item)?,
+            boxes: answer_boxes(&item)?,
+            prompt: item.prompt,
+            answers: item.answers,
+        });
+    }
+    let (Some(path), Some(prompt)) = (&arguments.image, &arguments.prompt) else {
+        bail!("--image F --prompt TEXT, or --suite SUITE --sample N: one of the two is needed");
+    };
+    let bytes = fs::read(path).with_context(|| {
+        format!(
+            "cannot read {}; check the path and its permissions",
+            path.display()
+        )
+    })?;
+    let picture = decode(&bytes, &path.display().to_string())?;
+    let (width, height) = (picture.width() as f32, picture.height() as f32);
+    let boxes = match arguments.bounds.as_slice() {
+        [] => Vec::new(),
+        &[left, top, right, bottom]
+            if 0.0 <= left
+                && left < right
+                && right <= width
+                && 0.0 <= top
+                && top < bottom
+                && bottom <= height =>
+        {
+            vec![[left / width, top / height, right / width, bottom / height]]
+        }
+        _ => bail!(
+            "--box takes left,top,right,bottom in pixels, with 0 <= left < right <= {width} and 0 <= top < bottom <= {height} for this picture"
+        ),
+    };
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    Ok(Task {
+        name: name.into_owned(),
+        picture,
+        prompt: prompt.clone(),
+        answers: Vec::new(),
+        boxes,
+    })
+}
+
+/// Answers with one variant, and looks at what it attended to.
+fn show(arguments: &Arguments, variant: &Variant, task: &Task) -> anyhow::Result<Shown> {
+    let Some(kind) = kind(&arguments.dtype) else {
+        bail!(
+            "dtype `{}` is unknown; use f32, bf16 or f16",
+            arguments.dtype
+        );
+    };
+    let options = LoadOptions {
+        device: libtorch::device(&arguments.device)?,
+        kind,
+    };
+    let model = Model::load_for(&arguments.model, variant.id, arguments.seed, options)?;
+    let adapter = arguments
+        .adapter
+        .as_deref()
+        .filter(|_| variant.is_trained());
+    let built = model.build(variant, arguments.seed.unwrap_or(0), adapter)?;
+    if model.info().untrained {
+        eprintln!(
+            "note: {} has seeded random weights; its attention means nothing",
+            arguments.model
+        );
+    }
+    let prompt = model.processor().prepare(&[&task.picture], &task.prompt)?;
+    let features = model.see(&prompt)?;
+    let options = GenerationOptions {
+        max_new_tokens: arguments.max_new_tokens,
+        stop_at_end: true,
+    };
+    let attention = built.attention.as_ref();
+    let generation = model.generate(attention, &prompt, &features, &options)?;
+    let choice = Choice {
+        layer: arguments.layer.0,
+        head: arguments.head.0,
+    };
+    let weights = map(
+        &model,
+        attention,
+        &prompt,
+        &features,
+        &generation.ids,
+        choice,
+    )?;
+    let probed = statistics(
+        &model,
+        attention,
+        &prompt,
+        &features,
+        &generation.ids,
+        &task.boxes,
+    )?;
+    let Some(probed) = probed else {
+        bail!(
+            "{} makes no visual tokens of this prompt, so there is nothing to show",
+            arguments.model
+        );
+    };
+    let means = Means::of(&probed, choice);
+    let mass: f64 = weights.iter().sum();
+    let tokens = prompt.places.iter().zip(&weights);
+    let tokens = tokens.map(|(place, weight)| (place.bounds, weight / mass.max(f64::MIN_POSITIVE)));
+    let lines = means.lines(generation.text.trim(), prompt.places.len());
+    let inside = |of: fn(&InBox) -> f64| means.in_box.as_ref().map(of);
+    let document = json!({
+        "variant": variant.id,
+        "answer": generation.text,
+        "queries": probed.queries,
+        "visual_tokens": prompt.places.len(),
+        "visual_share": means.visual_share,
+        "effective": means.effective,
+        "box_share": inside(|own| own.share),
+        "box_uniform": inside(|own| own.uniform),
+        "pointing": inside(|own| own.pointing),
+        "pointing_uniform": inside(|own| own.pointing_uniform),
+    });
+    Ok(Shown {
+        row: Row {
+            variant: variant.id.to_owned(),
+            lines,
+            tokens: tokens.collect(),
+        },
+        document,
+    })
+}
+
+/// Means over the chosen layers and heads.
+struct Means {
+    visual_share: f64,
+    effective: Option<f64>,
+    in_box: Option<InBox>,
+}
+
+impl Means {
+    /// What is said beside a variant's pictures.
+    fn lines(&self, answer: &str, visual_tokens: usize) -> Vec<String> {
+        let mut lines = vec![
+            format!("answer: {}", answer),
+            format!("on the picture: {:.1} %", self.visual_share * 100.0),
+        ];
+        if let Some(inside) = self.in_box {
+            lines.push(format!(
+                "of that in the box: {:.1} % (even weights: {:.1} %)",
+                inside.share * 100.0,
+                inside.uniform * 100.0
+            ));
+            lines.push(format!(
+                "peak touches the box: {:.0} % (by chance: {:.0} %)",
+                inside.pointing * 100.0,
+                inside.pointing_uniform * 100.0
+            ));
+        }
+        if let Some(effective) = self.effective {
+            lines.push(format!(
+                "visual keys: {effective:.1} effective of {visual_tokens}"
+            ));
+        }
+        lines
+    }
+
+    fn of(probed: &Probed, choice: Choice) -> Self {
+        let is = |head: &&HeadStatistics| {
+            choice.layer.is_none_or(|layer| layer == head.layer)
+                && choice.head.is_none_or(|number| number == head.head)
+        };
+        let heads: Vec<&HeadStatistics> = probed.heads.iter().filter(is).collect();
+        let mean = |of: &dyn Fn(&HeadStatistics) -> Option<f64>| -> Option<f64> {
+            let values: Vec<f64> = heads.iter().filter_map(|head| of(head)).collect();
+            (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+        };
+        let inside = |of: fn(&InBox) -> f64| mean(&|head| head.in_box.as_ref().map(of));
+        let in_box = || {
+            Some(InBox {
+                share: inside(|own| own.share)?,
+                uniform: inside(|own| own.uniform)?,
+                pointing: inside(|own| own.pointing)?,
+                pointing_uniform: inside(|own| own.pointing_uniform)?,
+            })
+        };
+        Self {
+            visual_share: mean(&|head| Some(head.visual_share)).unwrap_or(0.0),
+            effective: mean(&|head| head.effective),
+            in_box: in_box(),
+        }
+    }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    fs::write(path, bytes).with_context(|| {
+        format!(
+            "cannot write {}; check the folder and the free space",
+            path.display()
+        )
+    })
+}

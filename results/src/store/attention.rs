@@ -1,0 +1,335 @@
+//! `attention.parquet`: a row a layer and head of each answer, written in row groups from the probes' log, and read in parts
+//! into what a summary needs of it.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::path::Path;
+
+use polars::io::parquet::write::BatchedWriter;
+use polars::prelude::*;
+
+use super::log::{LogWriter, for_each};
+use super::scores::{Names, reason};
+use super::table::{Table, table_error};
+use super::{commit_file, temporary_name};
+use crate::Error;
+use crate::schema::{AttentionRecord, HeadRecord, RunRecord};
+
+/// The log's name in a run's folder.
+pub(super) const LOG: &str = "attention.log";
+/// The table's name in a run's folder.
+const PARQUET: &str = "attention.parquet";
+/// Rows a row group, and rows that are read at a time: bounds the memory of both.
+const ROW_GROUP: usize = 100_000;
+/// Statistics of a [`HeadRecord`].
+const STATISTICS: usize = HeadRecord::STATISTICS.len();
+
+/// What a summary needs of a run's probes: of each answer the means over the heads of every layer.
+#[derive(Clone, Debug, Default)]
+pub struct Attention {
+    pub(crate) names: Names,
+    pub(crate) probes: Vec<Probed>,
+}
+
+/// One probed answer; the strings are indices into [`Names`].
+#[derive(Clone, Debug)]
+pub(crate) struct Probed {
+    pub model: u32,
+    pub variant: u32,
+    pub suite: u32,
+    pub sample: u32,
+    pub image: u32,
+    pub seed: u64,
+    /// Why it has no layers.
+    pub reason: Option<u32>,
+    /// Sums and counts over the heads of each layer, by statistic.
+    pub layers: Vec<[(f64, f64); STATISTICS]>,
+}
+
+impl Probed {
+    /// The mean over the heads of a layer.
+    pub(crate) fn of_layer(&self, statistic: usize, layer: usize) -> Option<f64> {
+        let (sum, count) = self.layers.get(layer)?[statistic];
+        (count > 0.0).then(|| sum / count)
+    }
+
+    /// The mean over all layers and heads.
+    pub(crate) fn mean(&self, statistic: usize) -> Option<f64> {
+        let all = self.layers.iter().map(|layer| layer[statistic]);
+        let (sum, count) = all.fold((0.0, 0.0), |all, own| (all.0 + own.0, all.1 + own.1));
+        (count > 0.0).then(|| sum / count)
+    }
+
+    fn add(&mut self, layer: u32, values: [Option<f64>; STATISTICS]) {
+        let layer = layer as usize;
+        if self.layers.len() <= layer {
+            self.layers.resize(layer + 1, [(0.0, 0.0); STATISTICS]);
+        }
+        for ((sum, count), value) in self.layers[layer].iter_mut().zip(values) {
+            if let Some(value) = value {
+                *sum += value;
+                *count += 1.0;
+            }
+        }
+    }
+}
+
+/// What stands on every row of an answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Key<'a> {
+    model: &'a str,
+    variant: &'a str,
+    suite: &'a str,
+    sample: &'a str,
+    image: &'a str,
+    seed: u64,
+}
+
+impl Attention {
+    /// Number of answers that were probed, or should have been.
+    pub fn len(&self) -> usize {
+        self.probes.len()
+    }
+
+    /// Whether nothing was probed.
+    pub fn is_empty(&self) -> bool {
+        self.probes.is_empty()
+    }
+
+    pub(super) fn from_records(records: &[AttentionRecord]) -> Self {
+        let mut attention = Self::default();
+        for record in records {
+            attention.push(&record.clone().normalised());
+        }
+        attention
+    }
+
+    fn push(&mut self, record: &AttentionRecord) {
+        let error = record.error.as_deref();
+        self.begin(
+            Key {
+                model: &record.model,
+                variant: &record.variant,
+                suite: &record.suite,
+                sample: &record.sample,
+                image: &record.image_id,
+                seed: record.seed,
+            },
+            error,
+        );
+        if let Some(probed) = self.probes.last_mut() {
+            for head in &record.heads {
+                probed.add(head.layer, head.values());
+            }
+        }
+    }
+
+    fn begin(&mut self, key: Key, error: Option<&str>) {
+        let names = &mut self.names;
+        self.probes.push(Probed {
+            model: names.intern(key.model),
+            variant: names.intern(key.variant),
+            suite: names.intern(key.suite),
+            sample: names.intern(key.sample),
+            image: names.intern(key.image),
+            seed: key.seed,
+            reason: error.map(|error| names.intern(reason(Some(error)))),
+            layers: Vec::new(),
+        });
+    }
+
+    /// Whether the last answer is the one of these rows.
+    fn continues(&self, key: Key) -> bool {
+        let names = &self.names;
+        self.probes.last().is_some_and(|last| {
+            let known = Key {
+                model: names.of(last.model),
+                variant: names.of(last.variant),
+                suite: names.of(last.suite),
+                sample: names.of(last.sample),
+                image: names.of(last.image),
+                seed: last.seed,
+            };
+            known == key
+        })
+    }
+}
+
+/// Opens the log of a run that goes on, without the torn end that a crash may have left.
+pub(super) fn resume(folder: &Path) -> Result<LogWriter, Error> {
+    let path = folder.join(LOG);
+    let contents = for_each(&path, |_: AttentionRecord| Ok(()))?;
+    LogWriter::open(&path, contents.whole_bytes)
+}
+
+/// What a run's probes say; nothing where it was not asked for any.
+pub(super) fn read(folder: &Path, record: &RunRecord) -> Result<Attention, Error> {
+    if !record.configuration.attention {
+        return Ok(Attention::default());
+    }
+    if record.finished.is_some() {
+        return read_attention(&folder.join(PARQUET));
+    }
+    let mut attention = Attention::default();
+    for_each_once(folder, |record| {
+        attention.push(&record);
+        Ok(())
+    })?;
+    Ok(attention)
+}
+
+/// Gives each record of the log to `take`, but the first alone of those of one sample.
+fn for_each_once(
+    folder: &Path,
+    mut take: impl FnMut(AttentionRecord) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let mut seen = HashSet::new();
+    for_each(&folder.join(LOG), |record: AttentionRecord| {
+        if seen.insert(record.key()) {
+            take(record)
+        } else {
+            Ok(())
+        }
+    })?;
+    Ok(())
+}
+
+/// Writes the table from the log, row group by row group, under a temporary name, then moves it into place.
+pub(super) fn write_table(folder: &Path) -> Result<(), Error> {
+    let path = &folder.join(PARQUET);
+    let failed = |source| Error::writing(path, source);
+    let refused = |error| table_error(path, error);
+    let file = File::create(temporary_name(path)).map_err(failed)?;
+    let empty = frame(&[]).map_err(refused)?;
+    let mut writer: BatchedWriter<File> = ParquetWriter::new(file.try_clone().map_err(failed)?)
+        .batched(empty.schema())
+        .map_err(refused)?;
+    let mut batch: Vec<AttentionRecord> = Vec::new();
+    let mut rows = 0;
+    let mut flush = |batch: &mut Vec<AttentionRecord>| {
+        let written = frame(batch).and_then(|frame| writer.write_batch(&frame));
+        batch.clear();
+        written.map_err(|error| table_error(path, error))
+    };
+    for_each_once(folder, |record| {
+        rows += record.heads.len().max(1);
+        batch.push(record);
+        if rows < ROW_GROUP {
+            return Ok(());
+        }
+        rows = 0;
+        flush(&mut batch)
+    })?;
+    if !batch.is_empty() {
+        flush(&mut batch)?;
+    }
+    writer.finish().map_err(refused)?;
+    file.sync_all().map_err(failed)?;
+    commit_file(path)
+}
+
+/// A row: the record and one of its heads; none where it has no heads.
+type Row<'a> = (&'a AttentionRecord, Option<HeadRecord>);
+
+fn frame(records: &[AttentionRecord]) -> PolarsResult<DataFrame> {
+    let rows: Vec<Row> = records
+        .iter()
+        .flat_map(|record| {
+            let none = record.heads.is_empty().then_some((record, None));
+            let heads = record.heads.iter().map(move |head| (record, Some(*head)));
+            heads.chain(none)
+        })
+        .collect();
+    let text = |name: &str, of: fn(&AttentionRecord) -> &str| {
+        StringChunked::from_iter_values(name.into(), rows.iter().map(|row| of(row.0))).into_column()
+    };
+    let count = |name: &str, of: fn(&HeadRecord) -> u32| {
+        let values = rows.iter().map(|row| row.1.as_ref().map(of));
+        UInt32Chunked::from_iter_options(name.into(), values).into_column()
+    };
+    let seeds = rows.iter().map(|row| row.0.seed);
+    let errors = rows.iter().map(|row| row.0.error.as_deref());
+    let queries = rows.iter().map(|row| row.0.queries);
+    let mut columns = vec![
+        text("model", |record| &record.model),
+        UInt64Chunked::from_iter_values("seed".into(), seeds).into_column(),
+        text("variant", |record| &record.variant),
+        text("suite", |record| &record.suite),
+        text("sample", |record| &record.sample),
+        text("image_id", |record| &record.image_id),
+        StringChunked::from_iter_options("error".into(), errors).into_column(),
+        count("layer", |head| head.layer),
+        count("head", |head| head.head),
+        UInt32Chunked::from_iter_values("queries".into(), queries).into_column(),
+        count("visual_tokens", |head| head.visual_tokens),
+    ];
+    for (name, place) in HeadRecord::STATISTICS {
+        let values = rows
+            .iter()
+            .map(|row| row.1.and_then(|mut head| *place(&mut head)));
+        columns.push(Float64Chunked::from_iter_options(name.into(), values).into_column());
+    }
+    DataFrame::new(rows.len(), columns)
+}
+
+/// Reads the table in parts into what a summary needs of it.
+///
+/// # Errors
+/// A file that is missing, damaged or lacks a column, naming it.
+pub fn read_attention(path: &Path) -> Result<Attention, Error> {
+    let named = [
+        "model", "variant", "suite", "sample", "image_id", "error", "seed", "layer",
+    ];
+    let statistics = HeadRecord::STATISTICS.map(|(name, _)| name);
+    let columns: Vec<String> = named
+        .into_iter()
+        .chain(statistics)
+        .map(str::to_owned)
+        .collect();
+    let mut attention = Attention::default();
+    let mut start = 0;
+    loop {
+        let table = Table::read_slice(path, Some(columns.clone()), Some((start, ROW_GROUP)))?;
+        take(&table, &mut attention)?;
+        if table.rows() < ROW_GROUP {
+            return Ok(attention);
+        }
+        start += ROW_GROUP;
+    }
+}
+
+/// Adds the rows of a part.
+fn take(table: &Table, attention: &mut Attention) -> Result<(), Error> {
+    let (models, variants) = (table.texts("model")?, table.texts("variant")?);
+    let (suites, samples) = (table.texts("suite")?, table.texts("sample")?);
+    let (images, seeds) = (table.texts("image_id")?, table.longs("seed")?);
+    let layers = table
+        .column("layer")?
+        .u32()
+        .map_err(|error| table.invalid("layer", &error.to_string()))?;
+    let mut values = Vec::new();
+    for (name, _) in HeadRecord::STATISTICS {
+        values.push(table.numbers(name)?);
+    }
+    let rows = layers.iter().zip(table.text("error")?.iter()).enumerate();
+    for (row, (layer, error)) in rows {
+        let key = Key {
+            model: models[row],
+            variant: variants[row],
+            suite: suites[row],
+            sample: samples[row],
+            image: images[row],
+            seed: seeds[row],
+        };
+        if !attention.continues(key) {
+            attention.begin(key, error);
+        }
+        if let (Some(layer), Some(probed)) = (layer, attention.probes.last_mut()) {
+            probed.add(
+                layer,
+                std::array::from_fn(|statistic| values[statistic][row]),
+            );
+        }
+    }
+    Ok(())
+}
