@@ -150,8 +150,15 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         )
     })?;
     let mut lines = vec![format!("question: {}", task.prompt.replace('\n', " "))];
-    if !task.answers.is_empty() {
-        lines.push(format!("accepted: {}", task.answers.join(", ")));
+    // Some suites say the same answer once an annotator.
+    let mut accepted = Vec::new();
+    for answer in &task.answers {
+        if !accepted.contains(&answer.as_str()) {
+            accepted.push(answer);
+        }
+    }
+    if !accepted.is_empty() {
+        lines.push(format!("accepted: {}", accepted.join(", ")));
     }
     lines.push(format!(
         "{}, {}, mean over the tokens that predict the answer{}",
