@@ -172,13 +172,9 @@ pub(super) fn in_box<B: DrawingBackend>(
         own.any(|own| own.by_seed.len() > 1)
     });
     let explanation = format!(
-        "Percent of the visual attention inside the answer box, mean over layers and heads; {} % intervals{}; grey line: even weights.",
+        "Percent of the visual attention inside the answer box, over layers and heads; {} % intervals{}; grey: even weights.",
         summary.resampling.confidence * 100.0,
-        if many {
-            "; small dots: training seeds"
-        } else {
-            ""
-        }
+        if many { "; small dots: seeds" } else { "" }
     );
     head(canvas, model, Chart::InBox, &explanation, &legend);
     let widest = suites
