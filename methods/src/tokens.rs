@@ -279,14 +279,6 @@ impl Tokens {
         self.rows(|b, at| at > first[b] && !self.visual[at])
     }
 
-    /// Every new token.
-    pub fn all_rows(&self) -> Rows {
-        Rows {
-            index: (0..self.new as i64).collect(),
-            chosen: vec![true; self.batch * self.new],
-        }
-    }
-
     /// Drops the new tokens that `keep` `[B, T]` does not name. Only for a pass with nothing stored before it.
     ///
     /// # Panics

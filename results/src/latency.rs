@@ -11,8 +11,8 @@
 //! - *contender*: a variant, or [`AGAIN`]: `standard` once more, as the measure of noise.
 //! - *round*: every contender measured once; within a round the machine is taken to be the same.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs::{self, OpenOptions};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -21,11 +21,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::schema::{
-    CodeVersion, Libraries, Machine, ModelRecord, VariantConfiguration, sha256_hex,
+    CodeVersion, Libraries, Machine, ModelRecord, VariantConfiguration, canonical_hash,
     whole_milliseconds,
 };
-use crate::store::table::{Table, table_error};
-use crate::store::{commit_file, temporary_name};
+use crate::store::replace_json;
+use crate::store::table::{Table, replace_table};
 
 mod summary;
 
@@ -55,7 +55,7 @@ pub struct LatencyRecord {
     pub command_line: Vec<String>,
     /// What was asked for.
     pub configuration: LatencyConfiguration,
-    /// SHA-256 of the configuration as compact JSON, in hexadecimal.
+    /// [`LatencyConfiguration::hash`].
     pub config_hash: String,
     /// The code that ran.
     pub code: CodeVersion,
@@ -104,14 +104,12 @@ pub struct LatencyConfiguration {
 }
 
 impl LatencyConfiguration {
-    /// SHA-256 of the compact JSON, in hexadecimal.
+    /// SHA-256 of the canonical JSON (keys sorted, no white space), in hexadecimal.
     ///
     /// # Panics
     /// Never: strings, numbers and lists are always valid JSON.
     pub fn hash(&self) -> String {
-        let text = serde_json::to_string(self)
-            .expect("a struct of strings, numbers and lists is valid JSON");
-        sha256_hex(text.as_bytes())
+        canonical_hash(self)
     }
 }
 
@@ -247,17 +245,7 @@ impl LatencyWriter {
     }
 
     fn write_record(&self) -> Result<(), Error> {
-        let path = self.folder.join(RECORD);
-        let mut text = serde_json::to_string_pretty(&self.record).map_err(|error| Error::Json {
-            path: path.clone(),
-            reason: error.to_string(),
-        })?;
-        text.push('\n');
-        let failed = |source| Error::writing(&path, source);
-        let mut file = File::create(temporary_name(&path)).map_err(failed)?;
-        file.write_all(text.as_bytes()).map_err(failed)?;
-        file.sync_all().map_err(failed)?;
-        commit_file(&path)
+        replace_json(&self.folder.join(RECORD), &self.record)
     }
 }
 
@@ -344,15 +332,7 @@ pub fn write_rows(path: &Path, rows: &[LatencyRow]) -> Result<(), Error> {
         )
         .into_column(),
     ];
-    let failed = |source| Error::writing(path, source);
-    let mut file = File::create(temporary_name(path)).map_err(failed)?;
-    let mut frame =
-        DataFrame::new(rows.len(), columns).map_err(|error| table_error(path, error))?;
-    ParquetWriter::new(&mut file)
-        .finish(&mut frame)
-        .map_err(|error| table_error(path, error))?;
-    file.sync_all().map_err(failed)?;
-    commit_file(path)
+    replace_table(path, rows.len(), columns)
 }
 
 /// Reads the numbers.

@@ -137,12 +137,17 @@ impl Configuration {
     /// # Panics
     /// Never: strings, numbers and lists are always valid JSON.
     pub fn hash(&self) -> String {
-        let value = serde_json::to_value(self)
-            .expect("a struct of strings, numbers and lists is valid JSON");
-        let mut canonical = String::new();
-        canonical_json(&value, &mut canonical);
-        sha256_hex(canonical.as_bytes())
+        canonical_hash(self)
     }
+}
+
+/// SHA-256 of the canonical JSON of a struct of strings, numbers and lists.
+pub(crate) fn canonical_hash(configuration: &impl Serialize) -> String {
+    let value = serde_json::to_value(configuration)
+        .expect("a struct of strings, numbers and lists is valid JSON");
+    let mut canonical = String::new();
+    canonical_json(&value, &mut canonical);
+    sha256_hex(canonical.as_bytes())
 }
 
 /// One attention variant of a run.

@@ -20,6 +20,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use serde::Serialize;
 
 use crate::Error;
 use crate::schema::{
@@ -415,20 +416,24 @@ fn read_record(folder: &Path) -> Result<RunRecord, Error> {
 }
 
 fn write_record(folder: &Path, record: &RunRecord) -> Result<(), Error> {
-    let path = folder.join(RECORD);
-    let mut text = serde_json::to_string_pretty(record).map_err(|error| Error::Json {
-        path: path.clone(),
+    replace_json(&folder.join(RECORD), record)
+}
+
+/// Writes a JSON document for people and programs, as [`replace_file`] does.
+pub(crate) fn replace_json(path: &Path, document: &impl Serialize) -> Result<(), Error> {
+    let mut text = serde_json::to_string_pretty(document).map_err(|error| Error::Json {
+        path: path.to_path_buf(),
         reason: error.to_string(),
     })?;
     text.push('\n');
-    replace_file(&path, |file| {
+    replace_file(path, |file| {
         file.write_all(text.as_bytes())
-            .map_err(|source| Error::writing(&path, source))
+            .map_err(|source| Error::writing(path, source))
     })
 }
 
 /// Writes a file so that a reader sees the old or the new one: temporary name, synchronise, rename.
-fn replace_file(
+pub(crate) fn replace_file(
     path: &Path,
     write: impl FnOnce(&mut File) -> Result<(), Error>,
 ) -> Result<(), Error> {
@@ -446,14 +451,14 @@ fn replace_file(
     commit_file(path)
 }
 
-pub(crate) fn temporary_name(path: &Path) -> PathBuf {
+fn temporary_name(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_os_string();
     name.push(".tmp");
     PathBuf::from(name)
 }
 
 /// Puts the synchronised temporary file in the place of `path`, and makes the renaming durable.
-pub(crate) fn commit_file(path: &Path) -> Result<(), Error> {
+fn commit_file(path: &Path) -> Result<(), Error> {
     fs::rename(temporary_name(path), path).map_err(|source| Error::writing(path, source))?;
     if let Some(folder) = path.parent()
         && let Ok(handle) = File::open(folder)

@@ -1,13 +1,11 @@
 //! `training.parquet`: what a training run measured, a row a step and a few rows a validation.
 
-use std::fs::File;
 use std::path::Path;
 
 use polars::prelude::*;
 
 use crate::Error;
-use crate::store::table::{Table, table_error};
-use crate::store::{commit_file, temporary_name};
+use crate::store::table::{Table, replace_table};
 
 /// One row.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,15 +75,7 @@ pub fn write_rows(path: &Path, rows: &[Row]) -> Result<(), Error> {
         let values = rows.iter().map(|row| *place(&mut row.clone()));
         columns.push(Float64Chunked::from_iter_values(name.into(), values).into_column());
     }
-    let failed = |source| Error::writing(path, source);
-    let mut file = File::create(temporary_name(path)).map_err(failed)?;
-    let mut frame =
-        DataFrame::new(rows.len(), columns).map_err(|error| table_error(path, error))?;
-    ParquetWriter::new(&mut file)
-        .finish(&mut frame)
-        .map_err(|error| table_error(path, error))?;
-    file.sync_all().map_err(failed)?;
-    commit_file(path)
+    replace_table(path, rows.len(), columns)
 }
 
 /// Reads the table.

@@ -15,7 +15,7 @@ use std::time::Instant;
 use rave_benchmarks::{Dataset, Suite};
 use rave_lmm::{
     Built, Checkpoint, Features, Generation, GenerationOptions, Grid, LoadOptions, Model,
-    ModelInfo, Patches, Processor, attention, kind, libtorch, resolve,
+    ModelInfo, Patches, Processor, attention, libtorch, resolve,
 };
 use rave_methods::Variant;
 use rave_results::schema::{CodeVersion, Configuration, Libraries, RunRecord};
@@ -92,7 +92,7 @@ pub trait Observer {
 /// # Errors
 /// Bad input, a model or data that cannot be opened, a run folder that cannot be written. Samples that fail are recorded.
 pub fn evaluate(request: &Request, observer: &mut dyn Observer) -> Result<RunRecord, Error> {
-    let options = load_options(&request.device, &request.dtype)?;
+    let options = LoadOptions::named(&request.device, &request.dtype)?;
     if request.adapter.is_some()
         && request
             .variants
@@ -152,16 +152,6 @@ pub fn evaluate(request: &Request, observer: &mut dyn Observer) -> Result<RunRec
         }
     }
     Ok(writer.finish(|_| {})?)
-}
-
-/// Where and how models run, from the names on the command line.
-pub(crate) fn load_options(device: &str, dtype: &str) -> Result<LoadOptions, Error> {
-    Ok(LoadOptions {
-        device: libtorch::device(device)?,
-        kind: kind(dtype).ok_or_else(|| {
-            Error::Request(format!("dtype `{dtype}` is unknown; use f32, bf16 or f16"))
-        })?,
-    })
 }
 
 /// The versions of what does the arithmetic.

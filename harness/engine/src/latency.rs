@@ -21,10 +21,9 @@ use rave_results::latency::{
     LatencyWriter, Phase,
 };
 use rave_results::schema::{CodeVersion, Machine, ModelRecord};
-use tch::Device;
 
 use crate::Error;
-use crate::evaluate::{libraries, load_options, run_name};
+use crate::evaluate::{libraries, run_name};
 use crate::record;
 
 pub mod memory;
@@ -108,7 +107,7 @@ pub fn latency(
     measure_memory: &MeasureMemory,
     observer: &mut dyn LatencyObserver,
 ) -> Result<LatencyRecord, Error> {
-    let options = load_options(&request.device, &request.dtype)?;
+    let options = LoadOptions::named(&request.device, &request.dtype)?;
     if request.new_tokens < 2 {
         return Err(Error::Request(format!(
             "--new-tokens {} leaves no token to time: the first comes out of the prefill; give 2 or more",
@@ -463,11 +462,6 @@ fn turns(round: u32, contenders: usize) -> impl Iterator<Item = usize> {
             contenders - 1 - turn
         }
     })
-}
-
-/// Whether a device's memory is the process's own.
-fn is_host(device: Device) -> bool {
-    device == Device::Cpu
 }
 
 #[cfg(test)]

@@ -21,6 +21,9 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// No compute type has this name.
+    #[error("dtype `{0}` is unknown; use f32, bf16 or f16")]
+    Dtype(String),
     /// `--model` names neither a folder nor a built-in model.
     #[error("no model `{name}`: it is neither a folder nor a built-in model ({}){}", .built_in.join(", "), .hint)]
     UnknownModel {

@@ -33,7 +33,7 @@ pub use families::{FAMILIES, Family};
 pub use grid::Grid;
 pub use model::{
     Built, Features, Generation, GenerationOptions, LoadOptions, Model, ModelInfo, Patches,
-    Timings, geometry, kind, resolve,
+    Timings, checkpoint_folder, geometry, kind, resolve,
 };
 pub use picture::{MAX_PIXELS, decode};
 pub use prompt::{Place, Processor, Prompt};

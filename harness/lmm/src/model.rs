@@ -16,7 +16,7 @@ use crate::checkpoint::read_json;
 use crate::decoder::{Pass, Probe};
 use crate::families::{self, Network, Opened};
 use crate::grid::{self, Grid};
-use crate::{Checkpoint, Error, Processor, Prompt, built_in};
+use crate::{Checkpoint, Error, Processor, Prompt, built_in, libtorch};
 
 /// Where and how a model runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +33,19 @@ impl Default for LoadOptions {
             device: Device::Cpu,
             kind: Kind::Float,
         }
+    }
+}
+
+impl LoadOptions {
+    /// From the names on a command line: `cpu`, `cuda` or `cuda:N`, and `f32`, `bf16` or `f16`.
+    ///
+    /// # Errors
+    /// [`Error::Device`] and [`Error::Dtype`] with the remedy.
+    pub fn named(device: &str, dtype: &str) -> Result<Self, Error> {
+        Ok(Self {
+            device: libtorch::device(device)?,
+            kind: kind(dtype).ok_or_else(|| Error::Dtype(dtype.to_owned()))?,
+        })
     }
 }
 
@@ -158,12 +171,21 @@ pub fn resolve(name: &str) -> Result<PathBuf, Error> {
 /// # Errors
 /// As [`Model::load`].
 pub fn geometry(name: &str) -> Result<Geometry, Error> {
-    let mut folder = resolve(name)?;
-    if let Some(grid) = Grid::open(&folder)? {
-        folder = grid.checkpoint(grid.contents().seeds[0], grid::BASELINE)?;
-    }
-    let checkpoint = Checkpoint::open(&folder)?;
+    let checkpoint = Checkpoint::open(&checkpoint_folder(name, grid::BASELINE, None)?)?;
     (families::of(&checkpoint)?.geometry)(&checkpoint)
+}
+
+/// The checkpoint of the model called `name` (see [`resolve`]) on which `variant` runs; of a [`Grid`] the variant's own, at
+/// the first seed when none is given.
+///
+/// # Errors
+/// As [`resolve`]; a damaged grid, or a seed that it lacks.
+pub fn checkpoint_folder(name: &str, variant: &str, seed: Option<u64>) -> Result<PathBuf, Error> {
+    let folder = resolve(name)?;
+    match Grid::open(&folder)? {
+        Some(grid) => grid.checkpoint(seed.unwrap_or(grid.contents().seeds[0]), variant),
+        None => Ok(folder),
+    }
 }
 
 impl Model {
@@ -175,23 +197,17 @@ impl Model {
         Self::load_for(name, grid::BASELINE, None, options)
     }
 
-    /// Loads the model called `name` to run `variant` on it; of a [`Grid`] the variant's own checkpoint, at the first seed
-    /// when none is given.
+    /// Loads the model called `name` to run `variant` on it: the checkpoint in its [`checkpoint_folder`].
     ///
     /// # Errors
-    /// As [`Model::load`]; a seed that the grid lacks.
+    /// As [`Model::load`] and [`checkpoint_folder`].
     pub fn load_for(
         name: &str,
         variant: &str,
         seed: Option<u64>,
         options: LoadOptions,
     ) -> Result<Self, Error> {
-        let mut folder = resolve(name)?;
-        if let Some(grid) = Grid::open(&folder)? {
-            let seed = seed.unwrap_or(grid.contents().seeds[0]);
-            folder = grid.checkpoint(seed, variant)?;
-        }
-        Self::open(name, folder, options)
+        Self::open(name, checkpoint_folder(name, variant, seed)?, options)
     }
 
     /// Loads the checkpoint in `folder` under the name that records are to show.

@@ -7,7 +7,7 @@ use polars::io::parquet::write::BatchedWriter;
 use polars::prelude::*;
 
 use super::scores::{Names, ScoreRow, Scores, UNSCORED, reason};
-use super::{commit_file, temporary_name};
+use super::{commit_file, replace_file, temporary_name};
 use crate::Error;
 use crate::schema::SampleRecord;
 
@@ -67,6 +67,16 @@ impl TableWriter {
             .map_err(|source| Error::writing(&self.path, source))?;
         commit_file(&self.path)
     }
+}
+
+/// Writes a small table at once: under a temporary name, then moved into place.
+pub(crate) fn replace_table(path: &Path, rows: usize, columns: Vec<Column>) -> Result<(), Error> {
+    replace_file(path, |file| {
+        DataFrame::new(rows, columns)
+            .and_then(|mut frame| ParquetWriter::new(file).finish(&mut frame))
+            .map(drop)
+            .map_err(|error| table_error(path, error))
+    })
 }
 
 /// A polars error of writing as ours; a full disk keeps its own message.

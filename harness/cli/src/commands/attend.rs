@@ -9,7 +9,7 @@ use image::RgbImage;
 use rave_benchmarks::{Item, suite};
 use rave_engine::{answer_boxes, picture};
 use rave_lmm::attention::{Bounds, Choice, HeadStatistics, InBox, Probed, map, statistics};
-use rave_lmm::{GenerationOptions, LoadOptions, Model, decode, kind, libtorch};
+use rave_lmm::{GenerationOptions, LoadOptions, Model, checkpoint_folder, decode};
 use rave_methods::Variant;
 use rave_reports::charts::heat::{self, Row, Sheet};
 use serde_json::{Value, json};
@@ -139,9 +139,19 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         bail!("--adapter needs exactly one trained variant in --variant");
     }
     let task = task(arguments)?;
+    let options = LoadOptions::named(&arguments.device, &arguments.dtype)?;
     let mut shown = Vec::new();
+    // Most variants run on one checkpoint; those of a grid may have their own.
+    let mut open: Option<Model> = None;
     for variant in variants {
-        shown.push(show(arguments, variant, &task)?);
+        let folder = checkpoint_folder(&arguments.model, variant.id, arguments.seed)?;
+        let same = open.take().filter(|model| model.info().folder == folder);
+        let model = match same {
+            Some(model) => model,
+            None => Model::open(&arguments.model, folder, options)?,
+        };
+        shown.push(show(arguments, variant, &model, &task)?);
+        open = Some(model);
     }
     fs::create_dir_all(&arguments.out).with_context(|| {
         format!(
@@ -264,18 +274,12 @@ fn task(arguments: &Arguments) -> anyhow::Result<Task> {
 }
 
 /// Answers with one variant, and looks at what it attended to.
-fn show(arguments: &Arguments, variant: &Variant, task: &Task) -> anyhow::Result<Shown> {
-    let Some(kind) = kind(&arguments.dtype) else {
-        bail!(
-            "dtype `{}` is unknown; use f32, bf16 or f16",
-            arguments.dtype
-        );
-    };
-    let options = LoadOptions {
-        device: libtorch::device(&arguments.device)?,
-        kind,
-    };
-    let model = Model::load_for(&arguments.model, variant.id, arguments.seed, options)?;
+fn show(
+    arguments: &Arguments,
+    variant: &Variant,
+    model: &Model,
+    task: &Task,
+) -> anyhow::Result<Shown> {
     let adapter = arguments
         .adapter
         .as_deref()
@@ -300,7 +304,7 @@ fn show(arguments: &Arguments, variant: &Variant, task: &Task) -> anyhow::Result
         head: arguments.head.0,
     };
     let weights = map(
-        &model,
+        model,
         attention,
         &prompt,
         &features,
@@ -308,7 +312,7 @@ fn show(arguments: &Arguments, variant: &Variant, task: &Task) -> anyhow::Result
         choice,
     )?;
     let probed = statistics(
-        &model,
+        model,
         attention,
         &prompt,
         &features,

@@ -1,20 +1,19 @@
 //! `rave eval`: the main job.
 
 use std::collections::HashSet;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::Args;
 use rave_benchmarks::{Suite, suite, suites};
 use rave_engine::{FailOnError, Request, evaluate};
 use rave_methods::{REGISTRY, Variant};
 use rave_reports::Format;
-use rave_results::schema::CodeVersion;
 use rave_results::summary::Failure;
 use rave_results::{Run, Summary};
 
-use super::{listed, named_variant, report};
+use super::{code_version, command_line, listed, named_variant, report, run_folder};
 use crate::Outcome;
 use crate::progress::Bars;
 
@@ -80,13 +79,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     unique("model", models.iter().copied())?;
     let models = models.into_iter().map(str::to_owned).collect();
     let made = arguments.out.is_none();
-    let out = arguments.out.map_or_else(
-        || {
-            let now = jiff::Zoned::now().strftime("%Y%m%d-%H%M%S");
-            new_folder(Path::new("results/runs/local"), &format!("eval-{now}"))
-        },
-        Ok,
-    )?;
+    let out = run_folder(arguments.out, "eval")?;
     let baseline = variants
         .iter()
         .find(|variant| variant.id == "standard")
@@ -105,14 +98,8 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         attention: arguments.attention,
         out: out.clone(),
         resume: arguments.resume,
-        // Not the binary's own path: a published record names no folder of the machine that made it.
-        command_line: std::iter::once("rave".to_owned())
-            .chain(std::env::args().skip(1))
-            .collect(),
-        code: CodeVersion {
-            version: env!("CARGO_PKG_VERSION").into(),
-            commit: option_env!("RAVE_COMMIT").map(Into::into),
-        },
+        command_line: command_line(),
+        code: code_version(),
     };
     let finished = evaluate(&request, &mut Bars::new()).inspect_err(|_| {
         if made {
@@ -166,24 +153,6 @@ fn told_failures(failures: &[Failure], out: &Path) -> String {
         );
     }
     text
-}
-
-/// Makes a folder that nobody else has, also where two processes ask for one in the same second.
-pub(super) fn new_folder(parent: &Path, name: &str) -> anyhow::Result<PathBuf> {
-    let refused =
-        |path: &Path| format!("cannot make {}; choose a folder with --out", path.display());
-    fs::create_dir_all(parent).with_context(|| refused(parent))?;
-    let mut folder = parent.join(name);
-    for number in 2_u32.. {
-        match fs::create_dir(&folder) {
-            Ok(()) => break,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                folder = parent.join(format!("{name}-{number}"));
-            }
-            Err(error) => return Err(error).with_context(|| refused(&folder)),
-        }
-    }
-    Ok(folder)
 }
 
 /// The variants of a list, in which `all` stands for every one.

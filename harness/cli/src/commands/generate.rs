@@ -4,12 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::Args;
-use rave_lmm::{
-    Generation, GenerationOptions, LoadOptions, Model, Prompt, decode, kind, libtorch,
-    write_tensors,
-};
+use rave_lmm::{Generation, GenerationOptions, LoadOptions, Model, Prompt, decode, write_tensors};
 use serde_json::json;
 
 use super::{named_variant, print, print_json};
@@ -56,12 +53,7 @@ pub struct Arguments {
 /// `rave generate`.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let variant = named_variant(&arguments.variant)?;
-    let Some(kind) = kind(&arguments.dtype) else {
-        bail!(
-            "dtype `{}` is unknown; use f32, bf16 or f16",
-            arguments.dtype
-        );
-    };
+    let options = LoadOptions::named(&arguments.device, &arguments.dtype)?;
     let picture = match &arguments.image {
         Some(path) => {
             let bytes = fs::read(path).with_context(|| {
@@ -74,15 +66,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         }
         None => None,
     };
-    let model = Model::load_for(
-        &arguments.model,
-        variant.id,
-        arguments.seed,
-        LoadOptions {
-            device: libtorch::device(&arguments.device)?,
-            kind,
-        },
-    )?;
+    let model = Model::load_for(&arguments.model, variant.id, arguments.seed, options)?;
     let built = model.build(
         variant,
         arguments.seed.unwrap_or(0),

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -15,11 +15,10 @@ use rave_lmm::ModelInfo;
 use rave_methods::Variant;
 use rave_reports::Format;
 use rave_results::latency::{LatencyRun, LatencySummary};
-use rave_results::schema::CodeVersion;
 use rave_results::statistics::Resampling;
 
-use super::eval::{chosen_variants, new_folder};
-use super::{listed, named_variant, print, report};
+use super::eval::chosen_variants;
+use super::{code_version, command_line, listed, named_variant, print, report, run_folder};
 use crate::Outcome;
 
 /// Options of `rave latency`.
@@ -94,13 +93,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     let variants = chosen_variants(&arguments.variant)?;
     let names = given_names(&arguments.variant)?;
     let made = arguments.out.is_none();
-    let out = arguments.out.map_or_else(
-        || {
-            let now = jiff::Zoned::now().strftime("%Y%m%d-%H%M%S");
-            new_folder(Path::new("results/runs/local"), &format!("latency-{now}"))
-        },
-        Ok,
-    )?;
+    let out = run_folder(arguments.out, "latency")?;
     let request = LatencyRequest {
         model: arguments.model,
         variants,
@@ -113,13 +106,8 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         device: arguments.device,
         dtype: arguments.dtype,
         out: out.clone(),
-        command_line: std::iter::once("rave".to_owned())
-            .chain(std::env::args().skip(1))
-            .collect(),
-        code: CodeVersion {
-            version: env!("CARGO_PKG_VERSION").into(),
-            commit: option_env!("RAVE_COMMIT").map(Into::into),
-        },
+        command_line: command_line(),
+        code: code_version(),
     };
     let in_own_process = |request: &MemoryRequest| peak_in_own_process(request, &names);
     latency(&request, &in_own_process, &mut Progress::new()).inspect_err(|_| {

@@ -13,10 +13,12 @@ pub mod train;
 
 use std::io::Write as _;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use anyhow::{Context as _, bail};
 use rave_methods::{Variant, preset, variant};
+use rave_results::schema::CodeVersion;
 use serde::Serialize;
 use tabled::builder::Builder;
 use tabled::settings::Style;
@@ -26,7 +28,7 @@ use crate::is_closed_pipe;
 /// Writes text to stdout. A reader that went away (`rave suites | head`) has what it wanted: that is no error, and the
 /// command goes on to its own exit code.
 pub fn print(text: &str) -> anyhow::Result<()> {
-    let mut stdout = std::io::stdout().lock();
+    let mut stdout = io::stdout().lock();
     match stdout
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush())
@@ -61,6 +63,49 @@ pub fn named_variant(name: &str) -> anyhow::Result<&'static Variant> {
     } else {
         variant(name)?
     })
+}
+
+/// The command line of this program, for a record. Not the binary's own path: a published record names no folder of the
+/// machine that made it.
+pub fn command_line() -> Vec<String> {
+    std::iter::once("rave".to_owned())
+        .chain(std::env::args().skip(1))
+        .collect()
+}
+
+/// The version of this program, for a record.
+pub fn code_version() -> CodeVersion {
+    CodeVersion {
+        version: env!("CARGO_PKG_VERSION").into(),
+        commit: option_env!("RAVE_COMMIT").map(Into::into),
+    }
+}
+
+/// The folder of a run: the one that was asked for, or else a new one that names the command and the time.
+pub fn run_folder(asked: Option<PathBuf>, command: &str) -> anyhow::Result<PathBuf> {
+    if let Some(folder) = asked {
+        return Ok(folder);
+    }
+    let now = jiff::Zoned::now().strftime("%Y%m%d-%H%M%S");
+    new_folder(Path::new("results/runs/local"), &format!("{command}-{now}"))
+}
+
+/// Makes a folder that nobody else has, also where two processes ask for one in the same second.
+fn new_folder(parent: &Path, name: &str) -> anyhow::Result<PathBuf> {
+    let refused =
+        |path: &Path| format!("cannot make {}; choose a folder with --out", path.display());
+    fs::create_dir_all(parent).with_context(|| refused(parent))?;
+    let mut folder = parent.join(name);
+    for number in 2_u32.. {
+        match fs::create_dir(&folder) {
+            Ok(()) => break,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                folder = parent.join(format!("{name}-{number}"));
+            }
+            Err(error) => return Err(error).with_context(|| refused(&folder)),
+        }
+    }
+    Ok(folder)
 }
 
 /// Writes one JSON document to stdout.

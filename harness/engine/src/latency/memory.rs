@@ -12,14 +12,14 @@
 
 use std::fs;
 
-use rave_lmm::{GenerationOptions, Model};
+use rave_lmm::{GenerationOptions, LoadOptions, Model};
 use rave_methods::rave::Rave;
 use rave_methods::{Attention, Build, Method, Variant, noise};
+use tch::Device;
 
 use super::prompt::PromptMaker;
-use super::{SEED, build, is_host};
+use super::{SEED, build};
 use crate::Error;
-use crate::evaluate::load_options;
 
 /// What a record says of it.
 pub(super) const HOW: &str = "peak memory: most resident bytes from prefill to the last token above those before it, weights \
@@ -61,7 +61,7 @@ pub struct MemoryRequest {
 /// A device that is not there.
 pub fn unavailable(device: &str) -> Result<Option<&'static str>, Error> {
     let device = rave_lmm::libtorch::device(device)?;
-    Ok(if !is_host(device) {
+    Ok(if device != Device::Cpu {
         Some("the counters of LibTorch's CUDA allocator are out of tch's reach")
     } else if fs::metadata("/proc/self/clear_refs").is_err() {
         Some("this system has no /proc/self/clear_refs (Linux has)")
@@ -78,7 +78,7 @@ pub fn measure(request: &MemoryRequest) -> Result<u64, Error> {
     if let Some(reason) = unavailable(&request.device)? {
         return Err(Error::Request(reason.to_owned()));
     }
-    let options = load_options(&request.device, &request.dtype)?;
+    let options = LoadOptions::named(&request.device, &request.dtype)?;
     let model = Model::load(&request.model, options)?;
     let maker = PromptMaker::new(&model)?;
     maker.check(
