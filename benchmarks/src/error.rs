@@ -27,7 +27,7 @@ pub enum Error {
     },
     /// A suite of published data was opened without a folder to read it from.
     #[error(
-        "suite `{suite}` reads the data set {repository}; pass --data DIR with a local copy of it (for example: hf download {repository} --repo-type dataset --local-dir DIR), or choose an embedded suite, which needs no data"
+        "suite `{suite}` reads the data set {repository}; pass --data DIR with a local copy of it, or leave --data out to fetch it from the hub, or choose an embedded suite, which needs no data"
     )]
     NeedsData {
         /// The suite's id.
@@ -75,6 +75,33 @@ pub enum Error {
         /// The ones that are there.
         found: String,
     },
+    /// Fewer files of the split than their names promise.
+    #[error(
+        "{path}: {found} of the {promised} files of split `{split}` are there; run once with a network and without --offline, or give another revision"
+    )]
+    Incomplete {
+        /// The repository.
+        path: PathBuf,
+        /// The split.
+        split: String,
+        /// Files that there are.
+        found: usize,
+        /// Files that there should be.
+        promised: usize,
+    },
+    /// The hub has the suite's data set under none of its names.
+    #[error("suite `{suite}` reads {names}: {source}; or pass --data DIR with a local copy")]
+    HubData {
+        /// The suite's id.
+        suite: String,
+        /// The names.
+        names: String,
+        /// What was said of the preferred one.
+        source: rave_hub::Error,
+    },
+    /// The hub refuses.
+    #[error(transparent)]
+    Hub(#[from] rave_hub::Error),
     /// A file could not be read at all.
     #[error("cannot read {path}: {source}; check that it is there and may be read")]
     Read {

@@ -215,8 +215,17 @@ pub struct ModelRecord {
     pub name: String,
     /// Hub id with revision, or the folder as it was given.
     pub source: String,
+    /// The hub's repository that it came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
+    /// The commit of that repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
     /// SHA-256 of the weights, in hexadecimal; of several checkpoints that of their hashes.
     pub sha256: String,
+    /// SHA-256 of each file that it was made from, by its name, in hexadecimal; not of several checkpoints.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, String>,
     /// The checkpoints by seed and variant, where each has its own, with the SHA-256 of their weights.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub checkpoints: BTreeMap<String, String>,
@@ -252,6 +261,15 @@ pub struct DataRecord {
     pub fingerprint: String,
     /// Hub repository, folder, or `embedded`.
     pub source: String,
+    /// The hub's repository that it came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
+    /// The commit of that repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// SHA-256 of each file that was read, by its path in the repository or folder, in hexadecimal.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, String>,
     /// Rows that the run took.
     pub rows_used: usize,
     /// Rows that there are.

@@ -7,6 +7,7 @@
 
 use crate::Error;
 use crate::suites::Suite;
+use rave_hub::Origin;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -23,6 +24,8 @@ pub(super) struct Selection {
     pub(super) files: Vec<PathBuf>,
     /// Where they lie.
     pub(super) root: PathBuf,
+    /// Repository and commit, where that is a folder of a hub cache.
+    pub(super) origin: Option<Origin>,
     /// Whether this is, by its name, configuration and split, the data set that the suite names.
     pub(super) is_published: bool,
     /// The split that is read.
@@ -62,6 +65,7 @@ pub(super) fn select(suite: &Suite, data: &Path) -> Result<Selection, Error> {
         });
     }
     let (root, name) = repository_root(suite, data)?;
+    let origin = Origin::of(&root);
     let mut paths = Vec::new();
     walk(&root, 0, &mut paths)?;
     paths.sort();
@@ -84,21 +88,29 @@ pub(super) fn select(suite: &Suite, data: &Path) -> Result<Selection, Error> {
     }
     let (found, right_config) = choose_config(suite, &root, name.is_some(), found, &mut notes)?;
     let (found, right_split) = choose_split(suite, &root, found, &mut notes)?;
-    note_missing_shards(&found, &mut notes);
+    if let Some(promised) = missing_shards(&found) {
+        notes.push(format!(
+            "{} of the {promised} files of the split are there",
+            found.len()
+        ));
+    }
     let split = found
         .first()
         .map(|file| file.split.clone())
         .unwrap_or_default();
     let config = found.first().and_then(|file| file.config.clone());
-    let parts: Vec<String> = [
-        name.clone(),
-        config,
-        Some(split.clone()),
-        Some(format!("{} file(s) in {}", found.len(), root.display())),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
+    let files = format!("{} file(s)", found.len());
+    let (published, files) = match &origin {
+        Some(origin) => (
+            Some(format!("{}@{}", origin.repository, origin.revision)),
+            files,
+        ),
+        None => (name.clone(), format!("{files} in {}", root.display())),
+    };
+    let parts: Vec<String> = [published, config, Some(split.clone()), Some(files)]
+        .into_iter()
+        .flatten()
+        .collect();
     let mut source = parts.join(", ");
     for note in &notes {
         source.push_str("; ");
@@ -107,6 +119,7 @@ pub(super) fn select(suite: &Suite, data: &Path) -> Result<Selection, Error> {
     Ok(Selection {
         files: found.into_iter().map(|file| file.path).collect(),
         root,
+        origin,
         is_published: name.is_some() && right_config && right_split,
         split,
         right_split,
@@ -120,6 +133,12 @@ fn repository_root(suite: &Suite, data: &Path) -> Result<(PathBuf, Option<String
         path.file_name()
             .map(|name| name.to_string_lossy().into_owned())
     });
+    // `snapshots/<commit>` of a hub cache is named by what it lies in.
+    if let Some(origin) = Origin::of(data) {
+        let mut names = suite.repositories.iter();
+        let own = names.find(|name| name.eq_ignore_ascii_case(&origin.repository));
+        return Ok((data.to_owned(), own.cloned()));
+    }
     for repository in &suite.repositories {
         let (organisation, name) = repository.split_once('/').unwrap_or(("", repository));
         let flat = format!("{organisation}--{name}");
@@ -210,14 +229,56 @@ fn walk(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), Err
             if depth < DEEPEST {
                 walk(&path, depth + 1, found)?;
             }
-        } else if path
-            .extension()
-            .is_some_and(|extension| extension.eq_ignore_ascii_case("parquet"))
-        {
+        } else if is_parquet(&path) {
             found.push(path);
         }
     }
     Ok(())
+}
+
+/// Whether a file is one to read, by its name.
+pub(super) fn is_parquet(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("parquet"))
+}
+
+/// Of the parquet files that a repository has below `root`, those of the suite's configuration and split, and all of them.
+pub(super) fn split_files(
+    suite: &Suite,
+    root: &Path,
+    mut paths: Vec<PathBuf>,
+) -> Result<Vec<PathBuf>, Error> {
+    paths.sort();
+    let refused = |what, wanted: &str, found: Vec<String>| Error::NoSuchPart {
+        path: root.to_owned(),
+        what,
+        wanted: wanted.to_owned(),
+        suite: suite.id.clone(),
+        found: if found.is_empty() {
+            "none".to_owned()
+        } else {
+            found.join(", ")
+        },
+    };
+    let found: Vec<Found> = paths.into_iter().map(|path| describe(root, path)).collect();
+    if found.is_empty() {
+        return Err(refused("split", &suite.split, Vec::new()));
+    }
+    let (found, _) = choose_config(suite, root, true, found, &mut Vec::new())?;
+    let splits: BTreeSet<String> = found.iter().map(|file| file.split.clone()).collect();
+    let (found, right) = choose_split(suite, root, found, &mut Vec::new())?;
+    if !right {
+        return Err(refused("split", &suite.split, splits.into_iter().collect()));
+    }
+    if let Some(promised) = missing_shards(&found) {
+        return Err(Error::Incomplete {
+            path: root.to_owned(),
+            split: suite.split.clone(),
+            found: found.len(),
+            promised,
+        });
+    }
+    Ok(found.into_iter().map(|file| file.path).collect())
 }
 
 /// Reads configuration and split off the path of a file.
@@ -349,19 +410,14 @@ fn canonical_split(split: &str) -> String {
     }
 }
 
-/// `validation-00002-of-00006`: says so when fewer files are there than their names promise.
-fn note_missing_shards(found: &[Found], notes: &mut Vec<String>) {
+/// `validation-00002-of-00006`: how many files the names promise, when fewer are there.
+fn missing_shards(found: &[Found]) -> Option<usize> {
     let promised = found.iter().filter_map(|file| {
         let stem = file.path.file_stem()?.to_string_lossy().into_owned();
         let (_, after) = stem.split_once("-of-")?;
         after.split('-').next()?.parse::<usize>().ok()
     });
-    if let Some(promised) = promised.max().filter(|&promised| promised > found.len()) {
-        notes.push(format!(
-            "{} of the {promised} files of the split are there",
-            found.len()
-        ));
-    }
+    promised.max().filter(|&promised| promised > found.len())
 }
 
 #[cfg(test)]

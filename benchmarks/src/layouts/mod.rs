@@ -4,6 +4,7 @@
 //! computed; [`Dataset::item`] reads or draws one picture, from any thread.
 
 mod folder;
+mod hub;
 mod python_literal;
 mod rows;
 mod table;
@@ -11,6 +12,7 @@ mod table;
 use crate::render::{self, Task};
 use crate::suites::Suite;
 use crate::{Error, Item, Label, Picture};
+use rave_hub::Origin;
 use rows::Row;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -58,6 +60,8 @@ pub struct Dataset {
     items: Items,
     fingerprint: String,
     source: String,
+    origin: Option<Origin>,
+    files: Vec<(String, String)>,
     full: Option<usize>,
 }
 
@@ -118,10 +122,7 @@ impl Suite {
                 reason: "its training items are drawn, not opened".to_owned(),
             });
         }
-        let training = Self {
-            split: render::Split::Train.name().to_owned(),
-            ..self.clone()
-        };
+        let training = self.training();
         let selection = folder::select(&training, self.needed(data)?)?;
         if !selection.right_split {
             return Err(Error::NoSuchPart {
@@ -133,6 +134,14 @@ impl Suite {
             });
         }
         training.read(selection)
+    }
+
+    /// The same with the split that models are trained on.
+    fn training(&self) -> Self {
+        Self {
+            split: render::Split::Train.name().to_owned(),
+            ..self.clone()
+        }
     }
 
     fn needed<'a>(&self, data: Option<&'a Path>) -> Result<&'a Path, Error> {
@@ -182,8 +191,15 @@ impl Suite {
             );
         }
         let is_published = selection.is_published || placed.len() == self.items;
+        let (fingerprint, hashes) = fingerprint(&selection.files)?;
+        let names = selection.files.iter().map(|path| {
+            let inside = path.strip_prefix(&selection.root).unwrap_or(path);
+            inside.to_string_lossy().into_owned()
+        });
         Ok(Dataset {
-            fingerprint: fingerprint(&selection.files)?,
+            fingerprint,
+            files: names.zip(hashes).collect(),
+            origin: selection.origin,
             source,
             full: is_published.then_some(self.items),
             items: Items::Published {
@@ -208,6 +224,8 @@ impl Suite {
                 "drawn by this program: {task}, version {}, {} split",
                 self.version, self.split
             ),
+            origin: None,
+            files: Vec::new(),
             full: Some(self.items),
             items: Items::Embedded { task },
             suite: self.clone(),
@@ -243,6 +261,16 @@ impl Dataset {
     /// One line that says what is read, and in what it differs from what the suite names.
     pub fn source(&self) -> String {
         self.source.clone()
+    }
+
+    /// The hub's repository and commit, where the files lie in its cache.
+    pub fn origin(&self) -> Option<&Origin> {
+        self.origin.as_ref()
+    }
+
+    /// The files read, by their path in the repository, each with its SHA-256 in hexadecimal; none for an embedded suite.
+    pub fn files(&self) -> &[(String, String)] {
+        &self.files
     }
 
     /// Items of the whole published split, so that a subset is reported as k of n. `None` where the folder is some other
@@ -381,11 +409,13 @@ fn refuse_duplicates(root: &Path, placed: &[Placed]) -> Result<(), Error> {
     Ok(())
 }
 
-/// SHA-256 over the files' bytes, one after the other.
-fn fingerprint(files: &[PathBuf]) -> Result<String, Error> {
-    let mut hasher = Sha256::new();
+/// SHA-256 over the files' bytes, one after the other, and that of each.
+fn fingerprint(files: &[PathBuf]) -> Result<(String, Vec<String>), Error> {
+    let mut whole = Sha256::new();
+    let mut hashes = Vec::with_capacity(files.len());
     let mut buffer = vec![0; 1 << 20];
     for path in files {
+        let mut hasher = Sha256::new();
         let failed = |source| Error::Read {
             path: path.clone(),
             source,
@@ -397,9 +427,18 @@ fn fingerprint(files: &[PathBuf]) -> Result<String, Error> {
                 break;
             }
             hasher.update(&buffer[..read]);
+            // Of a single file both are the same.
+            if files.len() > 1 {
+                whole.update(&buffer[..read]);
+            }
         }
+        hashes.push(hexadecimal(&hasher.finalize()));
     }
-    Ok(hexadecimal(&hasher.finalize()))
+    let fingerprint = match &hashes[..] {
+        [only] => only.clone(),
+        _ => hexadecimal(&whole.finalize()),
+    };
+    Ok((fingerprint, hashes))
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {

@@ -103,7 +103,7 @@ fn plan(model: &Path, dtype: &str, out: &Path) -> Plan {
             .iter()
             .map(|name| name.parse().expect("an embedded task"))
             .collect(),
-        data: None,
+        data: std::collections::BTreeMap::new(),
         further: FURTHER,
         steps: 100_000,
         batch: BATCH,

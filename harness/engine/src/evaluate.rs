@@ -6,7 +6,7 @@
 //! by one from sample to sample, so that none is always first; before the first sample each runs once untimed. Where attention
 //! is probed, that comes after all variants have answered the sample, so that no time that is recorded has a probe before it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -40,8 +40,8 @@ pub struct Request {
     pub variants: Vec<&'static Variant>,
     /// Suites.
     pub suites: Vec<&'static Suite>,
-    /// Local data for the suites that are not embedded.
-    pub data: Option<PathBuf>,
+    /// The folder of the data of each suite that is not embedded, by the suite's id.
+    pub data: BTreeMap<String, PathBuf>,
     /// At most so many samples of each suite, from the start.
     pub limit: Option<usize>,
     /// Of a grid of checkpoints the seed to take, by default all that it holds; elsewhere the seed of variants at their
@@ -125,7 +125,7 @@ pub fn evaluate(request: &Request, observer: &mut dyn Observer) -> Result<RunRec
     let datasets = request
         .suites
         .iter()
-        .map(|suite| suite.open(request.data.as_deref()))
+        .map(|suite| suite.open(request.data.get(&suite.id).map(PathBuf::as_path)))
         .collect::<Result<Vec<_>, _>>()?;
     // The first model entirely, as it shows what a header does not: an adapter of another checkpoint, a wrong config.
     let mut first = match request.models.first() {

@@ -20,7 +20,7 @@ use rave_results::latency::{
     AGAIN, BASELINE, LATENCY_VERSION, LatencyConfiguration, LatencyRecord, LatencyRow,
     LatencyWriter, Phase,
 };
-use rave_results::schema::{CodeVersion, Machine, ModelRecord};
+use rave_results::schema::{CodeVersion, Machine};
 
 use crate::Error;
 use crate::evaluate::{libraries, run_name};
@@ -244,15 +244,7 @@ fn begin(
         config_hash: configuration.hash(),
         configuration,
         code: request.code.clone(),
-        model: ModelRecord {
-            name: info.name.clone(),
-            source: info.name.clone(),
-            sha256: info.sha256.clone(),
-            family: info.family.to_owned(),
-            parameters: info.parameters,
-            untrained: info.untrained,
-            ..ModelRecord::default()
-        },
+        model: record::checkpoint(info),
         tokens_per_tile: maker.tokens_per_tile() as u32,
         machine: Machine::detect(),
         libraries: libraries(),

@@ -47,18 +47,30 @@ pub(crate) fn suite(suite: &Suite, limit: Option<usize>) -> SuiteConfiguration {
     }
 }
 
+/// The record of one loaded checkpoint.
+pub(crate) fn checkpoint(info: &ModelInfo) -> ModelRecord {
+    let origin = info.origin.as_ref();
+    ModelRecord {
+        name: info.name.clone(),
+        source: origin.map_or_else(
+            || info.name.clone(),
+            |origin| format!("{}@{}", origin.repository, origin.revision),
+        ),
+        repository: origin.map(|origin| origin.repository.clone()),
+        revision: origin.map(|origin| origin.revision.clone()),
+        sha256: info.sha256.clone(),
+        files: info.files.clone(),
+        family: info.family.to_owned(),
+        parameters: info.parameters,
+        untrained: info.untrained,
+        ..ModelRecord::default()
+    }
+}
+
 /// The record of a loaded model: its checkpoints, and the adapters that its variants were given.
 pub(crate) fn model(fields: &[Field]) -> ModelRecord {
-    let lead = fields[0].contenders[0].model.info();
     let by_seed = fields[0].trained_by_seed;
-    let mut record = ModelRecord {
-        name: lead.name.clone(),
-        source: lead.name.clone(),
-        sha256: lead.sha256.clone(),
-        family: lead.family.to_owned(),
-        parameters: lead.parameters,
-        ..ModelRecord::default()
-    };
+    let mut record = checkpoint(fields[0].contenders[0].model.info());
     let mut adapters: BTreeMap<String, (AdapterRecord, Vec<String>)> = BTreeMap::new();
     for field in fields {
         for Contender {
@@ -108,6 +120,7 @@ pub(crate) fn model(fields: &[Field]) -> ModelRecord {
     if by_seed {
         record.seeds = fields.iter().map(|field| field.seed).collect();
         record.sha256 = joined(&mut record.checkpoints.values());
+        record.files.clear();
     }
     record.adapters = adapters
         .into_iter()
@@ -126,6 +139,9 @@ pub(crate) fn data(dataset: &Dataset, used: usize) -> DataRecord {
     DataRecord {
         fingerprint: dataset.fingerprint().to_owned(),
         source: dataset.source(),
+        repository: dataset.origin().map(|origin| origin.repository.clone()),
+        revision: dataset.origin().map(|origin| origin.revision.clone()),
+        files: dataset.files().iter().cloned().collect(),
         rows_used: used,
         rows_total: dataset.size_hint_full().unwrap_or(dataset.len()),
     }

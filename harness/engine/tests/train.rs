@@ -29,7 +29,7 @@ fn plan(out: PathBuf) -> Plan {
         vision: None,
         variant: variant("standard").unwrap(),
         sources: vec![Source::Embedded(Task::Ocr), Source::Embedded(Task::Chart)],
-        data: None,
+        data: std::collections::BTreeMap::new(),
         further: 2,
         steps: 4,
         batch: 2,

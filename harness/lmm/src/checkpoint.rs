@@ -6,24 +6,33 @@
 //! the end, holes, overlaps and sizes that contradict the shapes are errors. Torch pickles are refused: opening one runs
 //! code that its author chose.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
+mod index;
+mod shard;
+
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use memmap2::Mmap;
-use safetensors::{Dtype, SafeTensors};
+use safetensors::Dtype;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor};
 
+pub(crate) use self::index::{INDEX, PICKLE, SINGLE, is_pickle, shards};
+use self::shard::Shard;
 use crate::Error;
 
-const SINGLE: &str = "model.safetensors";
-const INDEX: &str = "model.safetensors.index.json";
-
-/// Why pickles are refused.
-const PICKLE: &str = "a Torch pickle is not loaded: opening one runs code chosen by its author; convert it to safetensors \
-     (in Python: safetensors.torch.save_file) and put model.safetensors beside config.json";
+/// The files of a checkpoint beside its weights that a model is made from.
+pub(crate) const COMPANIONS: [&str; 9] = [
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "processor_config.json",
+    "preprocessor_config.json",
+    "chat_template.jinja",
+    "chat_template.json",
+];
 
 /// An opened checkpoint folder.
 #[derive(Debug)]
@@ -35,11 +44,13 @@ pub struct Checkpoint {
     location: BTreeMap<String, usize>,
 }
 
-/// One mapped weight file.
-#[derive(Debug)]
-struct Shard {
-    path: PathBuf,
-    bytes: Mmap,
+/// SHA-256 of what a checkpoint was loaded from, hex.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Hashes {
+    /// Of the weight files, one after the other: what an adapter and a run record refer to.
+    pub weights: String,
+    /// Of every file, the companions of the weights too, by its name.
+    pub files: BTreeMap<String, String>,
 }
 
 impl Checkpoint {
@@ -57,7 +68,8 @@ impl Checkpoint {
             });
         }
         let config = read_json(&config_path)?;
-        let shards = weight_files(folder)?
+        let (paths, places) = index::weight_files(folder)?;
+        let shards = paths
             .iter()
             .map(|path| Shard::open(path))
             .collect::<Result<Vec<_>, _>>()?;
@@ -71,6 +83,15 @@ impl Checkpoint {
                     );
                     return Err(Error::malformed(&shard.path, reason));
                 }
+            }
+        }
+        for (name, file) in places {
+            let found = location.get(&name).map(|&number: &usize| &shards[number]);
+            if found.is_none_or(|shard| shard.path != folder.join(&file)) {
+                let reason = format!(
+                    "it says that {file} holds tensor `{name}`, which is not there; fetch the index and its shards again"
+                );
+                return Err(Error::malformed(&folder.join(INDEX), reason));
             }
         }
         Ok(Self {
@@ -128,11 +149,47 @@ impl Checkpoint {
 
     /// SHA-256 of the weight files in order, hex: what an adapter and a run record refer to.
     pub fn sha256(&self) -> String {
-        let mut hash = Sha256::new();
-        for shard in &self.shards {
-            hash.update(&shard.bytes);
+        self.weight_hashes().weights
+    }
+
+    /// The hashes of every file that a model is made from.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn hashes(&self) -> Result<Hashes, Error> {
+        let mut hashes = self.weight_hashes();
+        for name in COMPANIONS {
+            let path = self.path(name);
+            if path.is_file() {
+                let hash = hex(&Sha256::digest(Error::read(&path)?));
+                hashes.files.insert(name.to_owned(), hash);
+            }
         }
-        hex(&hash.finalize())
+        Ok(hashes)
+    }
+
+    fn weight_hashes(&self) -> Hashes {
+        let mut whole = Sha256::new();
+        let mut files = BTreeMap::new();
+        for shard in &self.shards {
+            let mut own = Sha256::new();
+            shard.hash(|chunk| {
+                // Of a single file both are the same.
+                if self.shards.len() > 1 {
+                    rayon::join(|| own.update(chunk), || whole.update(chunk));
+                } else {
+                    own.update(chunk);
+                }
+            });
+            let name = shard.path.file_name().unwrap_or_default();
+            files.insert(name.to_string_lossy().into_owned(), hex(&own.finalize()));
+        }
+        let mut hashes = files.values();
+        let weights = match (hashes.next(), hashes.next()) {
+            (Some(only), None) => only.clone(),
+            _ => hex(&whole.finalize()),
+        };
+        Hashes { weights, files }
     }
 
     /// Reads one tensor of the given shape onto a device in an element type.
@@ -174,110 +231,7 @@ impl Checkpoint {
             );
             return Err(Error::malformed(&shard.path, reason));
         };
-        let tensor = Tensor::f_from_data_size(view.data(), &found, stored)?;
-        Ok(tensor.f_to_device(device)?.f_to_kind(kind)?)
-    }
-}
-
-impl Shard {
-    fn open(path: &Path) -> Result<Self, Error> {
-        let io = |source| Error::Io {
-            path: path.to_owned(),
-            source,
-        };
-        let file = File::open(path).map_err(io)?;
-        // SAFETY: the mapping is read-only and private to this value. A file that another process truncates while it is
-        // mapped would fault; checkpoints are written once and then left alone, as every safetensors reader assumes.
-        #[allow(unsafe_code)]
-        let bytes = unsafe { Mmap::map(&file) }.map_err(io)?;
-        // A zip archive (Torch since 1.6) or a bare pickle: renaming a file does not convert it.
-        if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"\x80\x02") {
-            return Err(Error::malformed(path, PICKLE));
-        }
-        let shard = Self {
-            path: path.to_owned(),
-            bytes,
-        };
-        shard.view()?;
-        Ok(shard)
-    }
-
-    fn view(&self) -> Result<SafeTensors<'_>, Error> {
-        SafeTensors::deserialize(&self.bytes).map_err(|error| self.invalid(&error))
-    }
-
-    fn invalid(&self, error: &safetensors::SafeTensorError) -> Error {
-        let reason = format!(
-            "not a valid safetensors file ({error}); it is truncated or damaged: fetch it again"
-        );
-        Error::malformed(&self.path, reason)
-    }
-}
-
-/// The weight files of a folder: the single file, or the shards that the index lists.
-fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
-    let index = folder.join(INDEX);
-    if !index.is_file() {
-        let single = folder.join(SINGLE);
-        if single.is_file() {
-            return Ok(vec![single]);
-        }
-        return Err(no_weights(folder));
-    }
-    let map = read_json(&index)?;
-    let Some(map) = map.get("weight_map").and_then(Value::as_object) else {
-        return Err(Error::malformed(
-            &index,
-            "it has no `weight_map`; fetch the index again",
-        ));
-    };
-    let mut names = BTreeSet::new();
-    for file in map.values() {
-        match file.as_str() {
-            Some(name) if Path::new(name).file_name().is_some_and(|own| own == name) => {
-                names.insert(name)
-            }
-            _ => {
-                return Err(Error::malformed(
-                    &index,
-                    format!(
-                        "shard {file} is not the name of a file in this folder; fetch the index again"
-                    ),
-                ));
-            }
-        };
-    }
-    for name in &names {
-        if !folder.join(name).is_file() {
-            let remedy = format!("{INDEX} lists it: fetch it");
-            return Err(Error::Missing {
-                folder: folder.to_owned(),
-                what: format!("shard {name}"),
-                remedy,
-            });
-        }
-    }
-    Ok(names.into_iter().map(|name| folder.join(name)).collect())
-}
-
-/// Why a folder without safetensors is refused: pickles are named as what they are.
-fn no_weights(folder: &Path) -> Error {
-    let pickle = std::fs::read_dir(folder).ok().and_then(|entries| {
-        entries.flatten().map(|entry| entry.path()).find(|path| {
-            path.extension().is_some_and(|extension| {
-                ["bin", "pt", "pth", "ckpt"]
-                    .iter()
-                    .any(|pickle| extension == *pickle)
-            })
-        })
-    });
-    match pickle {
-        Some(path) => Error::malformed(&path, PICKLE),
-        None => Error::Missing {
-            folder: folder.to_owned(),
-            what: format!("{SINGLE} (or {INDEX} with its shards)"),
-            remedy: "fetch the weights of this checkpoint".into(),
-        },
+        shard.copy(&view, stored, device, kind)
     }
 }
 

@@ -24,8 +24,8 @@ pub enum Error {
     /// No compute type has this name.
     #[error("dtype `{0}` is unknown; use f32, bf16 or f16")]
     Dtype(String),
-    /// `--model` names neither a folder nor a built-in model.
-    #[error("no model `{name}`: it is neither a folder nor a built-in model ({}){}", .built_in.join(", "), .hint)]
+    /// `--model` names neither a built-in model nor a folder nor a repository.
+    #[error("no model `{name}`: it is neither a built-in model ({}) nor a folder nor a repository of the hub (org/name, org/name@revision){}", .built_in.join(", "), .hint)]
     UnknownModel {
         /// What was asked for.
         name: String,
@@ -101,6 +101,9 @@ pub enum Error {
         /// Why not, and what to do.
         reason: String,
     },
+    /// The hub refuses, or its cache lacks something.
+    #[error(transparent)]
+    Hub(#[from] rave_hub::Error),
     /// An attention variant failed.
     #[error(transparent)]
     Variant(#[from] rave_methods::Error),

@@ -18,6 +18,7 @@ mod decoder;
 mod error;
 mod families;
 pub mod grid;
+pub mod hub;
 mod layers;
 pub mod libtorch;
 mod model;
@@ -26,7 +27,7 @@ mod prompt;
 mod resample;
 mod training;
 
-pub use checkpoint::Checkpoint;
+pub use checkpoint::{Checkpoint, Hashes};
 pub use decoder::Probe;
 pub use error::Error;
 pub use families::{FAMILIES, Family};

@@ -1,10 +1,12 @@
 //! A loaded model: vision, prefill and greedy decoding with any attention variant.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rave_hub::{Kind as HubKind, Origin, Reference, Settings, cached};
 use rave_methods::noise::Noise;
 use rave_methods::{Attention, Build, Geometry, Tokens, Variant};
 use serde_json::Value;
@@ -16,7 +18,7 @@ use crate::checkpoint::read_json;
 use crate::decoder::{Pass, Probe};
 use crate::families::{self, Network, Opened};
 use crate::grid::{self, Grid};
-use crate::{Checkpoint, Error, Processor, Prompt, built_in, libtorch};
+use crate::{Checkpoint, Error, Hashes, Processor, Prompt, built_in, libtorch};
 
 /// Where and how a model runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,8 +60,12 @@ pub struct ModelInfo {
     pub folder: PathBuf,
     /// Id of its family.
     pub family: &'static str,
-    /// SHA-256 of its weight files.
+    /// The hub's repository and commit, where the folder lies in its cache.
+    pub origin: Option<Origin>,
+    /// SHA-256 of its weight files, together.
     pub sha256: String,
+    /// SHA-256 of each file that it was made from.
+    pub files: BTreeMap<String, String>,
     /// Number of parameters.
     pub parameters: u64,
     /// Whether its weights are seeded random numbers, so that its scores say nothing.
@@ -133,10 +139,11 @@ pub struct Built {
     pub adapter: Option<Adapter>,
 }
 
-/// The folder of a model by its name: a built-in model, or a folder.
+/// The folder of a model by its name: a built-in model, a folder, or a repository that [`crate::hub::fetch`] has brought into
+/// the hub's cache. Nothing is fetched here, so every part of a run finds the same files.
 ///
 /// # Errors
-/// [`Error::UnknownModel`] with the remedy.
+/// [`Error::UnknownModel`] and [`Error::Hub`] with the remedy.
 pub fn resolve(name: &str) -> Result<PathBuf, Error> {
     if let Some(folder) = built_in::folder(name)? {
         return Ok(folder);
@@ -147,10 +154,8 @@ pub fn resolve(name: &str) -> Result<PathBuf, Error> {
     }
     let hint = if folder.is_file() {
         "; that is a file: give the checkpoint's folder".to_owned()
-    } else if name.split('/').count() == 2 && !name.starts_with(['.', '/', '~']) {
-        format!(
-            "; to use a hub model, download it (`hf download {name} --local-dir DIR`) and give DIR"
-        )
+    } else if let Ok(reference) = name.parse::<Reference>() {
+        return Ok(cached(HubKind::Model, &reference, &Settings::from_env())?);
     } else {
         "; give the folder of a checkpoint with config.json, model.safetensors and tokenizer.json"
             .to_owned()
@@ -222,10 +227,13 @@ impl Model {
             network,
             parameters,
         } = (family.open)(&checkpoint, options.device, options.kind)?;
+        let Hashes { weights, files } = checkpoint.hashes()?;
         let info = ModelInfo {
             name: name.to_owned(),
             family: family.id,
-            sha256: checkpoint.sha256(),
+            origin: Origin::of(&folder),
+            sha256: weights,
+            files,
             parameters: checkpoint.parameters()?,
             untrained: built_in::is_untrained(&folder)?,
             geometry: *network.decoder().geometry(),

@@ -14,7 +14,7 @@ use safetensors::{SafeTensorError, SafeTensors};
 use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor};
 
-use crate::checkpoint::{Checkpoint, floating};
+use crate::checkpoint::{COMPANIONS, Checkpoint, floating};
 use crate::decoder::Pass;
 use crate::{Error, Model, Prompt};
 
@@ -248,7 +248,7 @@ impl Model {
             move |source| Error::Write { path, source }
         };
         std::fs::create_dir_all(folder).map_err(write(folder))?;
-        for name in COPIED {
+        for name in COMPANIONS {
             let source = self.info().folder.join(name);
             if source.is_file() {
                 let target = folder.join(name);
@@ -293,19 +293,6 @@ impl Model {
         std::fs::write(&path, format!("{note:#}\n")).map_err(write(&path))
     }
 }
-
-/// The files of a checkpoint that training leaves as they are.
-const COPIED: [&str; 9] = [
-    "config.json",
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "processor_config.json",
-    "preprocessor_config.json",
-    "chat_template.jinja",
-    "chat_template.json",
-];
 
 /// Writes tensors to a safetensors file in their own element types (f32, f16 or bf16), at once: beside the path first, then
 /// moved onto it.

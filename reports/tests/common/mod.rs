@@ -232,6 +232,7 @@ fn record(plan: &Plan) -> RunRecord {
         source: "embedded".into(),
         rows_used: plan.samples,
         rows_total: plan.rows,
+        ..DataRecord::default()
     };
     record.data = plan
         .suites

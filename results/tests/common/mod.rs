@@ -62,6 +62,7 @@ pub fn record(run: &str, suites: &[&str], variants: &[&str]) -> RunRecord {
             source: "embedded".into(),
             rows_used: 4,
             rows_total: 4,
+            ..DataRecord::default()
         };
         record.data.insert((*suite).into(), data);
     }

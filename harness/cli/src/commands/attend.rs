@@ -15,15 +15,18 @@ use rave_reports::charts::heat::{self, Row, Sheet};
 use serde_json::{Value, json};
 
 use super::eval::chosen_variants;
+use super::hub::{HubArguments, Part};
 use super::{print, print_json};
 use crate::Outcome;
 
 /// Options of `rave attend`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// A built-in model or the folder of a checkpoint
+    /// A built-in model, the folder of a checkpoint, or a hub repository (org/name[@revision])
     #[arg(long)]
     pub model: String,
+    #[command(flatten)]
+    pub hub: HubArguments,
     /// Attention variants or preset files (.toml), separated by commas; a row each
     #[arg(long, value_delimiter = ',', default_value = "standard,rave")]
     pub variant: Vec<String>,
@@ -54,9 +57,10 @@ pub struct Arguments {
     /// Which item of --suite, from 0
     #[arg(long, value_name = "N", requires = "suite")]
     pub sample: Option<usize>,
-    /// A local copy of the suite's data repository, for a suite that is not embedded
-    #[arg(long, value_name = "DIR", requires = "suite")]
-    pub data: Option<PathBuf>,
+    /// Data of a suite that is not embedded, by default fetched from the hub: a local copy of the suite's data repository, or
+    /// org/name[@revision]
+    #[arg(long, value_name = "DIR|REPOSITORY", requires = "suite")]
+    pub data: Vec<String>,
     /// The folder for the pictures: attention.png with a row a variant, and attention-VARIANT.png
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
@@ -138,6 +142,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     if arguments.adapter.is_some() && trained != 1 {
         bail!("--adapter needs exactly one trained variant in --variant");
     }
+    arguments.hub.models([arguments.model.as_str()])?;
     let task = task(arguments)?;
     let options = LoadOptions::named(&arguments.device, &arguments.dtype)?;
     let mut shown = Vec::new();
@@ -220,7 +225,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 /// Picture, question and box, of a file or of a suite's item.
 fn task(arguments: &Arguments) -> anyhow::Result<Task> {
     if let (Some(id), Some(number)) = (&arguments.suite, arguments.sample) {
-        let dataset = suite(id)?.open(arguments.data.as_deref())?;
+        let suite = suite(id)?;
+        let data = arguments
+            .hub
+            .data(&arguments.data, &[suite], Part::Scored)?;
+        let dataset = suite.open(data.get(id).map(PathBuf::as_path))?;
         if number >= dataset.len() {
             bail!(
                 "--sample {number}: {id} has the items 0 to {}",

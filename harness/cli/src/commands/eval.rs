@@ -13,6 +13,7 @@ use rave_reports::Format;
 use rave_results::summary::Failure;
 use rave_results::{Run, Summary};
 
+use super::hub::{HubArguments, Part};
 use super::{code_version, command_line, listed, named_variant, report, run_folder};
 use crate::Outcome;
 use crate::progress::Bars;
@@ -23,18 +24,21 @@ const TOLD_FAILURES: usize = 10;
 /// Options of `rave eval`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Models, separated by commas: built-in names or folders of checkpoints
+    /// Models, separated by commas: built-in names, folders of checkpoints, or hub repositories (org/name[@revision])
     #[arg(long, value_delimiter = ',', required = true)]
     pub model: Vec<String>,
     /// Attention variants or preset files (.toml), separated by commas; `all` for every registered one
     #[arg(long, value_delimiter = ',', default_value = "standard,rave")]
     pub variant: Vec<String>,
-    /// Suites, separated by commas; `embedded` for every suite that needs no data, `all` for every one (with --data)
+    /// Suites, separated by commas; `embedded` for every suite that needs no data, `all` for every one
     #[arg(long, value_delimiter = ',', default_value = "embedded")]
     pub suite: Vec<String>,
-    /// A local copy of a hub data repository, or a folder that holds several by repository name
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
+    /// Data of suites that are not embedded, by default fetched from the hub: a local copy of a hub data repository, a folder that
+    /// holds several by repository name, or org/name[@revision], which may be given several times
+    #[arg(long, value_name = "DIR|REPOSITORY")]
+    pub data: Vec<String>,
+    #[command(flatten)]
+    pub hub: HubArguments,
     /// At most N samples of each suite
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
@@ -74,9 +78,11 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         bail!("--limit 0 would evaluate nothing");
     }
     let variants = chosen_variants(&arguments.variant)?;
-    let suites = chosen_suites(&arguments.suite, arguments.data.is_some())?;
+    let suites = chosen_suites(&arguments.suite)?;
     let models = listed("model", &arguments.model)?;
     unique("model", models.iter().copied())?;
+    arguments.hub.models(models.iter().copied())?;
+    let data = arguments.hub.data(&arguments.data, &suites, Part::Scored)?;
     let models = models.into_iter().map(str::to_owned).collect();
     let made = arguments.out.is_none();
     let out = run_folder(arguments.out, "eval")?;
@@ -89,7 +95,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         models,
         variants,
         suites,
-        data: arguments.data,
+        data,
         limit: arguments.limit,
         seed: arguments.seed,
         device: arguments.device,
@@ -169,14 +175,11 @@ pub(super) fn chosen_variants(names: &[String]) -> anyhow::Result<Vec<&'static V
 }
 
 /// The suites of a list, in which `embedded` stands for every one that needs no data, and `all` for every one.
-fn chosen_suites(names: &[String], has_data: bool) -> anyhow::Result<Vec<&'static Suite>> {
+fn chosen_suites(names: &[String]) -> anyhow::Result<Vec<&'static Suite>> {
     let mut chosen = Vec::new();
     for name in listed("suite", names)? {
         match name {
-            "all" if has_data => chosen.extend(suites()),
-            "all" => bail!(
-                "--suite all needs --data DIR, a folder that holds the published data sets by repository name (`rave suites`); --suite embedded takes every suite that needs none"
-            ),
+            "all" => chosen.extend(suites()),
             "embedded" => chosen.extend(suites().iter().filter(|suite| suite.is_embedded())),
             name => chosen.push(suite(name)?),
         }

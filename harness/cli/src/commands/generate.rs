@@ -9,15 +9,18 @@ use clap::Args;
 use rave_lmm::{Generation, GenerationOptions, LoadOptions, Model, Prompt, decode, write_tensors};
 use serde_json::json;
 
+use super::hub::HubArguments;
 use super::{named_variant, print, print_json};
 use crate::Outcome;
 
 /// Options of `rave generate`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// A built-in model or the folder of a checkpoint
+    /// A built-in model, the folder of a checkpoint, or a hub repository (org/name[@revision])
     #[arg(long)]
     pub model: String,
+    #[command(flatten)]
+    pub hub: HubArguments,
     /// The attention variant, or a preset file (.toml)
     #[arg(long, default_value = "standard")]
     pub variant: String,
@@ -66,6 +69,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         }
         None => None,
     };
+    arguments.hub.models([arguments.model.as_str()])?;
     let model = Model::load_for(&arguments.model, variant.id, arguments.seed, options)?;
     let built = model.build(
         variant,

@@ -18,15 +18,18 @@ use rave_results::latency::{LatencyRun, LatencySummary};
 use rave_results::statistics::Resampling;
 
 use super::eval::chosen_variants;
+use super::hub::HubArguments;
 use super::{code_version, command_line, listed, named_variant, print, report, run_folder};
 use crate::Outcome;
 
 /// Options of `rave latency`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// A built-in model or the folder of a checkpoint; of a grid (nano) every variant runs on the checkpoint of standard
+    /// A built-in model, the folder of a checkpoint, or a hub repository (org/name[@revision]); of a grid (nano) every variant runs on the checkpoint of standard
     #[arg(long, default_value = "smolvlm-256m-random")]
     pub model: String,
+    #[command(flatten)]
+    pub hub: HubArguments,
     /// Attention variants or preset files (.toml), separated by commas; `all` for every registered one; standard is always
     /// measured
     #[arg(long, value_delimiter = ',', default_value = "standard,rave")]
@@ -92,6 +95,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     let warm_up = duration("warm-up", arguments.warm_up)?;
     let variants = chosen_variants(&arguments.variant)?;
     let names = given_names(&arguments.variant)?;
+    arguments.hub.models([arguments.model.as_str()])?;
     let made = arguments.out.is_none();
     let out = run_folder(arguments.out, "latency")?;
     let request = LatencyRequest {

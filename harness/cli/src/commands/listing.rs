@@ -5,6 +5,7 @@ use rave_lmm::{FAMILIES, built_in, geometry};
 use rave_methods::{REGISTRY, Variant};
 use serde_json::json;
 
+use super::hub::HubArguments;
 use super::{named_variant, print, print_json, print_table};
 use crate::Outcome;
 
@@ -46,7 +47,7 @@ pub fn models(arguments: &Arguments) -> anyhow::Result<Outcome> {
     });
     print_table(["family", "model_type in config.json", "what it is"], rows)?;
     print(
-        "\n--model takes a name above, or the folder of a checkpoint of one of these families.\n",
+        "\n--model takes a name above, or a checkpoint of one of these families: its folder, or its hub repository (org/name[@revision]).\n",
     )?;
     Ok(Outcome::Clean)
 }
@@ -60,6 +61,8 @@ pub struct VariantArguments {
     /// The model for which added parameters are counted
     #[arg(long, default_value = "nano")]
     pub model: String,
+    #[command(flatten)]
+    pub hub: HubArguments,
     /// One JSON document instead of a table
     #[arg(long)]
     pub json: bool,
@@ -75,6 +78,7 @@ pub fn variants(arguments: &VariantArguments) -> anyhow::Result<Outcome> {
             .map(|name| named_variant(name))
             .collect::<Result<_, _>>()?
     };
+    arguments.hub.models([arguments.model.as_str()])?;
     let sizes = geometry(&arguments.model)?;
     let mut rows = Vec::new();
     let mut documents = Vec::new();

@@ -4,6 +4,7 @@ pub mod attend;
 pub mod doctor;
 pub mod eval;
 pub mod generate;
+pub mod hub;
 pub mod latency;
 pub mod listing;
 pub mod report;

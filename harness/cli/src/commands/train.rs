@@ -13,14 +13,17 @@ use rave_reports::charts;
 use rave_results::training::{Row, read_rows};
 
 use super::eval::chosen_variants;
+use super::hub::{HubArguments, Part};
 use crate::Outcome;
 
 /// Options of `rave train`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The checkpoint to start from: a built-in model or a folder
+    /// The checkpoint to start from: a built-in model, a folder, or a hub repository (org/name[@revision])
     #[arg(long)]
     pub model: String,
+    #[command(flatten)]
+    pub hub: HubArguments,
     /// Draw fresh seeded weights for a built-in model instead of taking those it has
     #[arg(long, value_name = "SEED")]
     pub fresh: Option<u64>,
@@ -31,7 +34,7 @@ pub struct Arguments {
     #[arg(long, default_value = "standard")]
     pub variant: String,
     /// What to train on, separated by commas: embedded tasks (ocr, chart, document, scene, general, page), which are drawn
-    /// without end, or suites with a train split in --data; they take turns, and one named twice has two
+    /// without end, or published suites with a train split; they take turns, and one named twice has two
     #[arg(
         long,
         value_name = "IDS",
@@ -39,9 +42,10 @@ pub struct Arguments {
         default_value = "ocr,chart,document,scene,general"
     )]
     pub suite: Vec<String>,
-    /// The folder with the data of suites that are not embedded
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
+    /// Data of suites that are not embedded, by default fetched from the hub: a folder, or org/name[@revision], which may be given
+    /// several times
+    #[arg(long, value_name = "DIR|REPOSITORY")]
+    pub data: Vec<String>,
     /// Most further questions about each drawn picture, in the same conversation
     #[arg(long, default_value_t = 0)]
     pub further: usize,
@@ -126,8 +130,21 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         .iter()
         .map(|name| name.parse::<Source>())
         .collect::<Result<Vec<_>, _>>()?;
+    let published: Vec<_> = sources
+        .iter()
+        .filter_map(|source| match source {
+            Source::Published(suite) => Some(*suite),
+            Source::Embedded(_) => None,
+        })
+        .collect();
+    let data = arguments
+        .hub
+        .data(&arguments.data, &published, Part::Training)?;
     let model = match arguments.fresh {
-        None => arguments.model.clone(),
+        None => {
+            arguments.hub.models([arguments.model.as_str()])?;
+            arguments.model.clone()
+        }
         Some(seed) => {
             let folder = arguments.out.join("initial");
             rave_lmm::built_in::write(&arguments.model, seed, &folder)?;
@@ -139,7 +156,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         vision: arguments.vision.clone(),
         variant,
         sources,
-        data: arguments.data.clone(),
+        data,
         further: arguments.further,
         steps: arguments.steps,
         batch: arguments.batch,

@@ -42,7 +42,7 @@ impl FromStr for Source {
         let found = published().find(|suite| suite.id == name);
         found.map(Self::Published).ok_or_else(|| {
             Error::Request(format!(
-                "nothing to train on is called `{name}`; drawn here: {}, {}; from --data: {}",
+                "nothing to train on is called `{name}`; drawn here: {}, {}; from published data: {}",
                 Task::ALL.map(Task::name).join(", "),
                 Task::Page,
                 published()
@@ -87,8 +87,8 @@ pub struct Plan {
     pub variant: &'static Variant,
     /// What is trained on; they take turns, and one named twice has two turns in a round.
     pub sources: Vec<Source>,
-    /// Local data for the suites among them.
-    pub data: Option<PathBuf>,
+    /// The folder of the data of each suite among them, by the suite's id.
+    pub data: BTreeMap<String, PathBuf>,
     /// Most further questions about each training picture, in the same conversation.
     pub further: usize,
     /// Optimiser steps.
@@ -203,7 +203,7 @@ mod tests {
             vision: None,
             variant: rave_methods::variant("standard").unwrap(),
             sources: vec![Source::Embedded(Task::Ocr)],
-            data: None,
+            data: BTreeMap::new(),
             further: 0,
             steps: 110,
             batch: 4,

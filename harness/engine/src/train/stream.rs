@@ -6,6 +6,7 @@
 //! [`HELD_OUT`], with all its questions, is never trained on.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Scope, ScopedJoinHandle};
@@ -89,7 +90,8 @@ impl Stream {
                     suffix: suite(&format!("embedded-{task}"))?.prompt_suffix.clone(),
                 },
                 Source::Published(suite) => {
-                    let dataset = suite.open_training(plan.data.as_deref())?;
+                    let dataset =
+                        suite.open_training(plan.data.get(&suite.id).map(PathBuf::as_path))?;
                     published(dataset, plan)?
                 }
             };

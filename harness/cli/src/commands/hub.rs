@@ -1,0 +1,157 @@
+//! The hub behind `--model` and `--data`: what is named by repository is fetched before a command begins.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::bail;
+use clap::Args;
+use indicatif::{DecimalBytes, ProgressBar, ProgressStyle};
+use rave_benchmarks::Suite;
+use rave_hub::{Hub, Observer, Reference, Settings};
+use rave_lmm::built_in;
+
+/// Options of every command that takes a model or data of the hub.
+#[derive(Debug, Clone, Args)]
+pub struct HubArguments {
+    /// Make no network call: take models and data of the hub from its cache (as HF_HUB_OFFLINE=1 does)
+    #[arg(long)]
+    pub offline: bool,
+}
+
+/// Which split of a suite is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The one that is scored.
+    Scored,
+    /// The one that models are trained on.
+    Training,
+}
+
+impl HubArguments {
+    fn hub(&self) -> anyhow::Result<Hub> {
+        let mut settings = Settings::from_env();
+        settings.offline |= self.offline;
+        Ok(Hub::new(settings)?)
+    }
+
+    /// Fetches the models among these names that are neither built in nor a folder; `rave_lmm::resolve` then finds them.
+    pub fn models<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> anyhow::Result<()> {
+        for name in names {
+            if built_in::MODELS.iter().any(|model| model.name == name) || Path::new(name).exists() {
+                continue;
+            }
+            // What is no reference either is refused by name when it is resolved.
+            if let Ok(reference) = name.parse::<Reference>() {
+                rave_lmm::hub::fetch(&self.hub()?, &reference, &mut Downloads::new(&reference))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The folder of each published suite's data by the suite's id: where `--data` says, and else fetched.
+    ///
+    /// An entry of `--data` is a folder, or a repository of the hub: for the suites that name it, or for those that no other
+    /// entry is for.
+    pub fn data(
+        &self,
+        given: &[String],
+        suites: &[&Suite],
+        part: Part,
+    ) -> anyhow::Result<BTreeMap<String, PathBuf>> {
+        let mut folders = Vec::new();
+        let mut references = Vec::new();
+        for entry in given {
+            match entry.parse::<Reference>() {
+                Ok(reference) if !Path::new(entry).exists() => references.push(reference),
+                _ => folders.push(PathBuf::from(entry)),
+            }
+        }
+        if folders.len() > 1 {
+            bail!(
+                "--data names {} folders; give one that holds the data sets by repository name (a link each will do)",
+                folders.len()
+            );
+        }
+        let names = |suite: &Suite, reference: &Reference| {
+            let mut names = suite.repositories.iter();
+            names.any(|name| name.eq_ignore_ascii_case(&reference.repository))
+        };
+        let own = references
+            .iter()
+            .find(|reference| !suites.iter().any(|suite| names(suite, reference)));
+        let mut data = BTreeMap::new();
+        for suite in suites.iter().filter(|suite| !suite.is_embedded()) {
+            let reference = references.iter().find(|reference| names(suite, reference));
+            let folder = match (reference.or(own), folders.first()) {
+                (None, Some(folder)) => folder.clone(),
+                (reference, _) => {
+                    let hub = self.hub()?;
+                    let mut bars = Downloads::new(&suite.id);
+                    match part {
+                        Part::Scored => suite.fetch(&hub, reference, &mut bars)?,
+                        Part::Training => suite.fetch_training(&hub, reference, &mut bars)?,
+                    }
+                }
+            };
+            data.insert(suite.id.clone(), folder);
+        }
+        Ok(data)
+    }
+}
+
+/// A bar a file; a line a file where stderr is no terminal.
+struct Downloads {
+    what: String,
+    bar: Option<ProgressBar>,
+}
+
+impl Downloads {
+    fn new(what: &impl ToString) -> Self {
+        Self {
+            what: what.to_string(),
+            bar: None,
+        }
+    }
+}
+
+impl Observer for Downloads {
+    fn file(&mut self, name: &str, size: Option<u64>, have: u64) {
+        if !std::io::stderr().is_terminal() {
+            let size = size.map_or_else(String::new, |size| format!(" ({})", DecimalBytes(size)));
+            eprintln!("fetching {}: {name}{size}", self.what);
+        }
+        let style = ProgressStyle::with_template(
+            "{prefix} {bar:24} {decimal_bytes}/{decimal_total_bytes}  {decimal_bytes_per_sec}  {eta} left",
+        )
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+        let bar = ProgressBar::new(size.unwrap_or(0))
+            .with_style(style)
+            .with_prefix(format!("{}: {name}", self.what))
+            .with_position(have);
+        bar.reset_eta();
+        self.bar = Some(bar);
+    }
+
+    fn have(&mut self, bytes: u64) {
+        if let Some(bar) = &self.bar {
+            bar.set_position(bytes);
+        }
+    }
+
+    fn file_done(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish();
+        }
+    }
+
+    fn wait(&mut self, time: Duration, reason: &str) {
+        let line = format!("{}: {reason}; again in {} s", self.what, time.as_secs());
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("{line}")),
+            None => eprintln!("{line}"),
+        }
+        std::thread::sleep(time);
+    }
+}
