@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use image::RgbImage;
-use rave_benchmarks::{Item, suite};
+use rave_benchmarks::Item;
 use rave_engine::{answer_boxes, picture};
 use rave_lmm::attention::{Bounds, Choice, HeadStatistics, InBox, Probed, map, statistics};
 use rave_lmm::{GenerationOptions, LoadOptions, Model, checkpoint_folder, decode};
@@ -15,7 +15,7 @@ use rave_reports::charts::heat::{self, Row, Sheet};
 use serde_json::{Value, json};
 
 use super::eval::chosen_variants;
-use super::{print, print_json};
+use super::{named_suite, print, print_json};
 use crate::Outcome;
 
 /// Options of `rave attend`.
@@ -220,7 +220,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 /// Picture, question and box, of a file or of a suite's item.
 fn task(arguments: &Arguments) -> anyhow::Result<Task> {
     if let (Some(id), Some(number)) = (&arguments.suite, arguments.sample) {
-        let dataset = suite(id)?.open(arguments.data.as_deref())?;
+        let dataset = named_suite(id)?.open(arguments.data.as_deref())?;
         if number >= dataset.len() {
             bail!(
                 "--sample {number}: {id} has the items 0 to {}",

@@ -5,15 +5,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
-use clap::Args;
-use rave_benchmarks::{Suite, suite, suites};
+use clap::{Args, ValueEnum};
+use rave_benchmarks::{Suite, suites};
 use rave_engine::{FailOnError, Request, evaluate};
 use rave_methods::{REGISTRY, Variant};
 use rave_reports::Format;
 use rave_results::summary::Failure;
 use rave_results::{Run, Summary};
 
-use super::{code_version, command_line, listed, named_variant, report, run_folder};
+use super::{
+    code_version, command_line, export, listed, named_suite, named_variant, report, run_folder,
+};
 use crate::Outcome;
 use crate::progress::Bars;
 
@@ -29,15 +31,33 @@ pub struct Arguments {
     /// Attention variants or preset files (.toml), separated by commas; `all` for every registered one
     #[arg(long, value_delimiter = ',', default_value = "standard,rave")]
     pub variant: Vec<String>,
-    /// Suites, separated by commas; `embedded` for every suite that needs no data, `all` for every one (with --data)
+    /// Suites, separated by commas: names, or files of your own (suite.toml, or its folder as ./mine); `embedded` for every suite
+    /// that needs no data, `all` for every one (with --data)
     #[arg(long, value_delimiter = ',', default_value = "embedded")]
     pub suite: Vec<String>,
     /// A local copy of a hub data repository, or a folder that holds several by repository name
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
+    /// Another split of the data than the suites name
+    #[arg(long, value_name = "NAME")]
+    pub split: Option<String>,
     /// At most N samples of each suite
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
+    /// Draw the samples of --limit under this seed instead of taking the first; the same seed draws the same anywhere
+    #[arg(long, value_name = "SEED", requires = "limit")]
+    pub shuffle: Option<u64>,
+    /// Only these samples, by id (of several suites: SUITE/ID), separated by commas
+    #[arg(
+        long,
+        value_name = "ID",
+        value_delimiter = ',',
+        conflicts_with = "limit"
+    )]
+    pub samples: Vec<String>,
+    /// Whose words a question is asked in
+    #[arg(long, default_value = "family")]
+    pub prompts: Prompts,
     /// Of a model trained with several seeds the one to take (by default all); else the seed of untrained variants
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
@@ -63,9 +83,21 @@ pub struct Arguments {
     /// Exit with 1 when samples failed: never, any, or more than this fraction of them
     #[arg(long, value_name = "never|any|FRACTION", default_value = "any")]
     pub fail_on_error: FailOnError,
+    /// Write the samples for other tools as well, into a folder of that name in the run's (later: rave export)
+    #[arg(long, value_name = "FORMAT")]
+    pub export: Option<export::Target>,
     /// The summary as one JSON document on stdout instead of a table
     #[arg(long)]
     pub json: bool,
+}
+
+/// Whose words a question is asked in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Prompts {
+    /// Those of the model family's authors, where a suite knows them
+    Family,
+    /// The suite's own, for every model
+    Suite,
 }
 
 /// `rave eval`.
@@ -90,7 +122,14 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         variants,
         suites,
         data: arguments.data,
+        split: arguments.split,
         limit: arguments.limit,
+        shuffle: arguments.shuffle,
+        samples: listed("samples", &arguments.samples)?
+            .into_iter()
+            .map(str::to_owned)
+            .collect(),
+        family_prompts: arguments.prompts == Prompts::Family,
         seed: arguments.seed,
         device: arguments.device,
         dtype: arguments.dtype,
@@ -107,7 +146,11 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
             let _ = fs::remove_dir(&out);
         }
     })?;
-    let summary = Summary::from_runs(&[Run::open(&out)?], baseline)?;
+    let stored = Run::open(&out)?;
+    let exported = arguments
+        .export
+        .map_or(Ok(()), |target| export::write(&stored, target, None));
+    let summary = Summary::from_runs(&[stored], baseline)?;
     let shown = report::show(
         &summary,
         &[Format::Markdown, Format::Csv, Format::Svg, Format::Png],
@@ -121,7 +164,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         finished.counts.scored,
         finished.counts.failed
     );
-    shown?;
+    shown.and(exported)?;
     if arguments.fail_on_error.is_exceeded(&finished.counts) {
         eprintln!(
             "error: {} samples failed (reasons above); --fail-on-error {}",
@@ -178,7 +221,7 @@ fn chosen_suites(names: &[String], has_data: bool) -> anyhow::Result<Vec<&'stati
                 "--suite all needs --data DIR, a folder that holds the published data sets by repository name (`rave suites`); --suite embedded takes every suite that needs none"
             ),
             "embedded" => chosen.extend(suites().iter().filter(|suite| suite.is_embedded())),
-            name => chosen.push(suite(name)?),
+            name => chosen.push(named_suite(name)?),
         }
     }
     unique("suite", chosen.iter().map(|suite| suite.id.as_str()))?;
