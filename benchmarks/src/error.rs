@@ -18,11 +18,11 @@ pub enum Error {
         known: String,
     },
     /// A `suite.toml` that does not parse or contradicts itself.
-    #[error("suites/{id}/suite.toml is not a valid suite: {reason}")]
+    #[error("{file} is not a valid suite: {reason}")]
     Suite {
-        /// The suite's folder.
-        id: String,
-        /// The parser's message.
+        /// The file.
+        file: String,
+        /// The parser's message, or what contradicts what.
         reason: String,
     },
     /// A suite of published data was opened without a folder to read it from.
@@ -148,6 +148,71 @@ pub enum Error {
         /// What would do.
         expected: &'static str,
     },
+    /// Columns that hold what belongs into others.
+    #[error(
+        "{path}: column `{column}` {reason}: are its columns mixed up? Give --data the data set that suite `{suite}` reads, or describe a data set of your own in a suite.toml (benchmarks/README.md)"
+    )]
+    MixedColumns {
+        /// The file, or the folder of several.
+        path: PathBuf,
+        /// The column.
+        column: String,
+        /// What it holds.
+        reason: String,
+        /// The suite's id.
+        suite: String,
+    },
+    /// A line of a JSONL data set that cannot be turned into an item.
+    #[error("{path}, line {line}: {reason}")]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A JSONL data set of which no picture is there.
+    #[error(
+        "{path}: none of its {count} picture(s) is there, such as {first}; `image` is a path from the folder of the JSONL file"
+    )]
+    NoPictures {
+        /// The file.
+        path: PathBuf,
+        /// Where the first picture was looked for.
+        first: PathBuf,
+        /// Lines of the file.
+        count: usize,
+    },
+    /// No JSONL file of the suite's split, or several that could be meant.
+    #[error(
+        "{path} holds no {wanted}, which suite `{suite}` reads{}; name the file with `data` in its suite.toml",
+        if found.is_empty() { String::new() } else { format!(" (it holds {found})") }
+    )]
+    NoLines {
+        /// The folder searched.
+        path: PathBuf,
+        /// The name looked for.
+        wanted: String,
+        /// The suite's id.
+        suite: String,
+        /// The JSONL files that are there.
+        found: String,
+    },
+    /// An id that no item of the suite has.
+    #[error(
+        "suite `{suite}` has no sample `{id}`; its ids are of the form `{first}` to `{last}` (column `sample` of a run's samples.parquet)"
+    )]
+    NoSample {
+        /// The id.
+        id: String,
+        /// The suite.
+        suite: String,
+        /// The id of its first item.
+        first: String,
+        /// The id of its last item.
+        last: String,
+    },
     /// One row that cannot be turned into items.
     #[error("{path}, row {row}: {reason}")]
     Row {
@@ -204,6 +269,14 @@ pub enum Error {
         /// The item.
         index: usize,
         /// The renderer's reason.
+        reason: String,
+    },
+    /// A file of predictions in a format that is not read.
+    #[error("{path}: {reason}")]
+    PredictionFile {
+        /// The file.
+        path: PathBuf,
+        /// Why not, and what to give instead.
         reason: String,
     },
     /// A line of a predictions file that cannot be scored.

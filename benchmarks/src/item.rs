@@ -3,6 +3,8 @@
 //! A layout reads a published data set and the renderer draws the embedded suites; both end in an [`Item`], so that
 //! the engine, the probes and the records never see a column name.
 
+use crate::metrics::Metric;
+
 /// One question about one picture, with the answers it is scored against.
 #[derive(Debug, Clone)]
 pub struct Item {
@@ -12,7 +14,8 @@ pub struct Item {
     pub image_id: String,
     /// The question as published.
     pub question: String,
-    /// What the model is asked: the question followed by the suite's prompt suffix.
+    /// The question followed by the suite's prompt suffix; a family whose authors ask otherwise is asked by
+    /// [`Suite::prompt`](crate::Suite::prompt).
     pub prompt: String,
     /// The accepted answers, as published (not normalised: that is the metric's business).
     pub answers: Vec<String>,
@@ -21,6 +24,8 @@ pub struct Item {
     pub category: Option<String>,
     /// `OCRBench`'s `dataset` column, on which its metric depends.
     pub dataset: Option<String>,
+    /// The metric of this item alone; `None` for the suite's.
+    pub metric: Option<Metric>,
     /// The picture.
     pub picture: Picture,
     /// Where the answer stands in the picture, in the picture's pixels; empty where the data set does not say.
@@ -36,14 +41,22 @@ pub struct Item {
 pub struct Label {
     /// Stable name of the sample within its suite.
     pub id: String,
+    /// Its number in the split, from 0, questions that are left out included: what other harnesses call `doc_id`.
+    pub number: usize,
     /// Names the picture, where a column does; otherwise its bytes would.
     pub image_id: Option<String>,
-    /// What the model is asked; empty for an item that is not drawn yet.
+    /// The question as published; empty for an item that is not drawn yet.
+    pub question: String,
+    /// The question followed by the suite's prompt suffix; empty for an item that is not drawn yet.
     pub prompt: String,
     /// The accepted answers; empty for an item that is not drawn yet.
     pub answers: Vec<String>,
     /// A part of the suite that is reported on its own.
     pub category: Option<String>,
+    /// `OCRBench`'s `dataset` column.
+    pub dataset: Option<String>,
+    /// The metric of this item alone; `None` for the suite's.
+    pub metric: Option<Metric>,
 }
 
 /// The picture of an item.

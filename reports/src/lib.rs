@@ -3,7 +3,7 @@
 //! A report is made from a [`Summary`] alone, never from a live model, and comes back as bytes: writing them is the
 //! caller's. Same records, same bytes.
 //!
-//! Adding a format: one file under `tables` or `charts`, one arm in [`Format`].
+//! Adding a format: one file under `tables` or `charts`, one arm in [`Format`]. [`lmms_eval`] is made from the samples themselves.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,6 +13,7 @@ use rave_results::{Run, Summary};
 pub mod charts;
 mod error;
 pub mod latency;
+pub mod lmms_eval;
 pub mod tables;
 
 pub use error::Error;
@@ -81,7 +82,7 @@ impl FromStr for Format {
 /// One file of a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Artifact {
-    /// Its name, without a folder.
+    /// Its name; without a folder but for [`lmms_eval`].
     pub name: String,
     /// Its contents.
     pub bytes: Vec<u8>,

@@ -180,6 +180,18 @@ pub struct SuiteConfiguration {
     pub split: String,
     /// At most so many samples.
     pub limit: Option<usize>,
+    /// The seed under which the samples of a limit were drawn; `None` for the first ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shuffle: Option<u64>,
+    /// The samples that were asked for by id; empty for all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub samples: Vec<String>,
+    /// Whether all families were asked alike, although the suite has prompts that their authors prescribe.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub asked_alike: bool,
+    /// SHA-256 of the file that defines the suite, of one that is not the program's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub definition: Option<String>,
     /// How samples make the suite's score.
     #[serde(default)]
     pub aggregate: Aggregate,
@@ -308,6 +320,9 @@ pub struct SampleRecord {
     pub suite: String,
     /// The sample's id within the suite.
     pub sample: String,
+    /// Its number in the split, from 0; `None` in records from before it was kept.
+    #[serde(default)]
+    pub number: Option<u64>,
     /// The image's id: samples of one image are one cluster.
     pub image_id: String,
     /// The suite's own grouping (question type, language, ...); empty where it has none.

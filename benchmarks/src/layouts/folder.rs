@@ -6,7 +6,7 @@
 //! What is taken is said in [`Selection::source`], above all when it is not what the suite names.
 
 use crate::Error;
-use crate::suites::Suite;
+use crate::suite::Suite;
 use rave_hub::Origin;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -46,7 +46,10 @@ struct Found {
 
 /// Chooses the files of `suite` below `data`.
 pub(super) fn select(suite: &Suite, data: &Path) -> Result<Selection, Error> {
-    let repository = suite.repositories.first().cloned().unwrap_or_default();
+    let repository = suite
+        .repositories
+        .first()
+        .map_or_else(|| format!("suite {}", suite.id), String::clone);
     let metadata = std::fs::metadata(data).map_err(|error| Error::DataFolder {
         path: data.to_owned(),
         reason: if error.kind() == std::io::ErrorKind::NotFound {
@@ -81,7 +84,7 @@ pub(super) fn select(suite: &Suite, data: &Path) -> Result<Selection, Error> {
         .map(|path| describe(&root, path))
         .collect();
     let mut notes = Vec::new();
-    if name.is_none() {
+    if name.is_none() && !suite.repositories.is_empty() {
         notes.push(format!(
             "the folder is not named as {repository}: taken for a data set of its own"
         ));
@@ -204,7 +207,7 @@ fn snapshot(repository: &Path) -> Result<PathBuf, Error> {
         .unwrap_or(snapshots))
 }
 
-fn entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+pub(super) fn entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let failed = |source| Error::Read {
         path: folder.to_owned(),
         source,

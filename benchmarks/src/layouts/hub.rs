@@ -6,7 +6,8 @@ use rave_hub::{Hub, Kind, Observer, Reference, Repository};
 
 use super::folder;
 use crate::Error;
-use crate::suites::Suite;
+use crate::render::Split;
+use crate::suite::Suite;
 
 impl Suite {
     /// Brings the files of the suite's split from the hub into its cache, and gives the folder for [`Suite::open`].
@@ -46,7 +47,8 @@ impl Suite {
         reference: Option<&Reference>,
         observer: &mut dyn Observer,
     ) -> Result<PathBuf, Error> {
-        self.training().fetch(hub, reference, observer)
+        self.of_split(Split::Train.name())
+            .fetch(hub, reference, observer)
     }
 
     fn repository<'a>(
@@ -74,7 +76,7 @@ impl Suite {
                 source: error,
             },
             None => Error::Suite {
-                id: self.id.clone(),
+                file: self.file_name(),
                 reason: "it has no repository to fetch".to_owned(),
             },
         })

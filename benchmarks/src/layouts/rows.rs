@@ -6,13 +6,14 @@
 //! is contained in everything, and an empty question asks nothing. Answers beside an empty one stay as published.
 
 use super::Layout;
-use super::python_literal;
 use super::table::Table;
 use crate::Error;
+use crate::metrics::Metric;
+use crate::python_literal;
 use serde_json::Value;
 
 /// Everything of an item but its picture.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Row {
     /// `None` where the data set has no ids: the row's number in the split is taken.
     pub(super) id: Option<String>,
@@ -22,6 +23,8 @@ pub(super) struct Row {
     pub(super) answers: Vec<String>,
     pub(super) category: Option<String>,
     pub(super) dataset: Option<String>,
+    /// The metric of this question alone; `None` for the suite's.
+    pub(super) metric: Option<Metric>,
     /// Row of the file where the picture is.
     pub(super) position: usize,
 }
@@ -34,7 +37,7 @@ pub(super) struct Rows {
 }
 
 /// Answers that one question of `TextVQA` must have.
-const ANNOTATORS: usize = 10;
+pub(super) const ANNOTATORS: usize = 10;
 
 impl Layout {
     /// Reads the light columns of a file.
@@ -46,7 +49,8 @@ impl Layout {
             Self::Textvqa => textvqa(table),
             Self::Ocrbench => ocrbench(table),
             Self::Mtvqa => mtvqa(table),
-            Self::Embedded => Ok(Rows::default()),
+            // Neither is read from tables.
+            Self::Jsonl | Self::Embedded => Ok(Rows::default()),
         }
     }
 }
@@ -67,9 +71,8 @@ fn docvqa(table: &Table) -> Result<Rows, Error> {
             image_id: documents[row].clone(),
             question,
             answers,
-            category: None,
-            dataset: None,
             position: row,
+            ..Row::default()
         })
     })
 }
@@ -82,14 +85,12 @@ fn chartqa(table: &Table) -> Result<Rows, Error> {
     collect(table, &questions, &answers, |row, question, answers| {
         let kind = present(table, row, "type", &kinds)?;
         Ok(Row {
-            id: None,
-            image_id: None,
             question,
             answers,
             // Published as `human_test` and `augmented_test`.
             category: Some(kind.split('_').next().unwrap_or(&kind).to_owned()),
-            dataset: None,
             position: row,
+            ..Row::default()
         })
     })
 }
@@ -117,9 +118,8 @@ fn textvqa(table: &Table) -> Result<Rows, Error> {
             image_id: images[row].clone(),
             question,
             answers,
-            category: None,
-            dataset: None,
             position: row,
+            ..Row::default()
         })
     })
 }
@@ -132,13 +132,12 @@ fn ocrbench(table: &Table) -> Result<Rows, Error> {
     let answers = table.texts("answer")?;
     collect(table, &questions, &answers, |row, question, answers| {
         Ok(Row {
-            id: None,
-            image_id: None,
             question,
             answers,
             category: Some(present(table, row, "question_type", &kinds)?),
             dataset: Some(present(table, row, "dataset", &datasets)?),
             position: row,
+            ..Row::default()
         })
     })
 }
@@ -158,8 +157,11 @@ fn mtvqa(table: &Table) -> Result<Rows, Error> {
         let picture = present(table, row, "id", &ids)?;
         let language = present(table, row, "lang", &languages)?;
         let literal = present(table, row, "qa_pairs", &pairs)?;
-        let value = python_literal::parse(&literal)
-            .map_err(|reason| refused(format!("`qa_pairs`: {reason}")))?;
+        let value = python_literal::parse(&literal).map_err(|reason| {
+            refused(format!(
+                "`qa_pairs` is no Python literal: {reason}; take the data set as it is published"
+            ))
+        })?;
         let Value::Array(pairs) = value else {
             return Err(refused("`qa_pairs` is not a list".to_owned()));
         };
@@ -183,8 +185,8 @@ fn mtvqa(table: &Table) -> Result<Rows, Error> {
                 question,
                 answers: vec![answer],
                 category: Some(language.clone()),
-                dataset: None,
                 position: row,
+                ..Row::default()
             });
         }
     }
@@ -215,7 +217,7 @@ fn collect(
     Ok(rows)
 }
 
-fn says_something(text: &str) -> bool {
+pub(super) fn says_something(text: &str) -> bool {
     !text.trim().is_empty()
 }
 

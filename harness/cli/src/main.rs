@@ -37,6 +37,8 @@ enum Command {
     Generate(commands::generate::Arguments),
     /// Draw where the attention behind an answer lies on the picture, a row a variant
     Attend(commands::attend::Arguments),
+    /// A stored run in another harness's files
+    Export(commands::export::Arguments),
     /// Score predictions with a suite's metric, no model needed
     Score(commands::score::Arguments),
     /// Built-in models, and the families of checkpoints that can be loaded
@@ -79,6 +81,7 @@ fn main() -> ExitCode {
         Command::Report(arguments) => commands::report::run(&arguments),
         Command::Generate(arguments) => commands::generate::run(&arguments),
         Command::Attend(arguments) => commands::attend::run(&arguments),
+        Command::Export(arguments) => commands::export::run(&arguments),
         Command::Score(arguments) => commands::score::run(&arguments),
         Command::Models(arguments) => commands::listing::models(&arguments),
         Command::Variants(arguments) => commands::listing::variants(&arguments),

@@ -7,12 +7,11 @@
 //! is probed, that comes after all variants have answered the sample, so that no time that is recorded has a probe before it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Instant;
 
-use rave_benchmarks::{Dataset, Suite};
+use rave_benchmarks::{Choice, Dataset, Item, Suite};
 use rave_lmm::{
     Built, Checkpoint, Features, Generation, GenerationOptions, Grid, LoadOptions, Model,
     ModelInfo, Patches, Processor, attention, libtorch, resolve,
@@ -40,10 +39,18 @@ pub struct Request {
     pub variants: Vec<&'static Variant>,
     /// Suites.
     pub suites: Vec<&'static Suite>,
-    /// The folder of the data of each suite that is not embedded, by the suite's id.
+    /// The folder of the data of each suite that is not embedded, by the suite's id; a suite in a file may have its own.
     pub data: BTreeMap<String, PathBuf>,
-    /// At most so many samples of each suite, from the start.
+    /// Another split of the suites' data than they name.
+    pub split: Option<String>,
+    /// At most so many samples of each suite, from the start or drawn under `shuffle`.
     pub limit: Option<usize>,
+    /// Draws the samples of a limit under this seed instead of taking the first.
+    pub shuffle: Option<u64>,
+    /// Only the samples of these ids, `ID` or `SUITE/ID`; empty for all.
+    pub samples: Vec<String>,
+    /// Ask each family in the words that its authors prescribe, where a suite knows them, instead of all alike.
+    pub family_prompts: bool,
     /// Of a grid of checkpoints the seed to take, by default all that it holds; elsewhere the seed of variants at their
     /// initial values, by default 0.
     pub seed: Option<u64>,
@@ -125,14 +132,21 @@ pub fn evaluate(request: &Request, observer: &mut dyn Observer) -> Result<RunRec
     let datasets = request
         .suites
         .iter()
-        .map(|suite| suite.open(request.data.get(&suite.id).map(PathBuf::as_path)))
+        .map(|suite| {
+            let data = request.data.get(&suite.id).map(PathBuf::as_path);
+            match &request.split {
+                Some(split) => suite.open_split(data, split),
+                None => suite.open(data),
+            }
+        })
         .collect::<Result<Vec<_>, _>>()?;
+    let chosen = choose(request, &datasets)?;
     // The first model entirely, as it shows what a header does not: an adapter of another checkpoint, a wrong config.
     let mut first = match request.models.first() {
         Some(name) => Some(load(name, request, options, observer)?),
         None => None,
     };
-    let (mut writer, done) = open_run(request, &datasets)?;
+    let (mut writer, done) = open_run(request, &datasets, &chosen)?;
     for name in &request.models {
         let fields = match first.take() {
             Some(loaded) => loaded,
@@ -141,13 +155,9 @@ pub fn evaluate(request: &Request, observer: &mut dyn Observer) -> Result<RunRec
         writer.model(record::model(&fields))?;
         observer.loaded(fields[0].contenders[0].model.info());
         for field in &fields {
-            let cell = Cell {
-                field,
-                request,
-                done: &done,
-            };
-            for (suite, dataset) in request.suites.iter().zip(&datasets) {
-                cell.run(suite, dataset, &mut writer, observer)?;
+            let cell = Cell::new(field, request, &done)?;
+            for (dataset, rows) in datasets.iter().zip(&chosen) {
+                cell.run(dataset, rows, &mut writer, observer)?;
             }
         }
     }
@@ -175,6 +185,7 @@ pub(crate) fn run_name(folder: &Path) -> String {
 fn open_run(
     request: &Request,
     datasets: &[Dataset],
+    chosen: &[Vec<usize>],
 ) -> Result<(RunWriter, HashSet<String>), Error> {
     let configuration = Configuration {
         models: request.models.clone(),
@@ -183,10 +194,10 @@ fn open_run(
             .iter()
             .map(|variant| record::variant(variant))
             .collect(),
-        suites: request
-            .suites
+        suites: datasets
             .iter()
-            .map(|suite| record::suite(suite, request.limit))
+            .zip(chosen)
+            .map(|(dataset, rows)| record::suite(request, dataset, rows))
             .collect(),
         seed: request.seed,
         dtype: request.dtype.clone(),
@@ -202,11 +213,9 @@ fn open_run(
         request.code.clone(),
         libraries(),
     );
-    for (suite, dataset) in request.suites.iter().zip(datasets) {
-        run.data.insert(
-            suite.id.clone(),
-            record::data(dataset, rows(dataset, request).len()),
-        );
+    for (dataset, rows) in datasets.iter().zip(chosen) {
+        let suite = dataset.suite().id.clone();
+        run.data.insert(suite, record::data(dataset, rows.len()));
     }
     if !request.resume {
         return Ok((RunWriter::create(&request.out, &run)?, HashSet::new()));
@@ -219,11 +228,41 @@ fn open_run(
     ))
 }
 
-/// The rows of a data set that a request takes.
-fn rows(dataset: &Dataset, request: &Request) -> Range<usize> {
-    0..request
-        .limit
-        .map_or(dataset.len(), |limit| limit.min(dataset.len()))
+/// The rows of each data set that a request takes.
+fn choose(request: &Request, datasets: &[Dataset]) -> Result<Vec<Vec<usize>>, Error> {
+    let mut named: Vec<Vec<String>> = vec![Vec::new(); datasets.len()];
+    for sample in &request.samples {
+        let of_suite = sample.split_once('/').and_then(|(suite, id)| {
+            let place = datasets
+                .iter()
+                .position(|dataset| dataset.suite().id == suite);
+            Some((place?, id))
+        });
+        match (of_suite, datasets) {
+            (Some((place, id)), _) => named[place].push(id.to_owned()),
+            (None, [_]) => named[0].push(sample.clone()),
+            (None, _) => {
+                return Err(Error::Request(format!(
+                    "--samples {sample}: of several suites, say which one has it: SUITE/ID"
+                )));
+            }
+        }
+    }
+    let mut chosen = Vec::with_capacity(datasets.len());
+    for (dataset, samples) in datasets.iter().zip(named) {
+        if samples.is_empty() && !request.samples.is_empty() {
+            return Err(Error::Request(format!(
+                "--samples names none of suite `{0}`; add {0}/ID, or leave the suite out",
+                dataset.suite().id
+            )));
+        }
+        chosen.push(dataset.choose(&Choice {
+            limit: request.limit,
+            shuffle: request.shuffle,
+            samples,
+        })?);
+    }
+    Ok(chosen)
 }
 
 /// A variant with the model it runs on; variants of one checkpoint share theirs.
@@ -323,9 +362,28 @@ struct Cell<'a> {
     field: &'a Field,
     request: &'a Request,
     done: &'a HashSet<String>,
+    /// The `model_type` that prompts are chosen by; `None` where all models are asked alike.
+    model_type: Option<String>,
 }
 
-impl Cell<'_> {
+impl<'a> Cell<'a> {
+    fn new(
+        field: &'a Field,
+        request: &'a Request,
+        done: &'a HashSet<String>,
+    ) -> Result<Self, Error> {
+        let checkpoint = Checkpoint::open(&field.contenders[0].model.info().folder)?;
+        let model_type = checkpoint.config()["model_type"]
+            .as_str()
+            .map(str::to_owned);
+        Ok(Self {
+            field,
+            request,
+            done,
+            model_type: model_type.filter(|_| request.family_prompts),
+        })
+    }
+
     /// The model that prepares the prompts: preprocessing and chat template are those of all checkpoints of a grid.
     fn lead(&self) -> &Model {
         &self.field.contenders[0].model
@@ -333,12 +391,12 @@ impl Cell<'_> {
 
     fn run(
         &self,
-        suite: &Suite,
         dataset: &Dataset,
+        rows: &[usize],
         writer: &mut RunWriter,
         observer: &mut dyn Observer,
     ) -> Result<(), Error> {
-        let rows = rows(dataset, self.request);
+        let suite = dataset.suite();
         let name = &self.lead().info().name;
         let ids: Vec<_> = self
             .field
@@ -364,12 +422,12 @@ impl Cell<'_> {
         };
         observer.suite(&shown, suite, &ids, rows.len(), &done);
         let processor = self.lead().processor();
+        let model_type = self.model_type.as_deref();
         let mut warm = false;
-        for start in rows.clone().step_by(WINDOW) {
-            let window: Vec<_> = (start..rows.end.min(start + WINDOW)).collect();
+        for window in rows.chunks(WINDOW) {
             let prepared: Vec<_> = window
                 .par_iter()
-                .map(|&index| prepare(dataset, index, processor.as_ref()))
+                .map(|&index| prepare(dataset, index, model_type, processor.as_ref()))
                 .collect();
             for prepared in &prepared {
                 if !warm && prepared.prompt.is_ok() {
@@ -522,11 +580,20 @@ fn probe(
 }
 
 /// Reads, decodes and prepares one item; a failure becomes a reason, never an end.
-fn prepare(dataset: &Dataset, index: usize, processor: &dyn Processor) -> Prepared {
+fn prepare(
+    dataset: &Dataset,
+    index: usize,
+    model_type: Option<&str>,
+    processor: &dyn Processor,
+) -> Prepared {
     let start = Instant::now();
-    let label = dataset.label(index).unwrap_or_default();
+    let mut label = dataset.label(index).unwrap_or_default();
+    label.prompt = dataset.suite().prompt(&label.question, model_type);
     let item = match dataset.item(index) {
-        Ok(item) => item,
+        Ok(item) => Item {
+            prompt: dataset.suite().prompt(&item.question, model_type),
+            ..item
+        },
         Err(error) => {
             return Prepared {
                 label,

@@ -14,7 +14,7 @@ use rave_results::schema::{
 };
 use rave_results::{AttentionRecord, SampleRecord};
 
-use crate::evaluate::{Contender, Field};
+use crate::evaluate::{Contender, Field, Request};
 
 /// The configuration record of a variant.
 pub(crate) fn variant(variant: &Variant) -> VariantConfiguration {
@@ -30,15 +30,25 @@ pub(crate) fn variant(variant: &Variant) -> VariantConfiguration {
     }
 }
 
-/// The configuration record of a suite.
-pub(crate) fn suite(suite: &Suite, limit: Option<usize>) -> SuiteConfiguration {
+/// The configuration record of a suite, of whose data `rows` are taken.
+pub(crate) fn suite(request: &Request, dataset: &Dataset, rows: &[usize]) -> SuiteConfiguration {
+    let suite = dataset.suite();
+    let samples = if request.samples.is_empty() {
+        Vec::new()
+    } else {
+        rows.iter().filter_map(|&row| dataset.id(row)).collect()
+    };
     SuiteConfiguration {
         id: suite.id.clone(),
         version: suite.version,
         metric: suite.metric.to_string(),
         metric_version: suite.metric.version(),
         split: suite.split.clone(),
-        limit,
+        limit: request.limit,
+        shuffle: request.shuffle,
+        samples,
+        asked_alike: !request.family_prompts && !suite.prompts.is_empty(),
+        definition: suite.file.as_ref().map(|file| file.sha256.clone()),
         aggregate: match suite.average {
             Average::Items => Aggregate::Mean,
             Average::Categories => Aggregate::CategoryMean,
@@ -243,6 +253,7 @@ pub(crate) fn sample(
         variant: variant.id.to_owned(),
         suite: suite.id.clone(),
         sample: prepared.label.id.clone(),
+        number: Some(prepared.label.number as u64),
         seed,
         ..SampleRecord::default()
     };
@@ -269,7 +280,7 @@ pub(crate) fn sample(
     match (generation, &prepared.item) {
         (Ok(generation), Some(item)) => {
             record.prediction.clone_from(&generation.text);
-            record.score = Some(suite.metric.score(
+            record.score = Some(item.metric.unwrap_or(suite.metric).score(
                 &generation.text,
                 &item.answers,
                 item.dataset.as_deref(),

@@ -180,6 +180,10 @@ fn record(plan: &Plan) -> RunRecord {
         metric_version: 1,
         split: "test".into(),
         limit: None,
+        shuffle: None,
+        samples: Vec::new(),
+        asked_alike: false,
+        definition: None,
         aggregate: Aggregate::Mean,
     };
     let variant = |id: &&str| VariantConfiguration {

@@ -117,6 +117,11 @@ fn frame(samples: &[SampleRecord]) -> PolarsResult<DataFrame> {
             text("variant", samples, |sample| &sample.variant),
             text("suite", samples, |sample| &sample.suite),
             text("sample", samples, |sample| &sample.sample),
+            UInt64Chunked::from_iter_options(
+                "number".into(),
+                samples.iter().map(|sample| sample.number),
+            )
+            .into_column(),
             text("image_id", samples, |sample| &sample.image_id),
             text("category", samples, |sample| &sample.category),
             UInt64Chunked::from_iter_values(
@@ -309,6 +314,12 @@ pub(super) fn read_samples(path: &Path) -> Result<Vec<SampleRecord>, Error> {
             .iter()
             .map(|value| value.unwrap_or_default().to_string())
             .collect();
+    }
+    // Runs of before it was kept have no such column.
+    if table.column("number").is_ok() {
+        for (sample, number) in samples.iter_mut().zip(table.maybe_longs("number")?) {
+            sample.number = number;
+        }
     }
     for (sample, seed) in samples.iter_mut().zip(table.longs("seed")?) {
         sample.seed = seed;

@@ -30,6 +30,10 @@ pub fn record(run: &str, suites: &[&str], variants: &[&str]) -> RunRecord {
                 metric_version: 1,
                 split: "test".into(),
                 limit: None,
+                shuffle: None,
+                samples: Vec::new(),
+                asked_alike: false,
+                definition: None,
                 aggregate: Aggregate::Mean,
             })
             .collect(),

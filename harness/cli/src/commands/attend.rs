@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use image::RgbImage;
-use rave_benchmarks::{Item, suite};
+use rave_benchmarks::Item;
 use rave_engine::{answer_boxes, picture};
 use rave_lmm::attention::{Bounds, Choice, HeadStatistics, InBox, Probed, map, statistics};
 use rave_lmm::{GenerationOptions, LoadOptions, Model, checkpoint_folder, decode};
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::eval::chosen_variants;
 use super::hub::{HubArguments, Part};
-use super::{print, print_json};
+use super::{named_suite, print, print_json};
 use crate::Outcome;
 
 /// Options of `rave attend`.
@@ -225,11 +225,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 /// Picture, question and box, of a file or of a suite's item.
 fn task(arguments: &Arguments) -> anyhow::Result<Task> {
     if let (Some(id), Some(number)) = (&arguments.suite, arguments.sample) {
-        let suite = suite(id)?;
+        let suite = named_suite(id)?;
         let data = arguments
             .hub
             .data(&arguments.data, &[suite], Part::Scored)?;
-        let dataset = suite.open(data.get(id).map(PathBuf::as_path))?;
+        let dataset = suite.open(data.get(&suite.id).map(PathBuf::as_path))?;
         if number >= dataset.len() {
             bail!(
                 "--sample {number}: {id} has the items 0 to {}",

@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
-use clap::Args;
-use rave_benchmarks::{Suite, suite, suites};
+use clap::{Args, ValueEnum};
+use rave_benchmarks::{Suite, suites};
 use rave_engine::{FailOnError, Request, evaluate};
 use rave_methods::{REGISTRY, Variant};
 use rave_reports::Format;
@@ -14,7 +14,9 @@ use rave_results::summary::Failure;
 use rave_results::{Run, Summary};
 
 use super::hub::{HubArguments, Part};
-use super::{code_version, command_line, listed, named_variant, report, run_folder};
+use super::{
+    code_version, command_line, export, listed, named_suite, named_variant, report, run_folder,
+};
 use crate::Outcome;
 use crate::progress::Bars;
 
@@ -30,7 +32,8 @@ pub struct Arguments {
     /// Attention variants or preset files (.toml), separated by commas; `all` for every registered one
     #[arg(long, value_delimiter = ',', default_value = "standard,rave")]
     pub variant: Vec<String>,
-    /// Suites, separated by commas; `embedded` for every suite that needs no data, `all` for every one
+    /// Suites, separated by commas: names, or files of your own (suite.toml, or its folder as ./mine); `embedded` for every suite
+    /// that needs no data, `all` for every one
     #[arg(long, value_delimiter = ',', default_value = "embedded")]
     pub suite: Vec<String>,
     /// Data of suites that are not embedded, by default fetched from the hub: a local copy of a hub data repository, a folder that
@@ -39,9 +42,26 @@ pub struct Arguments {
     pub data: Vec<String>,
     #[command(flatten)]
     pub hub: HubArguments,
+    /// Another split of the data than the suites name
+    #[arg(long, value_name = "NAME")]
+    pub split: Option<String>,
     /// At most N samples of each suite
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
+    /// Draw the samples of --limit under this seed instead of taking the first; the same seed draws the same anywhere
+    #[arg(long, value_name = "SEED", requires = "limit")]
+    pub shuffle: Option<u64>,
+    /// Only these samples, by id (of several suites: SUITE/ID), separated by commas
+    #[arg(
+        long,
+        value_name = "ID",
+        value_delimiter = ',',
+        conflicts_with = "limit"
+    )]
+    pub samples: Vec<String>,
+    /// Whose words a question is asked in
+    #[arg(long, default_value = "family")]
+    pub prompts: Prompts,
     /// Of a model trained with several seeds the one to take (by default all); else the seed of untrained variants
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
@@ -67,9 +87,21 @@ pub struct Arguments {
     /// Exit with 1 when samples failed: never, any, or more than this fraction of them
     #[arg(long, value_name = "never|any|FRACTION", default_value = "any")]
     pub fail_on_error: FailOnError,
+    /// Write the samples for other tools as well, into a folder of that name in the run's (later: rave export)
+    #[arg(long, value_name = "FORMAT")]
+    pub export: Option<export::Target>,
     /// The summary as one JSON document on stdout instead of a table
     #[arg(long)]
     pub json: bool,
+}
+
+/// Whose words a question is asked in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Prompts {
+    /// Those of the model family's authors, where a suite knows them
+    Family,
+    /// The suite's own, for every model
+    Suite,
 }
 
 /// `rave eval`.
@@ -82,7 +114,8 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     let models = listed("model", &arguments.model)?;
     unique("model", models.iter().copied())?;
     arguments.hub.models(models.iter().copied())?;
-    let data = arguments.hub.data(&arguments.data, &suites, Part::Scored)?;
+    let part = arguments.split.as_deref().map_or(Part::Scored, Part::Split);
+    let data = arguments.hub.data(&arguments.data, &suites, part)?;
     let models = models.into_iter().map(str::to_owned).collect();
     let made = arguments.out.is_none();
     let out = run_folder(arguments.out, "eval")?;
@@ -96,7 +129,14 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         variants,
         suites,
         data,
+        split: arguments.split,
         limit: arguments.limit,
+        shuffle: arguments.shuffle,
+        samples: listed("samples", &arguments.samples)?
+            .into_iter()
+            .map(str::to_owned)
+            .collect(),
+        family_prompts: arguments.prompts == Prompts::Family,
         seed: arguments.seed,
         device: arguments.device,
         dtype: arguments.dtype,
@@ -113,7 +153,11 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
             let _ = fs::remove_dir(&out);
         }
     })?;
-    let summary = Summary::from_runs(&[Run::open(&out)?], baseline)?;
+    let stored = Run::open(&out)?;
+    let exported = arguments
+        .export
+        .map_or(Ok(()), |target| export::write(&stored, target, None));
+    let summary = Summary::from_runs(&[stored], baseline)?;
     let shown = report::show(
         &summary,
         &[Format::Markdown, Format::Csv, Format::Svg, Format::Png],
@@ -127,7 +171,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         finished.counts.scored,
         finished.counts.failed
     );
-    shown?;
+    shown.and(exported)?;
     if arguments.fail_on_error.is_exceeded(&finished.counts) {
         eprintln!(
             "error: {} samples failed (reasons above); --fail-on-error {}",
@@ -181,7 +225,7 @@ fn chosen_suites(names: &[String]) -> anyhow::Result<Vec<&'static Suite>> {
         match name {
             "all" => chosen.extend(suites()),
             "embedded" => chosen.extend(suites().iter().filter(|suite| suite.is_embedded())),
-            name => chosen.push(suite(name)?),
+            name => chosen.push(named_suite(name)?),
         }
     }
     unique("suite", chosen.iter().map(|suite| suite.id.as_str()))?;

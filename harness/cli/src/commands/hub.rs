@@ -22,11 +22,13 @@ pub struct HubArguments {
 
 /// Which split of a suite is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
+pub enum Part<'a> {
     /// The one that is scored.
     Scored,
     /// The one that models are trained on.
     Training,
+    /// Another one, by its name.
+    Split(&'a str),
 }
 
 impl HubArguments {
@@ -58,7 +60,7 @@ impl HubArguments {
         &self,
         given: &[String],
         suites: &[&Suite],
-        part: Part,
+        part: Part<'_>,
     ) -> anyhow::Result<BTreeMap<String, PathBuf>> {
         let mut folders = Vec::new();
         let mut references = Vec::new();
@@ -86,12 +88,17 @@ impl HubArguments {
             let reference = references.iter().find(|reference| names(suite, reference));
             let folder = match (reference.or(own), folders.first()) {
                 (None, Some(folder)) => folder.clone(),
+                // A suite of the user's own says where its data lies.
+                (None, None) if suite.repositories.is_empty() => continue,
                 (reference, _) => {
                     let hub = self.hub()?;
                     let mut bars = Downloads::new(&suite.id);
                     match part {
                         Part::Scored => suite.fetch(&hub, reference, &mut bars)?,
                         Part::Training => suite.fetch_training(&hub, reference, &mut bars)?,
+                        Part::Split(name) => {
+                            suite.of_split(name).fetch(&hub, reference, &mut bars)?
+                        }
                     }
                 }
             };

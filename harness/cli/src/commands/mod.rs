@@ -3,6 +3,7 @@
 pub mod attend;
 pub mod doctor;
 pub mod eval;
+pub mod export;
 pub mod generate;
 pub mod hub;
 pub mod latency;
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use anyhow::{Context as _, bail};
+use rave_benchmarks::{Suite, suite};
 use rave_methods::{Variant, preset, variant};
 use rave_results::schema::CodeVersion;
 use serde::Serialize;
@@ -63,6 +65,20 @@ pub fn named_variant(name: &str) -> anyhow::Result<&'static Variant> {
         preset(path)?
     } else {
         variant(name)?
+    })
+}
+
+/// The registered suite of this name, or the one in a file or folder: a name that ends with `.toml` or says a path. One that is
+/// read from a file stays for as long as the program runs, as the registered ones do.
+pub fn named_suite(name: &str) -> anyhow::Result<&'static Suite> {
+    let path = Path::new(name);
+    let is_file = path
+        .extension()
+        .is_some_and(|extension| extension == "toml");
+    Ok(if is_file || path.components().count() > 1 {
+        Box::leak(Box::new(Suite::load(path)?))
+    } else {
+        suite(name)?
     })
 }
 

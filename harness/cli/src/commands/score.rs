@@ -1,69 +1,148 @@
-//! `rave score`: predictions in, scores out, a line each; the mean on stderr. Works on any harness's predictions.
+//! `rave score`: predictions in, scores out, a line each; the suite's score on stderr. Works on any harness's predictions.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Write as _};
+use std::fs;
+use std::io::{self, Read as _};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
-use clap::Args;
-use rave_benchmarks::{Metric, score_line, suite};
+use clap::{Args, ValueEnum};
+use rave_benchmarks::predictions::{Format, Missing, Tally, match_with, read, score};
+use rave_benchmarks::{Average, Metric, Suite};
 
+use super::{named_suite, print};
 use crate::Outcome;
 
 /// Options of `rave score`.
 #[derive(Debug, Args)]
 #[command(group(clap::ArgGroup::new("what").required(true).args(["suite", "metric"])))]
 pub struct Arguments {
-    /// Score with the metric of this suite
+    /// Score with the metric of this suite, or of one in a file (suite.toml, or its folder)
     #[arg(long)]
     pub suite: Option<String>,
     /// Score with the metric of this id
     #[arg(long, value_name = "anls|relaxed_accuracy|vqa_accuracy|ocrbench|mtvqa")]
     pub metric: Option<String>,
-    /// One JSON object a line: {"id"?, "dataset"?, "prediction", "answers"}; - for stdin
-    #[arg(long, value_name = "FILE.jsonl")]
+    /// Predictions: JSON objects {"id"?, "dataset"?, "category"?, "prediction", "answers"}, one a line, or lmms-eval's samples;
+    /// .json with a list of them; .csv or .tsv with such columns (VLMEvalKit: `PRED_FORMAT=tsv`); - for JSON lines on stdin
+    #[arg(long, value_name = "FILE")]
     pub predictions: PathBuf,
+    /// Take the answers from the suite's data instead of from the predictions, which then need an id (or `doc_id`, as lmms-eval writes)
+    #[arg(long, value_name = "DIR", requires = "suite")]
+    pub data: Option<PathBuf>,
+    /// Another split of the data than the suite names
+    #[arg(long, value_name = "NAME", requires = "data")]
+    pub split: Option<String>,
+    /// What becomes of samples of the data without a prediction
+    #[arg(long, default_value = "skip", requires = "data")]
+    pub missing: MissingName,
+}
+
+/// The names of [`Missing`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MissingName {
+    /// They are left out, and counted
+    Skip,
+    /// Each is scored as an empty answer
+    Zero,
 }
 
 /// `rave score`.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let metric = match (&arguments.suite, &arguments.metric) {
-        (Some(id), _) => suite(id)?.metric,
-        (None, Some(id)) => Metric::from_id(id)?,
+    let suite = arguments.suite.as_deref().map(named_suite).transpose()?;
+    let (metric, average) = match (suite, &arguments.metric) {
+        (Some(suite), _) => (suite.metric, suite.average),
+        (None, Some(id)) => (Metric::from_id(id)?, Average::Items),
         (None, None) => bail!("give --suite or --metric"),
     };
     let name = arguments.predictions.display().to_string();
-    let reader: Box<dyn BufRead> = if name == "-" {
-        Box::new(BufReader::new(io::stdin()))
+    let mut predictions = if name == "-" {
+        let mut text = String::new();
+        io::stdin()
+            .read_to_string(&mut text)
+            .context("cannot read stdin (text in UTF-8 is expected)")?;
+        read(Format::Jsonl, &text)
     } else {
-        let file = File::open(&arguments.predictions).with_context(|| {
-            format!("cannot read {name} (give a file of predictions, or - for stdin)")
+        let format = Format::of(&arguments.predictions)?;
+        let text = fs::read_to_string(&arguments.predictions).with_context(|| {
+            format!(
+                "cannot read {name} (give a file of predictions, text in UTF-8, or - for stdin)"
+            )
         })?;
-        Box::new(BufReader::new(file))
-    };
-    let mut output = io::stdout().lock();
-    let (mut sum, mut count) = (0.0, 0_usize);
-    for (number, line) in reader.lines().enumerate() {
-        let line =
-            line.with_context(|| format!("cannot read {name} (text in UTF-8 is expected)"))?;
-        let Some(scored) = score_line(metric, &line, number + 1).with_context(|| name.clone())?
-        else {
-            continue;
+        read(format, &text)
+    }
+    .with_context(|| name.clone())?;
+    let mut absent = None;
+    if let (Some(suite), Some(data)) = (suite, &arguments.data) {
+        let dataset = match &arguments.split {
+            Some(split) => suite.open_split(Some(data), split)?,
+            None => suite.open(Some(data))?,
         };
-        sum += scored.score;
-        count += 1;
-        writeln!(
-            output,
-            "{}",
-            serde_json::to_string(&scored).context("a score as JSON")?
-        )?;
+        let missing = match arguments.missing {
+            MissingName::Skip => Missing::Skip,
+            MissingName::Zero => Missing::Zero,
+        };
+        let (matched, without) =
+            match_with(&dataset, predictions, missing).with_context(|| name.clone())?;
+        predictions = matched;
+        absent = Some((dataset.len(), without));
     }
-    if count == 0 {
-        bail!("{name} holds no predictions; one JSON object a line is expected");
+    let tally = score(metric, average, &predictions).with_context(|| name.clone())?;
+    let Some(value) = tally.score else {
+        bail!(
+            "{name} holds no predictions; one JSON object a line is expected (to score every sample of the data as an empty \
+             answer: --data DIR --missing zero)"
+        );
+    };
+    let mut lines = String::new();
+    for scored in &tally.scores {
+        lines += &serde_json::to_string(scored).context("a score as JSON")?;
+        lines.push('\n');
     }
+    print(&lines)?;
     eprintln!(
-        "{metric}: {:.4} over {count} predictions",
-        sum / count as f64
+        "{metric}: {value:.4} over {} predictions{}",
+        tally.scores.len(),
+        match average {
+            Average::Categories if !tally.categories.is_empty() =>
+                format!(", the mean of {} categories", tally.categories.len()),
+            _ => String::new(),
+        }
     );
+    eprint!("{}", remarks(&tally, suite, absent, arguments.missing));
     Ok(Outcome::Clean)
+}
+
+/// What else there is to say of a score: categories, samples without prediction, and whether this is the whole suite.
+fn remarks(
+    tally: &Tally,
+    suite: Option<&Suite>,
+    absent: Option<(usize, usize)>,
+    missing: MissingName,
+) -> String {
+    let mut text = String::new();
+    for (category, mean, count) in &tally.categories {
+        text += &format!("  {category}: {mean:.4} over {count}\n");
+    }
+    if let Some((all, without @ 1..)) = absent {
+        text += &match missing {
+            MissingName::Skip => format!(
+                "{without} of the data's {all} samples have no prediction and are left out (--missing zero scores them)\n"
+            ),
+            MissingName::Zero => format!(
+                "{without} of the data's {all} samples have no prediction, and each is scored as an empty answer\n"
+            ),
+        };
+    }
+    if let Some(suite) = suite
+        && let Some(items) = suite.items
+        && items != tally.scores.len()
+        && !suite.is_embedded()
+    {
+        text += &format!(
+            "{} of {items} items: not a score of the whole {}\n",
+            tally.scores.len(),
+            suite.title
+        );
+    }
+    text
 }

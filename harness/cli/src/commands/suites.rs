@@ -60,7 +60,9 @@ fn list() -> anyhow::Result<()> {
         [
             suite.id.clone(),
             suite.version.to_string(),
-            suite.items.to_string(),
+            suite
+                .items
+                .map_or_else(String::new, |items| items.to_string()),
             suite.metric.to_string(),
             if suite.is_embedded() {
                 "embedded".to_owned()

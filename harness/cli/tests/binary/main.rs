@@ -6,6 +6,7 @@ mod bad_input;
 mod commands;
 mod eval;
 mod latency;
+mod suites;
 mod train;
 
 use std::fs;

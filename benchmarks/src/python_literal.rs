@@ -12,7 +12,7 @@ use std::str::Chars;
 const DEEPEST: usize = 32;
 
 /// Reads one literal; the error says what stands where, counting characters from 0.
-pub(super) fn parse(text: &str) -> Result<Value, String> {
+pub(crate) fn parse(text: &str) -> Result<Value, String> {
     let mut reader = Reader {
         characters: text.chars().peekable(),
         at: 0,

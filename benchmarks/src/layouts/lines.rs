@@ -1,0 +1,191 @@
+//! The layout of a user's own data: one JSON object a line, pictures in files beside it.
+//!
+//! `image` is a path from the folder of the JSONL file and names the picture (questions about one file are one cluster);
+//! `question` and `answers` (a list, or one text) are text; `id`, `category`, `dataset` and `metric` may be there. Other keys
+//! are ignored. Lines of white space are none. A line that cannot be read is refused at once; a picture that is missing
+//! costs its own items alone.
+
+use super::rows::{ANNOTATORS, Row, Rows, says_something};
+use super::table::Image;
+use crate::Error;
+use crate::metrics::Metric;
+use crate::predictions::one_or_many;
+use crate::suite::{DEFAULT_SPLIT, Suite};
+use serde::Deserialize;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+/// What a line of the file is.
+const SHAPE: &str =
+    "{\"image\", \"question\", \"answers\", \"id\"?, \"category\"?, \"dataset\"?, \"metric\"?}";
+
+/// One line.
+#[derive(Debug, Deserialize)]
+struct Line {
+    image: String,
+    question: String,
+    #[serde(alias = "answer", deserialize_with = "one_or_many")]
+    answers: Vec<String>,
+    #[serde(default)]
+    id: Option<Id>,
+    #[serde(default)]
+    category: Option<String>,
+    #[serde(default)]
+    dataset: Option<String>,
+    #[serde(default)]
+    metric: Option<Metric>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "`id` must be a text or a whole number")]
+enum Id {
+    Number(i64),
+    Text(String),
+}
+
+/// A JSONL file and the pictures that its lines name.
+pub(super) struct Lines {
+    path: PathBuf,
+    /// As they are written in the lines, one a line.
+    pictures: Vec<String>,
+}
+
+impl Lines {
+    /// Reads the file; `metric` is the suite's.
+    pub(super) fn open(path: &Path, metric: Metric) -> Result<(Self, Rows), Error> {
+        let text = std::fs::read_to_string(path).map_err(|source| Error::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        let mut lines = Self {
+            path: path.to_owned(),
+            pictures: Vec::new(),
+        };
+        let mut rows = Rows::default();
+        for (number, text) in text.lines().enumerate() {
+            if text.trim().is_empty() {
+                continue;
+            }
+            let refused = |reason: String| Error::Line {
+                path: path.to_owned(),
+                line: number + 1,
+                reason,
+            };
+            let line: Line = serde_json::from_str(text)
+                .map_err(|error| refused(format!("{error}; a line is an object {SHAPE}")))?;
+            let position = lines.pictures.len();
+            lines.pictures.push(line.image.clone());
+            if !says_something(&line.question)
+                || !line.answers.iter().any(|answer| says_something(answer))
+            {
+                rows.left_out += 1;
+                continue;
+            }
+            if line.metric.unwrap_or(metric) == Metric::VqaAccuracy
+                && line.answers.len() != ANNOTATORS
+            {
+                return Err(refused(format!(
+                    "vqa_accuracy is a vote of {ANNOTATORS} answers, and here are {}; repeat an answer as often as it was \
+                     given, or choose another `metric`",
+                    line.answers.len()
+                )));
+            }
+            rows.rows.push(Row {
+                id: line.id.map(|id| match id {
+                    Id::Number(number) => number.to_string(),
+                    Id::Text(text) => text,
+                }),
+                image_id: Some(line.image),
+                question: line.question,
+                answers: line.answers,
+                category: line.category,
+                dataset: line.dataset,
+                metric: line.metric,
+                position,
+            });
+        }
+        lines.refuse_a_wrong_folder()?;
+        Ok((lines, rows))
+    }
+
+    /// The file.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The picture of a line.
+    pub(super) fn image(&self, position: usize) -> Result<Image, Error> {
+        let name = self.pictures.get(position).ok_or(Error::Index {
+            index: position,
+            len: self.pictures.len(),
+        })?;
+        let path = self.picture(name);
+        let bytes = std::fs::read(&path).map_err(|source| Error::Read { path, source })?;
+        Ok(Image {
+            bytes: Some(bytes),
+            path: Some(name.clone()),
+        })
+    }
+
+    /// The file itself, then every picture that is there, each once, in the order in which they are named.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        let mut seen = HashSet::new();
+        let pictures = self.pictures.iter().filter(|name| seen.insert(*name));
+        let pictures = pictures.map(|name| self.picture(name));
+        std::iter::once(self.path.clone())
+            .chain(pictures.filter(|path| path.is_file()))
+            .collect()
+    }
+
+    fn picture(&self, name: &str) -> PathBuf {
+        self.path.parent().unwrap_or(Path::new("")).join(name)
+    }
+
+    /// A picture may be missing; where all are, the paths are meant from somewhere else.
+    fn refuse_a_wrong_folder(&self) -> Result<(), Error> {
+        let is_there = |name: &String| self.picture(name).is_file();
+        match self.pictures.first() {
+            Some(first) if !self.pictures.iter().any(is_there) => Err(Error::NoPictures {
+                path: self.path.clone(),
+                first: self.picture(first),
+                count: self.pictures.len(),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The JSONL file of a suite: `data` itself, `<split>.jsonl` in that folder, or the only one there.
+pub(super) fn find(suite: &Suite, data: &Path) -> Result<PathBuf, Error> {
+    if data.is_file() {
+        return Ok(data.to_owned());
+    }
+    let named = data.join(format!("{}.jsonl", suite.split));
+    if named.is_file() {
+        return Ok(named);
+    }
+    let mut found: Vec<PathBuf> = super::folder::entries(data)?
+        .into_iter()
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "jsonl")
+        })
+        .collect();
+    match (found.pop(), found.is_empty()) {
+        // Whoever names no split means the file that is there.
+        (Some(only), true) if suite.split == DEFAULT_SPLIT => Ok(only),
+        (last, _) => {
+            found.extend(last);
+            Err(Error::NoLines {
+                path: data.to_owned(),
+                wanted: format!("{}.jsonl", suite.split),
+                suite: suite.id.clone(),
+                found: found
+                    .iter()
+                    .filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned()))
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            })
+        }
+    }
+}
