@@ -39,7 +39,10 @@ fn main() {
     let folder = tempfile::tempdir().expect("a folder for the second checkpoint");
     in_f32(&stored_bf16, folder.path());
     let mut report = Vec::new();
-    for (stored, path) in [("bf16", stored_bf16.as_path()), ("f32, 2 shards", folder.path())] {
+    for (stored, path) in [
+        ("bf16", stored_bf16.as_path()),
+        ("f32, 2 shards", folder.path()),
+    ] {
         for dtype in ["f32", "bf16"] {
             let runs: Vec<Value> = (0..rounds).map(|_| in_own_process(dtype, path)).collect();
             let median = |key: &str| {
@@ -90,7 +93,12 @@ fn measure(dtype: &str, folder: &Path) -> Value {
     let files: u64 = fs::read_dir(folder)
         .expect("the folder is there")
         .flatten()
-        .filter(|entry| entry.path().extension().is_some_and(|end| end == "safetensors"))
+        .filter(|entry| {
+            entry
+                .path()
+                .extension()
+                .is_some_and(|end| end == "safetensors")
+        })
         .map(|entry| entry.metadata().expect("a file").len())
         .sum();
     json!({ "seconds": seconds, "peak_bytes": peak, "weight_bytes": weights, "file_bytes": files })

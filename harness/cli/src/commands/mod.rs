@@ -5,6 +5,7 @@ pub mod doctor;
 pub mod eval;
 pub mod generate;
 pub mod hub;
+pub mod import;
 pub mod latency;
 pub mod listing;
 pub mod report;

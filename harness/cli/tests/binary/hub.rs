@@ -1,6 +1,7 @@
 //! Models and data sets by their names on the hub: a hub on loopback, its cache, and no network at all.
 
 #[path = "../../../hub/tests/server/mod.rs"]
+#[expect(dead_code, reason = "its faults are for the tests of the client")]
 mod server;
 
 use std::fs;
