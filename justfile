@@ -85,6 +85,11 @@ bench *options: ready
 bench-training *options: ready
     cargo bench --workspace --bench training -- {{ options }}
 
+# Loading at SmolVLM-256M's shape: peak memory against the weights, seconds a GB; -- --rounds N --out FILE.json
+[group('measure')]
+bench-loading *options: ready
+    cargo bench --workspace --bench loading -- {{ options }}
+
 # Many tests run at once: threads of LibTorch that spin while they wait made the parity tests four times as long.
 
 # Every test: the Rust workspace (arguments go to cargo test) and the setup script

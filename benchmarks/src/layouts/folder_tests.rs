@@ -2,7 +2,7 @@
 
 use super::select;
 use crate::suites::suite;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 /// A folder with these (empty) files.
@@ -36,6 +36,51 @@ fn refused(id: &str, folder: &TempDir, below: &str) -> String {
     select(suite(id).unwrap(), &folder.path().join(below))
         .unwrap_err()
         .to_string()
+}
+
+#[test]
+fn of_a_repository_only_the_files_of_configuration_and_split_are_wanted() {
+    let files = |id: &str, names: &[&str]| {
+        let root = Path::new("org/name");
+        let paths = names.iter().map(|name| root.join(name)).collect();
+        super::split_files(suite(id).unwrap(), root, paths).map_err(|error| error.to_string())
+    };
+    let names = |found: Vec<PathBuf>| -> Vec<String> {
+        let inside = found
+            .iter()
+            .map(|path| path.strip_prefix("org/name").unwrap());
+        inside.map(|path| path.display().to_string()).collect()
+    };
+    let docvqa = [
+        "DocVQA/validation-00001-of-00002.parquet",
+        "DocVQA/validation-00000-of-00002.parquet",
+        "DocVQA/test-00000-of-00001.parquet",
+        "InfographicVQA/validation-00000-of-00001.parquet",
+    ];
+    assert_eq!(
+        names(files("docvqa", &docvqa).unwrap()),
+        [docvqa[1], docvqa[0]]
+    );
+    assert_eq!(names(files("infovqa", &docvqa).unwrap()), [docvqa[3]]);
+    for (names, parts) in [
+        (&docvqa[1..], ["1 of the 2 files", "org/name"]),
+        (&docvqa[2..3], ["split `validation`", "it holds test"]),
+        (&docvqa[3..], ["configuration `DocVQA`", "InfographicVQA"]),
+        (&docvqa[..0], ["split `validation`", "it holds none"]),
+    ] {
+        let message = files("docvqa", names).unwrap_err();
+        assert!(parts.iter().all(|part| message.contains(part)), "{message}");
+    }
+}
+
+#[test]
+fn a_snapshot_of_a_hub_cache_is_known_by_its_repository_and_commit() {
+    let root = "hub/datasets--lmms-lab-encoder--ChartQA/snapshots/abc123";
+    let copy = folder(&[&format!("{root}/{CHARTS}")]);
+    let (files, is_published, source) = chosen("chartqa", &copy, root);
+    assert_eq!(files, [format!("{root}/{CHARTS}")]);
+    assert!(is_published);
+    assert_eq!(source, "lmms-lab-encoder/ChartQA@abc123, test, 1 file(s)");
 }
 
 const CHARTS: &str = "data/test-00000-of-00001.parquet";

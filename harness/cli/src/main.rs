@@ -31,6 +31,8 @@ enum Command {
     MeasureMemory(commands::latency::MemoryArguments),
     /// Train a model, or the gates of a variant, on the embedded suites' training items
     Train(commands::train::Arguments),
+    /// Make a checkpoint of weights in another format
+    Import(commands::import::Arguments),
     /// Tables and charts of stored runs
     Report(commands::report::Arguments),
     /// Answer one question about one picture
@@ -78,6 +80,7 @@ fn main() -> ExitCode {
         Command::Latency(arguments) => commands::latency::run(arguments),
         Command::MeasureMemory(arguments) => commands::latency::measure_memory(&arguments),
         Command::Train(arguments) => commands::train::run(&arguments),
+        Command::Import(arguments) => commands::import::run(&arguments),
         Command::Report(arguments) => commands::report::run(&arguments),
         Command::Generate(arguments) => commands::generate::run(&arguments),
         Command::Attend(arguments) => commands::attend::run(&arguments),

@@ -199,6 +199,72 @@ fn every_damage_is_one_error_that_names_the_file_and_the_remedy() {
             ],
         ),
         (
+            "an index that names a tensor twice",
+            old(&|f| {
+                let path = f.join("model.safetensors.index.json");
+                let text = fs::read_to_string(&path).unwrap();
+                let again = format!("\"weight_map\": {{\n    \"{NORM}\": \"other.safetensors\",");
+                fs::write(&path, text.replacen("\"weight_map\": {", &again, 1)).unwrap();
+            }),
+            &[
+                "model.safetensors.index.json",
+                NORM,
+                "twice, in other.safetensors and in model-0000",
+            ],
+        ),
+        (
+            "an index without shards",
+            old(&|f| {
+                edit(f.join("model.safetensors.index.json"), |i| {
+                    i["weight_map"] = json!({});
+                });
+            }),
+            &["model.safetensors.index.json", "lists no shard"],
+        ),
+        (
+            "an index that is none",
+            old(&|f| fs::write(f.join("model.safetensors.index.json"), "{}").unwrap()),
+            &["model.safetensors.index.json", "weight_map"],
+        ),
+        (
+            "a tensor that its shard lacks",
+            old(&|f| {
+                edit(f.join("model.safetensors.index.json"), |i| {
+                    i["weight_map"]["model.text_model.extra.weight"] =
+                        json!("model-00001-of-00002.safetensors");
+                });
+            }),
+            &[
+                "model.safetensors.index.json",
+                "model-00001-of-00002.safetensors holds tensor `model.text_model.extra.weight`",
+                "not there",
+            ],
+        ),
+        (
+            "a tensor said to be in another shard",
+            old(&|f| {
+                edit(f.join("model.safetensors.index.json"), |i| {
+                    let map = i["weight_map"].as_object_mut().unwrap();
+                    let other = match map[NORM].as_str().unwrap() {
+                        "model-00001-of-00002.safetensors" => "model-00002-of-00002.safetensors",
+                        _ => "model-00001-of-00002.safetensors",
+                    };
+                    map[NORM] = json!(other);
+                });
+            }),
+            &["model.safetensors.index.json", NORM, "not there"],
+        ),
+        (
+            "a truncated shard",
+            old(&|f| {
+                let shard = fs::OpenOptions::new()
+                    .write(true)
+                    .open(f.join("model-00002-of-00002.safetensors"));
+                shard.unwrap().set_len(500).unwrap();
+            }),
+            &["model-00002-of-00002.safetensors", "truncated"],
+        ),
+        (
             "a tensor in two shards",
             old(&|f| {
                 fs::copy(
@@ -221,6 +287,28 @@ fn every_damage_is_one_error_that_names_the_file_and_the_remedy() {
             "a broken tokenizer",
             new(&|f| fs::write(f.join("tokenizer.json"), "{}").unwrap()),
             &["tokenizer.json", "not a tokenizer"],
+        ),
+        (
+            "no image token",
+            new(&|f| {
+                let path = f.join("tokenizer.json");
+                let text = fs::read_to_string(&path).unwrap();
+                fs::write(&path, text.replace("<image>", "<picture>")).unwrap();
+            }),
+            &["tokenizer.json", "<image> is missing"],
+        ),
+        (
+            "another family's config",
+            new(&|f| {
+                let config = json!({ "model_type": "gpt2", "hidden_size": 32, "vocab_size": 270 });
+                fs::write(f.join("config.json"), config.to_string()).unwrap();
+            }),
+            &["config.json", "`gpt2` is not supported"],
+        ),
+        (
+            "a config of the family with another model's sizes",
+            config(&|c| c["vision_config"]["hidden_size"] = json!(64)),
+            &["model.safetensors", "config.json asks for"],
         ),
         (
             "another image token",
@@ -324,8 +412,8 @@ fn more_tokens_than_positions_are_refused_before_memory_is_taken() {
 fn a_name_that_is_no_model_says_what_would_be() {
     for (name, part) in [
         (
-            "HuggingFaceTB/SmolVLM-256M-Instruct",
-            "hf download HuggingFaceTB/SmolVLM-256M-Instruct",
+            "org/no-such-model@v1",
+            "org/no-such-model@v1 is not in the hub's cache",
         ),
         (
             "nanno",

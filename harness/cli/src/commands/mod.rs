@@ -6,6 +6,7 @@ pub mod eval;
 pub mod export;
 pub mod generate;
 pub mod hub;
+pub mod import;
 pub mod latency;
 pub mod listing;
 pub mod report;

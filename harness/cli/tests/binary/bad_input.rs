@@ -68,7 +68,7 @@ fn bad_input_is_one_clear_error_and_exit_code_one() {
         (with(&["--suite", ""]), &["--suite", "empty entry"]),
         (
             with(&["--suite", "all"]),
-            &["--suite all needs --data DIR", "embedded"],
+            &["docvqa", "not in the hub's cache", "--offline"],
         ),
         (
             with(&["--variant", "rave", "--adapter", "absent.safetensors"]),

@@ -5,6 +5,7 @@ mod attend;
 mod bad_input;
 mod commands;
 mod eval;
+mod hub;
 mod latency;
 mod suites;
 mod train;
@@ -23,6 +24,12 @@ use serde_json::{Value, json};
 fn program() -> Command {
     let mut program = Command::new(env!("CARGO_BIN_EXE_rave"));
     program.env("OMP_WAIT_POLICY", "passive");
+    // No test asks a real hub or finds what a user's cache holds.
+    program.env("HF_HUB_OFFLINE", "1");
+    program.env(
+        "HF_HUB_CACHE",
+        concat!(env!("CARGO_TARGET_TMPDIR"), "/no-hub"),
+    );
     program
 }
 
