@@ -15,27 +15,34 @@ mod cache;
 mod chat;
 mod checkpoint;
 mod decoder;
+mod encoder;
 mod error;
 mod families;
+mod generation;
 pub mod grid;
+mod image_config;
 mod layers;
 pub mod libtorch;
 mod model;
+mod part;
 mod picture;
 mod prompt;
 mod resample;
+mod text;
 mod training;
 
 pub use checkpoint::Checkpoint;
 pub use decoder::Probe;
 pub use error::Error;
-pub use families::{FAMILIES, Family};
+pub use families::{FAMILIES, Family, Pixels, Seen};
+pub use generation::{Generation, GenerationOptions, Timings};
 pub use grid::Grid;
 pub use model::{
-    Built, Features, Generation, GenerationOptions, LoadOptions, Model, ModelInfo, Patches,
-    Timings, checkpoint_folder, geometry, kind, resolve,
+    Built, Features, LoadOptions, Model, ModelInfo, Patches, checkpoint_folder, geometry, kind,
+    resolve,
 };
+pub use part::Part;
 pub use picture::{MAX_PIXELS, decode};
-pub use prompt::{Place, Processor, Prompt};
+pub use prompt::{PictureLayout, Place, Processor, Prompt, rotary_positions};
 pub use resample::{Filter, resize};
 pub use training::{Batch, Example, TensorFile, Turn, read_tensors, write_tensors};
