@@ -19,7 +19,13 @@ use safetensors::SafeTensors;
 use tch::{Kind, Tensor};
 
 /// The fixtures of every family.
-const FIXTURES: [&str; 2] = ["smolvlm_new", "smolvlm_old"];
+const FIXTURES: [&str; 5] = [
+    "smolvlm_new",
+    "smolvlm_old",
+    "qwen2_vl",
+    "qwen2_5_vl",
+    "qwen3_vl",
+];
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
-use rave_lmm::{Example, LoadOptions, Model, Turn, read_tensors, write_tensors};
+use rave_lmm::{Example, LoadOptions, Model, Part, Turn, read_tensors, write_tensors};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -70,6 +70,28 @@ fn operations_of_a_step_are_those_of_a_count_by_hand() {
         let products = connector * visual + decoder * tokens + vocabulary * answers;
         assert_eq!(rest, (2 * products + attention) as f64);
     }
+}
+
+#[test]
+fn operations_of_a_step_on_flattened_patches_are_those_of_a_count_by_hand() {
+    // 32 wide, patches of 4 x 4 in 2 frames, 3 layers with a middle of 48; mergers from 4 patches, of the output and two layers.
+    let vision = 32 * 3 * 2 * 16 + 3 * (4 * 32 * 32 + 2 * 32 * 48);
+    let connector = 3 * (128 * 128 + 128 * 32);
+    let decoder = 3 * (2 * 32 * 32 + 2 * 32 * 16 + 3 * 32 * 48);
+    let folder = fixture("qwen3_vl");
+    let model = Model::load(folder.to_str().unwrap(), LoadOptions::default()).unwrap();
+    let ([tower, rest], examples) = counted(&model);
+    let (tokens, length) = computed(&examples);
+    let visual: usize = examples.iter().map(|e| e.prompt.visual_tokens()).sum();
+    let vocabulary = model
+        .parameters()
+        .iter()
+        .find(|(name, _)| model.part(name) == Some(Part::Head));
+    let vocabulary = vocabulary.unwrap().1.numel();
+    assert_eq!(tower, (2 * 4 * visual * vision) as f64);
+    let attention = 4 * tokens * length * 32 * 3;
+    let products = connector * visual + decoder * tokens + vocabulary * 5;
+    assert_eq!(rest, (2 * products + attention) as f64);
 }
 
 /// The checkpoint with its head tied to the embedding.

@@ -1,5 +1,6 @@
 //! The model families: one folder each, one line in [`FAMILIES`].
 
+mod qwen_vl;
 mod smolvlm;
 
 use std::sync::Arc;
@@ -34,6 +35,27 @@ pub static FAMILIES: &[Family] = &[
         summary: "SmolVLM and Idefics3: SigLIP tiles, pixel shuffle, Llama decoder",
         open: smolvlm::open,
         geometry: smolvlm::geometry,
+    },
+    Family {
+        id: "qwen2_vl",
+        model_types: &["qwen2_vl"],
+        summary: "Qwen2-VL: patches at any size, 2 x 2 merger, rotary positions on three axes",
+        open: qwen_vl::open,
+        geometry: qwen_vl::geometry,
+    },
+    Family {
+        id: "qwen2_5_vl",
+        model_types: &["qwen2_5_vl"],
+        summary: "Qwen2.5-VL: as Qwen2-VL, with windows in the vision tower",
+        open: qwen_vl::open,
+        geometry: qwen_vl::geometry,
+    },
+    Family {
+        id: "qwen3_vl",
+        model_types: &["qwen3_vl"],
+        summary: "Qwen3-VL: early decoder layers see the tower's early layers, interleaved rotary positions",
+        open: qwen_vl::open,
+        geometry: qwen_vl::geometry,
     },
 ];
 
