@@ -205,27 +205,18 @@ impl Decoder {
     fn rotation(&self, tokens: &Tokens) -> Result<Rotation, Error> {
         let (kind, device) = self.options();
         let (batch, new) = (tokens.batch(), tokens.new_tokens());
-        let angles = match (tokens.new_rotary(), &self.axes) {
-            (Some(positions), Some(axes)) => {
-                let alike = positions.chunks(new).all(|row| row == &positions[..new]);
-                let positions = if alike { &positions[..new] } else { &positions };
-                let positions = Tensor::f_from_slice(positions.as_flattened())?
-                    .f_view([-1, 3])?
-                    .f_to_device(device)?
-                    .f_to_kind(Kind::Float)?;
-                positions
-                    .f_index_select(1, axes)?
-                    .f_mul(&self.frequencies)?
-            }
-            _ => {
-                let positions = tokens.new_positions();
-                let alike = positions.chunks(new).all(|row| row == &positions[..new]);
-                let positions = if alike { &positions[..new] } else { &positions };
-                let positions = Tensor::f_from_slice(positions)?
-                    .f_to_device(device)?
-                    .f_to_kind(Kind::Float)?;
-                positions.f_outer(&self.frequencies)?
-            }
+        let tensor = |positions: &[i64]| -> Result<Tensor, Error> {
+            Ok(Tensor::f_from_slice(positions)?
+                .f_to_device(device)?
+                .f_to_kind(Kind::Float)?)
+        };
+        let angles = if let (Some(positions), Some(axes)) = (tokens.new_rotary(), &self.axes) {
+            let positions = tensor(one_row(&positions, new).as_flattened())?.f_view([-1, 3])?;
+            positions
+                .f_index_select(1, axes)?
+                .f_mul(&self.frequencies)?
+        } else {
+            tensor(one_row(&tokens.new_positions(), new))?.f_outer(&self.frequencies)?
         };
         let angles = Tensor::f_cat(&[&angles, &angles], -1)?; // [T or B T, D]
         let angles = if angles.size()[0] == new as i64 {
@@ -237,6 +228,16 @@ impl Decoder {
             angles.f_cos()?.f_to_kind(kind)?,
             angles.f_sin()?.f_to_kind(kind)?,
         ))
+    }
+}
+
+/// Rows of T, one a sequence: the first alone where all are the same.
+fn one_row<T: PartialEq>(rows: &[T], length: usize) -> &[T] {
+    let first = &rows[..length];
+    if rows.chunks(length).all(|row| row == first) {
+        first
+    } else {
+        rows
     }
 }
 

@@ -169,6 +169,36 @@ fn own_fixtures_in_new_and_old_file_layouts_match_transformers() {
     }
 }
 
+/// The tokens of pictures that are seen whole and uncropped lie row by row and cover each picture once.
+#[test]
+fn tokens_of_patches_cover_each_picture_row_by_row() {
+    let folder = fixture("qwen2_vl");
+    let model = Model::load(folder.to_str().unwrap(), LoadOptions::default()).unwrap();
+    let prompt = case(&folder).prompt(&model);
+    assert_eq!(prompt.pictures.len(), 2);
+    for (number, layout) in prompt.pictures.iter().enumerate() {
+        let [rows, columns] = layout.grid.map(|patches| patches / 2);
+        let own = prompt.places.iter().filter(|place| place.picture == number);
+        let own: Vec<_> = own.map(|place| place.bounds).collect();
+        assert_eq!(own.len(), rows * columns);
+        for (at, bounds) in own.iter().enumerate() {
+            let (row, column) = ((at / columns) as f32, (at % columns) as f32);
+            let (wide, high) = (1.0 / columns as f32, 1.0 / rows as f32);
+            let expected = [
+                column * wide,
+                row * high,
+                (column + 1.0) * wide,
+                (row + 1.0) * high,
+            ];
+            let off = bounds.iter().zip(expected).map(|(a, b)| (a - b).abs());
+            assert!(
+                off.fold(0.0, f32::max) < 1e-6,
+                "{bounds:?}, {expected:?} expected"
+            );
+        }
+    }
+}
+
 #[test]
 fn further_cases_match_transformers() {
     let Some(folder) = std::env::var_os("RAVE_PARITY") else {

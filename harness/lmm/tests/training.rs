@@ -1,5 +1,5 @@
 //! What training asks of a model: the operations of a step, against a count by hand.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::float_cmp)]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -213,12 +213,12 @@ mod tests {
         for file in [new, old] {
             let config = config(file);
             assert_eq!(config.unsupported(&style), None);
-            assert_eq!(config.rope_theta(&style), 7.0);
+            assert!((config.rope_theta(&style) - 7.0).abs() < 1e-9);
             assert_eq!(config.axes(&style), Some(vec![0, 0, 1, 1, 1, 2, 2, 2]));
         }
         let plain = config(json!({ "rope_scaling": null }));
         assert_eq!(plain.axes(&style), None);
-        assert_eq!(plain.rope_theta(&style), 10_000.0);
+        assert!((plain.rope_theta(&style) - 10_000.0).abs() < 1e-9);
     }
 
     #[test]

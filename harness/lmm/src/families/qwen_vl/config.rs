@@ -11,7 +11,7 @@ use crate::{Checkpoint, Error};
 /// The whole config.
 #[derive(Debug, Clone)]
 pub(super) struct Config {
-    pub text_config: DecoderConfig,
+    pub decoder: DecoderConfig,
     pub vision: VisionConfig,
     /// The id of the `<|image_pad|>` token.
     pub image_token_id: i64,
@@ -102,7 +102,7 @@ impl Config {
         let file = checkpoint.config();
         let part = |key: &str| file.get(key).filter(|value| !value.is_null());
         let text = part("text_config").unwrap_or(file);
-        let text_config: DecoderConfig = serde_json::from_value(text.clone())
+        let decoder: DecoderConfig = serde_json::from_value(text.clone())
             .map_err(|error| refuse(format!("text_config: {error}")))?;
         let Some(vision) = part("vision_config") else {
             return Err(refuse("vision_config is missing".into()));
@@ -112,13 +112,13 @@ impl Config {
         let tied = |place: &Value| place.get("tie_word_embeddings") == Some(&Value::Bool(true));
         let config = Self {
             vision: VisionConfig::new(&vision, part("model_type").and_then(Value::as_str)),
-            text_config,
+            decoder,
             image_token_id: part("image_token_id")
                 .and_then(Value::as_i64)
                 .unwrap_or(151_655),
             tied: tied(file) || tied(text),
         };
-        let unsupported = config.text_config.unsupported(&config.style());
+        let unsupported = config.decoder.unsupported(&config.style());
         match unsupported.or_else(|| config.contradiction(&vision)) {
             Some(reason) => Err(refuse(reason)),
             None => Ok(config),
@@ -168,10 +168,10 @@ impl Config {
                 vision.heads, vision.width
             ));
         }
-        if vision.output_width != self.text_config.hidden_size {
+        if vision.output_width != self.decoder.hidden_size {
             return Some(format!(
                 "the vision tower's output is {} wide, but the decoder's hidden_size is {}",
-                vision.output_width, self.text_config.hidden_size
+                vision.output_width, self.decoder.hidden_size
             ));
         }
         match &vision.generation {
@@ -188,7 +188,7 @@ impl Config {
                 .iter()
                 .any(|&layer| layer >= vision.layers)
                 || !vision.deep_layers().is_sorted()
-                || vision.deep_layers().len() > self.text_config.num_hidden_layers =>
+                || vision.deep_layers().len() > self.decoder.num_hidden_layers =>
             {
                 Some(format!(
                     "deepstack_visual_indexes {:?} are not the ascending numbers of layers that the tower and the decoder have",

@@ -42,7 +42,7 @@ pub(super) fn open(checkpoint: &Checkpoint, device: Device, kind: Kind) -> Resul
 
 /// The sizes of the decoder of a checkpoint of one of these families.
 pub(super) fn geometry(checkpoint: &Checkpoint) -> Result<Geometry, Error> {
-    Ok(Config::read(checkpoint)?.text_config.geometry())
+    Ok(Config::read(checkpoint)?.decoder.geometry())
 }
 
 struct QwenVl {
@@ -67,7 +67,7 @@ impl QwenVl {
             deep_mergers: (0..vision.deep_layers().len())
                 .map(|number| Merger::load_deep(vision, &(&deep / number)))
                 .collect::<Result<_, _>>()?,
-            decoder: Decoder::load(&config.text_config, &config.style(), &text, head.as_ref())?,
+            decoder: Decoder::load(&config.decoder, &config.style(), &text, head.as_ref())?,
         })
     }
 }

@@ -24,10 +24,6 @@ const LARGEST_RATIO: f64 = 200.0;
 /// `preprocessor_config.json`, or the `image_processor` part of `processor_config.json`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "the names are those of preprocessor_config.json"
-)]
 struct ImageConfig {
     /// Older files say `min_pixels` and `max_pixels` instead, which win where a file has both.
     size: PixelBounds,
@@ -49,7 +45,9 @@ struct ImageConfig {
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(default)]
 struct PixelBounds {
+    #[serde(alias = "min_pixels")]
     shortest_edge: u64,
+    #[serde(alias = "max_pixels")]
     longest_edge: u64,
 }
 
@@ -143,7 +141,7 @@ impl QwenVlProcessor {
                 ),
             ));
         }
-        let text = Text::open(checkpoint, config.text_config.vocab_size)?;
+        let text = Text::open(checkpoint, config.decoder.vocab_size)?;
         let image_token = ("image_token_id", config.image_token_id);
         text.require(checkpoint, IMAGE, Some(image_token))?;
         let rescale = image.do_rescale.then_some(image.rescale_factor);
