@@ -24,11 +24,31 @@ pub struct Tokens {
     valid: Vec<bool>,
     /// `[B, S]`: how many real tokens of the sequence come before.
     positions: Vec<i64>,
+    rotary: Option<Rotary>,
     /// `[B]`: position of the last token of the prompt, which predicts the first token of the answer.
     prompt_ends: Vec<i64>,
     visual_keys: OnceCell<Option<Tensor>>,
     visual_queries: OnceCell<Option<Tensor>>,
     valid_keys: OnceCell<Option<Tensor>>,
+}
+
+/// Where the rotary embedding puts tokens, in a model that places the tokens of a picture on several axes. The order of the
+/// tokens, and with it who sees whom, is a matter of [`Tokens::positions`] alone.
+#[derive(Debug, Clone)]
+struct Rotary {
+    /// `[B, S]`: time, row and column.
+    axes: Vec<[i64; 3]>,
+    /// `[B]`: where the next text token goes on all axes, one past the largest so far. A token that was dropped counts.
+    next: Vec<i64>,
+}
+
+impl Rotary {
+    /// Puts one more token behind what the sequence has, if it is real; padding takes the place without moving on.
+    fn text(next: &mut i64, valid: bool) -> [i64; 3] {
+        let place = [*next; 3];
+        *next += i64::from(valid);
+        place
+    }
 }
 
 /// Some of the new tokens, as queries: those that are chosen in any sequence of the batch, and in which.
@@ -92,6 +112,7 @@ impl Tokens {
             visual: Vec::new(),
             valid: Vec::new(),
             positions: Vec::new(),
+            rotary: None,
             prompt_ends: prompt_lengths.iter().map(|length| length - 1).collect(),
             visual_keys: OnceCell::new(),
             visual_queries: OnceCell::new(),
@@ -101,6 +122,31 @@ impl Tokens {
             Some(valid) => empty.then(visual, valid),
             None => empty.then(visual, &vec![true; visual.len()]),
         }
+    }
+
+    /// The same tokens with places of their own for the rotary embedding: for each of the B sequences the time, row and column
+    /// of its first tokens. What follows them is text, which moves on by one on all axes from past the largest so far.
+    ///
+    /// # Panics
+    /// When there are not B rows, or one is longer than the sequence.
+    #[must_use]
+    pub fn with_rotary(mut self, rows: &[&[[i64; 3]]]) -> Self {
+        assert!(
+            rows.len() == self.batch && rows.iter().all(|row| row.len() <= self.stored),
+            "rotary positions are a row a sequence"
+        );
+        let mut axes = Vec::with_capacity(self.batch * self.stored);
+        let mut ends = Vec::with_capacity(self.batch);
+        for (b, row) in rows.iter().enumerate() {
+            let mut next = row.iter().flatten().max().map_or(0, |last| last + 1);
+            axes.extend_from_slice(row);
+            for at in row.len()..self.stored {
+                axes.push(Rotary::text(&mut next, self.valid[b * self.stored + at]));
+            }
+            ends.push(next);
+        }
+        self.rotary = Some(Rotary { axes, next: ends });
+        self
     }
 
     /// The next pass: these and T more tokens, `[B, T]` flags.
@@ -126,6 +172,16 @@ impl Tokens {
                 })
                 .collect()
         };
+        let rotary = self.rotary.as_ref().map(|rotary| {
+            let mut axes = Vec::with_capacity(self.batch * stored);
+            let mut ends = rotary.next.clone();
+            for (b, next) in ends.iter_mut().enumerate() {
+                axes.extend_from_slice(&rotary.axes[b * old..(b + 1) * old]);
+                let own = &valid[b * new..(b + 1) * new];
+                axes.extend(own.iter().map(|&valid| Rotary::text(next, valid)));
+            }
+            Rotary { axes, next: ends }
+        });
         let mut positions = Vec::with_capacity(self.batch * stored);
         for b in 0..self.batch {
             let before = &self.positions[b * old..(b + 1) * old];
@@ -146,6 +202,7 @@ impl Tokens {
             visual: join(&self.visual, visual),
             valid: join(&self.valid, valid),
             positions,
+            rotary,
             prompt_ends: self.prompt_ends.clone(),
             visual_keys: OnceCell::new(),
             visual_queries: OnceCell::new(),
@@ -172,6 +229,12 @@ impl Tokens {
     /// T.
     pub fn new_tokens(&self) -> usize {
         self.new
+    }
+
+    /// Where the rotary embedding puts the new tokens, `[B, T]` of time, row and column; `None` where that is their position.
+    pub fn new_rotary(&self) -> Option<Vec<[i64; 3]>> {
+        let rotary = self.rotary.as_ref()?;
+        Some(self.of_new(&rotary.axes))
     }
 
     /// Positions of the new tokens, `[B, T]`.
@@ -316,6 +379,10 @@ impl Tokens {
             visual,
             valid,
             positions,
+            rotary: self.rotary.as_ref().map(|rotary| Rotary {
+                axes: index.iter().map(|&at| rotary.axes[at as usize]).collect(),
+                next: rotary.next.clone(),
+            }),
             prompt_ends: self.prompt_ends.clone(),
             visual_keys: OnceCell::new(),
             visual_queries: OnceCell::new(),

@@ -1,128 +1,22 @@
-//! The Llama-style decoder that every family so far shares: RMS norms, grouped-query attention through the attention slot,
-//! rotary embedding by rotating halves, gated feed-forward.
+//! The Llama-style decoder that every family shares: RMS norms, grouped-query attention through the attention slot, rotary
+//! embedding by rotating halves, gated feed-forward. What Qwen2 and Qwen3 add is in [`Style`] and in the rotary settings.
 //!
-//! Source: `transformers` 5.23 `models/llama/modeling_llama.py`. The embedding and its rounding follow it: cosines and sines
-//! are computed in f32 from integer positions and then take the compute type.
+//! Source: `transformers` 5.23 `models/llama/modeling_llama.py`, `models/qwen2_vl/modeling_qwen2_vl.py` (rotary sections) and
+//! `models/qwen3_vl/modeling_qwen3_vl.py` (head norms, interleaved sections, features added to early layers). The
+//! embedding and its rounding follow it: cosines and sines are computed in f32 from integer positions and then take the
+//! compute type.
+
+mod config;
 
 use std::rc::Rc;
 
 use rave_methods::{Attention, Geometry, Step, Tokens};
-use serde::Deserialize;
 use tch::{Device, Kind, Tensor};
 
-use crate::Error;
+pub(crate) use self::config::{DecoderConfig, Style};
 use crate::cache::Cache;
-use crate::layers::{Activation, Linear, RmsNorm, Weights};
-
-/// The text part of a config, with the defaults of `transformers`' `LlamaConfig` for what a file may leave out.
-#[derive(Debug, Clone, Deserialize)]
-pub(crate) struct DecoderConfig {
-    /// Model width C.
-    pub hidden_size: i64,
-    pub intermediate_size: i64,
-    pub num_hidden_layers: usize,
-    /// Query heads H.
-    pub num_attention_heads: i64,
-    /// Key-value heads G; as many as H when left out.
-    pub num_key_value_heads: Option<i64>,
-    /// Head width D; C / H when left out.
-    pub head_dim: Option<i64>,
-    pub vocab_size: i64,
-    #[serde(default = "default_activation")]
-    pub hidden_act: String,
-    #[serde(default = "default_epsilon")]
-    pub rms_norm_eps: f64,
-    /// Where configs before `transformers` 5 keep the rotary base.
-    pub rope_theta: Option<f64>,
-    pub rope_parameters: Option<RopeParameters>,
-    pub rope_scaling: Option<serde_json::Value>,
-    /// Positions the model was made for; unbounded when left out.
-    pub max_position_embeddings: Option<i64>,
-    #[serde(default)]
-    pub attention_bias: bool,
-    #[serde(default)]
-    pub mlp_bias: bool,
-}
-
-/// Where configs since `transformers` 5 keep the rotary base.
-#[derive(Debug, Clone, Deserialize)]
-pub(crate) struct RopeParameters {
-    pub rope_theta: Option<f64>,
-    pub rope_type: Option<String>,
-}
-
-fn default_activation() -> String {
-    "silu".into()
-}
-
-fn default_epsilon() -> f64 {
-    1e-6
-}
-
-impl DecoderConfig {
-    /// The sizes that a variant needs.
-    pub(crate) fn geometry(&self) -> Geometry {
-        Geometry {
-            layers: self.num_hidden_layers,
-            heads: self.num_attention_heads,
-            groups: self.num_key_value_heads.unwrap_or(self.num_attention_heads),
-            head_width: self
-                .head_dim
-                .unwrap_or(self.hidden_size / self.num_attention_heads.max(1)),
-            model_width: self.hidden_size,
-        }
-    }
-
-    fn rope_theta(&self) -> f64 {
-        let nested = self
-            .rope_parameters
-            .as_ref()
-            .and_then(|parameters| parameters.rope_theta);
-        nested.or(self.rope_theta).unwrap_or(10_000.0)
-    }
-
-    /// What this decoder cannot do, in words; `None` when it can do all that the config asks for.
-    pub(crate) fn unsupported(&self) -> Option<String> {
-        let Geometry {
-            heads,
-            groups,
-            head_width,
-            layers,
-            ..
-        } = self.geometry();
-        let rope_type = self
-            .rope_parameters
-            .as_ref()
-            .and_then(|parameters| parameters.rope_type.as_deref());
-        if layers == 0 || heads < 1 || groups < 1 || head_width < 2 || self.vocab_size < 1 {
-            return Some("layers, heads, head width and vocabulary must be positive".into());
-        }
-        if heads % groups != 0 {
-            return Some(format!(
-                "num_key_value_heads {groups} does not divide num_attention_heads {heads}"
-            ));
-        }
-        if head_width % 2 != 0 {
-            return Some(format!(
-                "head_dim {head_width} is odd; rotary embedding needs an even one"
-            ));
-        }
-        if rope_type.is_some_and(|kind| kind != "default")
-            || self
-                .rope_scaling
-                .as_ref()
-                .is_some_and(|scaling| !scaling.is_null())
-        {
-            return Some(
-                "scaled rotary embeddings (rope_type other than default) are not supported".into(),
-            );
-        }
-        if Activation::from_name(&self.hidden_act).is_none() {
-            return Some(format!("hidden_act `{}` is not supported", self.hidden_act));
-        }
-        None
-    }
-}
+use crate::layers::{Activation, Linear, RmsNorm, Rotation, Weights, rotate};
+use crate::{Error, Part};
 
 /// The decoder of a model: embeddings in, logits out.
 #[derive(Debug)]
@@ -134,6 +28,8 @@ pub(crate) struct Decoder {
     head: Linear,
     /// `theta^(-2i/D)`, `[D / 2]` f32.
     frequencies: Tensor,
+    /// Which axis each frequency turns with, `[D / 2]`; `None` for positions on one axis.
+    axes: Option<Tensor>,
     most_positions: Option<i64>,
 }
 
@@ -143,6 +39,8 @@ struct Layer {
     query: Linear,
     key: Linear,
     value: Linear,
+    /// Of every head's queries and of its keys.
+    head_norms: Option<[RmsNorm; 2]>,
     output: Linear,
     feed_forward_norm: RmsNorm,
     gate: Linear,
@@ -157,6 +55,8 @@ pub(crate) struct Pass<'a, 'p> {
     pub attention: &'a dyn Attention,
     /// The tokens of a first pass; `None` for one more text token in every sequence, after what the cache holds.
     pub tokens: Option<Rc<Tokens>>,
+    /// What is added to the output of the first layers, one after the other, `[B, T, C]` each.
+    pub deep: &'a [Tensor],
     /// Is shown every layer's inputs and stored keys.
     pub probe: Option<&'a mut Probe<'p>>,
 }
@@ -169,32 +69,36 @@ impl Decoder {
     /// Reads the decoder under `text` (layers, norm, embeddings) and its head, tied to the embeddings when `head` is `None`.
     pub(crate) fn load(
         config: &DecoderConfig,
+        style: &Style,
         text: &Weights,
         head: Option<&Weights>,
     ) -> Result<Self, Error> {
         let geometry = config.geometry();
-        let embedding =
-            (text / "embed_tokens").tensor("weight", &[config.vocab_size, config.hidden_size])?;
+        let embedding = (text / "embed_tokens")
+            .as_part(Part::Embedding)
+            .tensor("weight", &[config.vocab_size, config.hidden_size])?;
         let head = match head {
             Some(head) => Linear::without_bias(head, config.hidden_size, config.vocab_size)?,
             None => Linear::tied(&embedding),
         };
         let layers = (0..geometry.layers)
-            .map(|number| Layer::load(config, &(&(text / "layers") / number)))
+            .map(|number| Layer::load(config, style, &(&(text / "layers") / number)))
             .collect::<Result<_, _>>()?;
         let exponents =
-            Tensor::f_arange_start_step(0, geometry.head_width, 2, (Kind::Float, text.device()))?;
-        let frequencies = exponents
-            .f_div_scalar(geometry.head_width as f64)?
-            .f_mul_scalar(-config.rope_theta().ln())?
-            .f_exp()?;
+            Tensor::f_arange_start_step(0, geometry.head_width, 2, (Kind::Float, text.device()))?
+                .f_div_scalar(geometry.head_width as f64)?;
+        let axes = config
+            .axes(style)
+            .map(|axes| Tensor::f_from_slice(&axes)?.f_to_device(text.device()));
         Ok(Self {
             geometry,
             embedding,
             layers,
             norm: RmsNorm::new(&(text / "norm"), config.hidden_size, config.rms_norm_eps)?,
             head,
-            frequencies,
+            frequencies: Tensor::f_pow_scalar(config.rope_theta(style), &exponents)?
+                .f_reciprocal()?,
+            axes: axes.transpose()?,
             most_positions: config.max_position_embeddings,
         })
     }
@@ -236,6 +140,7 @@ impl Decoder {
         let mut before: Option<Rc<Tokens>> = None;
         let mut now: Option<(Rc<Tokens>, Rotation)> = None;
         let mut dropped: Option<Vec<i64>> = None;
+        let mut deep: Vec<Tensor> = pass.deep.iter().map(Tensor::shallow_clone).collect();
         for (number, layer) in self.layers.iter().enumerate() {
             let stored = cache
                 .as_ref()
@@ -266,9 +171,14 @@ impl Decoder {
             };
             let keep;
             (hidden, keep) = layer.forward(&hidden, &inputs, cache.as_deref_mut(), &mut pass)?;
+            if let Some(more) = deep.get(number) {
+                hidden = hidden.f_add(more)?;
+            }
             if let Some(keep) = keep {
                 let kept = tokens.kept(&keep);
-                hidden = rows(&hidden, &kept.index, kept.tokens.batch())?;
+                for states in deep.iter_mut().skip(number + 1).chain([&mut hidden]) {
+                    *states = rows(states, &kept.index, kept.tokens.batch())?;
+                }
                 dropped = Some(match dropped {
                     Some(places) => kept.index.iter().map(|&at| places[at as usize]).collect(),
                     None => kept.index,
@@ -294,15 +204,22 @@ impl Decoder {
     /// positions, else `[B, 1, T, D]`.
     fn rotation(&self, tokens: &Tokens) -> Result<Rotation, Error> {
         let (kind, device) = self.options();
-        let positions = tokens.new_positions();
         let (batch, new) = (tokens.batch(), tokens.new_tokens());
-        let alike = positions.chunks(new).all(|row| row == &positions[..new]);
-        let positions = Tensor::f_from_slice(if alike { &positions[..new] } else { &positions })?
-            .f_to_device(device)?
-            .f_to_kind(Kind::Float)?;
-        let angles = positions.f_outer(&self.frequencies)?;
+        let tensor = |positions: &[i64]| -> Result<Tensor, Error> {
+            Ok(Tensor::f_from_slice(positions)?
+                .f_to_device(device)?
+                .f_to_kind(Kind::Float)?)
+        };
+        let angles = if let (Some(positions), Some(axes)) = (tokens.new_rotary(), &self.axes) {
+            let positions = tensor(one_row(&positions, new).as_flattened())?.f_view([-1, 3])?;
+            positions
+                .f_index_select(1, axes)?
+                .f_mul(&self.frequencies)?
+        } else {
+            tensor(one_row(&tokens.new_positions(), new))?.f_outer(&self.frequencies)?
+        };
         let angles = Tensor::f_cat(&[&angles, &angles], -1)?; // [T or B T, D]
-        let angles = if alike {
+        let angles = if angles.size()[0] == new as i64 {
             angles
         } else {
             angles.f_view([batch as i64, 1, new as i64, -1])?
@@ -314,8 +231,15 @@ impl Decoder {
     }
 }
 
-/// Cosines and sines of the rotary embedding.
-type Rotation = (Tensor, Tensor);
+/// Rows of T, one a sequence: the first alone where all are the same.
+fn one_row<T: PartialEq>(rows: &[T], length: usize) -> &[T] {
+    let first = &rows[..length];
+    if rows.chunks(length).all(|row| row == first) {
+        first
+    } else {
+        rows
+    }
+}
 
 /// What a layer is given besides the hidden states.
 struct Inputs<'a> {
@@ -357,7 +281,7 @@ fn spread(
 }
 
 impl Layer {
-    fn load(config: &DecoderConfig, weights: &Weights) -> Result<Self, Error> {
+    fn load(config: &DecoderConfig, style: &Style, weights: &Weights) -> Result<Self, Error> {
         let Geometry {
             heads,
             groups,
@@ -367,29 +291,28 @@ impl Layer {
         } = config.geometry();
         let (attention, mlp) = (weights / "self_attn", weights / "mlp");
         let linear = |place: &Weights, name: &str, input, output, bias: bool| {
-            let place = place / name;
-            if bias {
-                Linear::with_bias(&place, input, output)
-            } else {
-                Linear::without_bias(&place, input, output)
-            }
+            Linear::new(&(place / name), input, output, bias)
         };
+        let norm = |place: Weights, width| RmsNorm::new(&place, width, config.rms_norm_eps);
         let (bias, wide) = (config.attention_bias, config.intermediate_size);
+        let input_bias = bias || style.input_bias;
+        let (queries, keys) = (heads * head_width, groups * head_width);
+        let head_norms = if style.head_norms {
+            Some([
+                norm(&attention / "q_norm", head_width)?,
+                norm(&attention / "k_norm", head_width)?,
+            ])
+        } else {
+            None
+        };
         Ok(Self {
-            input_norm: RmsNorm::new(
-                &(weights / "input_layernorm"),
-                model_width,
-                config.rms_norm_eps,
-            )?,
-            query: linear(&attention, "q_proj", model_width, heads * head_width, bias)?,
-            key: linear(&attention, "k_proj", model_width, groups * head_width, bias)?,
-            value: linear(&attention, "v_proj", model_width, groups * head_width, bias)?,
-            output: linear(&attention, "o_proj", heads * head_width, model_width, bias)?,
-            feed_forward_norm: RmsNorm::new(
-                &(weights / "post_attention_layernorm"),
-                model_width,
-                config.rms_norm_eps,
-            )?,
+            input_norm: norm(weights / "input_layernorm", model_width)?,
+            query: linear(&attention, "q_proj", model_width, queries, input_bias)?,
+            key: linear(&attention, "k_proj", model_width, keys, input_bias)?,
+            value: linear(&attention, "v_proj", model_width, keys, input_bias)?,
+            head_norms,
+            output: linear(&attention, "o_proj", queries, model_width, bias)?,
+            feed_forward_norm: norm(weights / "post_attention_layernorm", model_width)?,
             gate: linear(&mlp, "gate_proj", model_width, wide, config.mlp_bias)?,
             up: linear(&mlp, "up_proj", model_width, wide, config.mlp_bias)?,
             down: linear(&mlp, "down_proj", wide, model_width, config.mlp_bias)?,
@@ -416,8 +339,12 @@ impl Layer {
         let split =
             |x: Tensor, heads: i64| x.f_view([batch, tokens, heads, width])?.f_transpose(1, 2);
         let normed = self.input_norm.forward(hidden)?;
-        let query_features = split(self.query.forward(&normed)?, geometry.heads)?; // [B, H, T, D]
-        let key_features = split(self.key.forward(&normed)?, geometry.groups)?; // [B, G, T, D]
+        let mut query_features = split(self.query.forward(&normed)?, geometry.heads)?; // [B, H, T, D]
+        let mut key_features = split(self.key.forward(&normed)?, geometry.groups)?; // [B, G, T, D]
+        if let Some([query_norm, key_norm]) = &self.head_norms {
+            query_features = query_norm.forward(&query_features)?;
+            key_features = key_norm.forward(&key_features)?;
+        }
         let value = split(self.value.forward(&normed)?, geometry.groups)?; // [B, G, T, D]
         let step = Step {
             layer: number,
@@ -451,11 +378,4 @@ impl Layer {
             .f_mul(&self.up.forward(&normed)?)?;
         Ok((hidden.f_add(&self.down.forward(&gated)?)?, keep))
     }
-}
-
-/// Rotary embedding by rotating halves: `x cos + [-x2 ; x1] sin`, same shape.
-fn rotate(x: &Tensor, (cosine, sine): &Rotation) -> Result<Tensor, Error> {
-    let halves = x.f_chunk(2, -1)?;
-    let turned = Tensor::f_cat(&[&halves[1].f_neg()?, &halves[0]], -1)?;
-    Ok(x.f_mul(cosine)?.f_add(&turned.f_mul(sine)?)?)
 }

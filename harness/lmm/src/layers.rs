@@ -4,49 +4,106 @@ use std::cell::RefCell;
 
 use tch::{Device, Kind, Tensor};
 
-use crate::{Checkpoint, Error};
+use crate::{Checkpoint, Error, Part};
+
+/// A tensor of a model.
+#[derive(Debug)]
+pub(crate) struct Parameter {
+    /// Its name in the checkpoint.
+    pub name: String,
+    /// What it belongs to.
+    pub part: Part,
+    /// Its values, sharing storage with the model.
+    pub tensor: Tensor,
+}
+
+/// A checkpoint that a model is read from, and what has been read of it.
+#[derive(Debug)]
+pub(crate) struct Root<'a> {
+    checkpoint: &'a Checkpoint,
+    device: Device,
+    kind: Kind,
+    read: RefCell<Vec<Parameter>>,
+}
+
+impl<'a> Root<'a> {
+    /// Tensors are read onto `device` as `kind`.
+    pub(crate) fn new(checkpoint: &'a Checkpoint, device: Device, kind: Kind) -> Self {
+        Self {
+            checkpoint,
+            device,
+            kind,
+            read: RefCell::new(Vec::new()),
+        }
+    }
+
+    /// Where the tensors of a part are: under the first of the names that the checkpoint knows. Layouts differ between versions
+    /// of `transformers`; when none fits, the first is what an error then names.
+    pub(crate) fn at(&'a self, part: Part, names: &[&str]) -> Weights<'a> {
+        let known = names.iter().find(|name| self.holds(name));
+        Weights {
+            root: self,
+            part,
+            prefix: format!("{}.", known.unwrap_or(&names[0])),
+        }
+    }
+
+    /// Where the vocabulary head is, under one of the names; `None` when it is tied to the embedding and not stored.
+    pub(crate) fn head(&'a self, names: &[&str], tied: bool) -> Option<Weights<'a>> {
+        (!tied || names.iter().any(|name| self.holds(name))).then(|| self.at(Part::Head, names))
+    }
+
+    /// Everything that was read: the model's parameters.
+    pub(crate) fn into_parameters(self) -> Vec<Parameter> {
+        self.read.into_inner()
+    }
+
+    fn holds(&self, name: &str) -> bool {
+        let prefix = format!("{name}.");
+        self.checkpoint
+            .names()
+            .any(|tensor| tensor.starts_with(&prefix))
+    }
+}
 
 /// A place in a checkpoint's tensor names: `&weights / "self_attn"` mirrors the checkpoint's own keys.
 #[derive(Debug, Clone)]
 pub(crate) struct Weights<'a> {
-    checkpoint: &'a Checkpoint,
+    root: &'a Root<'a>,
+    part: Part,
     prefix: String,
-    device: Device,
-    kind: Kind,
-    read: &'a RefCell<Vec<(String, Tensor)>>,
 }
 
-impl<'a> Weights<'a> {
-    /// The root of a checkpoint's names; tensors are read onto `device` as `kind`, and each is noted in `read` under its
-    /// name in the checkpoint, sharing storage: the model's parameters.
-    pub(crate) fn new(
-        checkpoint: &'a Checkpoint,
-        device: Device,
-        kind: Kind,
-        read: &'a RefCell<Vec<(String, Tensor)>>,
-    ) -> Self {
-        Self {
+impl Weights<'_> {
+    /// One tensor, checked against the shape that the config asks for.
+    pub(crate) fn tensor(&self, name: &str, shape: &[i64]) -> Result<Tensor, Error> {
+        let Root {
             checkpoint,
-            prefix: String::new(),
             device,
             kind,
             read,
-        }
+        } = self.root;
+        let name = format!("{}{name}", self.prefix);
+        let tensor = checkpoint.tensor(&name, shape, *device, *kind)?;
+        read.borrow_mut().push(Parameter {
+            name,
+            part: self.part,
+            tensor: tensor.shallow_clone(),
+        });
+        Ok(tensor)
     }
 
-    /// One tensor, checked against the shape that the config asks for.
-    pub(crate) fn tensor(&self, name: &str, shape: &[i64]) -> Result<Tensor, Error> {
-        let name = format!("{}{name}", self.prefix);
-        let tensor = self
-            .checkpoint
-            .tensor(&name, shape, self.device, self.kind)?;
-        self.read.borrow_mut().push((name, tensor.shallow_clone()));
-        Ok(tensor)
+    /// The same place, as another part of the model.
+    pub(crate) fn as_part(&self, part: Part) -> Self {
+        Self {
+            part,
+            ..self.clone()
+        }
     }
 
     /// Where the tensors go.
     pub(crate) fn device(&self) -> Device {
-        self.device
+        self.root.device
     }
 }
 
@@ -83,6 +140,20 @@ impl Linear {
             weight: weights.tensor("weight", &[output, input])?,
             bias: None,
         })
+    }
+
+    /// Weight `[output, input]`, and bias `[output]` if there is one.
+    pub(crate) fn new(
+        weights: &Weights,
+        input: i64,
+        output: i64,
+        bias: bool,
+    ) -> Result<Self, Error> {
+        if bias {
+            Self::with_bias(weights, input, output)
+        } else {
+            Self::without_bias(weights, input, output)
+        }
     }
 
     /// A layer that shares its weight `[output, input]` with another (tied embeddings).
@@ -155,6 +226,16 @@ impl RmsNorm {
         let scaled = wide.f_mul(&variance.f_add_scalar(self.epsilon)?.f_rsqrt()?)?;
         Ok(scaled.f_to_kind(x.kind())?.f_mul(&self.weight)?)
     }
+}
+
+/// Cosines and sines of the rotary embedding.
+pub(crate) type Rotation = (Tensor, Tensor);
+
+/// Rotary embedding by rotating halves: `x cos + [-x2 ; x1] sin`, same shape.
+pub(crate) fn rotate(x: &Tensor, (cosine, sine): &Rotation) -> Result<Tensor, Error> {
+    let halves = x.f_chunk(2, -1)?;
+    let turned = Tensor::f_cat(&[&halves[1].f_neg()?, &halves[0]], -1)?;
+    Ok(x.f_mul(cosine)?.f_add(&turned.f_mul(sine)?)?)
 }
 
 /// The activation functions that configs name.

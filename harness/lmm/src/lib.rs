@@ -15,30 +15,37 @@ mod cache;
 mod chat;
 mod checkpoint;
 mod decoder;
+mod encoder;
 mod error;
 mod families;
+mod generation;
 mod gguf;
 pub mod grid;
 pub mod hub;
+mod image_config;
 pub mod import;
 mod layers;
 pub mod libtorch;
 mod model;
+mod part;
 mod picture;
 mod prompt;
 mod resample;
+mod text;
 mod training;
 
 pub use checkpoint::{Checkpoint, Hashes};
 pub use decoder::Probe;
 pub use error::Error;
-pub use families::{FAMILIES, Family};
+pub use families::{FAMILIES, Family, Pixels, Seen};
+pub use generation::{Generation, GenerationOptions, Timings};
 pub use grid::Grid;
 pub use model::{
-    Built, Features, Generation, GenerationOptions, LoadOptions, Model, ModelInfo, Patches,
-    Timings, checkpoint_folder, geometry, kind, resolve,
+    Built, Features, LoadOptions, Model, ModelInfo, Patches, checkpoint_folder, geometry, kind,
+    resolve,
 };
+pub use part::Part;
 pub use picture::{MAX_PIXELS, decode};
-pub use prompt::{Place, Processor, Prompt};
+pub use prompt::{PictureLayout, Place, Processor, Prompt, rotary_positions};
 pub use resample::{Filter, resize};
 pub use training::{Batch, Example, TensorFile, Turn, read_tensors, write_tensors};

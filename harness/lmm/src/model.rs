@@ -1,6 +1,6 @@
 //! A loaded model: vision, prefill and greedy decoding with any attention variant.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,12 +13,12 @@ use serde_json::Value;
 use tch::{Cuda, Device, Kind, Tensor};
 
 use crate::adapter::{self, Adapter};
-use crate::cache::Cache;
 use crate::checkpoint::read_json;
 use crate::decoder::{Pass, Probe};
-use crate::families::{self, Network, Opened};
+use crate::families::{self, Network, Opened, Pixels, Seen, Visual};
+use crate::generation::second;
 use crate::grid::{self, Grid};
-use crate::{Checkpoint, Error, Hashes, Processor, Prompt, built_in, libtorch};
+use crate::{Checkpoint, Error, Hashes, Part, Processor, Prompt, built_in, libtorch};
 
 /// Where and how a model runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,55 +80,32 @@ pub struct Model {
     processor: Arc<dyn Processor>,
     network: Box<dyn Network>,
     parameters: Vec<(String, Tensor)>,
+    parts: HashMap<String, Part>,
     end_tokens: Vec<i64>,
-}
-
-/// How to generate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct GenerationOptions {
-    /// Most tokens to generate.
-    pub max_new_tokens: usize,
-    /// Whether to stop at the checkpoint's end tokens (they are not part of the result).
-    pub stop_at_end: bool,
-}
-
-/// Wall time of the phases of one answer.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Timings {
-    /// Vision tower and connector.
-    pub vision: Duration,
-    /// The decoder over the whole prompt, to the first token.
-    pub prefill: Duration,
-    /// All further tokens.
-    pub decode: Duration,
-}
-
-/// An answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Generation {
-    /// The generated token ids, without the end token.
-    pub ids: Vec<i64>,
-    /// Their text.
-    pub text: String,
-    /// Wall time by phase.
-    pub timings: Timings,
-    /// Bytes of the key-value cache.
-    pub cache_bytes: u64,
 }
 
 /// What the vision tower makes of a prompt's tiles; the same for every checkpoint that [`Model::shares_tower`].
 #[derive(Debug)]
 pub struct Patches {
-    /// `[N, P, vision width]`; `None` for a prompt without pictures.
-    patches: Option<Tensor>,
+    /// `None` for a prompt without pictures.
+    seen: Option<Seen>,
     elapsed: Duration,
 }
 
 /// What the vision side (tower and connector) makes of a prompt; independent of the attention variant.
 #[derive(Debug)]
 pub struct Features {
-    embeddings: Option<Tensor>,
-    elapsed: Duration,
+    /// `None` for a prompt without pictures.
+    pub(crate) visual: Option<Visual>,
+    pub(crate) elapsed: Duration,
+}
+
+/// What the decoder begins with.
+pub(crate) struct Embedded {
+    /// `[B, T, C]`.
+    pub embeddings: Tensor,
+    /// What is added to the output of the first layers, `[B, T, C]` each, zero but at visual tokens.
+    pub deep: Vec<Tensor>,
 }
 
 /// A variant built for a model, with the trained weights it was given.
@@ -239,11 +216,18 @@ impl Model {
             geometry: *network.decoder().geometry(),
             folder,
         };
+        let parts = parameters
+            .iter()
+            .map(|parameter| (parameter.name.clone(), parameter.part));
         Ok(Self {
             info,
             processor,
             network,
-            parameters,
+            parts: parts.collect(),
+            parameters: parameters
+                .into_iter()
+                .map(|parameter| (parameter.name, parameter.tensor))
+                .collect(),
             end_tokens: end_tokens(&checkpoint)?,
         })
     }
@@ -304,7 +288,7 @@ impl Model {
     /// As [`Model::see`].
     pub fn patches(&self, prompt: &Prompt) -> Result<Patches, Error> {
         let start = Instant::now();
-        let patches = match prompt.pixel_shape[0] {
+        let seen = match prompt.pixel_shape[0] {
             0 => None,
             _ => Some(tch::no_grad(|| {
                 self.network.look(&self.pixels(&[prompt])?)
@@ -312,7 +296,7 @@ impl Model {
         };
         self.finish();
         Ok(Patches {
-            patches,
+            seen,
             elapsed: start.elapsed(),
         })
     }
@@ -324,14 +308,14 @@ impl Model {
     /// As [`Model::see`].
     pub fn connect(&self, patches: &Patches) -> Result<Features, Error> {
         let start = Instant::now();
-        let embeddings = patches
-            .patches
+        let visual = patches
+            .seen
             .as_ref()
-            .map(|patches| tch::no_grad(|| self.network.connect(patches)))
+            .map(|seen| tch::no_grad(|| self.network.connect(seen)))
             .transpose()?;
         self.finish();
         Ok(Features {
-            embeddings,
+            visual,
             elapsed: patches.elapsed + start.elapsed(),
         })
     }
@@ -379,7 +363,10 @@ impl Model {
             .f_to_device(device)?
             .f_to_kind(kind)?; // [V, C]
         Ok(Features {
-            embeddings: Some(embeddings),
+            visual: Some(Visual {
+                embeddings,
+                deep: Vec::new(),
+            }),
             elapsed: Duration::ZERO,
         })
     }
@@ -387,20 +374,6 @@ impl Model {
     /// Most tokens of a prompt and its answer together (`max_position_embeddings`), where the checkpoint says.
     pub fn most_positions(&self) -> Option<i64> {
         self.network.decoder().most_positions()
-    }
-
-    /// Answers a prompt greedily.
-    ///
-    /// # Errors
-    /// [`Error::NotFinite`] when the logits overflow; LibTorch's own errors.
-    pub fn generate(
-        &self,
-        attention: &dyn Attention,
-        prompt: &Prompt,
-        features: &Features,
-        options: &GenerationOptions,
-    ) -> Result<Generation, Error> {
-        tch::no_grad(|| self.decode(attention, prompt, features, options))
     }
 
     /// Logits `[T, vocabulary]` in f32 of every token of a prompt and of what has been answered so far, in one pass without a
@@ -455,22 +428,19 @@ impl Model {
     ) -> Result<Tensor, Error> {
         let decoder = self.network.decoder();
         let device = decoder.options().1;
-        let mut embeddings = self.embed(prompt, features)?;
-        let mut visual = prompt.visual.clone();
-        if !answer.is_empty() {
-            let ids = Tensor::f_from_slice(answer)?
-                .f_unsqueeze(0)?
-                .f_to_device(device)?;
-            embeddings = Tensor::f_cat(&[&embeddings, &decoder.embed(&ids)?], 1)?;
-            visual.resize(visual.len() + answer.len(), false);
-        }
         let length = prompt.ids.len() as i64;
-        let tokens = Rc::new(Tokens::new(&visual, None, &[length], device));
+        let tokens = Rc::new(self.tokens(&[prompt], &[answer], true));
+        let ids = [&prompt.ids[..], answer].concat();
+        let ids = Tensor::f_from_slice(&ids)?
+            .f_unsqueeze(0)?
+            .f_to_device(device)?;
+        let Embedded { embeddings, deep } = self.embed(&ids, &tokens, features.visual.as_ref())?;
         let mut attention = attention;
         if attention.again(0.0).is_some() {
             let pass = Pass {
                 attention,
                 tokens: Some(Rc::clone(&tokens)),
+                deep: &deep,
                 probe: None,
             };
             let hidden = decoder.forward(&embeddings, None, pass)?;
@@ -480,111 +450,30 @@ impl Model {
         let pass = Pass {
             attention,
             tokens: Some(tokens),
+            deep: &deep,
             probe,
         };
         decoder.forward(&embeddings, None, pass)
     }
 
-    fn decode(
-        &self,
-        attention: &dyn Attention,
-        prompt: &Prompt,
-        features: &Features,
-        options: &GenerationOptions,
-    ) -> Result<Generation, Error> {
-        let decoder = self.network.decoder();
-        let start = Instant::now();
-        let capacity = (prompt.ids.len() + options.max_new_tokens) as i64;
-        if let Some(most) = decoder.most_positions().filter(|&most| capacity > most) {
-            return Err(Error::Prompt(format!(
-                "{} tokens and up to {} new ones are more than the model's {most} positions (max_position_embeddings); \
-                 shorten the question, use fewer or smaller pictures, or allow fewer new tokens",
-                prompt.ids.len(),
-                options.max_new_tokens
-            )));
-        }
-        let prefill = |attention| -> Result<(Cache, Tensor), Error> {
-            let mut cache = Cache::new(decoder.geometry().layers, options.max_new_tokens);
-            let pass = Pass {
-                attention,
-                tokens: Some(self.tokens(prompt)),
-                probe: None,
-            };
-            let hidden = decoder.forward(&self.embed(prompt, features)?, Some(&mut cache), pass)?;
-            let last = hidden.f_narrow(1, hidden.size()[1] - 1, 1)?; // [1, 1, C]
-            Ok((cache, decoder.logits(&last)?))
-        };
-        let (mut cache, mut logits) = prefill(attention)?;
-        let mut attention = attention;
-        if let Some(chosen) = second(attention, &logits)? {
-            attention = chosen;
-            (cache, logits) = prefill(attention)?;
-        }
-        let mut timings = Timings {
-            vision: features.elapsed,
-            ..Timings::default()
-        };
-        let mut ids = Vec::new();
-        let mut first_token = None;
-        while ids.len() < options.max_new_tokens {
-            let next = self.next_token(&logits, ids.len())?;
-            first_token.get_or_insert_with(|| start.elapsed());
-            if options.stop_at_end && self.end_tokens.contains(&next) {
-                break;
-            }
-            ids.push(next);
-            if ids.len() == options.max_new_tokens {
-                break;
-            }
-            let input = Tensor::f_from_slice(&[next])?
-                .f_view([1, 1])?
-                .f_to_device(decoder.options().1)?;
-            let pass = Pass {
-                attention,
-                tokens: None,
-                probe: None,
-            };
-            let hidden = decoder.forward(&decoder.embed(&input)?, Some(&mut cache), pass)?;
-            logits = decoder.logits(&hidden)?;
-        }
-        self.finish();
-        timings.prefill = first_token.unwrap_or_else(|| start.elapsed());
-        timings.decode = start.elapsed().saturating_sub(timings.prefill);
-        let text = self.processor.decode(&ids)?;
-        Ok(Generation {
-            ids,
-            text,
-            timings,
-            cache_bytes: cache.bytes(),
-        })
-    }
-
-    /// The likeliest token; the logits `[1, 1, vocabulary]` must be finite.
-    fn next_token(&self, logits: &Tensor, position: usize) -> Result<i64, Error> {
-        // A maximum is NaN or infinite exactly when some logit is (a minus infinity alone cannot win): one pass, one copy.
-        let (best, token) = logits
-            .f_view([-1])?
-            .f_to_kind(Kind::Float)?
-            .f_max_dim(0, false)?;
-        if f64::try_from(&best)?.is_finite() {
-            return Ok(i64::try_from(&token)?);
-        }
-        Err(Error::NotFinite {
-            position,
-            kind: format!("{:?}", self.network.decoder().options().0),
-        })
-    }
-
-    /// The tiles of some prompts in order, `[N, 3, height, width]`, on the device in the compute type.
-    pub(crate) fn pixels(&self, prompts: &[&Prompt]) -> Result<Tensor, Error> {
+    /// The vision input of some prompts in order, on the device in the compute type.
+    pub(crate) fn pixels(&self, prompts: &[&Prompt]) -> Result<Pixels, Error> {
         let (kind, device) = self.network.decoder().options();
-        let tiles = prompts
+        let values = prompts
             .iter()
-            .map(|prompt| Ok(Tensor::f_from_slice(&prompt.pixels)?.f_view(prompt.pixel_shape)?))
+            .map(
+                |prompt| Ok(Tensor::f_from_slice(&prompt.pixels)?.f_view(&prompt.pixel_shape[..])?),
+            )
             .collect::<Result<Vec<_>, Error>>()?;
-        Ok(Tensor::f_cat(&tiles, 0)?
-            .f_to_device(device)?
-            .f_to_kind(kind)?)
+        Ok(Pixels {
+            values: Tensor::f_cat(&values, 0)?
+                .f_to_device(device)?
+                .f_to_kind(kind)?,
+            pictures: prompts
+                .iter()
+                .flat_map(|prompt| prompt.pictures.iter().copied())
+                .collect(),
+        })
     }
 
     /// Its tensors.
@@ -602,47 +491,79 @@ impl Model {
         &self.parameters
     }
 
-    /// The tokens of a prompt, all of them new.
-    fn tokens(&self, prompt: &Prompt) -> Rc<Tokens> {
-        let (length, device) = (prompt.ids.len() as i64, self.network.decoder().options().1);
-        Rc::new(Tokens::new(&prompt.visual, None, &[length], device))
+    /// Which part of the model the parameter of this name belongs to; `None` for a name that it does not have.
+    pub fn part(&self, parameter: &str) -> Option<Part> {
+        self.parts.get(parameter).copied()
     }
 
-    /// Embeddings `[1, T, C]` with the visual features in place.
-    fn embed(&self, prompt: &Prompt, features: &Features) -> Result<Tensor, Error> {
-        let decoder = self.network.decoder();
-        let device = decoder.options().1;
-        let ids = Tensor::f_from_slice(&prompt.ids)?
-            .f_unsqueeze(0)?
-            .f_to_device(device)?;
-        let embeddings = decoder.embed(&ids)?;
-        let Some(visual_embeddings) = &features.embeddings else {
-            return Ok(embeddings);
+    /// The tokens of some prompts and of what follows each (text), all of them new; the shorter ones are padded on the right.
+    /// Where nobody reads what comes of the padding it need not be marked: attention is causal, so no token sees it.
+    pub(crate) fn tokens(
+        &self,
+        prompts: &[&Prompt],
+        more: &[&[i64]],
+        mark_padding: bool,
+    ) -> Tokens {
+        let lengths = prompts.iter().zip(more);
+        let lengths: Vec<_> = lengths
+            .map(|(prompt, more)| prompt.ids.len() + more.len())
+            .collect();
+        let longest = lengths.iter().copied().max().unwrap_or(0);
+        let (mut visual, mut valid) = (Vec::new(), Vec::new());
+        for (row, (prompt, length)) in prompts.iter().zip(&lengths).enumerate() {
+            visual.extend_from_slice(&prompt.visual);
+            visual.resize((row + 1) * longest, false);
+            valid.resize(row * longest + length, true);
+            valid.resize((row + 1) * longest, false);
+        }
+        let ends: Vec<_> = prompts
+            .iter()
+            .map(|prompt| prompt.ids.len() as i64)
+            .collect();
+        let device = self.network.decoder().options().1;
+        let valid = mark_padding.then_some(&valid[..]);
+        let tokens = Tokens::new(&visual, valid, &ends, device);
+        if prompts.iter().all(|prompt| prompt.rotary.is_none()) {
+            return tokens;
+        }
+        let rotary: Vec<&[[i64; 3]]> = prompts
+            .iter()
+            .map(|prompt| prompt.rotary.as_deref().unwrap_or_default())
+            .collect();
+        tokens.with_rotary(&rotary)
+    }
+
+    /// Embeddings of the token ids `[B, T]` with what the pictures give in place.
+    pub(crate) fn embed(
+        &self,
+        ids: &Tensor,
+        tokens: &Tokens,
+        visual: Option<&Visual>,
+    ) -> Result<Embedded, Error> {
+        let embeddings = self.network.decoder().embed(ids)?;
+        let (Some(visual), Some(places)) = (visual, tokens.visual_keys()?) else {
+            return Ok(Embedded {
+                embeddings,
+                deep: Vec::new(),
+            });
         };
-        let visual = Tensor::f_from_slice(&prompt.visual)?
-            .f_unsqueeze(0)?
-            .f_to_device(device)?;
-        Ok(embeddings.f_masked_scatter(&visual.f_unsqueeze(-1)?, visual_embeddings)?)
+        let places = places.f_unsqueeze(-1)?; // [B, T, 1]
+        let zeros = embeddings.f_zeros_like()?;
+        let deep = visual.deep.iter();
+        Ok(Embedded {
+            deep: deep
+                .map(|deep| zeros.f_masked_scatter(&places, deep))
+                .collect::<Result<_, _>>()?,
+            embeddings: embeddings.f_masked_scatter(&places, &visual.embeddings)?,
+        })
     }
 
     /// Waits for the device, so that a clock read after it means something.
-    fn finish(&self) {
+    pub(crate) fn finish(&self) {
         if let Device::Cuda(index) = self.network.decoder().options().1 {
             Cuda::synchronize(index as i64);
         }
     }
-}
-
-/// The attention with which the prompt is to run again, given the logits `[.., vocabulary]` of its last token.
-fn second<'a>(
-    attention: &'a dyn Attention,
-    logits: &Tensor,
-) -> Result<Option<&'a dyn Attention>, Error> {
-    if attention.again(0.0).is_none() {
-        return Ok(None);
-    }
-    let probabilities = logits.f_view([-1])?.f_softmax(-1, Kind::Float)?;
-    Ok(attention.again(f64::try_from(&probabilities.f_max()?)?))
 }
 
 /// The compute type of a `--dtype` name.

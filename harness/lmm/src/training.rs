@@ -16,7 +16,9 @@ use tch::{Device, Kind, Tensor};
 
 use crate::checkpoint::{COMPANIONS, Checkpoint, floating};
 use crate::decoder::Pass;
-use crate::{Error, Model, Prompt};
+use crate::families::{Pixels, Seen};
+use crate::model::Embedded;
+use crate::{Error, Model, Part, Prompt};
 
 /// A prompt with what the model is to answer it with, and perhaps further questions with theirs.
 #[derive(Debug, Clone)]
@@ -58,8 +60,8 @@ pub struct Batch {
     ids: Tensor,
     /// What they are, and where each prompt ends.
     tokens: Rc<Tokens>,
-    /// The tiles of all prompts, `[N, 3, height, width]`, in the compute type.
-    pub pixels: Tensor,
+    /// The pictures of all prompts.
+    pub pixels: Pixels,
     /// Where the answers' tokens are predicted: indices into B x T, `[M]`.
     places: Tensor,
     /// The tokens to predict there, `[M]`.
@@ -76,16 +78,19 @@ impl Model {
     pub fn batch(&self, examples: &[Example]) -> Result<Batch, Error> {
         let device = self.network().decoder().options().1;
         let conversations: Vec<_> = examples.iter().map(Example::ids).collect();
-        let length = |(ids, _): &(Vec<i64>, _)| ids.len() - 1;
-        let longest = conversations.iter().map(length).max().unwrap_or(0);
+        let prompts: Vec<_> = examples.iter().map(|example| &example.prompt).collect();
+        let more: Vec<_> = prompts
+            .iter()
+            .zip(&conversations)
+            .map(|(prompt, (ids, _))| &ids[prompt.ids.len()..ids.len() - 1])
+            .collect();
+        let tokens = self.tokens(&prompts, &more, false);
+        let longest = tokens.stored();
         let mut all = vec![0; examples.len() * longest];
-        let mut visual = vec![false; all.len()];
         let (mut places, mut targets, mut owners) = (Vec::new(), Vec::new(), Vec::new());
-        for (row, (example, (ids, turn_of))) in examples.iter().zip(&conversations).enumerate() {
+        for (row, (ids, turn_of)) in conversations.iter().enumerate() {
             let start = row * longest;
             all[start..start + ids.len() - 1].copy_from_slice(&ids[..ids.len() - 1]);
-            let flags = &example.prompt.visual;
-            visual[start..start + flags.len()].copy_from_slice(flags);
             for (place, turn) in turn_of.iter().enumerate() {
                 if let Some(turn) = turn {
                     // A token is predicted at the one before it.
@@ -96,16 +101,11 @@ impl Model {
             }
         }
         let shape = [examples.len() as i64, longest as i64];
-        let lengths: Vec<_> = examples
-            .iter()
-            .map(|example| example.prompt.ids.len() as i64)
-            .collect();
-        let prompts: Vec<_> = examples.iter().map(|example| &example.prompt).collect();
         Ok(Batch {
             ids: Tensor::f_from_slice(&all)?
                 .f_view(shape)?
                 .f_to_device(device)?,
-            tokens: Rc::new(Tokens::new(&visual, None, &lengths, device)),
+            tokens: Rc::new(tokens),
             pixels: self.pixels(&prompts)?,
             places: Tensor::f_from_slice(&places)?.f_to_device(device)?,
             targets: Tensor::f_from_slice(&targets)?.f_to_device(device)?,
@@ -113,15 +113,15 @@ impl Model {
         })
     }
 
-    /// Tiles `[N, 3, height, width]` to patch features `[N, P, vision width]`, with a gradient.
+    /// What the vision tower makes of pictures, with a gradient.
     ///
     /// # Errors
     /// When LibTorch refuses an operation.
-    pub fn look(&self, pixels: &Tensor) -> Result<Tensor, Error> {
+    pub fn look(&self, pixels: &Pixels) -> Result<Seen, Error> {
         self.network().look(pixels)
     }
 
-    /// Logits `[M, vocabulary]` in f32 of a batch's answers, given its patch features, with a gradient.
+    /// Logits `[M, vocabulary]` in f32 of a batch's answers, given what the tower made of its pictures, with a gradient.
     ///
     /// # Errors
     /// When LibTorch refuses an operation.
@@ -129,17 +129,15 @@ impl Model {
         &self,
         attention: &dyn Attention,
         batch: &Batch,
-        patches: &Tensor,
+        seen: &Seen,
     ) -> Result<Tensor, Error> {
         let decoder = self.network().decoder();
-        let features = self.network().connect(patches)?; // [V, C]
-        let mut embeddings = decoder.embed(&batch.ids)?;
-        if let Some(visual) = batch.tokens.visual_keys()? {
-            embeddings = embeddings.f_masked_scatter(&visual.f_unsqueeze(-1)?, &features)?;
-        }
+        let visual = self.network().connect(seen)?;
+        let Embedded { embeddings, deep } = self.embed(&batch.ids, &batch.tokens, Some(&visual))?;
         let pass = Pass {
             attention,
             tokens: Some(Rc::clone(&batch.tokens)),
+            deep: &deep,
             probe: None,
         };
         let hidden = decoder.forward(&embeddings, None, pass)?; // [B, T, C]
@@ -148,14 +146,13 @@ impl Model {
     }
 
     /// Floating-point operations of the matrix products of one training step on a batch: two a weight and position in every
-    /// pass, for attention as if no score were masked. Padding counts: it is computed. Passes of the vision tower, and of the
-    /// connector and decoder: 0 when it is not run, 1 forwards, 2 with the gradient of its activations, 3 with its weights'.
+    /// pass, for the decoder's attention as if no score were masked. Padding counts: it is computed. Passes of the vision tower,
+    /// and of the connector and decoder: 0 when it is not run, 1 forwards, 2 with the gradient of its activations, 3 with its
+    /// weights'.
     pub fn step_operations(&self, batch: &Batch, vision_passes: f64, decoder_passes: f64) -> f64 {
         let [conversations, positions] = [batch.ids.size()[0], batch.ids.size()[1]];
         let tokens = (conversations * positions) as f64;
-        let tiles = batch.pixels.size()[0] as f64;
-        let edge = batch.pixels.size()[3] / self.network().patch_size();
-        let patches = tiles * (edge * edge) as f64;
+        let patches = batch.pixels.patches(self.network().patch_size()) as f64;
         let visual = batch
             .tokens
             .visual()
@@ -163,38 +160,27 @@ impl Model {
             .filter(|&&visual| visual)
             .count() as f64;
         let answers = batch.targets.size()[0] as f64;
+        // A model without a head of its own answers with its embedding.
+        let has_head = self
+            .parameters()
+            .iter()
+            .any(|(name, _)| self.part(name) == Some(Part::Head));
         let mut operations = 0.0;
-        let mut has_head = false;
         for (name, tensor) in self.parameters() {
-            let size = tensor.size();
-            if size.len() < 2 || name.contains("position_embedding") {
-                continue;
+            let uses = match self.part(name) {
+                Some(Part::Vision) => patches * vision_passes,
+                Some(Part::Connector) => visual * decoder_passes,
+                Some(Part::Decoder) => tokens * decoder_passes,
+                Some(Part::Head) => answers * decoder_passes,
+                Some(Part::Embedding) if !has_head => answers * decoder_passes,
+                Some(Part::Embedding | Part::VisionTable) | None => 0.0,
+            };
+            // What has one axis is added or scales.
+            if tensor.dim() > 1 {
+                operations += 2.0 * tensor.numel() as f64 * uses;
             }
-            let weights = tensor.numel() as f64;
-            operations += 2.0
-                * weights
-                * match name.as_str() {
-                    name if self.is_vision(name) => patches * vision_passes,
-                    name if name.contains("embed_tokens") => 0.0,
-                    name if name.contains("lm_head") => {
-                        has_head = true;
-                        answers * decoder_passes
-                    }
-                    name if name.contains("connector") => visual * decoder_passes,
-                    _ => tokens * decoder_passes,
-                };
         }
         let geometry = self.network().decoder().geometry();
-        if !has_head {
-            let embedding = self
-                .parameters()
-                .iter()
-                .find(|(name, _)| name.contains("embed_tokens"));
-            operations += 2.0
-                * decoder_passes
-                * answers
-                * embedding.map_or(0, |(_, tensor)| tensor.numel()) as f64;
-        }
         let wide = (geometry.heads * geometry.head_width) as f64;
         operations
             + 4.0 * decoder_passes * tokens * positions as f64 * wide * geometry.layers as f64
@@ -219,14 +205,14 @@ impl Model {
         Ok(())
     }
 
-    /// Side of a patch of [`Self::look`], in pixels of a tile.
+    /// Side of a patch of [`Self::look`], in pixels.
     pub fn patch_size(&self) -> usize {
         self.network().patch_size() as usize
     }
 
     /// Whether the parameter of this name belongs to the vision tower.
     pub fn is_vision(&self, parameter: &str) -> bool {
-        self.network().is_vision(parameter)
+        self.part(parameter).is_some_and(Part::is_vision)
     }
 
     /// Writes the model as a checkpoint folder in the layout it was opened from: its parameters in the element types they are

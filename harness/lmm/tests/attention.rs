@@ -14,7 +14,11 @@ use tch::Tensor;
 const BOXES: [[f32; 4]; 1] = [[0.05, 0.1, 0.4, 0.33]];
 
 fn fixture() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/smolvlm_new")
+    fixtures().join("smolvlm_new")
+}
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
 }
 
 fn fixture_name() -> String {
@@ -124,9 +128,10 @@ fn means(rows: &[Vec<f64>], keys: &[usize], overlaps: &[f64]) -> Means {
 
 #[test]
 fn every_variant_is_probed_without_a_change_and_as_its_weights_say() {
-    // Of several tiles; then of one.
+    // Of several tiles; of one; of patches, with rotary positions on three axes and features for early layers.
     check(&fixture_name());
     check("nano");
+    check(fixtures().join("qwen3_vl").to_str().unwrap());
 }
 
 fn check(name: &str) {

@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use image::RgbImage;
 use rave_lmm::{GenerationOptions, LoadOptions, Model};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -344,6 +345,95 @@ fn every_damage_is_one_error_that_names_the_file_and_the_remedy() {
             ],
         ),
     ];
+    check(&cases);
+}
+
+/// Of the families of Qwen, what is theirs alone.
+#[test]
+fn damages_of_patches_and_positions_are_one_error_each() {
+    let config = |fixture: &str, change: &dyn Fn(&mut Value)| {
+        refusal(fixture, |folder| edit(folder.join("config.json"), change))
+    };
+    let images = |change: &dyn Fn(&mut Value)| {
+        refusal("qwen3_vl", |folder| {
+            edit(folder.join("processor_config.json"), |file| {
+                change(&mut file["image_processor"]);
+            });
+        })
+    };
+    let vision = |change: &dyn Fn(&mut Value)| {
+        config("qwen3_vl", &|file| change(&mut file["vision_config"]))
+    };
+    let cases: Vec<(&str, String, &[&str])> = vec![
+        (
+            "no vision config",
+            config("qwen2_vl", &|file| file["vision_config"] = Value::Null),
+            &["config.json", "vision_config is missing"],
+        ),
+        (
+            "another family",
+            config("qwen2_vl", &|file| file["model_type"] = json!("qwen3_vl")),
+            &["missing", "config.json"],
+        ),
+        (
+            "sections that do not fill a head",
+            config("qwen2_vl", &|file| {
+                file["rope_scaling"]["mrope_section"] = json!([2, 2, 2]);
+            }),
+            &["config.json", "mrope_section [2, 2, 2]", "head_dim 8"],
+        ),
+        (
+            "a decoder of another width",
+            vision(&|file| file["out_hidden_size"] = json!(64)),
+            &["config.json", "64 wide", "hidden_size is 32"],
+        ),
+        (
+            "a table that is no square",
+            vision(&|file| file["num_position_embeddings"] = json!(26)),
+            &["config.json", "num_position_embeddings"],
+        ),
+        (
+            "a layer that is not there",
+            vision(&|file| file["deepstack_visual_indexes"] = json!([0, 7])),
+            &["config.json", "deepstack_visual_indexes [0, 7]"],
+        ),
+        (
+            "other patches",
+            images(&|file| file["patch_size"] = json!(14)),
+            &["processor_config.json", "patch_size 14", "patch_size 4"],
+        ),
+        (
+            "bounds the wrong way round",
+            images(&|file| file["size"] = json!({ "shortest_edge": 9, "longest_edge": 8 })),
+            &["processor_config.json", "9 to 8 pixels"],
+        ),
+        (
+            "a tokenizer without the image token",
+            refusal("qwen3_vl", |folder| {
+                edit(folder.join("tokenizer.json"), |tokenizer| {
+                    let tokens = tokenizer["added_tokens"].as_array_mut().unwrap();
+                    tokens.retain(|token| token["content"] != json!("<|image_pad|>"));
+                });
+            }),
+            &["tokenizer.json", "<|image_pad|> is missing"],
+        ),
+    ];
+    check(&cases);
+}
+
+#[test]
+fn a_picture_that_is_too_long_for_its_family_is_refused() {
+    let folder = copy("qwen3_vl");
+    let model = Model::load(folder.path().to_str().unwrap(), LoadOptions::default()).unwrap();
+    let (long, short) = (RgbImage::new(3, 603), RgbImage::new(3, 600));
+    let prepare = |picture| model.processor().prepare(&[picture], "Where?");
+    assert!(prepare(&short).is_ok());
+    let message = prepare(&long).unwrap_err().to_string();
+    assert!(message.contains("picture 0 is 3 x 603"), "{message}");
+}
+
+/// Holds every message against what must be in it, and looks for a remedy.
+fn check(cases: &[(&str, String, &[&str])]) {
     let remedies = [
         "fetch ",
         "use ",
@@ -358,7 +448,7 @@ fn every_damage_is_one_error_that_names_the_file_and_the_remedy() {
             remedies.iter().any(|remedy| message.contains(remedy)),
             "{damage}: no remedy in: {message}"
         );
-        for part in parts {
+        for part in *parts {
             assert!(
                 message.contains(part),
                 "{damage}: `{part}` is not in: {message}"

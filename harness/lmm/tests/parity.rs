@@ -1,20 +1,41 @@
 //! Parity with `transformers` 5.23 on tiny checkpoints that it wrote and ran: the same token ids, the same pixel values,
 //! the same logits within 1e-4 relative, the same greedy continuation.
 //!
-//! `fixtures/` are our own (made by `fixtures/make_fixtures.py`); `../shared/goldens/parity` is used where it is there.
+//! `fixtures/` are our own (made by `fixtures/make_fixtures.py`); `../shared/goldens/parity` is used where it is there. Further
+//! cases of any family, a
+//! folder each as `fixtures/make_fixtures.py --further DIR` writes them, are read from the folder that `RAVE_PARITY` names.
 
 #![allow(clippy::unwrap_used, clippy::float_cmp)]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use rave_lmm::{GenerationOptions, LoadOptions, Model, adapter, built_in, decode};
+use image::RgbImage;
+use rave_lmm::{
+    FAMILIES, GenerationOptions, LoadOptions, Model, Prompt, adapter, built_in, decode,
+};
 use rave_methods::noise::Noise;
 use rave_methods::{Attention, REGISTRY, Variant, variant};
 use safetensors::SafeTensors;
 use tch::{Kind, Tensor};
 
+/// The fixtures of every family.
+const FIXTURES: [&str; 5] = [
+    "smolvlm_new",
+    "smolvlm_old",
+    "qwen2_vl",
+    "qwen2_5_vl",
+    "qwen3_vl",
+];
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures")
+        .join(name)
+}
+
 /// What `transformers` gave for one checkpoint.
 struct Case {
+    pictures: Vec<RgbImage>,
     prompt: String,
     input_ids: Vec<i64>,
     generated_ids: Vec<i64>,
@@ -51,12 +72,26 @@ fn case(folder: &Path) -> Case {
         )
     };
     let (logits, shape) = floats("logits");
+    let names = ["image.png", "image_2.png"];
+    let files = names.iter().map(|name| (name, folder.join(name)));
     Case {
+        pictures: files
+            .filter(|(_, path)| path.is_file())
+            .map(|(name, path)| decode(&std::fs::read(path).unwrap(), name).unwrap())
+            .collect(),
         prompt: json["prompt"].as_str().unwrap().to_owned(),
         input_ids: ids("input_ids"),
         generated_ids: ids("generated_ids"),
         pixel_values: floats("pixel_values").0,
         logits: Tensor::from_slice(&logits).view(shape.as_slice()),
+    }
+}
+
+impl Case {
+    /// The prompt of its pictures and question.
+    fn prompt(&self, model: &Model) -> Prompt {
+        let pictures: Vec<_> = self.pictures.iter().collect();
+        model.processor().prepare(&pictures, &self.prompt).unwrap()
     }
 }
 
@@ -68,15 +103,7 @@ fn check(folder: &Path) {
 fn check_model(name: &str, folder: &Path) {
     let case = case(folder);
     let model = Model::load(name, LoadOptions::default()).unwrap();
-    let picture = decode(
-        &std::fs::read(folder.join("image.png")).unwrap(),
-        "image.png",
-    )
-    .unwrap();
-    let prompt = model
-        .processor()
-        .prepare(&[&picture], &case.prompt)
-        .unwrap();
+    let prompt = case.prompt(&model);
     assert_eq!(prompt.ids, case.input_ids, "{}", folder.display());
     assert_eq!(prompt.pixels.len(), case.pixel_values.len());
     let pixel_error = prompt
@@ -123,10 +150,10 @@ fn check_model(name: &str, folder: &Path) {
 }
 
 #[test]
-fn shared_checkpoints_of_smolvlm_and_idefics3_match_transformers() {
+fn shared_checkpoints_of_every_family_match_transformers() {
     let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/goldens/parity");
-    for family in ["smolvlm", "idefics3"] {
-        let folder = goldens.join(family);
+    for name in FAMILIES.iter().flat_map(|family| family.model_types) {
+        let folder = goldens.join(name);
         if folder.is_dir() {
             check(&folder);
         } else {
@@ -136,10 +163,58 @@ fn shared_checkpoints_of_smolvlm_and_idefics3_match_transformers() {
 }
 
 #[test]
-fn own_fixtures_in_the_new_and_the_old_file_layout_match_transformers() {
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-    check(&fixtures.join("smolvlm_new"));
-    check(&fixtures.join("smolvlm_old"));
+fn own_fixtures_in_new_and_old_file_layouts_match_transformers() {
+    for name in FIXTURES {
+        check(&fixture(name));
+    }
+}
+
+/// The tokens of pictures that are seen whole and uncropped lie row by row and cover each picture once.
+#[test]
+fn tokens_of_patches_cover_each_picture_row_by_row() {
+    let folder = fixture("qwen2_vl");
+    let model = Model::load(folder.to_str().unwrap(), LoadOptions::default()).unwrap();
+    let prompt = case(&folder).prompt(&model);
+    assert_eq!(prompt.pictures.len(), 2);
+    for (number, layout) in prompt.pictures.iter().enumerate() {
+        let [rows, columns] = layout.grid.map(|patches| patches / 2);
+        let own = prompt.places.iter().filter(|place| place.picture == number);
+        let own: Vec<_> = own.map(|place| place.bounds).collect();
+        assert_eq!(own.len(), rows * columns);
+        for (at, bounds) in own.iter().enumerate() {
+            let (row, column) = ((at / columns) as f32, (at % columns) as f32);
+            let (wide, high) = (1.0 / columns as f32, 1.0 / rows as f32);
+            let expected = [
+                column * wide,
+                row * high,
+                (column + 1.0) * wide,
+                (row + 1.0) * high,
+            ];
+            let off = bounds.iter().zip(expected).map(|(a, b)| (a - b).abs());
+            assert!(
+                off.fold(0.0, f32::max) < 1e-6,
+                "{bounds:?}, {expected:?} expected"
+            );
+        }
+    }
+}
+
+#[test]
+fn further_cases_match_transformers() {
+    let Some(folder) = std::env::var_os("RAVE_PARITY") else {
+        println!("skipped: RAVE_PARITY names no folder of cases");
+        return;
+    };
+    let mut cases: Vec<_> = std::fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.join("case.json").is_file())
+        .collect();
+    cases.sort();
+    assert!(!cases.is_empty(), "no case in {}", folder.display());
+    for case in cases {
+        check(&case);
+    }
 }
 
 /// Of the shipped checkpoints the one that a name alone stands for: `standard` at the first seed.
@@ -152,12 +227,10 @@ fn the_shipped_nano_matches_transformers() {
 /// Greedy decoding through the cache must choose what a pass over the whole text would, for every variant.
 #[test]
 fn cached_decoding_equals_uncached_for_every_variant() {
-    for name in [
-        "nano",
-        concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/smolvlm_new"),
-    ] {
+    let fixtures = FIXTURES.map(|name| fixture(name).to_str().unwrap().to_owned());
+    for name in ["nano".to_owned()].iter().chain(&fixtures) {
         let model = Model::load(name, LoadOptions::default()).unwrap();
-        let picture = image::RgbImage::from_fn(70, 50, |x, y| {
+        let picture = RgbImage::from_fn(70, 50, |x, y| {
             image::Rgb([(3 * x) as u8, (5 * y) as u8, 90])
         });
         let prompt = model.processor().prepare(&[&picture], "Read it.").unwrap();
@@ -185,45 +258,54 @@ fn cached_decoding_equals_uncached_for_every_variant() {
     }
 }
 
-/// Grafting a variant at its initial values leaves a checkpoint's logits where they are; trained, it moves them.
+/// At its identity setting every variant leaves the logits of every family where they are.
 #[test]
-fn a_fresh_gate_leaves_the_logits_and_an_adapter_brings_them_back() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/smolvlm_new");
+fn every_variant_at_its_identity_leaves_the_logits_of_every_family() {
+    for name in FIXTURES {
+        let folder = fixture(name);
+        let model = Model::load(folder.to_str().unwrap(), LoadOptions::default()).unwrap();
+        let case = case(&folder);
+        let prompt = case.prompt(&model);
+        let features = model.see(&prompt).unwrap();
+        for variant in REGISTRY {
+            let identity = Variant {
+                method: variant.method.identity(),
+                ..variant.clone()
+            };
+            let fresh = model.build(&identity, 5, None).unwrap().attention;
+            let logits = model
+                .logits(fresh.as_ref(), &prompt, &features, &[])
+                .unwrap();
+            let moved = difference(&logits, &case.logits);
+            assert!(
+                moved < 1e-4 * f64::try_from(case.logits.abs().max()).unwrap(),
+                "{} on {name}: moved by {moved:.1e}",
+                variant.id
+            );
+        }
+    }
+}
+
+/// The largest difference of two tensors.
+fn difference(a: &Tensor, b: &Tensor) -> f64 {
+    f64::try_from((a - b).abs().max()).unwrap()
+}
+
+/// A variant that is trained moves a checkpoint's logits, and its adapter brings them back.
+#[test]
+fn trained_gates_move_the_logits_and_an_adapter_brings_them_back() {
+    let folder = fixture("smolvlm_new");
     let model = Model::load(folder.to_str().unwrap(), LoadOptions::default()).unwrap();
     let case = case(&folder);
-    let picture = decode(
-        &std::fs::read(folder.join("image.png")).unwrap(),
-        "image.png",
-    )
-    .unwrap();
-    let prompt = model
-        .processor()
-        .prepare(&[&picture], &case.prompt)
-        .unwrap();
+    let prompt = case.prompt(&model);
     let features = model.see(&prompt).unwrap();
     let logits = |attention: &dyn Attention| {
         let logits = model.logits(attention, &prompt, &features, &[]);
         logits.unwrap()
     };
-    let difference = |a: &Tensor, b: &Tensor| f64::try_from((a - b).abs().max()).unwrap();
     let sha256 = &model.info().sha256;
     let adapters = tempfile::tempdir().unwrap();
-    for variant in REGISTRY {
-        let identity = Variant {
-            method: variant.method.identity(),
-            ..variant.clone()
-        };
-        let fresh = model.build(&identity, 5, None).unwrap();
-        let moved = difference(&logits(fresh.attention.as_ref()), &case.logits);
-        assert!(
-            moved < 1e-4 * f64::try_from(case.logits.abs().max()).unwrap(),
-            "{}: moved by {moved:.1e}",
-            variant.id
-        );
-        if !variant.is_trained() {
-            continue;
-        }
-
+    for variant in REGISTRY.iter().filter(|variant| variant.is_trained()) {
         let fresh = model.build(variant, 5, None).unwrap();
         assert!(fresh.adapter.is_none());
         train(fresh.attention.as_ref());
@@ -289,7 +371,7 @@ fn checkpoints_with_one_tower_share_what_it_saw() {
     assert!(!own.shares_tower(&other).unwrap());
     other.take_vision(&own.info().folder).unwrap();
     assert!(own.shares_tower(&other).unwrap());
-    let picture = image::RgbImage::from_fn(60, 80, |x, y| image::Rgb([x as u8, y as u8, 7]));
+    let picture = RgbImage::from_fn(60, 80, |x, y| image::Rgb([x as u8, y as u8, 7]));
     let prompt = own.processor().prepare(&[&picture], "Which?").unwrap();
     let attention = other
         .build(variant("standard").unwrap(), 0, None)
@@ -311,49 +393,87 @@ fn train(attention: &dyn Attention) {
     }
 }
 
-/// bf16 and f32 must agree as far as bf16's 8 bits go.
+/// The smaller types must agree with f32 as far as their bits go, in every family.
 #[test]
-fn bf16_stays_close_to_f32() {
-    let load = |kind| {
-        Model::load(
-            "nano",
-            LoadOptions {
+fn bf16_and_f16_stay_close_to_f32_in_every_family() {
+    for name in FIXTURES.map(|name| fixture(name).to_str().unwrap().to_owned()) {
+        let logits = |kind| {
+            let options = LoadOptions {
                 kind,
                 ..LoadOptions::default()
-            },
-        )
-        .unwrap()
+            };
+            let model = Model::load(&name, options).unwrap();
+            let picture = RgbImage::from_fn(90, 140, |x, y| {
+                image::Rgb([x as u8, y as u8, (x * y) as u8])
+            });
+            let prompt = model
+                .processor()
+                .prepare(&[&picture], "What is written?")
+                .unwrap();
+            let built = model.build(variant("rave").unwrap(), 0, None).unwrap();
+            let features = model.see(&prompt).unwrap();
+            model
+                .logits(built.attention.as_ref(), &prompt, &features, &[])
+                .unwrap()
+        };
+        let exact = logits(Kind::Float);
+        for (kind, most) in [(Kind::BFloat16, 0.05), (Kind::Half, 0.01)] {
+            let squares = (&exact - logits(kind)).square().mean(Kind::Float);
+            let relative = f64::try_from(squares.sqrt() / exact.std(false)).unwrap();
+            assert!(
+                relative < most,
+                "{name}: {kind:?} logits are off by {relative:.3} of their spread"
+            );
+            assert!(relative > 0.0, "{name}: {kind:?} was not used");
+        }
+    }
+}
+
+/// Prompts of different lengths, with two pictures, one and none, are answered in one batch as they are alone.
+#[test]
+fn a_batch_is_answered_as_its_prompts_alone() {
+    let draw = |width, height| {
+        RgbImage::from_fn(width, height, |x, y| {
+            image::Rgb([(3 * x) as u8, (7 * y) as u8, (x ^ y) as u8])
+        })
     };
-    let (exact, rounded) = (load(Kind::Float), load(Kind::BFloat16));
-    let picture = image::RgbImage::from_fn(90, 140, |x, y| {
-        image::Rgb([x as u8, y as u8, (x * y) as u8])
-    });
-    let prompt = exact
-        .processor()
-        .prepare(&[&picture], "What is written?")
-        .unwrap();
-    let logits = |model: &Model| {
-        let attention = model
-            .build(variant("rave").unwrap(), 0, None)
-            .unwrap()
-            .attention;
-        model
-            .logits(
-                attention.as_ref(),
-                &prompt,
-                &model.see(&prompt).unwrap(),
-                &[],
-            )
-            .unwrap()
+    let (wide, tall) = (draw(70, 30), draw(24, 66));
+    let options = GenerationOptions {
+        max_new_tokens: 6,
+        stop_at_end: false,
     };
-    let (exact, rounded) = (logits(&exact), logits(&rounded));
-    let relative = f64::try_from((&exact - &rounded).square().mean(Kind::Float).sqrt()).unwrap()
-        / f64::try_from(exact.std(false)).unwrap();
-    assert!(
-        relative < 0.05,
-        "bf16 logits are off by {relative:.3} of their spread"
-    );
-    assert!(relative > 0.0, "bf16 was not used");
+    for name in FIXTURES {
+        let folder = fixture(name);
+        let model = Model::load(folder.to_str().unwrap(), LoadOptions::default()).unwrap();
+        let prepare = |pictures: &[&RgbImage], question: &str| {
+            model.processor().prepare(pictures, question).unwrap()
+        };
+        let prompts = [
+            prepare(&[&wide], "Read it."),
+            prepare(&[], "Who are you, and what do you see?"),
+            prepare(&[&tall, &wide], "?"),
+        ];
+        let features: Vec<_> = prompts.iter().map(|p| model.see(p).unwrap()).collect();
+        let (prompts, features) = (Vec::from_iter(&prompts), Vec::from_iter(&features));
+        for variant in REGISTRY {
+            let attention = model.build(variant, 5, None).unwrap().attention;
+            train(attention.as_ref());
+            let together = model
+                .generate_batch(attention.as_ref(), &prompts, &features, &options)
+                .unwrap();
+            for (at, answer) in together.iter().enumerate() {
+                let alone = model
+                    .generate(attention.as_ref(), prompts[at], features[at], &options)
+                    .unwrap();
+                assert_eq!(
+                    answer.ids, alone.ids,
+                    "{} on {name}, prompt {at}",
+                    variant.id
+                );
+                assert_eq!(answer.text, alone.text);
+            }
+        }
+    }
 }
 
 /// Every colour type that picture files come in is read as Pillow reads it.

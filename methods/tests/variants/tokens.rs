@@ -149,3 +149,34 @@ fn what_is_kept_keeps_its_place() {
     assert_eq!(next.valid(), flags("11100011111111"));
     assert_eq!(next.answering(), rows(&[0], "11"));
 }
+
+#[test]
+fn rotary_places_go_on_past_the_largest_and_leave_the_order_alone() {
+    let picture = [[1, 1, 1], [1, 1, 2], [1, 2, 1], [1, 2, 2]];
+    let first = [
+        [0; 3], picture[0], picture[1], picture[2], picture[3], [3; 3],
+    ];
+    let placed = tokens(&["tvvvvt|t", "ttt|...."]).with_rotary(&[&first, &[]]);
+    let places = placed.new_rotary().unwrap();
+    assert_eq!(places[..6], first);
+    assert_eq!(places[6], [4; 3], "text goes on from past the largest");
+    // A sequence that says nothing is text, and its padding takes no place.
+    assert_eq!(places[7..10], [[0; 3], [1; 3], [2; 3]]);
+    assert_eq!(places[10..], [[3; 3]; 4]);
+    assert_eq!(placed.positions()[..7], [0, 1, 2, 3, 4, 5, 6]);
+    let next = placed.then_text();
+    assert_eq!(next.new_rotary(), Some(vec![[5; 3], [3; 3]]));
+    assert_eq!(next.new_positions(), [7, 3]);
+
+    // What is dropped takes its place along, and still counts for what follows.
+    let tall = [[0; 3], [1, 1, 1], [1, 9, 1]];
+    let kept = tokens(&["tvvt|"])
+        .with_rotary(&[&tall])
+        .kept(&flags("1101"));
+    assert_eq!(
+        kept.tokens.new_rotary(),
+        Some(vec![[0; 3], [1; 3], [10; 3]])
+    );
+    assert_eq!(kept.tokens.then_text().new_rotary(), Some(vec![[11; 3]]));
+    assert_eq!(tokens(&["tv|"]).new_rotary(), None);
+}

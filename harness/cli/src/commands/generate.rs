@@ -1,4 +1,4 @@
-//! `rave generate`: one question about one picture, with one attention variant.
+//! `rave generate`: one question about a picture or several, with one attention variant.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -24,9 +24,9 @@ pub struct Arguments {
     /// The attention variant, or a preset file (.toml)
     #[arg(long, default_value = "standard")]
     pub variant: String,
-    /// The picture: PNG, JPEG, WebP, GIF, BMP or TIFF; left out, the model is asked without one
+    /// The picture: PNG, JPEG, WebP, GIF, BMP or TIFF; may be given several times; left out, the model is asked without one
     #[arg(long, value_name = "F")]
-    pub image: Option<PathBuf>,
+    pub image: Vec<PathBuf>,
     /// The question
     #[arg(long, value_name = "TEXT")]
     pub prompt: String,
@@ -57,18 +57,19 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let variant = named_variant(&arguments.variant)?;
     let options = LoadOptions::named(&arguments.device, &arguments.dtype)?;
-    let picture = match &arguments.image {
-        Some(path) => {
+    let pictures = arguments
+        .image
+        .iter()
+        .map(|path| {
             let bytes = fs::read(path).with_context(|| {
                 format!(
                     "cannot read {}; check the path and its permissions",
                     path.display()
                 )
             })?;
-            Some(decode(&bytes, &path.display().to_string())?)
-        }
-        None => None,
-    };
+            Ok(decode(&bytes, &path.display().to_string())?)
+        })
+        .collect::<anyhow::Result<Vec<_>>>()?;
     arguments.hub.models([arguments.model.as_str()])?;
     let model = Model::load_for(&arguments.model, variant.id, arguments.seed, options)?;
     let built = model.build(
@@ -87,7 +88,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
             variant.id
         );
     }
-    let pictures: Vec<_> = picture.iter().collect();
+    let pictures: Vec<_> = pictures.iter().collect();
     let prompt = model.processor().prepare(&pictures, &arguments.prompt)?;
     let features = model.see(&prompt)?;
     let options = GenerationOptions {

@@ -1,22 +1,35 @@
-//! Prompts of any size: whole tiles of noise, and text of the model's own tokens around them.
+//! Prompts of any size: whole tiles of noise, or a picture of so many patches, and text of the model's own tokens around them.
 
 use image::RgbImage;
-use rave_lmm::{Model, Prompt};
+use rave_lmm::{Model, PictureLayout, Prompt, rotary_positions};
 
 use crate::Error;
 
 /// Makes prompts for one model, after the pattern of one that its own processor made.
 pub(super) struct PromptMaker {
     model: String,
-    tokens_per_tile: usize,
-    /// Height and width of a tile.
-    tile: [i64; 2],
+    pictures: Pictures,
+    /// Whether tokens have rotary positions on several axes.
+    rotary: bool,
     image_token: i64,
     /// Text tokens before the picture.
     before: Vec<i64>,
     /// Text tokens after it.
     after: Vec<i64>,
     most_positions: Option<i64>,
+}
+
+/// How a model cuts pictures.
+#[derive(Clone, Copy)]
+enum Pictures {
+    /// Into tiles of one size.
+    Tiles {
+        tokens: usize,
+        height: i64,
+        width: i64,
+    },
+    /// Into flattened patches of so many values, a square of a side of `merge` for every visual token.
+    Patches { width: i64, merge: usize },
 }
 
 impl PromptMaker {
@@ -29,7 +42,6 @@ impl PromptMaker {
             &[&picture],
             "What is written here, and where does it stand?",
         )?;
-        let tiles = sample.pixel_shape[0] as usize;
         let visual = || {
             sample
                 .visual
@@ -40,17 +52,29 @@ impl PromptMaker {
         let ends = visual()
             .next()
             .zip(visual().next_back())
-            .filter(|_| tiles > 0);
+            .filter(|_| sample.pixel_shape[0] > 0);
         let Some(((first, _), (last, _))) = ends else {
             return Err(Error::Request(format!(
                 "{} makes no visual tokens of a picture, so there is nothing to measure",
                 model.info().name
             )));
         };
+        let tokens = sample.visual_tokens();
+        let pictures = match sample.pixel_shape[..] {
+            [tiles, _, height, width] => Pictures::Tiles {
+                tokens: tokens / tiles as usize,
+                height,
+                width,
+            },
+            _ => Pictures::Patches {
+                width: sample.pixel_shape[1],
+                merge: (sample.pixel_shape[0] as usize / tokens).isqrt(),
+            },
+        };
         Ok(Self {
             model: model.info().name.clone(),
-            tokens_per_tile: sample.visual_tokens() / tiles,
-            tile: [sample.pixel_shape[2], sample.pixel_shape[3]],
+            pictures,
+            rotary: sample.rotary.is_some(),
             image_token: sample.ids[first],
             before: sample.ids[..first].to_vec(),
             after: sample.ids[last + 1..].to_vec(),
@@ -58,9 +82,12 @@ impl PromptMaker {
         })
     }
 
-    /// Visual tokens of a tile.
+    /// Visual tokens of a tile; 1 for a model without tiles.
     pub(super) fn tokens_per_tile(&self) -> usize {
-        self.tokens_per_tile
+        match self.pictures {
+            Pictures::Tiles { tokens, .. } => tokens,
+            Pictures::Patches { .. } => 1,
+        }
     }
 
     /// Refuses what the model cannot take.
@@ -70,7 +97,7 @@ impl PromptMaker {
         text_tokens: usize,
         new_tokens: usize,
     ) -> Result<(), Error> {
-        let tile = self.tokens_per_tile;
+        let tile = self.tokens_per_tile();
         if image_tokens == 0 || !image_tokens.is_multiple_of(tile) {
             let below = (image_tokens / tile).max(1) * tile;
             return Err(Error::Request(format!(
@@ -107,27 +134,53 @@ impl PromptMaker {
         let mut ids = self.before[..before].to_vec();
         ids.resize(before + image_tokens, self.image_token);
         ids.extend(after);
-        let visual = (0..ids.len())
-            .map(|at| (before..before + image_tokens).contains(&at))
-            .collect();
-        let tiles = if pixels {
-            (image_tokens / self.tokens_per_tile) as i64
-        } else {
-            0
+        let visual = (0..ids.len()).map(|at| (before..before + image_tokens).contains(&at));
+        let visual: Vec<bool> = visual.collect();
+        let (parts, grid, shape) = match self.pictures {
+            Pictures::Tiles {
+                tokens,
+                height,
+                width,
+            } => {
+                let tiles = image_tokens / tokens;
+                (tiles, [1, tiles], vec![3, height, width])
+            }
+            Pictures::Patches { width, merge } => {
+                let [rows, columns] = near_square(image_tokens);
+                let patches = image_tokens * merge * merge;
+                (patches, [rows * merge, columns * merge], vec![width])
+            }
         };
-        let [height, width] = self.tile;
+        let parts = if pixels { parts } else { 0 };
         // No picture has this texture: the tower's work does not depend on it, and a constant might be a shortcut.
-        let texture = (0..tiles * 3 * height * width)
+        let texture = (0..parts as i64 * shape.iter().product::<i64>())
             .map(|at| (at.wrapping_mul(7_919) % 251) as f32 / 125.0 - 1.0);
         Prompt {
             chat: String::new(),
             text: String::new(),
+            rotary: self
+                .rotary
+                .then(|| rotary_positions(&visual, &[near_square(image_tokens)])),
             visual,
             ids,
             // Where the tokens lie in a picture: for looking at attention, which nobody does here.
             places: Vec::new(),
             pixels: texture.collect(),
-            pixel_shape: [tiles, 3, height, width],
+            pixel_shape: [vec![parts as i64], shape].concat(),
+            pictures: vec![PictureLayout {
+                parts,
+                grid,
+                size: [1, 1],
+            }],
         }
     }
+}
+
+/// Rows and columns of a grid of so many tokens, as near to a square as can be.
+fn near_square(tokens: usize) -> [usize; 2] {
+    let rows = (1..=tokens.isqrt())
+        .rev()
+        .find(|rows| tokens.is_multiple_of(*rows));
+    let rows = rows.unwrap_or(1);
+    [rows, tokens / rows]
 }

@@ -175,7 +175,7 @@ impl<'a> Trainer<'a> {
             let width = no_grad(|| -> Result<i64, Error> {
                 let sample = stream.validation(0)?.map(|drawn| drawn.example);
                 let pixels = model.batch(&Vec::from_iter(sample))?.pixels;
-                Ok(model.look(&pixels)?.size()[2])
+                Ok(model.look(&pixels)?.features.size()[2])
             })?;
             stream = stream.with_glyphs(Glyphs::new(model.patch_size()));
             let parameters = glyphs::heads(width, options.device)?;
@@ -299,7 +299,7 @@ impl<'a> Trainer<'a> {
         classes: Option<&Tensor>,
         examples: usize,
     ) -> Result<Losses, Error> {
-        let patches = if self.plan.freeze == Freeze::None {
+        let seen = if self.plan.freeze == Freeze::None {
             self.model.look(&batch.pixels)?
         } else {
             no_grad(|| self.model.look(&batch.pixels))?
@@ -312,14 +312,14 @@ impl<'a> Trainer<'a> {
             tokens: None,
         };
         if let Some(classes) = classes {
-            let (loss, glyphs) = glyphs::loss(&self.head, &patches, classes)?;
+            let (loss, glyphs) = glyphs::loss(&self.head, &seen.features, classes)?;
             losses.dense = Some(loss);
             losses.glyphs = glyphs;
         }
         if self.plan.answers {
             let logits = self
                 .model
-                .answer_logits(self.attention.as_ref(), batch, &patches)?;
+                .answer_logits(self.attention.as_ref(), batch, &seen)?;
             let each = logits
                 .f_cross_entropy_loss(&batch.targets, None::<&Tensor>, Reduction::None, -100, 0.0)
                 .map_err(ModelError::from)?;

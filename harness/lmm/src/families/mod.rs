@@ -1,5 +1,6 @@
 //! The model families: one folder each, one line in [`FAMILIES`].
 
+mod qwen_vl;
 mod smolvlm;
 
 use std::sync::Arc;
@@ -9,7 +10,8 @@ use serde_json::Value;
 use tch::{Device, Kind, Tensor};
 
 use crate::decoder::Decoder;
-use crate::{Checkpoint, Error, Processor};
+use crate::layers::Parameter;
+use crate::{Checkpoint, Error, PictureLayout, Processor};
 
 /// A family of models that share config, tensor names and preprocessing.
 #[derive(Debug)]
@@ -26,20 +28,102 @@ pub struct Family {
 }
 
 /// Every family that can be loaded.
-pub static FAMILIES: &[Family] = &[Family {
-    id: "smolvlm",
-    model_types: &["smolvlm", "idefics3"],
-    summary: "SmolVLM and Idefics3: SigLIP tiles, pixel shuffle, Llama decoder",
-    open: smolvlm::open,
-    geometry: smolvlm::geometry,
-}];
+pub static FAMILIES: &[Family] = &[
+    Family {
+        id: "smolvlm",
+        model_types: &["smolvlm", "idefics3"],
+        summary: "SmolVLM and Idefics3: SigLIP tiles, pixel shuffle, Llama decoder",
+        open: smolvlm::open,
+        geometry: smolvlm::geometry,
+    },
+    Family {
+        id: "qwen2_vl",
+        model_types: &["qwen2_vl"],
+        summary: "Qwen2-VL: patches at any size, 2 x 2 merger, rotary positions on three axes",
+        open: qwen_vl::open,
+        geometry: qwen_vl::geometry,
+    },
+    Family {
+        id: "qwen2_5_vl",
+        model_types: &["qwen2_5_vl"],
+        summary: "Qwen2.5-VL: as Qwen2-VL, with windows in the vision tower",
+        open: qwen_vl::open,
+        geometry: qwen_vl::geometry,
+    },
+    Family {
+        id: "qwen3_vl",
+        model_types: &["qwen3_vl"],
+        summary: "Qwen3-VL: early decoder layers see the tower's early layers, interleaved rotary positions",
+        open: qwen_vl::open,
+        geometry: qwen_vl::geometry,
+    },
+];
 
 /// An opened model of some family.
 pub(crate) struct Opened {
     pub processor: Arc<dyn Processor>,
     pub network: Box<dyn Network>,
-    /// Every tensor of the network by its name in the checkpoint, sharing storage with it.
-    pub parameters: Vec<(String, Tensor)>,
+    /// Every tensor of the network.
+    pub parameters: Vec<Parameter>,
+}
+
+/// The vision input of some prompts, on a model's device.
+#[derive(Debug)]
+pub struct Pixels {
+    /// Tiles `[N, 3, height, width]`, or flattened patches `[N, width]`, in the compute type.
+    pub values: Tensor,
+    /// Whose they are, one a picture.
+    pub pictures: Vec<PictureLayout>,
+}
+
+impl Pixels {
+    /// How many patches of a side of `patch_size` pixels they are.
+    pub(crate) fn patches(&self, patch_size: i64) -> i64 {
+        match self.values.size()[..] {
+            [tiles, _, height, width] => tiles * (height / patch_size) * (width / patch_size),
+            [patches, ..] => patches,
+            [] => 0,
+        }
+    }
+}
+
+/// What a vision tower makes of pixels.
+#[derive(Debug)]
+pub struct Seen {
+    /// Patch features, patches row by row: `[N, P, vision width]` of tiles, `[N, vision width]` of patches (in the order of the
+    /// pixels).
+    pub features: Tensor,
+    /// The same from layers below, for a decoder that is given those as well; their order is that of its layers.
+    pub deep: Vec<Tensor>,
+    /// Whose they are, one a picture.
+    pub pictures: Vec<PictureLayout>,
+}
+
+/// What the decoder is given of pictures.
+#[derive(Debug)]
+pub(crate) struct Visual {
+    /// Visual embeddings `[V, C]`, in the order of the visual tokens.
+    pub embeddings: Tensor,
+    /// What is added at these tokens to the output of the first layers, one after the other, `[V, C]` each.
+    pub deep: Vec<Tensor>,
+}
+
+impl Visual {
+    /// What the pictures of several prompts give, in order; `None` without pictures.
+    pub(crate) fn joined(all: &[&Self]) -> Result<Option<Self>, Error> {
+        let Some(first) = all.first() else {
+            return Ok(None);
+        };
+        let join = |part: &dyn Fn(&Self) -> Tensor| {
+            Tensor::f_cat(&all.iter().map(|own| part(own)).collect::<Vec<_>>(), 0)
+        };
+        Ok(Some(Self {
+            embeddings: join(&|own| own.embeddings.shallow_clone())?,
+            deep: (0..first.deep.len())
+                .map(|layer| join(&|own| own.deep[layer].shallow_clone()))
+                .collect::<Result<_, _>>()?,
+        }))
+    }
 }
 
 /// The tensors of a model. Belongs to one thread.
@@ -47,17 +131,14 @@ pub(crate) trait Network: Send {
     /// The decoder and its attention slot.
     fn decoder(&self) -> &Decoder;
 
-    /// Tiles `[N, 3, height, width]` to the vision tower's patch features `[N, P, vision width]`, patches row by row.
-    fn look(&self, pixels: &Tensor) -> Result<Tensor, Error>;
+    /// Runs the vision tower.
+    fn look(&self, pixels: &Pixels) -> Result<Seen, Error>;
 
-    /// Patch features `[N, P, vision width]` to visual embeddings `[V, C]`, in the order of the visual tokens.
-    fn connect(&self, patches: &Tensor) -> Result<Tensor, Error>;
+    /// Runs the connector.
+    fn connect(&self, seen: &Seen) -> Result<Visual, Error>;
 
-    /// Side of a patch of [`Self::look`], in pixels of a tile.
+    /// Side of a patch of [`Self::look`], in pixels.
     fn patch_size(&self) -> i64;
-
-    /// Whether the parameter of this name belongs to the vision tower.
-    fn is_vision(&self, parameter: &str) -> bool;
 }
 
 /// The family that a checkpoint's config names.

@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 
-use crate::decoder::DecoderConfig;
+use crate::decoder::{DecoderConfig, Style};
 use crate::layers::Activation;
 use crate::{Checkpoint, Error};
 
@@ -71,7 +71,7 @@ impl Config {
             })?;
         match config
             .text_config
-            .unsupported()
+            .unsupported(&Style::default())
             .or_else(|| config.contradiction())
         {
             Some(reason) => Err(Error::malformed(

@@ -10,7 +10,6 @@ mod config;
 mod processor;
 mod vision;
 
-use std::cell::RefCell;
 use std::sync::Arc;
 
 use rave_methods::Geometry;
@@ -19,22 +18,21 @@ use tch::{Device, Kind, Tensor};
 use self::config::Config;
 use self::processor::SmolVlmProcessor;
 use self::vision::VisionTower;
-use super::{Network, Opened};
-use crate::decoder::Decoder;
-use crate::layers::{Linear, Weights};
-use crate::{Checkpoint, Error};
+use super::{Network, Opened, Pixels, Seen, Visual};
+use crate::decoder::{Decoder, Style};
+use crate::layers::{Linear, Root};
+use crate::{Checkpoint, Error, Part};
 
 /// Opens a checkpoint of this family.
 pub(super) fn open(checkpoint: &Checkpoint, device: Device, kind: Kind) -> Result<Opened, Error> {
     let config = Config::read(checkpoint)?;
     let processor = Arc::new(SmolVlmProcessor::open(checkpoint, &config)?);
-    let read = RefCell::new(Vec::new());
-    let root = Weights::new(checkpoint, device, kind, &read);
-    let network = Box::new(SmolVlm::load(checkpoint, &config, &root)?);
+    let root = Root::new(checkpoint, device, kind);
+    let network = Box::new(SmolVlm::load(&config, &root)?);
     Ok(Opened {
         processor,
         network,
-        parameters: read.into_inner(),
+        parameters: root.into_parameters(),
     })
 }
 
@@ -42,9 +40,6 @@ pub(super) fn open(checkpoint: &Checkpoint, device: Device, kind: Kind) -> Resul
 pub(super) fn geometry(checkpoint: &Checkpoint) -> Result<Geometry, Error> {
     Ok(Config::read(checkpoint)?.text_config.geometry())
 }
-
-/// The names of the vision tower's parameters begin so.
-const VISION: &str = "model.vision_model.";
 
 struct SmolVlm {
     vision: VisionTower,
@@ -54,21 +49,21 @@ struct SmolVlm {
 }
 
 impl SmolVlm {
-    fn load(checkpoint: &Checkpoint, config: &Config, root: &Weights) -> Result<Self, Error> {
-        let model = root / "model";
-        let head = root / "lm_head";
-        let tied = config.tied() && !checkpoint.contains("lm_head.weight");
+    fn load(config: &Config, root: &Root) -> Result<Self, Error> {
+        let vision = root.at(Part::Vision, &["model.vision_model"]);
+        let connector = root.at(
+            Part::Connector,
+            &["model.connector.modality_projection.proj"],
+        );
+        let text = root.at(Part::Decoder, &["model.text_model"]);
+        let head = root.head(&["lm_head"], config.tied());
         let shuffled = config.vision_config.hidden_size * config.scale_factor * config.scale_factor;
-        let projection = &(&(&model / "connector") / "modality_projection") / "proj";
+        let width = config.text_config.hidden_size;
         Ok(Self {
-            vision: VisionTower::load(&config.vision_config, &(&model / "vision_model"))?,
-            connector: Linear::without_bias(&projection, shuffled, config.text_config.hidden_size)?,
+            vision: VisionTower::load(&config.vision_config, &vision)?,
+            connector: Linear::without_bias(&connector, shuffled, width)?,
             scale_factor: config.scale_factor,
-            decoder: Decoder::load(
-                &config.text_config,
-                &(&model / "text_model"),
-                (!tied).then_some(&head),
-            )?,
+            decoder: Decoder::load(&config.text_config, &Style::default(), &text, head.as_ref())?,
         })
     }
 }
@@ -78,22 +73,25 @@ impl Network for SmolVlm {
         &self.decoder
     }
 
-    fn look(&self, pixels: &Tensor) -> Result<Tensor, Error> {
-        self.vision.forward(pixels)
+    fn look(&self, pixels: &Pixels) -> Result<Seen, Error> {
+        Ok(Seen {
+            features: self.vision.forward(&pixels.values)?,
+            deep: Vec::new(),
+            pictures: pixels.pictures.clone(),
+        })
     }
 
-    fn connect(&self, patches: &Tensor) -> Result<Tensor, Error> {
-        let shuffled = pixel_shuffle(patches, self.scale_factor)?;
+    fn connect(&self, seen: &Seen) -> Result<Visual, Error> {
+        let shuffled = pixel_shuffle(&seen.features, self.scale_factor)?;
         let embeddings = self.connector.forward(&shuffled)?; // [N, V / N, C]
-        Ok(embeddings.f_flatten(0, 1)?)
+        Ok(Visual {
+            embeddings: embeddings.f_flatten(0, 1)?,
+            deep: Vec::new(),
+        })
     }
 
     fn patch_size(&self) -> i64 {
         self.vision.patch_size()
-    }
-
-    fn is_vision(&self, parameter: &str) -> bool {
-        parameter.starts_with(VISION)
     }
 }
 

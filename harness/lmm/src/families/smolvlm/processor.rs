@@ -6,13 +6,11 @@
 
 use image::{RgbImage, imageops};
 use serde::Deserialize;
-use serde_json::Value;
-use tokenizers::Tokenizer;
 
 use super::config::Config;
-use crate::chat::ChatTemplate;
-use crate::checkpoint::read_json;
-use crate::{Checkpoint, Error, Filter, Place, Processor, Prompt, resize};
+use crate::image_config::{Levels, filter, image_config};
+use crate::text::Text;
+use crate::{Checkpoint, Error, Filter, PictureLayout, Place, Processor, Prompt, resize};
 
 /// Pictures are never scaled beyond this longest edge.
 const LARGEST_EDGE: u32 = 4096;
@@ -67,33 +65,21 @@ impl Default for ImageConfig {
 
 /// The processor of one checkpoint.
 pub(super) struct SmolVlmProcessor {
-    tokenizer: Tokenizer,
-    chat: ChatTemplate,
+    text: Text,
     image_token_id: i64,
-    /// Number of embeddings: ids from here on have none.
-    vocabulary: i64,
     tokens_per_tile: usize,
     longest_edge: u32,
     tile: u32,
     split: bool,
     filter: Filter,
-    /// What a channel's 8-bit value becomes.
-    levels: [Vec<f32>; 3],
+    levels: Levels,
 }
 
 impl SmolVlmProcessor {
     /// Opens the tokenizer, chat template and image config of a checkpoint, and checks them against each other.
     pub(super) fn open(checkpoint: &Checkpoint, config: &Config) -> Result<Self, Error> {
-        let (path, image) = image_config(checkpoint)?;
-        let filter = Filter::from_pillow(image.resample).ok_or_else(|| {
-            Error::malformed(
-                &path,
-                format!(
-                    "resample {} is not supported; use a checkpoint with 1, 2 or 3",
-                    image.resample
-                ),
-            )
-        })?;
+        let (path, image): (_, ImageConfig) = image_config(checkpoint)?;
+        let filter = filter(&path, image.resample)?;
         if !image.do_resize {
             return Err(Error::malformed(
                 &path,
@@ -116,37 +102,24 @@ impl SmolVlmProcessor {
                 ),
             ));
         }
-        let tokenizer = open_tokenizer(checkpoint)?;
-        for (token, required) in [
-            (IMAGE, Some(config.image_token_id)),
-            (FAKE, None),
-            (GLOBAL, None),
-        ] {
-            let found = tokenizer.token_to_id(token).map(i64::from);
-            if found.is_none() || required.is_some() && found != required {
-                let reason = match found {
-                    None => format!(
-                        "the token {token} is missing; use the tokenizer of this checkpoint"
-                    ),
-                    Some(id) => format!(
-                        "{token} is token {id}, but config.json says image_token_id {}; use the files of one checkpoint",
-                        config.image_token_id
-                    ),
-                };
-                return Err(Error::malformed(&checkpoint.path("tokenizer.json"), reason));
-            }
-        }
+        let text = Text::open(checkpoint, config.text_config.vocab_size)?;
+        let image_token = ("image_token_id", config.image_token_id);
+        text.require(checkpoint, IMAGE, Some(image_token))?;
+        text.require(checkpoint, FAKE, None)?;
+        text.require(checkpoint, GLOBAL, None)?;
+        let rescale = image.do_rescale.then_some(image.rescale_factor);
+        let normalise = image
+            .do_normalize
+            .then_some((image.image_mean, image.image_std));
         Ok(Self {
-            tokenizer,
-            chat: ChatTemplate::open(checkpoint)?,
+            text,
             image_token_id: config.image_token_id,
-            vocabulary: config.text_config.vocab_size,
             tokens_per_tile: config.tokens_per_tile(),
             longest_edge: image.size.longest_edge,
             tile,
             split: image.do_image_splitting,
             filter,
-            levels: [0, 1, 2].map(|channel| image.levels(channel)),
+            levels: Levels::new(rescale, normalise),
         })
     }
 
@@ -173,22 +146,6 @@ impl SmolVlmProcessor {
         (tiles, rows, columns)
     }
 
-    /// Token ids of a text, with the tokenizer's own additions (such as a first token) where `additions`.
-    fn encode(&self, text: &str, additions: bool) -> Result<Vec<i64>, Error> {
-        let encoding = self
-            .tokenizer
-            .encode(text, additions)
-            .map_err(|error| Error::Prompt(format!("cannot be tokenised: {error}")))?;
-        let ids: Vec<i64> = encoding.get_ids().iter().map(|&id| i64::from(id)).collect();
-        if let Some(id) = ids.iter().find(|&&id| id >= self.vocabulary) {
-            return Err(Error::Prompt(format!(
-                "the tokenizer gives token {id}, but config.json has a vocab_size of {}; use the tokenizer of this checkpoint",
-                self.vocabulary
-            )));
-        }
-        Ok(ids)
-    }
-
     fn resized(&self, picture: &RgbImage) -> RgbImage {
         let (width, height) = longest_edge(picture.width(), picture.height(), self.longest_edge);
         resize(picture, width, height, self.filter)
@@ -202,9 +159,9 @@ impl SmolVlmProcessor {
         let crops = crops.flat_map(|(row, column)| {
             let (x, y) = (column as f32 / wide, row as f32 / high);
             let bounds = [x, y, (column + 1) as f32 / wide, (row + 1) as f32 / high];
-            Place::grid(picture, bounds, side, false)
+            Place::grid(picture, bounds, [side; 2], false)
         });
-        let whole = Place::grid(picture, [0.0, 0.0, 1.0, 1.0], side, true);
+        let whole = Place::grid(picture, [0.0, 0.0, 1.0, 1.0], [side; 2], true);
         crops.chain(whole).collect()
     }
 
@@ -227,33 +184,25 @@ impl SmolVlmProcessor {
 
 impl Processor for SmolVlmProcessor {
     fn prepare(&self, pictures: &[&RgbImage], question: &str) -> Result<Prompt, Error> {
-        if let Some(token) = [IMAGE, FAKE, GLOBAL]
-            .iter()
-            .find(|token| question.contains(**token))
-        {
-            return Err(Error::Prompt(format!(
-                "the question contains {token}, which marks a picture; take it out"
-            )));
-        }
-        let chat = self.chat.render(pictures.len(), question)?;
-        let parts: Vec<_> = chat.split(IMAGE).collect();
-        if parts.len() != pictures.len() + 1 {
-            let found = parts.len() - 1;
-            return Err(Error::Prompt(format!(
-                "the chat template writes {found} {IMAGE} for {} pictures; use the template of this checkpoint",
-                pictures.len()
-            )));
-        }
-        let mut text = parts[0].to_owned();
-        let (mut tiles, mut places) = (Vec::new(), Vec::new());
-        for (number, (picture, rest)) in pictures.iter().zip(&parts[1..]).enumerate() {
-            let (own, rows, columns) = self.tiles(picture);
-            tiles.extend(own);
+        let cut: Vec<_> = pictures.iter().map(|picture| self.tiles(picture)).collect();
+        let reserved = [IMAGE, FAKE, GLOBAL];
+        let (chat, text) =
+            self.text
+                .prompt(pictures.len(), question, IMAGE, &reserved, |number| {
+                    let (_, rows, columns) = cut[number];
+                    self.placeholder(rows, columns)
+                })?;
+        let (mut tiles, mut places, mut layouts) = (Vec::new(), Vec::new(), Vec::new());
+        for (number, (picture, (own, rows, columns))) in pictures.iter().zip(cut).enumerate() {
             places.extend(self.places(number, rows, columns));
-            text += &self.placeholder(rows, columns);
-            text += rest;
+            layouts.push(PictureLayout {
+                parts: own.len(),
+                grid: [rows as usize, columns as usize],
+                size: [picture.height(), picture.width()],
+            });
+            tiles.extend(own);
         }
-        let ids = self.encode(&text, true)?;
+        let ids = self.text.encode(&text, true)?;
         let visual: Vec<bool> = ids.iter().map(|&id| id == self.image_token_id).collect();
         let side = i64::from(self.tile);
         let prompt = Prompt {
@@ -264,19 +213,13 @@ impl Processor for SmolVlmProcessor {
             places,
             pixels: tiles
                 .iter()
-                .flat_map(|tile| channels_first(tile, &self.levels))
+                .flat_map(|tile| self.levels.channels_first(tile))
                 .collect(),
-            pixel_shape: [tiles.len() as i64, 3, side, side],
+            pixel_shape: vec![tiles.len() as i64, 3, side, side],
+            pictures: layouts,
+            rotary: None,
         };
-        let expected = tiles.len() * self.tokens_per_tile;
-        if prompt.visual_tokens() != expected {
-            return Err(Error::Prompt(format!(
-                "{} visual tokens for {} tiles of {}",
-                prompt.visual_tokens(),
-                tiles.len(),
-                self.tokens_per_tile
-            )));
-        }
+        prompt.check_visual()?;
         Ok(prompt)
     }
 
@@ -287,55 +230,12 @@ impl Processor for SmolVlmProcessor {
         next: Option<&str>,
         end_tokens: &[i64],
     ) -> Result<(Vec<i64>, Vec<i64>), Error> {
-        let text = self.chat.answer(question, answer, next)?;
-        let mut ids = self.encode(&text, false)?;
-        let end = ids.iter().position(|id| end_tokens.contains(id));
-        let Some(end) = end else {
-            return Err(Error::Prompt(format!(
-                "the chat template ends the answer {text:?} with none of the end tokens {end_tokens:?}"
-            )));
-        };
-        let mut rest = ids.split_off(end + 1);
-        if next.is_none() {
-            rest.clear();
-        }
-        Ok((ids, rest))
+        self.text.answer(question, answer, next, end_tokens)
     }
 
     fn decode(&self, ids: &[i64]) -> Result<String, Error> {
-        let ids: Vec<u32> = ids.iter().map(|&id| id as u32).collect();
-        self.tokenizer
-            .decode(&ids, true)
-            .map_err(|error| Error::Prompt(format!("generated ids cannot be decoded: {error}")))
+        self.text.decode(ids)
     }
-}
-
-impl ImageConfig {
-    /// What each 8-bit value of a channel becomes: `(value * factor - mean) / std`, in f32 after the product, as NumPy does it.
-    fn levels(&self, channel: usize) -> Vec<f32> {
-        let normalise = |value: u8| {
-            let mut level = f64::from(value) as f32;
-            if self.do_rescale {
-                level = (f64::from(value) * self.rescale_factor) as f32;
-            }
-            if self.do_normalize {
-                level = (level - self.image_mean[channel] as f32) / self.image_std[channel] as f32;
-            }
-            level
-        };
-        (0..=255).map(normalise).collect()
-    }
-}
-
-/// The normalised values of a tile, `[3, height, width]` row-major.
-fn channels_first<'a>(
-    tile: &'a RgbImage,
-    levels: &'a [Vec<f32>; 3],
-) -> impl Iterator<Item = f32> + 'a {
-    (0..3).flat_map(move |channel| {
-        tile.pixels()
-            .map(move |pixel| levels[channel][usize::from(pixel.0[channel])])
-    })
 }
 
 /// Sides after scaling the longest edge to `edge`: the shorter one truncated, then made even, at least 1.
@@ -365,59 +265,6 @@ fn whole_tiles(width: u32, height: u32, tile: u32) -> (u32, u32) {
     }
 }
 
-/// The image processor's config and the file that it came from.
-fn image_config(checkpoint: &Checkpoint) -> Result<(std::path::PathBuf, ImageConfig), Error> {
-    let (newer, older) = (
-        checkpoint.path("processor_config.json"),
-        checkpoint.path("preprocessor_config.json"),
-    );
-    if newer.is_file()
-        && let Some(nested) = read_json(&newer)?.get("image_processor")
-    {
-        let config = parse(nested.clone()).map_err(|error| {
-            Error::malformed(&newer, format!("image_processor: {error}; fetch it again"))
-        })?;
-        return Ok((newer, config));
-    }
-    if older.is_file() {
-        let config = parse(read_json(&older)?)
-            .map_err(|error| Error::malformed(&older, format!("{error}; fetch it again")))?;
-        return Ok((older, config));
-    }
-    Err(Error::Missing {
-        folder: checkpoint.folder().to_owned(),
-        what: "preprocessor_config.json (or image_processor in processor_config.json)".into(),
-        remedy:
-            "fetch it with the checkpoint: without it pictures cannot be prepared as in training"
-                .into(),
-    })
-}
-
-fn parse(value: Value) -> Result<ImageConfig, serde_json::Error> {
-    serde_json::from_value(value)
-}
-
-/// The checkpoint's `tokenizer.json`.
-fn open_tokenizer(checkpoint: &Checkpoint) -> Result<Tokenizer, Error> {
-    let path = checkpoint.path("tokenizer.json");
-    if !path.is_file() {
-        return Err(Error::Missing {
-            folder: checkpoint.folder().to_owned(),
-            what: "tokenizer.json".into(),
-            remedy: "fetch it with the checkpoint, or save the tokenizer with transformers' fast tokenizer".into(),
-        });
-    }
-    let mut tokenizer = Tokenizer::from_bytes(Error::read(&path)?).map_err(|error| {
-        Error::malformed(&path, format!("not a tokenizer ({error}); fetch it again"))
-    })?;
-    // A prompt is never cut or padded behind the user's back.
-    tokenizer.with_padding(None);
-    tokenizer
-        .with_truncation(None)
-        .map_err(|error| Error::malformed(&path, format!("{error}; fetch it again")))?;
-    Ok(tokenizer)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -436,7 +283,7 @@ mod tests {
     #[test]
     fn the_tokens_of_a_tile_cover_it_row_by_row() {
         let quarter = [0.5, 0.0, 1.0, 0.5];
-        let places: Vec<_> = Place::grid(1, quarter, 2, false).collect();
+        let places: Vec<_> = Place::grid(1, quarter, [2, 2], false).collect();
         let bounds: Vec<_> = places.iter().map(|place| place.bounds).collect();
         assert_eq!(
             bounds,

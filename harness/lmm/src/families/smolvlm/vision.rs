@@ -3,8 +3,9 @@
 use tch::Tensor;
 
 use super::config::VisionConfig;
-use crate::Error;
-use crate::layers::{Activation, LayerNorm, Linear, Weights};
+use crate::encoder::{EncoderLayer, EncoderSizes};
+use crate::layers::{Activation, LayerNorm, Weights};
+use crate::{Error, Part};
 
 /// Tiles to patch features.
 pub(super) struct VisionTower {
@@ -16,19 +17,6 @@ pub(super) struct VisionTower {
     norm: LayerNorm,
 }
 
-struct EncoderLayer {
-    heads: i64,
-    norm: LayerNorm,
-    query: Linear,
-    key: Linear,
-    value: Linear,
-    output: Linear,
-    feed_forward_norm: LayerNorm,
-    widen: Linear,
-    narrow: Linear,
-    activation: Activation,
-}
-
 impl VisionTower {
     /// Reads the tower under `weights`.
     pub(super) fn load(config: &VisionConfig, weights: &Weights) -> Result<Self, Error> {
@@ -37,14 +25,22 @@ impl VisionTower {
         let embeddings = weights / "embeddings";
         let patches = &embeddings / "patch_embedding";
         let layers = &(weights / "encoder") / "layers";
+        let sizes = EncoderSizes {
+            width,
+            wide: config.intermediate_size,
+            heads: config.num_attention_heads,
+            epsilon: config.layer_norm_eps,
+            activation: Activation::from_name(&config.hidden_act).unwrap_or(Activation::GeluTanh),
+        };
         Ok(Self {
             patch_weight: patches.tensor("weight", &[width, config.num_channels, patch, patch])?,
             patch_bias: patches.tensor("bias", &[width])?,
             patch_size: patch,
             positions: (&embeddings / "position_embedding")
+                .as_part(Part::VisionTable)
                 .tensor("weight", &[side * side, width])?,
             layers: (0..config.num_hidden_layers)
-                .map(|number| EncoderLayer::load(config, &(&layers / number)))
+                .map(|number| EncoderLayer::load(&sizes, &(&layers / number)))
                 .collect::<Result<_, _>>()?,
             norm: LayerNorm::new(&(weights / "post_layernorm"), width, config.layer_norm_eps)?,
         })
@@ -74,62 +70,5 @@ impl VisionTower {
             hidden = layer.forward(&hidden)?;
         }
         self.norm.forward(&hidden)
-    }
-}
-
-impl EncoderLayer {
-    fn load(config: &VisionConfig, weights: &Weights) -> Result<Self, Error> {
-        let (width, wide, epsilon) = (
-            config.hidden_size,
-            config.intermediate_size,
-            config.layer_norm_eps,
-        );
-        let (attention, mlp) = (weights / "self_attn", weights / "mlp");
-        Ok(Self {
-            heads: config.num_attention_heads,
-            norm: LayerNorm::new(&(weights / "layer_norm1"), width, epsilon)?,
-            query: Linear::with_bias(&(&attention / "q_proj"), width, width)?,
-            key: Linear::with_bias(&(&attention / "k_proj"), width, width)?,
-            value: Linear::with_bias(&(&attention / "v_proj"), width, width)?,
-            output: Linear::with_bias(&(&attention / "out_proj"), width, width)?,
-            feed_forward_norm: LayerNorm::new(&(weights / "layer_norm2"), width, epsilon)?,
-            widen: Linear::with_bias(&(&mlp / "fc1"), width, wide)?,
-            narrow: Linear::with_bias(&(&mlp / "fc2"), wide, width)?,
-            activation: Activation::from_name(&config.hidden_act).unwrap_or(Activation::GeluTanh),
-        })
-    }
-
-    /// `[N, patches, width]` in and out.
-    fn forward(&self, hidden: &Tensor) -> Result<Tensor, Error> {
-        let [tiles, patches, width] = [0, 1, 2].map(|axis| hidden.size()[axis]);
-        let split = |x: Tensor| {
-            x.f_view([tiles, patches, self.heads, width / self.heads])?
-                .f_transpose(1, 2)
-        };
-        let normed = self.norm.forward(hidden)?;
-        let query = split(self.query.forward(&normed)?)?; // [N, heads, patches, width / heads]
-        let key = split(self.key.forward(&normed)?)?;
-        let value = split(self.value.forward(&normed)?)?;
-        let mixed = Tensor::f_scaled_dot_product_attention(
-            &query,
-            &key,
-            &value,
-            None::<&Tensor>,
-            0.0,
-            false,
-            None,
-            false,
-        )?;
-        let mixed = mixed
-            .f_transpose(1, 2)?
-            .f_reshape([tiles, patches, width])?;
-        let hidden = hidden.f_add(&self.output.forward(&mixed)?)?;
-        let widened = self.activation.apply(
-            &self
-                .widen
-                .forward(&self.feed_forward_norm.forward(&hidden)?)?,
-        )?;
-        let hidden = hidden.f_add(&self.narrow.forward(&widened)?)?;
-        Ok(hidden)
     }
 }

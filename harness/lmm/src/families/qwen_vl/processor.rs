@@ -1,0 +1,307 @@
+//! Preprocessing: resize to sides that are multiples of a visual token's, with a number of pixels within bounds; cut into
+//! patches, the squares of a visual token together.
+//!
+//! Source: `transformers` 5.23 `image_processing_pil_qwen2_vl.py` (the Pillow backend, which all three generations share),
+//! `processing_qwen2_vl.py`.
+
+use image::RgbImage;
+use serde::Deserialize;
+
+use super::config::Config;
+use crate::image_config::{Levels, filter, image_config};
+use crate::text::Text;
+use crate::{
+    Checkpoint, Error, Filter, PictureLayout, Place, Processor, Prompt, resize, rotary_positions,
+};
+
+const IMAGE: &str = "<|image_pad|>";
+/// What stands for pictures and videos; a question must not.
+const RESERVED: [&str; 4] = [IMAGE, "<|video_pad|>", "<|vision_start|>", "<|vision_end|>"];
+
+/// The longer side of a picture may be so many times the shorter one.
+const LARGEST_RATIO: f64 = 200.0;
+
+/// `preprocessor_config.json`, or the `image_processor` part of `processor_config.json`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default)]
+struct ImageConfig {
+    /// Older files say `min_pixels` and `max_pixels` instead, which win where a file has both.
+    size: PixelBounds,
+    min_pixels: Option<u64>,
+    max_pixels: Option<u64>,
+    patch_size: u32,
+    merge_size: u32,
+    temporal_patch_size: u32,
+    do_resize: bool,
+    do_rescale: bool,
+    do_normalize: bool,
+    resample: u64,
+    rescale_factor: f64,
+    image_mean: [f64; 3],
+    image_std: [f64; 3],
+}
+
+/// Bounds on a picture's pixels, whatever the names say.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(default)]
+struct PixelBounds {
+    #[serde(alias = "min_pixels")]
+    shortest_edge: u64,
+    #[serde(alias = "max_pixels")]
+    longest_edge: u64,
+}
+
+impl Default for PixelBounds {
+    fn default() -> Self {
+        Self {
+            shortest_edge: 56 * 56,
+            longest_edge: 28 * 28 * 1280,
+        }
+    }
+}
+
+impl Default for ImageConfig {
+    fn default() -> Self {
+        Self {
+            size: PixelBounds::default(),
+            min_pixels: None,
+            max_pixels: None,
+            patch_size: 14,
+            merge_size: 2,
+            temporal_patch_size: 2,
+            do_resize: true,
+            do_rescale: true,
+            do_normalize: true,
+            resample: 3,
+            rescale_factor: 1.0 / 255.0,
+            image_mean: [0.481_454_66, 0.457_827_5, 0.408_210_73],
+            image_std: [0.268_629_54, 0.261_302_58, 0.275_777_11],
+        }
+    }
+}
+
+/// The processor of one checkpoint.
+pub(super) struct QwenVlProcessor {
+    text: Text,
+    image_token_id: i64,
+    patch: u32,
+    merge: u32,
+    frames: u32,
+    /// Fewest and most pixels of a resized picture.
+    bounds: [u64; 2],
+    filter: Filter,
+    levels: Levels,
+}
+
+impl QwenVlProcessor {
+    /// Opens the tokenizer, chat template and image config of a checkpoint, and checks them against each other.
+    pub(super) fn open(checkpoint: &Checkpoint, config: &Config) -> Result<Self, Error> {
+        let (path, image): (_, ImageConfig) = image_config(checkpoint)?;
+        if !image.do_resize {
+            return Err(Error::malformed(
+                &path,
+                "do_resize is false; this family resizes pictures to whole visual tokens; use the file that was saved with the weights",
+            ));
+        }
+        let vision = &config.vision;
+        for (key, own, other, theirs) in [
+            ("patch_size", image.patch_size, "patch_size", vision.patch),
+            (
+                "merge_size",
+                image.merge_size,
+                "spatial_merge_size",
+                vision.merge as i64,
+            ),
+            (
+                "temporal_patch_size",
+                image.temporal_patch_size,
+                "temporal_patch_size",
+                vision.frames,
+            ),
+        ] {
+            if i64::from(own) != theirs {
+                return Err(Error::malformed(
+                    &path,
+                    format!(
+                        "{key} {own} is not the vision tower's {other} {theirs} in config.json; use the files of one checkpoint"
+                    ),
+                ));
+            }
+        }
+        let bounds = [
+            image.min_pixels.unwrap_or(image.size.shortest_edge),
+            image.max_pixels.unwrap_or(image.size.longest_edge),
+        ];
+        if bounds[0] < 1 || bounds[1] < bounds[0] {
+            return Err(Error::malformed(
+                &path,
+                format!(
+                    "a picture cannot have {} to {} pixels; use the file that was saved with the weights",
+                    bounds[0], bounds[1]
+                ),
+            ));
+        }
+        let text = Text::open(checkpoint, config.decoder.vocab_size)?;
+        let image_token = ("image_token_id", config.image_token_id);
+        text.require(checkpoint, IMAGE, Some(image_token))?;
+        let rescale = image.do_rescale.then_some(image.rescale_factor);
+        let normalise = image
+            .do_normalize
+            .then_some((image.image_mean, image.image_std));
+        Ok(Self {
+            text,
+            image_token_id: config.image_token_id,
+            patch: image.patch_size,
+            merge: image.merge_size,
+            frames: image.temporal_patch_size,
+            bounds,
+            filter: filter(&path, image.resample)?,
+            levels: Levels::new(rescale, normalise),
+        })
+    }
+
+    /// A picture at the size at which it is seen.
+    fn resized(&self, number: usize, picture: &RgbImage) -> Result<RgbImage, Error> {
+        let (width, height) = (picture.width(), picture.height());
+        let ratio = f64::from(width.max(height)) / f64::from(width.min(height));
+        if ratio > LARGEST_RATIO {
+            return Err(Error::Prompt(format!(
+                "picture {number} is {width} x {height}: one side may be at most {LARGEST_RATIO} times the other; use a part of it"
+            )));
+        }
+        let (width, height) = whole_tokens(width, height, self.patch * self.merge, self.bounds);
+        Ok(resize(picture, width, height, self.filter))
+    }
+
+    /// The values of a resized picture's patches: patches by squares, in each the channels, frames and rows.
+    fn patches(&self, picture: &RgbImage, values: &mut Vec<f32>) {
+        let (patch, merge) = (self.patch, self.merge);
+        let square = patch * merge;
+        let frames = self.frames as usize;
+        values.reserve(picture.as_raw().len() * frames);
+        for top in (0..picture.height()).step_by(square as usize) {
+            for left in (0..picture.width()).step_by(square as usize) {
+                for at in 0..merge * merge {
+                    let (x, y) = (left + at % merge * patch, top + at / merge * patch);
+                    for channel in 0..3 {
+                        let start = values.len();
+                        for row in y..y + patch {
+                            values.extend((x..x + patch).map(|column| {
+                                let pixel = picture.get_pixel(column, row);
+                                self.levels.of(channel, pixel.0[channel])
+                            }));
+                        }
+                        // Every frame of a still film is the same.
+                        let end = values.len();
+                        for _ in 1..frames {
+                            values.extend_from_within(start..end);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Processor for QwenVlProcessor {
+    fn prepare(&self, pictures: &[&RgbImage], question: &str) -> Result<Prompt, Error> {
+        let merge = self.merge as usize;
+        let (mut pixels, mut layouts, mut places) = (Vec::new(), Vec::new(), Vec::new());
+        let mut grids = Vec::new();
+        for (number, picture) in pictures.iter().enumerate() {
+            let resized = self.resized(number, picture)?;
+            self.patches(&resized, &mut pixels);
+            let [rows, columns] =
+                [resized.height(), resized.width()].map(|side| (side / self.patch) as usize);
+            let grid = [rows / merge, columns / merge];
+            places.extend(Place::grid(number, [0.0, 0.0, 1.0, 1.0], grid, true));
+            grids.push(grid);
+            layouts.push(PictureLayout {
+                parts: rows * columns,
+                grid: [rows, columns],
+                size: [picture.height(), picture.width()],
+            });
+        }
+        let (chat, text) =
+            self.text
+                .prompt(pictures.len(), question, IMAGE, &RESERVED, |number| {
+                    IMAGE.repeat(grids[number].iter().product())
+                })?;
+        let ids = self.text.encode(&text, true)?;
+        let visual: Vec<bool> = ids.iter().map(|&id| id == self.image_token_id).collect();
+        let patches: usize = layouts.iter().map(|layout| layout.parts).sum();
+        let width = 3 * self.frames * self.patch * self.patch;
+        let prompt = Prompt {
+            chat,
+            text,
+            rotary: (!pictures.is_empty()).then(|| rotary_positions(&visual, &grids)),
+            visual,
+            ids,
+            places,
+            pixels,
+            pixel_shape: vec![patches as i64, i64::from(width)],
+            pictures: layouts,
+        };
+        prompt.check_visual()?;
+        Ok(prompt)
+    }
+
+    fn answer(
+        &self,
+        question: &str,
+        answer: &str,
+        next: Option<&str>,
+        end_tokens: &[i64],
+    ) -> Result<(Vec<i64>, Vec<i64>), Error> {
+        self.text.answer(question, answer, next, end_tokens)
+    }
+
+    fn decode(&self, ids: &[i64]) -> Result<String, Error> {
+        self.text.decode(ids)
+    }
+}
+
+/// Sides rounded to multiples of `token`, halves to the even one; scaled down or up where the pixels are then more or fewer than
+/// the bounds allow.
+fn whole_tokens(width: u32, height: u32, token: u32, [fewest, most]: [u64; 2]) -> (u32, u32) {
+    let (wide, high, unit) = (f64::from(width), f64::from(height), f64::from(token));
+    let rounded = |side: f64| (side / unit).round_ties_even() * unit;
+    let (mut columns, mut rows) = (rounded(wide), rounded(high));
+    if columns * rows > most as f64 {
+        let shrink = (high * wide / most as f64).sqrt();
+        let fit = |side: f64| ((side / shrink / unit).floor() * unit).max(unit);
+        (columns, rows) = (fit(wide), fit(high));
+    } else if columns * rows < fewest as f64 {
+        let grow = (fewest as f64 / (high * wide)).sqrt();
+        let fit = |side: f64| (side * grow / unit).ceil() * unit;
+        (columns, rows) = (fit(wide), fit(high));
+    }
+    (columns as u32, rows as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sides_follow_the_source_for_wide_tall_tiny_and_large_pictures() {
+        // What `smart_resize` of the source gives.
+        let bounds = [56 * 56, 12 * 14 * 12 * 14];
+        for (picture, expected) in [
+            ((150, 100), (140, 112)),
+            ((70, 42), (56, 56)),
+            ((98, 126), (112, 112)),
+            ((1, 1), (56, 56)),
+            ((2000, 10), (812, 28)),
+            ((1000, 1000), (168, 168)),
+            ((30, 600), (28, 588)),
+        ] {
+            let (width, height) = picture;
+            assert_eq!(
+                whole_tokens(width, height, 28, bounds),
+                expected,
+                "{width} x {height}"
+            );
+        }
+    }
+}

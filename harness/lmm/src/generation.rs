@@ -1,0 +1,247 @@
+//! Greedy decoding through the key-value cache, of one prompt or of several at once.
+//!
+//! Prompts of one batch are padded on the right and the padding is masked, so that each is answered as it would be alone (the
+//! shapes of the products differ, and with them the last bits of the logits). A sequence that has ended goes on until all
+//! have, and what it then says is not looked at.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use rave_methods::Attention;
+use tch::{Kind, Tensor};
+
+use crate::cache::Cache;
+use crate::decoder::Pass;
+use crate::families::Visual;
+use crate::model::{Embedded, Features};
+use crate::{Error, Model, Prompt};
+
+/// How to generate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GenerationOptions {
+    /// Most tokens to generate.
+    pub max_new_tokens: usize,
+    /// Whether to stop at the checkpoint's end tokens (they are not part of the result).
+    pub stop_at_end: bool,
+}
+
+/// Wall time of the phases of one answer; of one in a batch that of the batch, but for the vision side.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Timings {
+    /// Vision tower and connector.
+    pub vision: Duration,
+    /// The decoder over the whole prompt, to the first token.
+    pub prefill: Duration,
+    /// All further tokens.
+    pub decode: Duration,
+}
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Generation {
+    /// The generated token ids, without the end token.
+    pub ids: Vec<i64>,
+    /// Their text.
+    pub text: String,
+    /// Wall time by phase.
+    pub timings: Timings,
+    /// Bytes of the key-value cache, of one in a batch those of the batch.
+    pub cache_bytes: u64,
+}
+
+impl Model {
+    /// Answers a prompt greedily.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] when the logits overflow; LibTorch's own errors.
+    pub fn generate(
+        &self,
+        attention: &dyn Attention,
+        prompt: &Prompt,
+        features: &Features,
+        options: &GenerationOptions,
+    ) -> Result<Generation, Error> {
+        let mut answers = tch::no_grad(|| self.decode(attention, &[prompt], &[features], options))?;
+        Ok(answers.remove(0))
+    }
+
+    /// Answers several prompts greedily in one batch, given the features of each. A variant that runs a prompt a second time does
+    /// so for each by itself, and answers one after the other.
+    ///
+    /// # Errors
+    /// As [`Model::generate`].
+    ///
+    /// # Panics
+    /// When there are not as many features as prompts.
+    pub fn generate_batch(
+        &self,
+        attention: &dyn Attention,
+        prompts: &[&Prompt],
+        features: &[&Features],
+        options: &GenerationOptions,
+    ) -> Result<Vec<Generation>, Error> {
+        assert_eq!(
+            prompts.len(),
+            features.len(),
+            "every prompt has its features"
+        );
+        if prompts.is_empty() {
+            return Ok(Vec::new());
+        }
+        if attention.again(0.0).is_some() {
+            let each = prompts.iter().zip(features);
+            return each
+                .map(|(prompt, features)| self.generate(attention, prompt, features, options))
+                .collect();
+        }
+        tch::no_grad(|| self.decode(attention, prompts, features, options))
+    }
+
+    fn decode(
+        &self,
+        attention: &dyn Attention,
+        prompts: &[&Prompt],
+        features: &[&Features],
+        options: &GenerationOptions,
+    ) -> Result<Vec<Generation>, Error> {
+        let decoder = self.network().decoder();
+        let device = decoder.options().1;
+        let start = Instant::now();
+        let batch = prompts.len();
+        for prompt in prompts {
+            self.check_length(prompt, options)?;
+        }
+        let tokens = Rc::new(self.tokens(prompts, &vec![&[][..]; batch], true));
+        let longest = tokens.stored();
+        let mut ids = vec![0; batch * longest];
+        for (row, prompt) in ids.chunks_mut(longest).zip(prompts) {
+            row[..prompt.ids.len()].copy_from_slice(&prompt.ids);
+        }
+        let ids = Tensor::f_from_slice(&ids)?
+            .f_view([batch as i64, longest as i64])?
+            .f_to_device(device)?;
+        let ends: Vec<_> = prompts
+            .iter()
+            .enumerate()
+            .map(|(row, prompt)| (row * longest + prompt.ids.len() - 1) as i64)
+            .collect();
+        let ends = Tensor::f_from_slice(&ends)?.f_to_device(device)?;
+        let visual: Vec<_> = features
+            .iter()
+            .filter_map(|features| features.visual.as_ref())
+            .collect();
+        let visual = Visual::joined(&visual)?;
+        let prefill = |attention| -> Result<(Cache, Tensor), Error> {
+            let mut cache = Cache::new(decoder.geometry().layers, options.max_new_tokens);
+            let Embedded { embeddings, deep } = self.embed(&ids, &tokens, visual.as_ref())?;
+            let pass = Pass {
+                attention,
+                tokens: Some(Rc::clone(&tokens)),
+                deep: &deep,
+                probe: None,
+            };
+            let hidden = decoder.forward(&embeddings, Some(&mut cache), pass)?;
+            let last = hidden.f_flatten(0, 1)?.f_index_select(0, &ends)?; // [B, C]
+            Ok((cache, decoder.logits(&last)?))
+        };
+        let (mut cache, mut logits) = prefill(attention)?;
+        let mut attention = attention;
+        if let Some(chosen) = second(attention, &logits)? {
+            attention = chosen;
+            (cache, logits) = prefill(attention)?;
+        }
+        let mut answers: Vec<Vec<i64>> = vec![Vec::new(); batch];
+        let mut ended = vec![options.max_new_tokens == 0; batch];
+        let mut first_token = None;
+        for position in 0..options.max_new_tokens {
+            let next = self.next_tokens(&logits, &ended, position)?;
+            first_token.get_or_insert_with(|| start.elapsed());
+            for ((answer, ended), &token) in answers.iter_mut().zip(&mut ended).zip(&next) {
+                *ended |= options.stop_at_end && self.end_tokens().contains(&token);
+                if !*ended {
+                    answer.push(token);
+                }
+            }
+            if ended.iter().all(|&ended| ended) || position + 1 == options.max_new_tokens {
+                break;
+            }
+            let input = Tensor::f_from_slice(&next)?
+                .f_view([batch as i64, 1])?
+                .f_to_device(device)?;
+            let pass = Pass {
+                attention,
+                tokens: None,
+                deep: &[],
+                probe: None,
+            };
+            let hidden = decoder.forward(&decoder.embed(&input)?, Some(&mut cache), pass)?;
+            logits = decoder.logits(&hidden)?.f_squeeze_dim(1)?; // [B, vocabulary]
+        }
+        self.finish();
+        let prefill = first_token.unwrap_or_else(|| start.elapsed());
+        let decode = start.elapsed().saturating_sub(prefill);
+        let each = answers.into_iter().zip(features);
+        each.map(|(ids, features)| {
+            Ok(Generation {
+                text: self.processor().decode(&ids)?,
+                ids,
+                timings: Timings {
+                    vision: features.elapsed,
+                    prefill,
+                    decode,
+                },
+                cache_bytes: cache.bytes(),
+            })
+        })
+        .collect()
+    }
+
+    /// Refuses a prompt that has no room for its answer.
+    fn check_length(&self, prompt: &Prompt, options: &GenerationOptions) -> Result<(), Error> {
+        let capacity = (prompt.ids.len() + options.max_new_tokens) as i64;
+        match self.most_positions() {
+            Some(most) if capacity > most => Err(Error::Prompt(format!(
+                "{} tokens and up to {} new ones are more than the model's {most} positions (max_position_embeddings); \
+                 shorten the question, use fewer or smaller pictures, or allow fewer new tokens",
+                prompt.ids.len(),
+                options.max_new_tokens
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The likeliest token of every sequence; the logits `[B, vocabulary]` must be finite where it has not ended.
+    fn next_tokens(
+        &self,
+        logits: &Tensor,
+        ended: &[bool],
+        position: usize,
+    ) -> Result<Vec<i64>, Error> {
+        // A maximum is NaN or infinite exactly when some logit is (a minus infinity alone cannot win): one pass, one copy.
+        let (best, tokens) = logits.f_to_kind(Kind::Float)?.f_max_dim(-1, false)?;
+        let best: Vec<f32> = Vec::try_from(&best)?;
+        if best
+            .iter()
+            .zip(ended)
+            .all(|(best, ended)| best.is_finite() || *ended)
+        {
+            return Ok(Vec::try_from(&tokens)?);
+        }
+        Err(Error::NotFinite {
+            position,
+            kind: format!("{:?}", self.network().decoder().options().0),
+        })
+    }
+}
+
+/// The attention with which the prompt is to run again, given the logits `[.., vocabulary]` of its last token.
+pub(crate) fn second<'a>(
+    attention: &'a dyn Attention,
+    logits: &Tensor,
+) -> Result<Option<&'a dyn Attention>, Error> {
+    if attention.again(0.0).is_none() {
+        return Ok(None);
+    }
+    let probabilities = logits.f_view([-1])?.f_softmax(-1, Kind::Float)?;
+    Ok(attention.again(f64::try_from(&probabilities.f_max()?)?))
+}
