@@ -3,7 +3,7 @@
 use rave_results::latency::LatencySummary;
 
 use crate::tables::{TerminalStyle, latency as tables};
-use crate::{Artifact, Error, Format, charts};
+use crate::{Artifact, Error, Format, charts, html};
 
 /// The files of one format.
 ///
@@ -17,6 +17,8 @@ pub fn render(summary: &LatencySummary, format: Format) -> Result<Vec<Artifact>,
         )],
         Format::Markdown => vec![Artifact::text("report.md", tables::page(summary))],
         Format::Csv => vec![Artifact::text("latency.csv", tables::csv(summary)?)],
+        Format::Latex => vec![Artifact::text("report.tex", tables::tex(summary))],
+        Format::Html => vec![html::latency(summary)?],
         Format::Json => {
             let mut text = serde_json::to_string_pretty(summary)
                 .map_err(|error| Error::Text(error.to_string()))?;

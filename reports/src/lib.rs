@@ -12,6 +12,7 @@ use rave_results::{Run, Summary};
 
 pub mod charts;
 mod error;
+pub mod html;
 pub mod latency;
 pub mod tables;
 
@@ -27,23 +28,30 @@ pub enum Format {
     /// One line a cell with every number in full, `summary.csv`, one a category, `categories.csv`, and one a failed
     /// sample, `failures.csv`; where attention was probed, one a measure, `attention.csv`.
     Csv,
+    /// The table of scores for a paper, `report.tex`.
+    Latex,
     /// The summary as it is, `summary.json`.
     Json,
     /// The charts as vectors.
     Svg,
     /// The charts as pixels, at twice their nominal size.
     Png,
+    /// Summary, charts and tables as one page that needs no network, `report.html`; with a browser of the samples
+    /// where they are given ([`html::page`]).
+    Html,
 }
 
 impl Format {
     /// All formats, in the order of the help text.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Text,
         Self::Markdown,
         Self::Csv,
+        Self::Latex,
         Self::Json,
         Self::Svg,
         Self::Png,
+        Self::Html,
     ];
 
     /// Its name on the command line.
@@ -52,9 +60,11 @@ impl Format {
             Self::Text => "txt",
             Self::Markdown => "md",
             Self::Csv => "csv",
+            Self::Latex => "tex",
             Self::Json => "json",
             Self::Svg => "svg",
             Self::Png => "png",
+            Self::Html => "html",
         }
     }
 }
@@ -117,6 +127,8 @@ pub fn render(summary: &Summary, format: Format) -> Result<Vec<Artifact>, Error>
             tables.extend(attention.map(|text| Artifact::text("attention.csv", text)));
             tables
         }
+        Format::Latex => vec![Artifact::text("report.tex", tables::latex(summary))],
+        Format::Html => vec![html::page(summary, None, &mut html::NoPictures)?],
         Format::Json => {
             let mut text = serde_json::to_string_pretty(summary)
                 .map_err(|error| Error::Text(error.to_string()))?;

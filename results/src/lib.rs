@@ -13,6 +13,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod error;
+pub mod excerpt;
 pub mod latency;
 pub mod schema;
 pub mod statistics;

@@ -44,7 +44,7 @@ pub(super) fn draw<B: DrawingBackend>(
         suites => format!("Mean score over {} suites", suites.len()),
     };
     let explanation = format!(
-        "{what}, with {} % intervals; median time of vision, prefill and decode, as recorded during the evaluation.",
+        "{what}, {} % intervals; median time as recorded during the evaluation; grey: the Pareto front, which no variant beats in both.",
         summary.resampling.confidence * 100.0
     );
     // The points carry their names: no legend.
@@ -110,6 +110,7 @@ pub(super) fn draw<B: DrawingBackend>(
             Align::Left,
         );
     }
+    draw_front(canvas, &points, (&x, &y));
     draw_points(
         canvas,
         &points,
@@ -183,6 +184,37 @@ fn draw_points<B: DrawingBackend>(
     }
 }
 
+/// The points that no other beats: none is as fast with a higher score, and none as good in less time. By time.
+fn front<'a>(points: &'a [Point<'a>]) -> Vec<&'a Point<'a>> {
+    let mut sorted: Vec<&Point> = points.iter().collect();
+    sorted.sort_by(|a, b| {
+        let by_score = b.score.value.total_cmp(&a.score.value);
+        a.time.total_cmp(&b.time).then(by_score)
+    });
+    let mut best = f64::NEG_INFINITY;
+    sorted.retain(|point| {
+        let beats = point.score.value > best;
+        best = best.max(point.score.value);
+        beats
+    });
+    sorted
+}
+
+/// Draws the front as steps, to the right end: what is below and to the right of them is beaten.
+fn draw_front<B: DrawingBackend>(canvas: &mut Canvas<B>, points: &[Point], (x, y): (&Scale, &Scale)) {
+    let front = front(points);
+    for (index, point) in front.iter().enumerate() {
+        let level = y.position(point.score.value * 100.0);
+        let next = front.get(index + 1);
+        let end = next.map_or(x.ends().1, |next| x.position(next.time));
+        canvas.line((x.position(point.time), level), (end, level), MUTED, 1.0);
+        if let Some(next) = next {
+            let above = y.position(next.score.value * 100.0);
+            canvas.line((end, level), (end, above), MUTED, 1.0);
+        }
+    }
+}
+
 /// Both axes, with room around the points. Neither begins at zero, but a span of times below a quarter of the longest
 /// is not blown up further: noise should look like noise.
 fn scales(points: &[Point], across: (f64, f64), down: (f64, f64)) -> (Scale, Scale) {
@@ -221,4 +253,36 @@ fn scales(points: &[Point], across: (f64, f64), down: (f64, f64)) -> (Scale, Sca
         down.0,
     );
     (x, y)
+}
+
+#[cfg(test)]
+mod tests {
+    use rave_results::statistics::Interval;
+
+    use super::*;
+
+    #[test]
+    fn the_front_holds_what_no_point_beats() {
+        let point = |variant, time, value| Point {
+            variant,
+            time,
+            score: Estimate {
+                value,
+                interval: Interval {
+                    low: value,
+                    high: value,
+                },
+            },
+        };
+        let points = [
+            point("slow and good", 9.0, 0.7),
+            point("fast", 5.0, 0.5),
+            point("as fast and worse", 5.0, 0.4),
+            point("slower and no better", 6.0, 0.5),
+            point("between", 7.0, 0.6),
+            point("slowest", 10.0, 0.65),
+        ];
+        let names: Vec<&str> = front(&points).iter().map(|point| point.variant).collect();
+        assert_eq!(names, ["fast", "between", "slow and good"]);
+    }
 }

@@ -2,7 +2,7 @@
 
 use rave_results::latency::{AGAIN, LatencySummary, Noise, Place, Time};
 
-use super::{Grid, NOTHING, markdown, milliseconds, terminal};
+use super::{Grid, NOTHING, latex, markdown, milliseconds, terminal};
 use crate::Error;
 use crate::charts::latency_files;
 use crate::tables::TerminalStyle;
@@ -43,6 +43,13 @@ pub(crate) fn page(summary: &LatencySummary) -> String {
     for line in provenance(summary) {
         out += &format!("- {}\n", markdown::escape(&line));
     }
+    out
+}
+
+/// A table a cell for a paper.
+pub(crate) fn tex(summary: &LatencySummary) -> String {
+    let mut out = latex::comments(notes(summary).iter().chain(&provenance(summary)));
+    out.extend(grids(summary).iter().map(latex::plain));
     out
 }
 
@@ -191,7 +198,7 @@ pub(crate) fn notes(summary: &LatencySummary) -> Vec<String> {
     notes
 }
 
-fn grids(summary: &LatencySummary) -> Vec<Grid> {
+pub(crate) fn grids(summary: &LatencySummary) -> Vec<Grid> {
     summary
         .cells()
         .into_iter()
@@ -285,7 +292,7 @@ fn legend(summary: &LatencySummary, cell: (u32, u32)) -> String {
     text
 }
 
-fn provenance(summary: &LatencySummary) -> Vec<String> {
+pub(crate) fn provenance(summary: &LatencySummary) -> Vec<String> {
     let record = &summary.record;
     let asked = &record.configuration;
     let load = |load: Option<f64>| load.map_or("unknown".to_owned(), |load| load.to_string());

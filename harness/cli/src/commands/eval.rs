@@ -13,7 +13,8 @@ use rave_reports::Format;
 use rave_results::summary::Failure;
 use rave_results::{Run, Summary};
 
-use super::{code_version, command_line, listed, named_variant, report, run_folder};
+use super::report::{self, Report};
+use super::{code_version, command_line, listed, named_variant, run_folder};
 use crate::Outcome;
 use crate::progress::Bars;
 
@@ -107,13 +108,22 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
             let _ = fs::remove_dir(&out);
         }
     })?;
-    let summary = Summary::from_runs(&[Run::open(&out)?], baseline)?;
-    let shown = report::show(
-        &summary,
-        &[Format::Markdown, Format::Csv, Format::Svg, Format::Png],
-        &out.join("report"),
-        arguments.json,
-    );
+    let runs = [Run::open(&out)?];
+    let summary = Summary::from_runs(&runs, baseline)?;
+    let shown = report::show(&Report {
+        runs: &runs,
+        summary: &summary,
+        data: request.data.as_deref(),
+        formats: &[
+            Format::Markdown,
+            Format::Csv,
+            Format::Svg,
+            Format::Png,
+            Format::Html,
+        ],
+        out: &out.join("report"),
+        json: arguments.json,
+    });
     eprint!("{}", told_failures(&summary.failures, &out));
     eprintln!(
         "run: {} ({} scored, {} failed)",

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use rave_reports::{Artifact, Format, latency, render, tables};
+use rave_reports::{Artifact, Format, html, latency, render, tables};
+use rave_results::excerpt::Excerpt;
 use rave_results::latency::{LatencyRun, LatencySummary};
 use rave_results::statistics::Resampling;
 use rave_results::summary::Options;
@@ -13,6 +14,10 @@ use rave_results::{Run, Summary};
 
 use super::{listed, print, print_json};
 use crate::Outcome;
+
+mod pictures;
+
+use pictures::SuitePictures;
 
 /// Options of `rave report`.
 #[derive(Debug, Args)]
@@ -23,12 +28,15 @@ pub struct Arguments {
     /// The variant that the others are compared with
     #[arg(long, default_value = "standard")]
     pub baseline: String,
-    /// Formats to write, separated by commas: txt, md, csv, json, svg, png
-    #[arg(long, value_delimiter = ',', default_value = "md,csv,svg,png")]
+    /// Formats to write, separated by commas: txt, md, csv, tex, json, svg, png, html
+    #[arg(long, value_delimiter = ',', default_value = "md,csv,svg,png,html")]
     pub format: Vec<String>,
     /// Where to write them; by default the folder `report` in the first run
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// A local copy of the suites' data, for the pictures of the HTML page; embedded suites need none
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
     /// Compare runs of different data, prompts or metric versions all the same; every output says so
     #[arg(long)]
     pub force: bool,
@@ -61,7 +69,14 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         .out
         .clone()
         .unwrap_or_else(|| arguments.runs[0].join("report"));
-    show(&summary, &formats, &out, arguments.json)?;
+    show(&Report {
+        runs: &runs,
+        summary: &summary,
+        data: arguments.data.as_deref(),
+        formats: &formats,
+        out: &out,
+        json: arguments.json,
+    })?;
     Ok(Outcome::Clean)
 }
 
@@ -109,11 +124,41 @@ pub fn show_latency(
     }
 }
 
-/// Writes a summary's report into a folder, then prints the summary: whatever becomes of stdout, the files are there.
-pub fn show(summary: &Summary, formats: &[Format], out: &Path, json: bool) -> anyhow::Result<()> {
+/// What is reported, and how.
+pub struct Report<'a> {
+    /// The runs behind the summary.
+    pub runs: &'a [Run],
+    /// Their summary.
+    pub summary: &'a Summary,
+    /// The folder of the suites' data, for pictures.
+    pub data: Option<&'a Path>,
+    /// What to write.
+    pub formats: &'a [Format],
+    /// Where to.
+    pub out: &'a Path,
+    /// The summary as JSON on stdout instead of a table.
+    pub json: bool,
+}
+
+/// Writes a report into a folder, then prints the summary: whatever becomes of stdout, the files are there.
+pub fn show(report: &Report) -> anyhow::Result<()> {
+    let &Report {
+        runs,
+        summary,
+        data,
+        formats,
+        out,
+        json,
+    } = report;
     let mut artifacts = Vec::new();
     for format in formats {
-        artifacts.extend(render(summary, *format)?);
+        if *format == Format::Html {
+            let excerpt = Excerpt::of(runs, summary, html::most_samples(summary))?;
+            let mut pictures = SuitePictures::new(runs, data);
+            artifacts.push(html::page(summary, Some(&excerpt), &mut pictures)?);
+        } else {
+            artifacts.extend(render(summary, *format)?);
+        }
     }
     write(out, &artifacts)?;
     if let [_, ..] = artifacts.as_slice() {
