@@ -115,7 +115,8 @@ pub fn page(
         for chart in Chart::of(summary, model) {
             drawings.push(Drawing {
                 title: visible(&format!("{}: {}", chart.title(), model.name)),
-                svg: charts::svg(summary, model, chart)?,
+                // Its markup holds no such characters: only names do.
+                svg: visible(&charts::svg(summary, model, chart)?),
             });
         }
         grids.extend(tables::grids(summary, model));
@@ -141,7 +142,9 @@ pub fn page(
 /// # Errors
 /// A chart that cannot be drawn.
 pub(crate) fn latency(summary: &LatencySummary) -> Result<Artifact, Error> {
-    let titles = charts::latency_files(summary).into_iter().map(|(_, title)| title);
+    let titles = charts::latency_files(summary)
+        .into_iter()
+        .map(|(_, title)| title);
     let drawn = charts::latency(summary, false)?;
     let drawings = titles.zip(drawn).map(|(title, drawn)| Drawing {
         title: visible(&title),
@@ -206,7 +209,8 @@ fn render(content: Content) -> Result<Artifact, Error> {
         .into_iter()
         .flatten(),
     );
-    let visibles = |texts: Vec<String>| -> Vec<String> { texts.iter().map(|text| visible(text)).collect() };
+    let visibles =
+        |texts: Vec<String>| -> Vec<String> { texts.iter().map(|text| visible(text)).collect() };
     let page = environment
         .get_template(FILE)
         .and_then(|template| {

@@ -7,8 +7,8 @@ use rave_results::summary::{Cell, Difference, Estimate, ModelNote, SeedScore};
 
 mod attention;
 mod csv;
-mod latex;
 pub(crate) mod latency;
+mod latex;
 mod markdown;
 mod terminal;
 

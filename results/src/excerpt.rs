@@ -119,7 +119,8 @@ fn places<'a>(runs: &'a [Run], summary: &Summary, seeds: &[u64]) -> BTreeMap<Key
         let mut place = |row: &ScoreRow| {
             let triple = (row.model, row.suite, row.variant);
             *known.entry(triple).or_insert_with(|| {
-                let [model, suite, variant] = [row.model, row.suite, row.variant].map(|name| names.of(name));
+                let [model, suite, variant] =
+                    [row.model, row.suite, row.variant].map(|name| names.of(name));
                 Some((
                     summary.models.iter().position(|own| own.name == model)?,
                     summary.suites.iter().position(|own| own.id == suite)?,
@@ -214,7 +215,9 @@ fn choose<'a>(places: &BTreeMap<Key<'a>, Vec<Place>>, most: usize) -> Vec<Key<'a
             .into_iter()
             .map(|(_, key)| key)
             .partition(|key| tells(&places[key]));
-        let of_telling = telling.len().min((share / 2).max(share.saturating_sub(rest.len())));
+        let of_telling = telling
+            .len()
+            .min((share / 2).max(share.saturating_sub(rest.len())));
         chosen.extend(&telling[..of_telling]);
         chosen.extend(&rest[..share - of_telling]);
     }
@@ -245,7 +248,11 @@ fn read(
         let mut wanted: Vec<(usize, usize, Place)> = chosen
             .iter()
             .enumerate()
-            .flat_map(|(index, key)| places[key].iter().map(move |place| (place.row, index, *place)))
+            .flat_map(|(index, key)| {
+                places[key]
+                    .iter()
+                    .map(move |place| (place.row, index, *place))
+            })
             .filter(|(_, _, place)| place.run == number)
             .collect();
         wanted.sort_unstable_by_key(|(row, ..)| *row);

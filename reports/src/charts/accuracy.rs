@@ -117,7 +117,12 @@ pub(super) fn draw<B: DrawingBackend>(
             draw_line(canvas, line, variant, &scale, frame.at(index, row), height);
         }
     }
-    foot(canvas, summary, model, f64::from(self::height(summary, model)));
+    foot(
+        canvas,
+        summary,
+        model,
+        f64::from(self::height(summary, model)),
+    );
 }
 
 fn draw_line<B: DrawingBackend>(

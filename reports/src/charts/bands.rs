@@ -68,7 +68,12 @@ impl Bands {
     }
 
     /// Draws bands, grid, axis and names.
-    pub(super) fn draw<B: DrawingBackend>(&self, canvas: &mut Canvas<B>, scale: &Scale, axis: &str) {
+    pub(super) fn draw<B: DrawingBackend>(
+        &self,
+        canvas: &mut Canvas<B>,
+        scale: &Scale,
+        axis: &str,
+    ) {
         let band = band_height(self.lines);
         let bottom = self.bottom();
         for index in (0..self.names.len()).step_by(2) {
@@ -88,10 +93,20 @@ impl Bands {
             let middle = self.top + (index as f64 + 0.5) * band;
             let apart = if detail.is_empty() { 0.0 } else { 9.0 };
             let text = Type::STRONG.fit(name, self.widest);
-            canvas.text(&text, (MARGIN + 6.0, middle - apart), Type::STRONG, Align::Left);
+            canvas.text(
+                &text,
+                (MARGIN + 6.0, middle - apart),
+                Type::STRONG,
+                Align::Left,
+            );
             let text = Type::SMALL.fit(detail, self.widest);
             if !detail.is_empty() {
-                canvas.text(&text, (MARGIN + 6.0, middle + apart), Type::SMALL, Align::Left);
+                canvas.text(
+                    &text,
+                    (MARGIN + 6.0, middle + apart),
+                    Type::SMALL,
+                    Align::Left,
+                );
             }
         }
     }

@@ -40,7 +40,10 @@ fn bands(summary: &Summary, model: &ModelNote, variants: &[&str]) -> Vec<Band> {
         for (index, category) in first.categories.iter().enumerate() {
             let samples = category.scored + category.failed;
             bands.push(Band {
-                name: (category.name.clone(), format!("{}, {samples} answers", suite.id)),
+                name: (
+                    category.name.clone(),
+                    format!("{}, {samples} answers", suite.id),
+                ),
                 means: cells
                     .iter()
                     .map(|cell| cell.and_then(|cell| cell.categories.get(index)?.mean))
@@ -90,9 +93,19 @@ pub(super) fn draw<B: DrawingBackend>(
                     colour: INK,
                     ..Type::SMALL
                 };
-                canvas.text(&format!("{:.1}", mean * 100.0), (x + 9.0, y), kind, Align::Left);
+                canvas.text(
+                    &format!("{:.1}", mean * 100.0),
+                    (x + 9.0, y),
+                    kind,
+                    Align::Left,
+                );
             }
         }
     }
-    foot(canvas, summary, model, f64::from(self::height(summary, model)));
+    foot(
+        canvas,
+        summary,
+        model,
+        f64::from(self::height(summary, model)),
+    );
 }

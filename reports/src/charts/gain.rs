@@ -112,10 +112,21 @@ pub(super) fn draw<B: DrawingBackend>(
     let height = frame.line_height();
     for (index, band) in bands.iter().enumerate() {
         for (row, (line, variant)) in band.lines.iter().zip(&legend).enumerate() {
-            draw_line(canvas, line, variant, &scale, (frame.at(index, row), height));
+            draw_line(
+                canvas,
+                line,
+                variant,
+                &scale,
+                (frame.at(index, row), height),
+            );
         }
     }
-    foot(canvas, summary, model, f64::from(self::height(summary, model)));
+    foot(
+        canvas,
+        summary,
+        model,
+        f64::from(self::height(summary, model)),
+    );
 }
 
 fn draw_line<B: DrawingBackend>(
@@ -158,8 +169,13 @@ fn draw_line<B: DrawingBackend>(
 /// Wide enough for every whisker and seed, and at least one point to either side of zero.
 fn scale(bands: &[Band], (left, right): (f64, f64)) -> Scale {
     let ends = bands.iter().flat_map(|band| &band.lines).flat_map(|line| {
-        let interval = line.difference.map(|own| [own.interval.low, own.interval.high, own.value]);
-        line.seeds.iter().copied().chain(interval.into_iter().flatten())
+        let interval = line
+            .difference
+            .map(|own| [own.interval.low, own.interval.high, own.value]);
+        line.seeds
+            .iter()
+            .copied()
+            .chain(interval.into_iter().flatten())
     });
     let (low, high) = ends.fold((-0.01_f64, 0.01_f64), |(low, high), end| {
         (low.min(end), high.max(end))

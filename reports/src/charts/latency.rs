@@ -110,7 +110,6 @@ pub(super) fn draw<B: DrawingBackend>(
             Align::Left,
         );
     }
-    draw_front(canvas, &points, (&x, &y));
     draw_points(
         canvas,
         &points,
@@ -142,6 +141,20 @@ fn draw_points<B: DrawingBackend>(
         })
         .collect();
     let mut taken: Vec<Box2> = Vec::new();
+    for ends in steps(points, (x, y)).windows(2) {
+        canvas.line(ends[0], ends[1], MUTED, 1.0);
+        // Little pieces: a name is to lie on none, not on the shortest stretch.
+        let length = (ends[1].0 - ends[0].0).hypot(ends[1].1 - ends[0].1);
+        let pieces = (length / 4.0).ceil();
+        for piece in 0..pieces as usize {
+            let part = (piece as f64 + 0.5) / pieces;
+            let middle = (
+                ends[0].0 + part * (ends[1].0 - ends[0].0),
+                ends[0].1 + part * (ends[1].1 - ends[0].1),
+            );
+            taken.push(Box2::around(middle, 4.0, 4.0));
+        }
+    }
     for (point, &(px, py)) in points.iter().zip(&centres) {
         let (colour, _) = look(point.variant);
         let [low, high] = [point.score.interval.low, point.score.interval.high]
@@ -200,19 +213,17 @@ fn front<'a>(points: &'a [Point<'a>]) -> Vec<&'a Point<'a>> {
     sorted
 }
 
-/// Draws the front as steps, to the right end: what is below and to the right of them is beaten.
-fn draw_front<B: DrawingBackend>(canvas: &mut Canvas<B>, points: &[Point], (x, y): (&Scale, &Scale)) {
+/// The corners of the front's steps, to the right end: what is below and to the right of them is beaten.
+fn steps(points: &[Point], (x, y): (&Scale, &Scale)) -> Vec<(f64, f64)> {
     let front = front(points);
+    let mut corners = Vec::new();
     for (index, point) in front.iter().enumerate() {
         let level = y.position(point.score.value * 100.0);
         let next = front.get(index + 1);
-        let end = next.map_or(x.ends().1, |next| x.position(next.time));
-        canvas.line((x.position(point.time), level), (end, level), MUTED, 1.0);
-        if let Some(next) = next {
-            let above = y.position(next.score.value * 100.0);
-            canvas.line((end, level), (end, above), MUTED, 1.0);
-        }
+        corners.push((x.position(point.time), level));
+        corners.push((next.map_or(x.ends().1, |next| x.position(next.time)), level));
     }
+    corners
 }
 
 /// Both axes, with room around the points. Neither begins at zero, but a span of times below a quarter of the longest

@@ -36,7 +36,7 @@
       button.append(...heading.childNodes);
       heading.append(button);
       heading.setAttribute('aria-sort', 'none');
-      const numeric = heading.classList.contains('number');
+      const numeric = heading.classList.contains('number') && original.some((row) => !Number.isNaN(numberOf(textOf(row, column))));
       button.addEventListener('click', () => {
         // Numbers: the largest first. A third press brings the order of the records back.
         const steps = numeric ? ['descending', 'ascending', 'none'] : ['ascending', 'descending', 'none'];

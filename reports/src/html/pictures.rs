@@ -100,14 +100,25 @@ fn within(picture: &RgbImage, side: u32) -> RgbImage {
     if longest <= side {
         return picture.clone();
     }
-    let scaled = |length: u32| (u64::from(length) * u64::from(side) / u64::from(longest)).max(1) as u32;
-    imageops::resize(picture, scaled(width), scaled(height), FilterType::CatmullRom)
+    let scaled =
+        |length: u32| (u64::from(length) * u64::from(side) / u64::from(longest)).max(1) as u32;
+    imageops::resize(
+        picture,
+        scaled(width),
+        scaled(height),
+        FilterType::CatmullRom,
+    )
 }
 
 fn webp(picture: &RgbImage) -> ImageResult<Vec<u8>> {
     let mut bytes = Vec::new();
     let (width, height) = picture.dimensions();
-    WebPEncoder::new_lossless(&mut bytes).write_image(picture, width, height, ExtendedColorType::Rgb8)?;
+    WebPEncoder::new_lossless(&mut bytes).write_image(
+        picture,
+        width,
+        height,
+        ExtendedColorType::Rgb8,
+    )?;
     Ok(bytes)
 }
 

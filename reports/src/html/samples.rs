@@ -18,7 +18,11 @@ const ANSWERS: usize = 20_000;
 
 /// Most samples of a page: fewer where each has more answers.
 pub fn most_samples(summary: &Summary) -> usize {
-    let seeds = summary.macros.iter().map(|cell| cell.by_seed.len().max(1)).max();
+    let seeds = summary
+        .macros
+        .iter()
+        .map(|cell| cell.by_seed.len().max(1))
+        .max();
     let answers = summary.variants.len().max(1) * seeds.unwrap_or(1);
     (ANSWERS / answers).clamp(100, 1_000)
 }
@@ -64,10 +68,13 @@ struct Places(Vec<String>);
 
 impl Places {
     fn of(&mut self, text: &str) -> usize {
-        self.0.iter().position(|known| known == text).unwrap_or_else(|| {
-            self.0.push(text.to_owned());
-            self.0.len() - 1
-        })
+        self.0
+            .iter()
+            .position(|known| known == text)
+            .unwrap_or_else(|| {
+                self.0.push(text.to_owned());
+                self.0.len() - 1
+            })
     }
 }
 
@@ -86,13 +93,19 @@ pub(super) fn samples(
         match pictures.find(suite, &sample.id) {
             Ok(found) => {
                 // Questions about one picture share it.
-                let place = *places.entry((sample.suite, sample.image_id.as_str())).or_insert_with(|| {
-                    drawn.push(found.picture);
-                    drawn.len() - 1
-                });
+                let place = *places
+                    .entry((sample.suite, sample.image_id.as_str()))
+                    .or_insert_with(|| {
+                        drawn.push(found.picture);
+                        drawn.len() - 1
+                    });
                 entry.picture = Some(place);
                 entry.question = short(&found.question);
-                entry.boxes = found.boxes.into_iter().map(|own| own.map(rounded)).collect();
+                entry.boxes = found
+                    .boxes
+                    .into_iter()
+                    .map(|own| own.map(rounded))
+                    .collect();
             }
             Err(reason) => entry.absent = Some(absent.of(&visible(&reason))),
         }
@@ -117,11 +130,22 @@ pub(super) fn samples(
 fn entry(sample: &Sample, reasons: &mut Places) -> Shown {
     let mut answer = |answer: &Option<Answer>| match answer {
         None => Value::Null,
-        Some(Answer { prediction, score: Some(score), .. }) => json!([short(prediction.trim_matches(' ')), score]),
-        Some(Answer { prediction, error, .. }) => {
+        Some(Answer {
+            prediction,
+            score: Some(score),
+            ..
+        }) => json!([short(prediction.trim_matches(' ')), score]),
+        Some(Answer {
+            prediction, error, ..
+        }) => {
             let error = error.as_deref().unwrap_or("unscored");
             let reason = error.split(':').next().unwrap_or(error).trim();
-            json!([short(prediction.trim_matches(' ')), null, reasons.of(&visible(reason)), short(error)])
+            json!([
+                short(prediction.trim_matches(' ')),
+                null,
+                reasons.of(&visible(reason)),
+                short(error)
+            ])
         }
     };
     let answers = sample.answers.iter().map(|own| {

@@ -64,7 +64,11 @@ fn mark(variant: &str) -> String {
 }
 
 /// The variants of a model, in order.
-pub(super) fn standings(summary: &Summary, model: &ModelNote, excerpt: Option<&Excerpt>) -> Vec<Standing> {
+pub(super) fn standings(
+    summary: &Summary,
+    model: &ModelNote,
+    excerpt: Option<&Excerpt>,
+) -> Vec<Standing> {
     let tally = |variant: &str| -> Option<&Tally> {
         let mut tallies = excerpt?.tallies.iter();
         tallies.find(|own| own.model == model.name && own.variant == variant)
@@ -81,13 +85,16 @@ pub(super) fn standings(summary: &Summary, model: &ModelNote, excerpt: Option<&E
             None => "not every suite has a score".into(),
         },
         difference: cell.difference.as_ref().map_or(NOTHING.into(), points),
-        p: cell.difference.map_or(NOTHING.into(), |own| p_value(own.holm_p)),
+        p: cell
+            .difference
+            .map_or(NOTHING.into(), |own| p_value(own.holm_p)),
         verdict: match &cell.difference {
             Some(difference) => verdict(difference),
             None if cell.variant == summary.baseline => "baseline",
             None => "not compared",
         },
-        time: ratio(summary, &model.name, cell).map_or(NOTHING.into(), |ratio| format!("{ratio:.2}×")),
+        time: ratio(summary, &model.name, cell)
+            .map_or(NOTHING.into(), |ratio| format!("{ratio:.2}×")),
         won: tally(&cell.variant).map(|own| own.won),
         lost: tally(&cell.variant).map(|own| own.lost),
     };
@@ -98,9 +105,16 @@ pub(super) fn standings(summary: &Summary, model: &ModelNote, excerpt: Option<&E
 pub(super) fn headline(summary: &Summary, model: &ModelNote) -> Vec<String> {
     let mut lines = Vec::new();
     if model.untrained {
-        lines.push("The weights are seeded random ones: nothing here says anything about a method.".to_owned());
+        lines.push(
+            "The weights are seeded random ones: nothing here says anything about a method."
+                .to_owned(),
+        );
     }
-    let cells: Vec<&MacroCell> = summary.macros.iter().filter(|cell| cell.model == model.name).collect();
+    let cells: Vec<&MacroCell> = summary
+        .macros
+        .iter()
+        .filter(|cell| cell.model == model.name)
+        .collect();
     let mut compared: Vec<(&MacroCell, Difference)> = cells
         .iter()
         .filter_map(|cell| Some((*cell, cell.difference?)))
@@ -123,10 +137,15 @@ pub(super) fn headline(summary: &Summary, model: &ModelNote) -> Vec<String> {
     compared.sort_by(|a, b| b.1.value.total_cmp(&a.1.value));
     let base = &summary.baseline;
     let told = |kind: &str| -> Vec<&(&MacroCell, Difference)> {
-        compared.iter().filter(|(_, difference)| verdict(difference) == kind).collect()
+        compared
+            .iter()
+            .filter(|(_, difference)| verdict(difference) == kind)
+            .collect()
     };
     let sentence = |(cell, difference): &(&MacroCell, Difference)| {
-        let cost = ratio(summary, &model.name, cell).map_or(String::new(), |ratio| format!(", at {ratio:.2} times its time a sample"));
+        let cost = ratio(summary, &model.name, cell).map_or(String::new(), |ratio| {
+            format!(", at {ratio:.2} times its time a sample")
+        });
         format!(
             "{} percentage points (Holm p {}){cost}",
             points(difference),
@@ -135,9 +154,16 @@ pub(super) fn headline(summary: &Summary, model: &ModelNote) -> Vec<String> {
     };
     let better = told("better");
     if let [first, others @ ..] = better.as_slice() {
-        lines.push(format!("{} beats {base} by {}.", first.0.variant, sentence(first)));
+        lines.push(format!(
+            "{} beats {base} by {}.",
+            first.0.variant,
+            sentence(first)
+        ));
         if !others.is_empty() {
-            let names: Vec<&str> = others.iter().map(|(cell, _)| cell.variant.as_str()).collect();
+            let names: Vec<&str> = others
+                .iter()
+                .map(|(cell, _)| cell.variant.as_str())
+                .collect();
             lines.push(format!("Better than {base} as well: {}.", names.join(", ")));
         }
     } else {
@@ -158,7 +184,9 @@ pub(super) fn headline(summary: &Summary, model: &ModelNote) -> Vec<String> {
     }
     let undecided = told("undecided");
     if better.is_empty() && undecided.len() == compared.len() {
-        let ends = compared.iter().flat_map(|(_, own)| [own.interval.low, own.interval.high]);
+        let ends = compared
+            .iter()
+            .flat_map(|(_, own)| [own.interval.low, own.interval.high]);
         let widest = ends.map(f64::abs).fold(0.0, f64::max);
         lines.push(format!(
             "Undecided does not mean equal: differences of up to {} points lie within the intervals.",

@@ -12,7 +12,11 @@ const LONGEST: usize = 400;
 pub(super) fn short(text: &str) -> String {
     match text.char_indices().nth(LONGEST) {
         None => visible(text),
-        Some((end, _)) => format!("{}… ({} characters)", visible(&text[..end]), text.chars().count()),
+        Some((end, _)) => format!(
+            "{}… ({} characters)",
+            visible(&text[..end]),
+            text.chars().count()
+        ),
     }
 }
 
@@ -34,7 +38,9 @@ pub(super) fn visible(text: &str) -> String {
 fn is_hidden(character: char) -> bool {
     match character {
         '\n' | '\t' => false,
-        '\u{61C}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{2069}' => true,
+        '\u{61C}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{2069}' => {
+            true
+        }
         '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E007F}' => true,
         other => other.is_control(),
     }
@@ -75,7 +81,10 @@ mod tests {
 
     #[test]
     fn what_hides_or_turns_is_written_out() {
-        assert_eq!(visible("a\u{202E}b\u{0}c\nd\u{200B}"), "a⟨U+202E⟩b⟨U+0000⟩c\nd⟨U+200B⟩");
+        assert_eq!(
+            visible("a\u{202E}b\u{0}c\nd\u{200B}"),
+            "a⟨U+202E⟩b⟨U+0000⟩c\nd⟨U+200B⟩"
+        );
         assert_eq!(visible("שלום, ‏"), "שלום, ⟨U+200F⟩");
         let long = "x".repeat(LONGEST + 1);
         assert!(short(&long).ends_with("x… (401 characters)"));
@@ -96,6 +105,9 @@ mod tests {
         // Of `alert('Hello, world.');`, the example of the W3C's Content Security Policy Level 3, section 2.3.1.
         let hash = policy_hash("alert('Hello, world.');");
         assert_eq!(hash, "sha256-qznLcsROx4GACP2dm0UCKCzCG+HiZ1guq6ZZDob/Tng=");
-        assert_eq!(data_uri("image/png", b"\x89PNG"), "data:image/png;base64,iVBORw==");
+        assert_eq!(
+            data_uri("image/png", b"\x89PNG"),
+            "data:image/png;base64,iVBORw=="
+        );
     }
 }

@@ -33,8 +33,18 @@ fn table(summary: &Summary, model: &ModelNote) -> String {
     let columns: Vec<Vec<Entry>> = summary
         .suites
         .iter()
-        .map(|suite| variants.iter().map(|variant| entry(summary, model, &suite.id, variant)).collect())
-        .chain(average.then(|| variants.iter().map(|variant| mean(summary, model, variant)).collect()))
+        .map(|suite| {
+            variants
+                .iter()
+                .map(|variant| entry(summary, model, &suite.id, variant))
+                .collect()
+        })
+        .chain(average.then(|| {
+            variants
+                .iter()
+                .map(|variant| mean(summary, model, variant))
+                .collect()
+        }))
         .collect();
     let cells: Vec<Vec<String>> = columns.iter().map(|column| texts(column)).collect();
     let mut head = vec!["variant".to_owned()];
@@ -113,10 +123,17 @@ fn mean(summary: &Summary, model: &ModelNote, variant: &str) -> Entry {
 fn texts(column: &[Entry]) -> Vec<String> {
     let scores: Vec<String> = column
         .iter()
-        .map(|entry| entry.score.map_or(NOTHING.into(), |score| percent(score.value)))
+        .map(|entry| {
+            entry
+                .score
+                .map_or(NOTHING.into(), |score| percent(score.value))
+        })
         .collect();
     let values = column.iter().filter_map(|entry| entry.score);
-    let highest = values.clone().map(|score| score.value).fold(f64::NEG_INFINITY, f64::max);
+    let highest = values
+        .clone()
+        .map(|score| score.value)
+        .fold(f64::NEG_INFINITY, f64::max);
     let highest = (values.count() > 1).then(|| percent(highest));
     let text = |(entry, text): (&Entry, &String)| {
         let partial = if entry.partial { PARTIAL } else { "" };

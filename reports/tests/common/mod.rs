@@ -3,11 +3,29 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use rave_results::{Run, RunWriter};
 use rave_results::schema::{
     Aggregate, AttentionRecord, CodeVersion, Configuration, DataRecord, HeadRecord, Libraries,
     Machine, ModelRecord, RunRecord, SampleRecord, SuiteConfiguration, VariantConfiguration,
 };
+use rave_results::{Run, RunWriter};
+
+/// A name that would be markup, leave an attribute and turn the direction of what follows.
+#[allow(dead_code, reason = "not every user of this module needs it")]
+pub const HOSTILE: &str = "a\"'><img src=x onerror=stolen=1>\u{202E}b";
+
+/// Texts that would end the script that holds them, run one, hide and turn.
+#[allow(dead_code, reason = "not every user of this module needs it")]
+pub fn hostile(sample: &mut SampleRecord) {
+    let text =
+        format!("</script><script>stolen=1</script><!--{HOSTILE}\u{0}\u{7}\u{2028}`${{1}}\\\"");
+    sample.prediction = format!("{} {text}", sample.prediction);
+    sample.prompt += &text;
+    sample.answers.push(text.clone());
+    sample.category += &text;
+    if let Some(error) = &mut sample.error {
+        *error = format!("{text}: {error}");
+    }
+}
 
 /// What a made-up run is like.
 #[derive(Clone)]
@@ -87,7 +105,10 @@ pub fn store(plan: &Plan, folder: &Path, texts: impl Fn(&mut SampleRecord)) -> R
 }
 
 /// The run of a plan in memory, without texts.
-#[allow(dead_code, reason = "not every user of this module needs runs in memory")]
+#[allow(
+    dead_code,
+    reason = "not every user of this module needs runs in memory"
+)]
 pub fn run(plan: &Plan) -> Run {
     let mut samples = Vec::new();
     each(plan, |sample| samples.push(sample));
@@ -174,7 +195,11 @@ fn sample(
         seed,
         prompt_sha256: format!("{suite} {index}"),
         prompt: format!("User: <image> What does {suite} {index} say?"),
-        prediction: if score > 0.5 { format!(" word {index}") } else { format!(" {variant} says no") },
+        prediction: if score > 0.5 {
+            format!(" word {index}")
+        } else {
+            format!(" {variant} says no")
+        },
         answers: vec![format!("word {index}"), format!("Word {index}")],
         score: (!failed).then_some(score),
         error: failed.then(|| format!("out of memory: {index} GiB asked")),

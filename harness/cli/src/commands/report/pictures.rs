@@ -44,7 +44,9 @@ fn open(id: &str, runs: &[Run], data: Option<&Path>) -> Result<Opened, String> {
     let dataset = suite.open(data).map_err(|error| error.to_string())?;
     let mut recorded = runs.iter().filter_map(|run| run.record.data.get(id));
     if recorded.any(|record| record.fingerprint != dataset.fingerprint()) {
-        return Err("The picture is not shown: these data are not those that the run was made on.".into());
+        return Err(
+            "The picture is not shown: these data are not those that the run was made on.".into(),
+        );
     }
     let labels = (0..dataset.len()).filter_map(|index| Some((dataset.label(index)?.id, index)));
     Ok(Opened {
@@ -63,7 +65,10 @@ impl Pictures for SuitePictures<'_> {
             .places
             .get(sample)
             .ok_or("The data do not hold this sample.")?;
-        let item = opened.dataset.item(*place).map_err(|error| error.to_string())?;
+        let item = opened
+            .dataset
+            .item(*place)
+            .map_err(|error| error.to_string())?;
         Ok(Found {
             picture: picture(&item).map_err(|error| error.to_string())?,
             boxes: answer_boxes(&item).map_err(|error| error.to_string())?,
