@@ -122,6 +122,7 @@ pub fn page(
         grids.extend(tables::grids(summary, model));
     }
     let samples = excerpt
+        .filter(|excerpt| excerpt.total > 0)
         .map(|excerpt| samples::samples(summary, excerpt, pictures))
         .transpose()?;
     let runs: Vec<&str> = summary.runs.iter().map(|run| run.run.as_str()).collect();

@@ -7,7 +7,7 @@ use super::{Grid, NOTHING, percent, provenance};
 use crate::charts::variants as of_model;
 
 /// Marks what does not have all of its samples.
-const PARTIAL: &str = "$^{\\dagger}$";
+const PARTIAL: &str = "\\dagger";
 
 /// One entry of the table before it is known whether it is the highest.
 struct Entry {
@@ -136,22 +136,33 @@ fn texts(column: &[Entry]) -> Vec<String> {
         .fold(f64::NEG_INFINITY, f64::max);
     let highest = (values.count() > 1).then(|| percent(highest));
     let text = |(entry, text): (&Entry, &String)| {
-        let partial = if entry.partial { PARTIAL } else { "" };
+        let mut marks = String::new();
+        if let Some(own) = entry.difference.filter(|own| own.holm_p < 0.05) {
+            marks += if own.value > 0.0 {
+                "\\uparrow"
+            } else {
+                "\\downarrow"
+            };
+        }
+        if entry.partial {
+            marks += PARTIAL;
+        }
+        // One superscript: two in a row would open displayed mathematics.
+        let raised = if marks.is_empty() {
+            String::new()
+        } else {
+            format!("$^{{{marks}}}$")
+        };
         let Some(score) = entry.score else {
-            return format!("{text}{partial}");
+            return format!("{text}{raised}");
         };
         let value = if Some(text) == highest.as_ref() {
             format!("\\textbf{{{text}}}")
         } else {
             text.clone()
         };
-        let marked = match &entry.difference {
-            Some(own) if own.holm_p < 0.05 && own.value > 0.0 => "$^{\\uparrow}$",
-            Some(own) if own.holm_p < 0.05 => "$^{\\downarrow}$",
-            _ => "",
-        };
         let width = percent(score.interval.half_width());
-        format!("{value}{marked}{partial} {{\\scriptsize $\\pm${width}}}")
+        format!("{value}{raised} {{\\scriptsize $\\pm${width}}}")
     };
     column.iter().zip(&scores).map(text).collect()
 }
@@ -169,7 +180,7 @@ fn caption(summary: &Summary, model: &ModelNote, columns: &[Vec<Entry>]) -> Stri
         );
     }
     if columns.iter().flatten().any(|entry| entry.partial) {
-        text += &format!(" {PARTIAL}: samples without a score are left out.");
+        text += &format!(" ${PARTIAL}$: samples without a score are left out.");
     }
     if model.untrained {
         text += " The weights are seeded random ones: the scores say nothing about a method.";
