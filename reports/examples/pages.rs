@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use image::{Rgb, RgbImage};
-use rave_reports::html::{Found, Pictures, most_samples, page};
+use rave_reports::html::{Extras, Found, Pictures, most_samples, page};
 use rave_results::Summary;
 use rave_results::excerpt::Excerpt;
 
@@ -113,7 +113,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         });
         let summary = Summary::from_runs(std::slice::from_ref(&run), "standard")?;
         let excerpt = Excerpt::of(&[run], &summary, most_samples(&summary))?;
-        let made = page(&summary, Some(&excerpt), &mut Stripes)?;
+        let extras = Extras {
+            excerpt: Some(&excerpt),
+            ..Extras::default()
+        };
+        let made = page(&summary, &extras, &mut Stripes)?;
         fs::write(folder.join(format!("{name}.html")), made.bytes)?;
     }
     Ok(())

@@ -20,6 +20,7 @@ mod attention;
 mod bands;
 mod canvas;
 mod categories;
+mod curves;
 mod gain;
 pub mod heat;
 mod labels;
@@ -34,6 +35,7 @@ mod training;
 mod words;
 
 use canvas::{Canvas, PIXELS};
+pub use curves::Curve;
 pub(crate) use legend::variants;
 use words::describe;
 
@@ -218,6 +220,35 @@ pub fn training(rows: &[Row], title: &str) -> Result<[Artifact; 2], Error> {
         Artifact::text("training.svg", svg),
         Artifact {
             name: "training.png".into(),
+            bytes: png,
+        },
+    ])
+}
+
+/// How several variants were trained, seed by seed: `training-curves.svg` and `training-curves.png`.
+///
+/// # Errors
+/// A chart that cannot be drawn or encoded.
+pub fn training_curves(curves: &[Curve], title: &str) -> Result<[Artifact; 2], Error> {
+    const ID: &str = "training-curves";
+    let size = (canvas::WIDTH, curves::height(curves));
+    let last = |curve: &Curve| {
+        let mut rows = curve.rows.iter();
+        let row = rows.rfind(|row| row.split == "validation")?;
+        Some(format!(
+            "{}, {}: loss {:.3} after {} steps. ",
+            curve.variant, curve.seed, row.loss, row.step
+        ))
+    };
+    let words = curves.iter().filter_map(last).collect();
+    let svg = vector(ID, size, (title.to_owned(), words), |canvas| {
+        curves::draw(canvas, curves, title);
+    })?;
+    let png = bitmap(ID, size, |canvas| curves::draw(canvas, curves, title))?;
+    Ok([
+        Artifact::text(&format!("{ID}.svg"), svg),
+        Artifact {
+            name: format!("{ID}.png"),
             bytes: png,
         },
     ])

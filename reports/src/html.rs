@@ -10,7 +10,7 @@ use rave_results::excerpt::Excerpt;
 use rave_results::latency::LatencySummary;
 use serde::Serialize;
 
-use crate::charts::{self, Chart};
+use crate::charts::{self, Chart, Curve};
 use crate::tables::{self, Grid};
 use crate::{Artifact, Error};
 
@@ -30,6 +30,8 @@ const SCRIPT: &str = include_str!("html/page.js");
 const FILE: &str = "report.html";
 /// Notes that stand at the top; the others unfold.
 const NOTES: usize = 5;
+/// The heading of the training curves.
+pub const CURVES: &str = "How the variants were trained";
 
 /// A link at the top of the page.
 #[derive(Serialize)]
@@ -80,15 +82,27 @@ struct Model {
     legend: String,
 }
 
-/// The page of a summary. `excerpt` is what its browser of samples shows; without it there is none.
+/// What may stand on a page besides its summary.
+#[derive(Default)]
+pub struct Extras<'a> {
+    /// What the browser of samples shows; without it there is none.
+    pub excerpt: Option<&'a Excerpt>,
+    /// What the variants cost, measured by itself.
+    pub latency: Option<&'a LatencySummary>,
+    /// How the variants were trained.
+    pub curves: &'a [Curve],
+}
+
+/// The page of a summary.
 ///
 /// # Errors
 /// A chart or a picture that cannot be drawn or encoded.
 pub fn page(
     summary: &Summary,
-    excerpt: Option<&Excerpt>,
+    extras: &Extras,
     pictures: &mut dyn Pictures,
 ) -> Result<Artifact, Error> {
+    let excerpt = extras.excerpt;
     let models: Vec<Model> = summary
         .models
         .iter()
@@ -99,8 +113,8 @@ pub fn page(
             headline: standing::headline(summary, model),
             standings: standing::standings(summary, model, excerpt),
             score_name: match summary.suites.as_slice() {
-                [only] => format!("score on {}, %", only.id),
-                suites => format!("mean score over {} suites, %", suites.len()),
+                [only] => visible(&format!("{}, %", only.id)),
+                suites => format!("mean of {} suites, %", suites.len()),
             },
             has_tallies: excerpt.is_some() && summary.variants.len() > 1,
             legend: legend(summary),
@@ -113,13 +127,23 @@ pub fn page(
             continue;
         }
         for chart in Chart::of(summary, model) {
-            drawings.push(Drawing {
-                title: visible(&format!("{}: {}", chart.title(), model.name)),
-                // Its markup holds no such characters: only names do.
-                svg: visible(&charts::svg(summary, model, chart)?),
-            });
+            let title = format!("{}: {}", chart.title(), model.name);
+            let svg = Artifact::text("", charts::svg(summary, model, chart)?);
+            drawings.push(drawing(&title, &svg));
         }
         grids.extend(tables::grids(summary, model));
+    }
+    let mut provenance = tables::provenance(summary);
+    let mut notes = summary.notes();
+    if let Some(latency) = extras.latency {
+        drawings.extend(latency_drawings(latency)?);
+        grids.extend(tables::latency::grids(latency));
+        provenance.extend(tables::latency::provenance(latency));
+        notes.extend(tables::latency::notes(latency));
+    }
+    if !extras.curves.is_empty() {
+        let [svg, _] = charts::training_curves(extras.curves, CURVES)?;
+        drawings.push(drawing(CURVES, &svg));
     }
     let samples = excerpt
         .filter(|excerpt| excerpt.total > 0)
@@ -128,13 +152,13 @@ pub fn page(
     let runs: Vec<&str> = summary.runs.iter().map(|run| run.run.as_str()).collect();
     render(Content {
         title: visible(&format!("RAVE Bench: {}", runs.join(", "))),
-        notes: summary.notes(),
+        notes,
         baseline: visible(&summary.baseline),
         models,
         drawings,
         grids,
         samples,
-        provenance: tables::provenance(summary),
+        provenance,
     })
 }
 
@@ -143,24 +167,33 @@ pub fn page(
 /// # Errors
 /// A chart that cannot be drawn.
 pub(crate) fn latency(summary: &LatencySummary) -> Result<Artifact, Error> {
-    let titles = charts::latency_files(summary)
-        .into_iter()
-        .map(|(_, title)| title);
-    let drawn = charts::latency(summary, false)?;
-    let drawings = titles.zip(drawn).map(|(title, drawn)| Drawing {
-        title: visible(&title),
-        svg: String::from_utf8_lossy(&drawn.bytes).into_owned(),
-    });
     render(Content {
         title: visible(&format!("RAVE Bench, latency: {}", summary.record.run)),
         notes: tables::latency::notes(summary),
         baseline: String::new(),
         models: Vec::new(),
-        drawings: drawings.collect(),
+        drawings: latency_drawings(summary)?,
         grids: tables::latency::grids(summary),
         samples: None,
         provenance: tables::latency::provenance(summary),
     })
+}
+
+fn latency_drawings(summary: &LatencySummary) -> Result<Vec<Drawing>, Error> {
+    let files = charts::latency_files(summary).into_iter();
+    let drawn = charts::latency(summary, false)?;
+    let drawings = files.zip(&drawn);
+    Ok(drawings
+        .map(|((_, title), svg)| drawing(&title, svg))
+        .collect())
+}
+
+/// An SVG file as it stands in the page. Its markup holds no character that [`visible`] writes out: only names do.
+fn drawing(title: &str, svg: &Artifact) -> Drawing {
+    Drawing {
+        title: visible(title),
+        svg: visible(&String::from_utf8_lossy(&svg.bytes)),
+    }
 }
 
 /// What stands on a page, in its order.

@@ -128,7 +128,11 @@ pub fn render(summary: &Summary, format: Format) -> Result<Vec<Artifact>, Error>
             tables
         }
         Format::Latex => vec![Artifact::text("report.tex", tables::latex(summary))],
-        Format::Html => vec![html::page(summary, None, &mut html::NoPictures)?],
+        Format::Html => vec![html::page(
+            summary,
+            &html::Extras::default(),
+            &mut html::NoPictures,
+        )?],
         Format::Json => {
             let mut text = serde_json::to_string_pretty(summary)
                 .map_err(|error| Error::Text(error.to_string()))?;

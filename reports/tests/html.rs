@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use image::RgbImage;
-use rave_reports::html::{Found, NoPictures, Pictures, most_samples, page};
+use rave_reports::html::{Extras, Found, NoPictures, Pictures, most_samples, page};
 use rave_results::excerpt::Excerpt;
 use rave_results::{SampleRecord, Summary};
 use serde_json::Value;
@@ -28,6 +28,14 @@ impl Pictures for Plain {
     }
 }
 
+/// A page with samples.
+fn of(excerpt: &Excerpt) -> Extras<'_> {
+    Extras {
+        excerpt: Some(excerpt),
+        ..Extras::default()
+    }
+}
+
 /// The page of a plan whose samples `texts` has changed.
 fn made(plan: &Plan, most: Option<usize>, texts: impl Fn(&mut SampleRecord)) -> String {
     let folder = tempfile::tempdir().unwrap();
@@ -35,7 +43,7 @@ fn made(plan: &Plan, most: Option<usize>, texts: impl Fn(&mut SampleRecord)) -> 
     let summary = Summary::from_runs(std::slice::from_ref(&run), "standard").unwrap();
     let most = most.unwrap_or_else(|| most_samples(&summary));
     let excerpt = Excerpt::of(&[run], &summary, most).unwrap();
-    let artifact = page(&summary, Some(&excerpt), &mut Plain).unwrap();
+    let artifact = page(&summary, &of(&excerpt), &mut Plain).unwrap();
     assert_eq!(artifact.name, "report.html");
     String::from_utf8(artifact.bytes).unwrap()
 }
@@ -238,7 +246,7 @@ fn a_page_of_nothing_of_one_variant_and_of_a_broken_run_says_so() {
 fn without_samples_there_is_no_browser() {
     let run = common::run(&ten());
     let summary = Summary::from_runs(&[run], "standard").unwrap();
-    let artifact = page(&summary, None, &mut NoPictures).unwrap();
+    let artifact = page(&summary, &Extras::default(), &mut NoPictures).unwrap();
     let text = String::from_utf8(artifact.bytes).unwrap();
     assert!(!text.contains("id=\"data\"") && !text.contains("answers won"));
     assert!(text.contains("<svg width=\"900\""));

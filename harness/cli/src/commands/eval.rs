@@ -114,6 +114,8 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         runs: &runs,
         summary: &summary,
         data: request.data.as_deref(),
+        latency: None,
+        curves: &[],
         formats: &[
             Format::Markdown,
             Format::Csv,

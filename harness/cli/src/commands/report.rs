@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use rave_reports::charts::{Curve, training_curves};
 use rave_reports::{Artifact, Format, html, latency, render, tables};
 use rave_results::excerpt::Excerpt;
 use rave_results::latency::{LatencyRun, LatencySummary};
@@ -15,6 +16,7 @@ use rave_results::{Run, Summary};
 use super::{listed, print, print_json};
 use crate::Outcome;
 
+mod curves;
 mod pictures;
 
 use pictures::SuitePictures;
@@ -37,6 +39,12 @@ pub struct Arguments {
     /// A local copy of the suites' data, for the pictures of the HTML page; embedded suites need none
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
+    /// A latency run (rave latency) whose charts and tables join the HTML page
+    #[arg(long, value_name = "RUN")]
+    pub latency: Option<PathBuf>,
+    /// A folder of training runs, SEED/VARIANT.parquet or SEED/VARIANT/training.parquet, whose curves are drawn
+    #[arg(long, value_name = "DIR")]
+    pub training: Option<PathBuf>,
     /// Compare runs of different data, prompts or metric versions all the same; every output says so
     #[arg(long)]
     pub force: bool,
@@ -69,10 +77,19 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         .out
         .clone()
         .unwrap_or_else(|| arguments.runs[0].join("report"));
+    let latency = arguments.latency.as_deref().map(LatencyRun::open);
+    let latency = latency.transpose()?;
+    let latency = latency.map(|run| LatencySummary::of(&run, &Resampling::default()));
+    let curves = match &arguments.training {
+        Some(folder) => curves::read(folder, &summary)?,
+        None => Vec::new(),
+    };
     show(&Report {
         runs: &runs,
         summary: &summary,
         data: arguments.data.as_deref(),
+        latency: latency.as_ref(),
+        curves: &curves,
         formats: &formats,
         out: &out,
         json: arguments.json,
@@ -132,6 +149,10 @@ pub struct Report<'a> {
     pub summary: &'a Summary,
     /// The folder of the suites' data, for pictures.
     pub data: Option<&'a Path>,
+    /// What the variants cost, measured by itself.
+    pub latency: Option<&'a LatencySummary>,
+    /// How the variants were trained.
+    pub curves: &'a [Curve],
     /// What to write.
     pub formats: &'a [Format],
     /// Where to.
@@ -146,6 +167,8 @@ pub fn show(report: &Report) -> anyhow::Result<()> {
         runs,
         summary,
         data,
+        latency,
+        curves,
         formats,
         out,
         json,
@@ -155,9 +178,18 @@ pub fn show(report: &Report) -> anyhow::Result<()> {
         if *format == Format::Html {
             let excerpt = Excerpt::of(runs, summary, html::most_samples(summary))?;
             let mut pictures = SuitePictures::new(runs, data);
-            artifacts.push(html::page(summary, Some(&excerpt), &mut pictures)?);
-        } else {
-            artifacts.extend(render(summary, *format)?);
+            let extras = html::Extras {
+                excerpt: Some(&excerpt),
+                latency,
+                curves,
+            };
+            artifacts.push(html::page(summary, &extras, &mut pictures)?);
+            continue;
+        }
+        artifacts.extend(render(summary, *format)?);
+        if !curves.is_empty() && matches!(format, Format::Svg | Format::Png) {
+            let drawn = training_curves(curves, html::CURVES)?;
+            artifacts.extend(drawn.into_iter().nth(usize::from(*format == Format::Png)));
         }
     }
     write(out, &artifacts)?;
