@@ -4,21 +4,24 @@
 //! says what a reader must know: untrained weights, failed samples, suites in part.
 
 use std::collections::HashSet;
-use std::fmt::Write as _;
 
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder as _, RgbImage};
 use plotters::prelude::{BitMapBackend, SVGBackend};
 use rave_results::Summary;
 use rave_results::latency::LatencySummary;
-use rave_results::summary::{Cell, ModelNote};
+use rave_results::summary::ModelNote;
 use rave_results::training::Row;
 
 use crate::{Artifact, Error};
 
 mod accuracy;
 mod attention;
+mod bands;
 mod canvas;
+mod categories;
+mod curves;
+mod gain;
 pub mod heat;
 mod labels;
 mod latency;
@@ -27,17 +30,28 @@ mod lengths;
 pub mod palette;
 mod phases;
 mod scale;
+mod times;
 mod training;
+mod words;
 
 use canvas::{Canvas, PIXELS};
+pub use curves::Curve;
+pub(crate) use legend::variants;
+use words::describe;
 
 /// A kind of chart; one file a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Chart {
     /// Score with interval, by suite and variant.
     Accuracy,
+    /// Difference to the baseline with interval, by suite and variant.
+    Gain,
     /// Mean score against time a sample.
     AccuracyAgainstLatency,
+    /// Time a sample by phase.
+    Times,
+    /// Mean score by category.
+    Categories,
     /// Share of attention on visual keys, by layer.
     VisualShare,
     /// Share of the visual mass inside the answer box, by suite.
@@ -45,23 +59,37 @@ pub enum Chart {
 }
 
 impl Chart {
-    /// The charts that every report has, in order.
-    pub const ALL: [Self; 2] = [Self::Accuracy, Self::AccuracyAgainstLatency];
-    /// Those of a run that probed attention.
-    pub const ATTENTION: [Self; 2] = [Self::VisualShare, Self::InBox];
+    /// Every kind of chart, in the order of a report.
+    pub const ALL: [Self; 7] = [
+        Self::Accuracy,
+        Self::Gain,
+        Self::AccuracyAgainstLatency,
+        Self::Times,
+        Self::Categories,
+        Self::VisualShare,
+        Self::InBox,
+    ];
 
-    /// The charts of a model's report, in order.
+    /// The charts of a model's report, in order: those that have something to show, and the first of them always.
     pub fn of(summary: &Summary, model: &ModelNote) -> Vec<Self> {
-        let probed = Self::ATTENTION.into_iter();
-        let probed = probed.filter(|chart| attention::has(summary, model, *chart));
-        Self::ALL.into_iter().chain(probed).collect()
+        let has = |chart: &Self| match chart {
+            Self::Accuracy | Self::AccuracyAgainstLatency => true,
+            Self::Gain => gain::has(summary, model),
+            Self::Times => times::has(summary, model),
+            Self::Categories => categories::has(summary, model),
+            Self::VisualShare | Self::InBox => attention::has(summary, model, *chart),
+        };
+        Self::ALL.into_iter().filter(has).collect()
     }
 
     /// Its name in a file's name.
     pub fn id(self) -> &'static str {
         match self {
             Self::Accuracy => "accuracy",
+            Self::Gain => "gain",
             Self::AccuracyAgainstLatency => "accuracy-against-latency",
+            Self::Times => "time-by-phase",
+            Self::Categories => "accuracy-by-category",
             Self::VisualShare => "attention-by-layer",
             Self::InBox => "attention-in-box",
         }
@@ -71,7 +99,10 @@ impl Chart {
     pub fn title(self) -> &'static str {
         match self {
             Self::Accuracy => "Accuracy by suite and variant",
+            Self::Gain => "Difference to the baseline by suite and variant",
             Self::AccuracyAgainstLatency => "Accuracy against latency",
+            Self::Times => "Time a sample by phase",
+            Self::Categories => "Accuracy by category",
             Self::VisualShare => "Attention on the picture by layer",
             Self::InBox => "Attention inside the answer box",
         }
@@ -189,6 +220,35 @@ pub fn training(rows: &[Row], title: &str) -> Result<[Artifact; 2], Error> {
         Artifact::text("training.svg", svg),
         Artifact {
             name: "training.png".into(),
+            bytes: png,
+        },
+    ])
+}
+
+/// How several variants were trained, seed by seed: `training-curves.svg` and `training-curves.png`.
+///
+/// # Errors
+/// A chart that cannot be drawn or encoded.
+pub fn training_curves(curves: &[Curve], title: &str) -> Result<[Artifact; 2], Error> {
+    const ID: &str = "training-curves";
+    let size = (canvas::WIDTH, curves::height(curves));
+    let last = |curve: &Curve| {
+        let mut rows = curve.rows.iter();
+        let row = rows.rfind(|row| row.split == "validation")?;
+        Some(format!(
+            "{}, {}: loss {:.3} after {} steps. ",
+            curve.variant, curve.seed, row.loss, row.step
+        ))
+    };
+    let words = curves.iter().filter_map(last).collect();
+    let svg = vector(ID, size, (title.to_owned(), words), |canvas| {
+        curves::draw(canvas, curves, title);
+    })?;
+    let png = bitmap(ID, size, |canvas| curves::draw(canvas, curves, title))?;
+    Ok([
+        Artifact::text(&format!("{ID}.svg"), svg),
+        Artifact {
+            name: format!("{ID}.png"),
             bytes: png,
         },
     ])
@@ -357,7 +417,10 @@ fn encoded(id: &'static str, picture: &RgbImage, filter: FilterType) -> Result<V
 fn size(summary: &Summary, model: &ModelNote, chart: Chart) -> (u32, u32) {
     match chart {
         Chart::Accuracy => (canvas::WIDTH, accuracy::height(summary, model)),
+        Chart::Gain => (canvas::WIDTH, gain::height(summary, model)),
         Chart::AccuracyAgainstLatency => (canvas::WIDTH, latency::HEIGHT),
+        Chart::Times => (canvas::WIDTH, times::height(summary, model)),
+        Chart::Categories => (canvas::WIDTH, categories::height(summary, model)),
         Chart::VisualShare => (canvas::WIDTH, attention::HEIGHT),
         Chart::InBox => (canvas::WIDTH, attention::height(summary, model)),
     }
@@ -371,7 +434,10 @@ fn draw<B: plotters::prelude::DrawingBackend>(
 ) {
     match chart {
         Chart::Accuracy => accuracy::draw(canvas, summary, model),
+        Chart::Gain => gain::draw(canvas, summary, model),
         Chart::AccuracyAgainstLatency => latency::draw(canvas, summary, model),
+        Chart::Times => times::draw(canvas, summary, model),
+        Chart::Categories => categories::draw(canvas, summary, model),
         Chart::VisualShare => attention::by_layer(canvas, summary, model),
         Chart::InBox => attention::in_box(canvas, summary, model),
     }
@@ -379,69 +445,6 @@ fn draw<B: plotters::prelude::DrawingBackend>(
 
 fn heading(model: &ModelNote, chart: Chart) -> String {
     format!("{}: {}", chart.title(), model.name)
-}
-
-/// The chart's content in words.
-fn describe(summary: &Summary, model: &ModelNote, chart: Chart) -> String {
-    let mut text = if model.untrained {
-        "Untrained weights. ".to_string()
-    } else {
-        String::new()
-    };
-    if Chart::ATTENTION.contains(&chart) {
-        for cell in &summary.attention.cells {
-            let share = if chart == Chart::InBox {
-                cell.box_share.as_ref()
-            } else {
-                cell.visual_share.as_ref()
-            };
-            if let Some(share) = share.filter(|_| cell.model == model.name) {
-                let percent = share.mean.value * 100.0;
-                text += &format!("{}, {}: {percent:.1} %. ", cell.suite, cell.variant);
-            }
-        }
-        return text;
-    }
-    for cell in summary
-        .macros
-        .iter()
-        .filter(|cell| cell.model == model.name)
-    {
-        // Writing to a String cannot fail.
-        let _ = match cell.score {
-            Some(score) => write!(text, "{}: {:.1} %. ", cell.variant, score.value * 100.0),
-            None => write!(text, "{}: no score. ", cell.variant),
-        };
-    }
-    text
-}
-
-/// The lines under a chart: what was left out, and what the data are.
-fn footnotes(summary: &Summary, model: &ModelNote) -> Vec<String> {
-    let mut lines = Vec::new();
-    let failed: usize = summary
-        .cells
-        .iter()
-        .filter(|cell| cell.model == model.name)
-        .map(|cell| cell.failed)
-        .sum();
-    if failed > 0 {
-        lines.push(format!("{failed} failed samples have no score and are left out; the tables list them by reason."));
-    }
-    let incomplete = |cell: &Cell| cell.model == model.name && cell.is_incomplete();
-    if summary.cells.iter().any(incomplete) {
-        lines.push(
-            "Some cells do not hold the samples that the run was to take; the tables count them."
-                .into(),
-        );
-    }
-    if summary.runs.iter().any(|run| run.interrupted) {
-        lines.push("From an interrupted run: the samples up to there.".into());
-    }
-    if !summary.forced.is_empty() {
-        lines.push("Forced comparison of unequal runs: the tables list what differs.".into());
-    }
-    lines
 }
 
 fn escape(text: &str) -> String {

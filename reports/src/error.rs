@@ -8,8 +8,14 @@ pub enum Error {
     #[error(transparent)]
     Results(#[from] rave_results::Error),
     /// No format of this name.
-    #[error("unknown report format '{name}'; choose from txt, md, csv, json, svg, png")]
+    #[error("unknown report format '{name}'; choose from txt, md, csv, tex, json, svg, png, html")]
     UnknownFormat {
+        /// What was asked for.
+        name: String,
+    },
+    /// No format of this name for the paper's table.
+    #[error("unknown format '{name}' of the paper's table; choose from txt, md, csv, json, tex")]
+    UnknownPaperFormat {
         /// What was asked for.
         name: String,
     },
@@ -23,6 +29,9 @@ pub enum Error {
         /// The library's reason.
         reason: String,
     },
+    /// A sample's picture that cannot be encoded.
+    #[error("a picture of the HTML report: {0}; leave the pictures out with another --format")]
+    Picture(String),
     /// A table that cannot be written as text.
     #[error("table: {0}; please report this with the run's run.json")]
     Text(String),

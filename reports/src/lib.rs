@@ -12,8 +12,10 @@ use rave_results::{Run, Summary};
 
 pub mod charts;
 mod error;
+pub mod html;
 pub mod latency;
 pub mod lmms_eval;
+pub mod paper;
 pub mod tables;
 
 pub use error::Error;
@@ -28,23 +30,30 @@ pub enum Format {
     /// One line a cell with every number in full, `summary.csv`, one a category, `categories.csv`, and one a failed
     /// sample, `failures.csv`; where attention was probed, one a measure, `attention.csv`.
     Csv,
+    /// The table of scores for a paper, `report.tex`.
+    Latex,
     /// The summary as it is, `summary.json`.
     Json,
     /// The charts as vectors.
     Svg,
     /// The charts as pixels, at twice their nominal size.
     Png,
+    /// Summary, charts and tables as one page that needs no network, `report.html`; with a browser of the samples
+    /// where they are given ([`html::page`]).
+    Html,
 }
 
 impl Format {
     /// All formats, in the order of the help text.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Text,
         Self::Markdown,
         Self::Csv,
+        Self::Latex,
         Self::Json,
         Self::Svg,
         Self::Png,
+        Self::Html,
     ];
 
     /// Its name on the command line.
@@ -53,9 +62,11 @@ impl Format {
             Self::Text => "txt",
             Self::Markdown => "md",
             Self::Csv => "csv",
+            Self::Latex => "tex",
             Self::Json => "json",
             Self::Svg => "svg",
             Self::Png => "png",
+            Self::Html => "html",
         }
     }
 }
@@ -95,6 +106,12 @@ impl Artifact {
             bytes: text.into_bytes(),
         }
     }
+
+    fn json(name: &str, document: &impl serde::Serialize) -> Result<Self, Error> {
+        let text = serde_json::to_string_pretty(document);
+        let text = text.map_err(|error| Error::Text(error.to_string()))?;
+        Ok(Self::text(name, text + "\n"))
+    }
 }
 
 /// The files of one format.
@@ -118,12 +135,13 @@ pub fn render(summary: &Summary, format: Format) -> Result<Vec<Artifact>, Error>
             tables.extend(attention.map(|text| Artifact::text("attention.csv", text)));
             tables
         }
-        Format::Json => {
-            let mut text = serde_json::to_string_pretty(summary)
-                .map_err(|error| Error::Text(error.to_string()))?;
-            text.push('\n');
-            vec![Artifact::text("summary.json", text)]
-        }
+        Format::Latex => vec![Artifact::text("report.tex", tables::latex(summary))],
+        Format::Html => vec![html::page(
+            summary,
+            &html::Extras::default(),
+            &mut html::NoPictures,
+        )?],
+        Format::Json => vec![Artifact::json("summary.json", summary)?],
         Format::Svg | Format::Png => charts::render(summary, format == Format::Png)?,
     })
 }

@@ -3,35 +3,60 @@
 //! All are made of the same few grids of text, so that no number is formatted in two ways.
 
 use rave_results::Summary;
-use rave_results::summary::{Cell, Difference, Estimate, SeedScore};
+use rave_results::summary::{Cell, Contrast, Difference, Estimate, ModelNote, SeedScore};
 
 mod attention;
 mod csv;
+pub(crate) mod equivalence;
+mod evidence;
 pub(crate) mod latency;
+mod latex;
 mod markdown;
+pub(crate) mod paper;
+pub(crate) mod paper_csv;
 mod terminal;
 
 pub use attention::attention_csv;
 pub use csv::{categories_csv, csv, failures_csv};
+pub use latex::latex;
 pub use markdown::markdown;
 pub use terminal::{TerminalStyle, terminal};
 
 /// What stands where nothing was measured.
-const NOTHING: &str = "-";
+pub(crate) const NOTHING: &str = "-";
 /// Failed samples that a page lists; all of them are in `failures.csv`.
 const FAILURES: usize = 20;
 /// Characters of a failure's reason on a page.
 const REASON: usize = 300;
 
 /// A grid of text with a heading.
-struct Grid {
-    title: String,
+pub(crate) struct Grid {
+    pub title: String,
     /// Under the grid.
-    legend: String,
-    header: Vec<String>,
-    rows: Vec<Vec<String>>,
+    pub legend: String,
+    pub header: Vec<String>,
+    pub rows: Vec<Vec<String>>,
     /// So many columns name the row: left-aligned, and repeated when a wide grid is split.
-    names: usize,
+    pub names: usize,
+}
+
+/// Every grid of a model's page, in order.
+pub(crate) fn grids(summary: &Summary, model: &ModelNote) -> Vec<Grid> {
+    let name = &model.name;
+    let mut score_grid = scores(summary, name, with_interval);
+    score_grid.legend += ", with 95 % intervals";
+    [
+        Some(score_grid),
+        differences(summary, name),
+        seeds(summary, name),
+        costs(summary, name),
+    ]
+    .into_iter()
+    .flatten()
+    .chain(attention::attention(summary, name, with_interval))
+    .chain(categories(summary, name))
+    .chain(failures(summary, name))
+    .collect()
 }
 
 /// Scores in percent: rows variants, columns suites and their mean.
@@ -102,6 +127,7 @@ fn differences(summary: &Summary, model: &str) -> Option<Grid> {
             p_value(p),
             marked,
             difference.test.name().to_string(),
+            detectable(difference.smallest_detectable),
         ]
     };
     let mut rows = Vec::new();
@@ -127,7 +153,12 @@ fn differences(summary: &Summary, model: &str) -> Option<Grid> {
         let contrast = summary
             .macro_cell(model, &variant.id)
             .and_then(|cell| cell.reading_contrast);
-        if let Some(Estimate { value, interval }) = contrast {
+        if let Some(Contrast {
+            value,
+            interval,
+            smallest_detectable,
+        }) = contrast
+        {
             let mut row = vec![variant.id.clone(), CONTRAST.into(), NOTHING.into()];
             row.push(signed(value));
             row.push(format!(
@@ -136,14 +167,16 @@ fn differences(summary: &Summary, model: &str) -> Option<Grid> {
                 signed(interval.high)
             ));
             row.resize(8, NOTHING.into());
+            row.push(detectable(smallest_detectable));
             rows.push(row);
         }
     }
     if rows.is_empty() {
         return None;
     }
-    let mut legend =
-        "percentage points on the same samples; * Holm-corrected p below 0.05".to_owned();
+    let mut legend = "percentage points on the same samples; * Holm-corrected p below 0.05; detectable: the smallest true difference \
+                      that this comparison, taken alone, finds four times in five"
+        .to_owned();
     if rows.iter().any(|row| row[1] == CONTRAST) {
         legend += &format!(
             "; {CONTRAST}: the mean gain over suites whose answers are read off the picture minus that over the others"
@@ -158,6 +191,7 @@ fn differences(summary: &Summary, model: &str) -> Option<Grid> {
         "p",
         "Holm p",
         "test",
+        "detectable",
     ];
     Some(Grid {
         title: format!("{model}: difference to {}", summary.baseline),
@@ -361,7 +395,7 @@ fn failures(summary: &Summary, model: &str) -> Option<Grid> {
 }
 
 /// Where the numbers come from: a line a run.
-fn provenance(summary: &Summary) -> Vec<String> {
+pub(crate) fn provenance(summary: &Summary) -> Vec<String> {
     let runs = summary.runs.iter().map(|run| {
         format!(
             "run {}: {}, {}, {}, rave {}, configuration {}",
@@ -393,14 +427,19 @@ fn provenance(summary: &Summary) -> Vec<String> {
     runs.chain(suites).chain([statistics]).collect()
 }
 
-fn percent(value: f64) -> String {
+pub(crate) fn percent(value: f64) -> String {
     format!("{:.1}", value * 100.0)
 }
 
 /// Percentage points with their sign; no minus before a zero.
-fn signed(value: f64) -> String {
+pub(crate) fn signed(value: f64) -> String {
     let text = format!("{:+.1}", value * 100.0);
     if text == "-0.0" { "+0.0".into() } else { text }
+}
+
+/// What a comparison could have found, in percentage points.
+fn detectable(smallest: Option<f64>) -> String {
+    smallest.map_or(NOTHING.into(), percent)
 }
 
 /// `52.3 ±4.1`: half the width of the interval, which need not be symmetric.
@@ -413,7 +452,7 @@ fn with_half_width(estimate: &Estimate) -> String {
 }
 
 /// `52.3 [48.1, 56.3]`
-fn with_interval(estimate: &Estimate) -> String {
+pub(crate) fn with_interval(estimate: &Estimate) -> String {
     let interval = estimate.interval;
     format!(
         "{} [{}, {}]",
@@ -423,7 +462,7 @@ fn with_interval(estimate: &Estimate) -> String {
     )
 }
 
-fn p_value(p: f64) -> String {
+pub(crate) fn p_value(p: f64) -> String {
     match p {
         p if p < 0.0001 => "<0.0001".into(),
         p if p < 0.01 => format!("{p:.4}"),
@@ -431,7 +470,7 @@ fn p_value(p: f64) -> String {
     }
 }
 
-fn milliseconds(time: f64) -> String {
+pub(crate) fn milliseconds(time: f64) -> String {
     match time {
         time if time < 10.0 => format!("{time:.2}"),
         time if time < 100.0 => format!("{time:.1}"),

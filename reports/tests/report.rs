@@ -35,12 +35,12 @@ fn terminal_table() {
     (percent, ± half the width of the 95 % interval)
 
     nano: difference to standard
-     variant | suite   | pairs | difference |  95 % interval |      p |   Holm p |      test 
-    ---------+---------+-------+------------+----------------+--------+----------+-----------
-     rave    | ocr     |    40 |       +5.0 | [-12.5, +22.5] |  0.727 |    0.727 |   McNemar 
-     rave    | chart   |    40 |       +6.6 |   [+3.9, +9.4] | 0.0003 | 0.0003 * | sign-flip 
-     rave    | average |    80 |       +5.8 |  [-2.8, +14.3] |  0.210 |    0.210 | sign-flip 
-    (percentage points on the same samples; * Holm-corrected p below 0.05)
+     variant | suite   | pairs | difference |  95 % interval |      p |   Holm p |      test | detectable 
+    ---------+---------+-------+------------+----------------+--------+----------+-----------+------------
+     rave    | ocr     |    40 |       +5.0 | [-12.5, +22.5] |  0.727 |    0.727 |   McNemar |       24.0 
+     rave    | chart   |    40 |       +6.6 |   [+3.9, +9.4] | 0.0003 | 0.0003 * | sign-flip |        4.0 
+     rave    | average |    80 |       +5.8 |  [-2.8, +14.3] |  0.210 |    0.210 | sign-flip |       12.2 
+    (percentage points on the same samples; * Holm-corrected p below 0.05; detectable: the smallest true difference that this comparison, taken alone, finds four times in five)
 
     nano: time a sample
      variant  | suite | vision | prefill | decode | total | ratio | prompt tokens | new tokens 
@@ -89,7 +89,12 @@ fn terminal_table_with_boxes_and_everything_wrong() {
     ├─────────┼───────┼───────┼────────────┼───────────────┼────────┼──────────┼───────────┤
     │ rave    │ chart │    36 │       +5.6 │  [+2.8, +8.6] │ 0.0013 │ 0.0013 * │ sign-flip │
     ╰─────────┴───────┴───────┴────────────┴───────────────┴────────┴──────────┴───────────╯
-    (percentage points on the same samples; * Holm-corrected p below 0.05)
+    ╭─────────┬───────┬────────────╮
+    │ variant │ suite │ detectable │
+    ├─────────┼───────┼────────────┤
+    │ rave    │ chart │        4.2 │
+    ╰─────────┴───────┴────────────╯
+    (percentage points on the same samples; * Holm-corrected p below 0.05; detectable: the smallest true difference that this comparison, taken alone, finds four times in five)
 
     nano: time a sample
     ╭──────────┬───────┬────────┬─────────┬────────┬───────┬───────┬───────────────┬────────────╮
@@ -127,7 +132,13 @@ fn markdown_page() {
 
     ![Accuracy by suite and variant of nano](accuracy.svg)
 
+    ![Difference to the baseline by suite and variant of nano](gain.svg)
+
     ![Accuracy against latency of nano](accuracy-against-latency.svg)
+
+    ![Time a sample by phase of nano](time-by-phase.svg)
+
+    ![Accuracy by category of nano](accuracy-by-category.svg)
 
     ### nano: scores
 
@@ -140,11 +151,11 @@ fn markdown_page() {
 
     ### nano: difference to standard
 
-    | variant | suite | pairs | difference | 95 % interval | p | Holm p | test |
-    | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |
-    | rave | chart | 36 | +5.6 | [+2.8, +8.6] | 0.0013 | 0.0013 \* | sign-flip |
+    | variant | suite | pairs | difference | 95 % interval | p | Holm p | test | detectable |
+    | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+    | rave | chart | 36 | +5.6 | [+2.8, +8.6] | 0.0013 | 0.0013 \* | sign-flip | 4.2 |
 
-    percentage points on the same samples; \* Holm-corrected p below 0.05
+    percentage points on the same samples; \* Holm-corrected p below 0.05; detectable: the smallest true difference that this comparison, taken alone, finds four times in five
 
     ### nano: time a sample
 
@@ -208,11 +219,11 @@ fn csv_lines() {
         ..Plan::default()
     };
     insta::assert_snapshot!(csv(&summary(&plan)).unwrap(), @r#"
-    model,untrained,suite,variant,baseline,metric,rows_used,rows_total,scored,failed,due,failures,score,score_low,score_high,pairs,difference,difference_low,difference_high,test,p,holm_p,p_by_image,preprocess_ms,vision_ms,prefill_ms,decode_ms,total_ms,prompt_tokens,visual_tokens,new_tokens,interrupted,forced
-    nano,false,ocr,standard,standard,relaxed_accuracy,40,40,40,0,40,,0.4,0.25,0.575,,,,,,,,,12,180,404.7844,90,674.7844,1100,1088,6,false,false
-    nano,false,ocr,rave,standard,relaxed_accuracy,40,40,40,0,40,,0.45,0.3,0.625,40,0.05,-0.125,0.22499999999999998,McNemar,0.7265625000000004,0.7265625000000004,0.78125,12,180,415.663,92,687.663,1100,1088,6,false,false
-    nano,false,average,standard,standard,mean over suites,,,40,0,,,0.4,0.25,0.575,,,,,,,,,,,,,674.7844,,,,false,false
-    nano,false,average,rave,standard,mean over suites,,,40,0,,,0.45,0.3,0.625,40,0.05,-0.125,0.22499999999999998,sign-flip,0.7742225777422258,0.7742225777422258,,,,,,687.663,,,,false,false
+    model,untrained,suite,variant,baseline,metric,rows_used,rows_total,scored,failed,due,failures,score,score_low,score_high,pairs,difference,difference_low,difference_high,test,p,holm_p,p_by_image,smallest_detectable,preprocess_ms,vision_ms,prefill_ms,decode_ms,total_ms,prompt_tokens,visual_tokens,new_tokens,interrupted,forced
+    nano,false,ocr,standard,standard,relaxed_accuracy,40,40,40,0,40,,0.4,0.25,0.575,,,,,,,,,,12,180,404.7844,90,674.7844,1100,1088,6,false,false
+    nano,false,ocr,rave,standard,relaxed_accuracy,40,40,40,0,40,,0.45,0.3,0.625,40,0.05,-0.125,0.22499999999999998,McNemar,0.7265625000000004,0.7265625000000004,0.78125,0.2403218853325516,12,180,415.663,92,687.663,1100,1088,6,false,false
+    nano,false,average,standard,standard,mean over suites,,,40,0,,,0.4,0.25,0.575,,,,,,,,,,,,,,674.7844,,,,false,false
+    nano,false,average,rave,standard,mean over suites,,,40,0,,,0.45,0.3,0.625,40,0.05,-0.125,0.22499999999999998,sign-flip,0.7742225777422258,0.7742225777422258,,0.2403218853325516,,,,,687.663,,,,false,false
     "#);
 }
 
@@ -381,14 +392,70 @@ fn the_same_records_give_the_same_bytes() {
             "summary.csv",
             "categories.csv",
             "failures.csv",
+            "report.tex",
             "summary.json",
             "accuracy.svg",
+            "gain.svg",
             "accuracy-against-latency.svg",
+            "time-by-phase.svg",
+            "accuracy-by-category.svg",
             "accuracy.png",
-            "accuracy-against-latency.png"
+            "gain.png",
+            "accuracy-against-latency.png",
+            "time-by-phase.png",
+            "accuracy-by-category.png",
+            "report.html"
         ]
     );
     assert!(first == second);
+}
+
+#[test]
+fn a_table_for_a_paper() {
+    let plan = Plan {
+        variants: &["standard", "rave", "50%_of {it}\\"],
+        fails: Some("rave"),
+        ..small()
+    };
+    let files = render(&summary(&plan), Format::Latex).unwrap();
+    let text = String::from_utf8(files[0].bytes.clone()).unwrap();
+    let table = text.split("\n\n").nth(1).unwrap();
+    insta::assert_snapshot!(table);
+    assert!(
+        text.lines()
+            .take_while(|line| !line.is_empty())
+            .all(|line| line.starts_with('%'))
+    );
+}
+
+#[test]
+fn gains_are_drawn_with_their_numbers() {
+    let plan = Plan {
+        seeds: 3,
+        ..Plan::default()
+    };
+    let summary = summary(&plan);
+    let model = &summary.models[0];
+    let chart = svg(&summary, model, Chart::Gain).unwrap();
+    for suite in ["ocr", "chart"] {
+        let own = summary
+            .cell("nano", suite, "rave")
+            .unwrap()
+            .difference
+            .unwrap();
+        let star = if own.holm_p < 0.05 { " *" } else { "" };
+        let [value, low, high] = [own.value, own.interval.low, own.interval.high]
+            .map(|number| format!("{:+.1}", number * 100.0));
+        let text = format!("\n{value} [{low}, {high}]{star}\n");
+        assert!(chart.contains(&text), "{text} is not in {chart}");
+    }
+    // Two suites and the average, each with a dot a seed and its own mark; one mark in the legend.
+    assert_eq!(chart.matches("<circle").count(), 3 * 4 + 1);
+    assert!(
+        !svg(&summary, model, Chart::Accuracy)
+            .unwrap()
+            .contains("NaN")
+    );
 }
 
 #[test]
@@ -438,9 +505,9 @@ fn models_whose_names_are_alike_have_a_file_each() {
     let files = report(&runs, "standard", &[Format::Svg]).unwrap();
     let distinct: std::collections::HashSet<String> =
         files.iter().map(|file| file.name.to_lowercase()).collect();
-    assert_eq!((files.len(), distinct.len()), (8, 8));
+    assert_eq!((files.len(), distinct.len()), (20, 20));
     assert_eq!(files[0].name, "accuracy-x-m.svg");
-    assert_eq!(files[2].name, "accuracy-x-m-2.svg");
+    assert_eq!(files[5].name, "accuracy-x-m-2.svg");
     let page = markdown(&Summary::from_runs(&runs, "standard").unwrap());
     assert!(
         files
@@ -553,7 +620,7 @@ fn no_label_leaves_the_picture() {
     ];
     for plan in plans {
         let summary = summary(&plan);
-        for chart in Chart::ALL {
+        for chart in Chart::of(&summary, &summary.models[0]) {
             let document = svg(&summary, &summary.models[0], chart).unwrap();
             let height: f64 = document
                 .split(" height=\"")
@@ -582,7 +649,7 @@ fn charts_say_what_must_be_known() {
         interrupted: true,
         ..small()
     });
-    for chart in Chart::ALL {
+    for chart in Chart::of(&summary, &summary.models[0]) {
         let document = svg(&summary, &summary.models[0], chart).unwrap();
         assert!(
             document.contains("UNTRAINED: seeded random weights"),
@@ -608,7 +675,7 @@ fn formats_go_by_their_names() {
     let unknown = "pdf".parse::<Format>().unwrap_err().to_string();
     assert_eq!(
         unknown,
-        "unknown report format 'pdf'; choose from txt, md, csv, json, svg, png"
+        "unknown report format 'pdf'; choose from txt, md, csv, tex, json, svg, png, html"
     );
 }
 
@@ -634,7 +701,7 @@ fn attention_has_its_tables_and_charts() {
     };
     let summary = summary(&plan);
     let model = &summary.models[0];
-    assert_eq!(Chart::of(&summary, model).len(), 4);
+    assert_eq!(Chart::of(&summary, model), Chart::ALL);
     let text = terminal(&summary, TerminalStyle::PLAIN);
     let tables = text
         .split("nano: attention")
@@ -664,7 +731,7 @@ fn attention_has_its_tables_and_charts() {
     assert_eq!(files[3].name, "attention.csv");
     // Two suites and their average, two variants, six measures, and the header.
     assert_eq!(csv.lines().count(), 3 * 2 * 6 + 1);
-    for chart in Chart::ATTENTION {
+    for chart in [Chart::VisualShare, Chart::InBox] {
         let drawn = svg(&summary, model, chart).unwrap();
         assert!(
             drawn.contains("rave") && !drawn.contains("NaN"),
@@ -674,6 +741,6 @@ fn attention_has_its_tables_and_charts() {
     }
     let none = Plan::default();
     let none = Summary::from_runs(&[run(&none)], "standard").unwrap();
-    assert_eq!(Chart::of(&none, &none.models[0]).len(), 2);
+    assert_eq!(Chart::of(&none, &none.models[0]), Chart::ALL[..5]);
     assert_eq!(render(&none, Format::Csv).unwrap().len(), 3);
 }

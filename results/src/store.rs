@@ -340,6 +340,27 @@ impl Run {
         }
         table::read_samples(&self.folder.join(PARQUET))
     }
+
+    /// The samples at these places of the order of recording, in full; the places ascend. Of a long table only the parts
+    /// are read that hold one.
+    ///
+    /// # Errors
+    /// A damaged or missing file, or one that is shorter than when the run was opened.
+    pub(crate) fn samples_at(&self, places: &[usize]) -> Result<Vec<SampleRecord>, Error> {
+        if places.is_empty() {
+            return Ok(Vec::new());
+        }
+        if !self.interrupted {
+            return table::read_samples_at(&self.folder.join(PARQUET), places);
+        }
+        let samples = read_log(&self.folder)?.samples;
+        let found = places.iter().map(|&place| samples.get(place).cloned());
+        found.collect::<Option<_>>().ok_or_else(|| {
+            let reason = "fewer samples than a moment ago".into();
+            let path = self.folder.join(LOG);
+            Error::Table { path, reason }
+        })
+    }
 }
 
 /// What two records of the same run must agree on, where they do not.

@@ -35,6 +35,10 @@ enum Command {
     Import(commands::import::Arguments),
     /// Tables and charts of stored runs
     Report(commands::report::Arguments),
+    /// Several runs side by side, against a variant, a run, or a variant of a run
+    Compare(commands::compare::Arguments),
+    /// The paper's claims, with a verdict each by stored runs
+    PaperTable(commands::paper_table::Arguments),
     /// Answer one question about one picture
     Generate(commands::generate::Arguments),
     /// Draw where the attention behind an answer lies on the picture, a row a variant
@@ -82,6 +86,8 @@ fn main() -> ExitCode {
         Command::Train(arguments) => commands::train::run(&arguments),
         Command::Import(arguments) => commands::import::run(&arguments),
         Command::Report(arguments) => commands::report::run(&arguments),
+        Command::Compare(arguments) => commands::compare::run(&arguments),
+        Command::PaperTable(arguments) => commands::paper_table::run(&arguments),
         Command::Generate(arguments) => commands::generate::run(&arguments),
         Command::Attend(arguments) => commands::attend::run(&arguments),
         Command::Export(arguments) => commands::export::run(&arguments),

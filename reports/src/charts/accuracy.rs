@@ -1,14 +1,13 @@
 //! Score with interval by suite and variant: a band a suite, a line a variant, a dot with its whisker.
-//!
-//! Lying on its side, so that suite names of any length are read without turning the head.
 
 use plotters::prelude::DrawingBackend;
 use rave_results::Summary;
 use rave_results::summary::{Estimate, MacroCell, ModelNote, SeedScore, SuiteNote};
 
 use super::Chart;
-use super::canvas::{Align, BAND, Canvas, GRID, INK, Type, WIDTH};
-use super::legend::{MARGIN, foot, foot_height, head, head_height, variants};
+use super::bands::Bands;
+use super::canvas::{Align, Canvas, INK, Type};
+use super::legend::{foot, foot_height, head, head_height, variants};
 use super::palette::{Mark, look};
 use super::scale::Scale;
 
@@ -22,32 +21,17 @@ enum Line {
 
 /// One band of the chart.
 struct Band {
-    name: String,
-    detail: String,
+    /// And what is said of it.
+    name: (String, String),
     lines: Vec<Line>,
 }
-
-const AXIS: f64 = 46.0;
-const BAND_PADDING: f64 = 8.0;
 
 /// Nominal height: it grows with suites and variants.
 pub(super) fn height(summary: &Summary, model: &ModelNote) -> u32 {
     let legend = variants(summary, model);
-    let bands = bands(summary, model, &legend).len() as f64 * band_height(legend.len());
-    (head_height(model, &legend) + bands + AXIS + foot_height(summary, model)).ceil() as u32
-}
-
-fn line_height(variants: usize) -> f64 {
-    match variants {
-        0..=6 => 18.0,
-        7..=12 => 14.0,
-        _ => 10.0,
-    }
-}
-
-fn band_height(variants: usize) -> f64 {
-    // Two lines of text stand at the left of each band.
-    (variants as f64 * line_height(variants)).max(34.0) + 2.0 * BAND_PADDING
+    let bands = bands(summary, model, &legend).len();
+    let height = head_height(model, &legend) + Bands::height(bands, legend.len());
+    (height + foot_height(summary, model)).ceil() as u32
 }
 
 fn bands(summary: &Summary, model: &ModelNote, variants: &[&str]) -> Vec<Band> {
@@ -60,8 +44,7 @@ fn bands(summary: &Summary, model: &ModelNote, variants: &[&str]) -> Vec<Band> {
         .suites
         .iter()
         .map(|suite| Band {
-            name: suite.id.clone(),
-            detail: detail(suite),
+            name: (suite.id.clone(), detail(suite)),
             lines: variants
                 .iter()
                 .map(|variant| {
@@ -81,15 +64,15 @@ fn bands(summary: &Summary, model: &ModelNote, variants: &[&str]) -> Vec<Band> {
                 .map_or(Line::Absent, |cell| line(cell.score, &cell.by_seed, 0))
         });
         bands.push(Band {
-            name: "average".into(),
-            detail: "mean over suites".into(),
+            name: ("average".into(), "mean over suites".into()),
             lines: lines.collect(),
         });
     }
     bands
 }
 
-fn detail(suite: &SuiteNote) -> String {
+/// How many samples were taken.
+pub(super) fn detail(suite: &SuiteNote) -> String {
     if suite.is_subset() {
         format!("{} of {} samples", suite.rows_used, suite.rows_total)
     } else {
@@ -124,74 +107,22 @@ pub(super) fn draw<B: DrawingBackend>(
     };
     head(canvas, model, Chart::Accuracy, &explanation, &legend);
 
-    let widest = bands
-        .iter()
-        .map(|band| {
-            Type::STRONG
-                .width(&band.name)
-                .max(Type::SMALL.width(&band.detail))
-        })
-        .fold(70.0, f64::max)
-        .min(230.0);
-    let (left, right) = (MARGIN + widest + 16.0, f64::from(WIDTH) - MARGIN - 44.0);
-    let top = head_height(model, &legend);
-    let bottom = top + bands.len() as f64 * band_height(legend.len());
-    let scale = score_scale(&bands, left, right);
-
-    for index in 0..bands.len() {
-        let y = top + index as f64 * band_height(legend.len());
-        if index % 2 == 0 {
-            canvas.rectangle(
-                (MARGIN, y),
-                (f64::from(WIDTH) - MARGIN, y + band_height(legend.len())),
-                BAND,
-            );
-        }
-    }
-    for (value, text) in scale.ticks() {
-        let x = scale.position(value);
-        canvas.line((x, top), (x, bottom), GRID, 1.0);
-        canvas.text(&text, (x, bottom + 14.0), Type::SMALL, Align::Centre);
-    }
-    canvas.line((left, bottom), (right, bottom), INK, 1.0);
-    canvas.text(
-        "score, percent",
-        (f64::midpoint(left, right), bottom + 33.0),
-        Type::SMALL,
-        Align::Centre,
-    );
-
+    let names = bands.iter().map(|band| band.name.clone()).collect();
+    let frame = Bands::new(names, legend.len(), head_height(model, &legend));
+    let scale = score_scale(&bands, frame.across(0.0));
+    frame.draw(canvas, &scale, "score, percent");
+    let height = frame.line_height();
     for (index, band) in bands.iter().enumerate() {
-        let begin = top + index as f64 * band_height(legend.len());
-        let middle = begin + band_height(legend.len()) / 2.0;
-        let name = Type::STRONG.fit(&band.name, widest);
-        canvas.text(
-            &name,
-            (MARGIN + 6.0, middle - 9.0),
-            Type::STRONG,
-            Align::Left,
-        );
-        let detail = Type::SMALL.fit(&band.detail, widest);
-        canvas.text(
-            &detail,
-            (MARGIN + 6.0, middle + 9.0),
-            Type::SMALL,
-            Align::Left,
-        );
-        let height = line_height(legend.len());
-        let first = middle - (legend.len() as f64 - 1.0) / 2.0 * height;
         for (row, (line, variant)) in band.lines.iter().zip(&legend).enumerate() {
-            draw_line(
-                canvas,
-                line,
-                variant,
-                &scale,
-                first + row as f64 * height,
-                height,
-            );
+            draw_line(canvas, line, variant, &scale, frame.at(index, row), height);
         }
     }
-    foot(canvas, summary, model, f64::from(height(summary, model)));
+    foot(
+        canvas,
+        summary,
+        model,
+        f64::from(self::height(summary, model)),
+    );
 }
 
 fn draw_line<B: DrawingBackend>(
@@ -211,15 +142,7 @@ fn draw_line<B: DrawingBackend>(
             }
             let [low, value, high] = [score.interval.low, score.value, score.interval.high]
                 .map(|value| scale.position(value * 100.0));
-            canvas.line((low, y), (high, y), colour, 2.0);
-            for end in [low, high] {
-                canvas.line(
-                    (end, y - height * 0.22),
-                    (end, y + height * 0.22),
-                    colour,
-                    2.0,
-                );
-            }
+            canvas.whisker((low, high), y, height * 0.22, colour);
             canvas.mark(mark, (value, y), (height * 0.28).min(5.0), colour);
             if height >= 14.0 {
                 let text = format!("{:.1}", score.value * 100.0);
@@ -257,7 +180,7 @@ fn draw_line<B: DrawingBackend>(
 }
 
 /// From zero to the highest whisker.
-fn score_scale(bands: &[Band], left: f64, right: f64) -> Scale {
+fn score_scale(bands: &[Band], (left, right): (f64, f64)) -> Scale {
     let ends = bands
         .iter()
         .flat_map(|band| &band.lines)

@@ -249,10 +249,7 @@ fn line<B: DrawingBackend>(
     let Estimate { value, interval } = measured.mean;
     let [low, at, high] =
         [interval.low, value, interval.high].map(|end| scale.position(end * 100.0));
-    canvas.line((low, y), (high, y), colour, 2.0);
-    for end in [low, high] {
-        canvas.line((end, y - 4.0), (end, y + 4.0), colour, 2.0);
-    }
+    canvas.whisker((low, high), y, 4.0, colour);
     canvas.mark(mark, (at, y), 5.0, colour);
     let text = format!("{:.1}", value * 100.0);
     let kind = Type {

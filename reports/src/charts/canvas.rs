@@ -168,6 +168,14 @@ impl<B: DrawingBackend> Canvas<B> {
         self.keep(drawn);
     }
 
+    /// A line that lies, with an upright end of `half` to either side.
+    pub(super) fn whisker(&mut self, (low, high): (f64, f64), y: f64, half: f64, colour: Colour) {
+        self.line((low, y), (high, y), colour, 2.0);
+        for end in [low, high] {
+            self.line((end, y - half), (end, y + half), colour, 2.0);
+        }
+    }
+
     /// A filled rectangle.
     pub(super) fn rectangle(&mut self, from: (f64, f64), to: (f64, f64), colour: Colour) {
         let drawn = self

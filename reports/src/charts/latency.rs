@@ -44,7 +44,7 @@ pub(super) fn draw<B: DrawingBackend>(
         suites => format!("Mean score over {} suites", suites.len()),
     };
     let explanation = format!(
-        "{what}, with {} % intervals; median time of vision, prefill and decode, as recorded during the evaluation.",
+        "{what}, {} % intervals; median time as recorded during the evaluation; grey: the Pareto front, which no variant beats in both.",
         summary.resampling.confidence * 100.0
     );
     // The points carry their names: no legend.
@@ -141,6 +141,20 @@ fn draw_points<B: DrawingBackend>(
         })
         .collect();
     let mut taken: Vec<Box2> = Vec::new();
+    for ends in steps(points, (x, y)).windows(2) {
+        canvas.line(ends[0], ends[1], MUTED, 1.0);
+        // Little pieces: a name is to lie on none, not on the shortest stretch.
+        let length = (ends[1].0 - ends[0].0).hypot(ends[1].1 - ends[0].1);
+        let pieces = (length / 4.0).ceil();
+        for piece in 0..pieces as usize {
+            let part = (piece as f64 + 0.5) / pieces;
+            let middle = (
+                ends[0].0 + part * (ends[1].0 - ends[0].0),
+                ends[0].1 + part * (ends[1].1 - ends[0].1),
+            );
+            taken.push(Box2::around(middle, 4.0, 4.0));
+        }
+    }
     for (point, &(px, py)) in points.iter().zip(&centres) {
         let (colour, _) = look(point.variant);
         let [low, high] = [point.score.interval.low, point.score.interval.high]
@@ -183,6 +197,35 @@ fn draw_points<B: DrawingBackend>(
     }
 }
 
+/// The points that no other beats: none is as fast with a higher score, and none as good in less time. By time.
+fn front<'a>(points: &'a [Point<'a>]) -> Vec<&'a Point<'a>> {
+    let mut sorted: Vec<&Point> = points.iter().collect();
+    sorted.sort_by(|a, b| {
+        let by_score = b.score.value.total_cmp(&a.score.value);
+        a.time.total_cmp(&b.time).then(by_score)
+    });
+    let mut best = f64::NEG_INFINITY;
+    sorted.retain(|point| {
+        let beats = point.score.value > best;
+        best = best.max(point.score.value);
+        beats
+    });
+    sorted
+}
+
+/// The corners of the front's steps, to the right end: what is below and to the right of them is beaten.
+fn steps(points: &[Point], (x, y): (&Scale, &Scale)) -> Vec<(f64, f64)> {
+    let front = front(points);
+    let mut corners = Vec::new();
+    for (index, point) in front.iter().enumerate() {
+        let level = y.position(point.score.value * 100.0);
+        let next = front.get(index + 1);
+        corners.push((x.position(point.time), level));
+        corners.push((next.map_or(x.ends().1, |next| x.position(next.time)), level));
+    }
+    corners
+}
+
 /// Both axes, with room around the points. Neither begins at zero, but a span of times below a quarter of the longest
 /// is not blown up further: noise should look like noise.
 fn scales(points: &[Point], across: (f64, f64), down: (f64, f64)) -> (Scale, Scale) {
@@ -221,4 +264,36 @@ fn scales(points: &[Point], across: (f64, f64), down: (f64, f64)) -> (Scale, Sca
         down.0,
     );
     (x, y)
+}
+
+#[cfg(test)]
+mod tests {
+    use rave_results::statistics::Interval;
+
+    use super::*;
+
+    #[test]
+    fn the_front_holds_what_no_point_beats() {
+        let point = |variant, time, value| Point {
+            variant,
+            time,
+            score: Estimate {
+                value,
+                interval: Interval {
+                    low: value,
+                    high: value,
+                },
+            },
+        };
+        let points = [
+            point("slow and good", 9.0, 0.7),
+            point("fast", 5.0, 0.5),
+            point("as fast and worse", 5.0, 0.4),
+            point("slower and no better", 6.0, 0.5),
+            point("between", 7.0, 0.6),
+            point("slowest", 10.0, 0.65),
+        ];
+        let names: Vec<&str> = front(&points).iter().map(|point| point.variant).collect();
+        assert_eq!(names, ["fast", "between", "slow and good"]);
+    }
 }

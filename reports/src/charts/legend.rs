@@ -6,14 +6,15 @@ use rave_results::summary::ModelNote;
 
 use super::canvas::{Align, Canvas, Type, WIDTH};
 use super::palette::look;
-use super::{Chart, footnotes, heading};
+use super::words::footnotes;
+use super::{Chart, heading};
 
 /// Free space at the left and right.
 pub(super) const MARGIN: f64 = 20.0;
 const LINE: f64 = 20.0;
 
 /// The variants with records of a model, in order.
-pub(super) fn variants<'a>(summary: &'a Summary, model: &ModelNote) -> Vec<&'a str> {
+pub(crate) fn variants<'a>(summary: &'a Summary, model: &ModelNote) -> Vec<&'a str> {
     let ids = summary.variants.iter().map(|variant| variant.id.as_str());
     ids.filter(|id| summary.macro_cell(&model.name, id).is_some())
         .collect()

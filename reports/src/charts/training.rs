@@ -12,19 +12,21 @@ use super::scale::Scale;
 pub(super) const HEIGHT: u32 = 380;
 /// Most points of a line: longer runs are drawn as means of so many stretches.
 const POINTS: usize = 120;
+/// Height of a panel's plot.
+pub(super) const PLOT: f64 = 240.0;
 const TOP: f64 = 96.0;
-const BOTTOM: f64 = 336.0;
 
 /// What a line shows of a row.
-type Value = fn(&Row) -> f64;
+pub(super) type Value = fn(&Row) -> f64;
 
 /// A line of a panel: steps and values.
-struct Line {
-    name: String,
-    colour: Colour,
-    points: Vec<(f64, f64)>,
+pub(super) struct Line {
+    /// Its name in the panel's legend; empty where the chart has one for all panels.
+    pub name: String,
+    pub colour: Colour,
+    pub points: Vec<(f64, f64)>,
     /// Whether each point is a measurement of its own, and is marked.
-    marked: bool,
+    pub marked: bool,
 }
 
 /// Draws both panels.
@@ -39,6 +41,7 @@ pub(super) fn draw<B: DrawingBackend>(canvas: &mut Canvas<B>, rows: &[Row], titl
         "loss, nats",
         None,
         (MARGIN, middle - 14.0),
+        (TOP, TOP + PLOT),
     );
     let right = f64::from(WIDTH) - MARGIN;
     panel(
@@ -47,6 +50,7 @@ pub(super) fn draw<B: DrawingBackend>(canvas: &mut Canvas<B>, rows: &[Row], titl
         "right, %",
         Some(100.0),
         (middle + 14.0, right),
+        (TOP, TOP + PLOT),
     );
 }
 
@@ -65,7 +69,8 @@ fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
         .collect()
 }
 
-fn of(rows: &[Row], split: &str, value: Value) -> Vec<(f64, f64)> {
+/// The finite values of a split's rows by step.
+pub(super) fn of(rows: &[Row], split: &str, value: Value) -> Vec<(f64, f64)> {
     let own = rows.iter().filter(|row| row.split == split);
     own.map(|row| (row.step as f64, value(row)))
         .filter(|(_, value)| value.is_finite())
@@ -135,16 +140,18 @@ fn hits(rows: &[Row]) -> Vec<Line> {
     lines
 }
 
-fn panel<B: DrawingBackend>(
+/// One plot with its own axes, between `from` and `to` and between `top` and `bottom`.
+pub(super) fn panel<B: DrawingBackend>(
     canvas: &mut Canvas<B>,
     lines: &[Line],
     unit: &str,
     most: Option<f64>,
     (from, to): (f64, f64),
+    (top, bottom): (f64, f64),
 ) {
     let mut x = from;
     let mut y = 48.0;
-    for line in lines {
+    for line in lines.iter().filter(|line| !line.name.is_empty()) {
         let width = Type::SMALL.width(&line.name) + 26.0;
         if x + width > to {
             (x, y) = (from, y + 16.0);
@@ -156,7 +163,7 @@ fn panel<B: DrawingBackend>(
     let (left, right) = (from + 44.0, to - 6.0);
     let points = || lines.iter().flat_map(|line| &line.points);
     if points().next().is_none() {
-        let place = (f64::midpoint(left, right), f64::midpoint(TOP, BOTTOM));
+        let place = (f64::midpoint(left, right), f64::midpoint(top, bottom));
         canvas.text("Nothing was measured.", place, Type::LABEL, Align::Centre);
         return;
     }
@@ -167,8 +174,8 @@ fn panel<B: DrawingBackend>(
         0.0,
         most.map_or(high, |most| high.clamp(most / 10.0, most)),
         5,
-        BOTTOM,
-        TOP,
+        bottom,
+        top,
     );
     for (value, text) in up.ticks() {
         let y = up.position(value);
@@ -178,16 +185,16 @@ fn panel<B: DrawingBackend>(
     for (value, text) in across.ticks() {
         canvas.text(
             &text,
-            (across.position(value), BOTTOM + 14.0),
+            (across.position(value), bottom + 14.0),
             Type::SMALL,
             Align::Centre,
         );
     }
-    canvas.line((left, BOTTOM), (right, BOTTOM), INK, 1.0);
-    canvas.text(unit, (from, TOP - 14.0), Type::SMALL, Align::Left);
+    canvas.line((left, bottom), (right, bottom), INK, 1.0);
+    canvas.text(unit, (from, top - 14.0), Type::SMALL, Align::Left);
     canvas.text(
         "steps",
-        (f64::midpoint(left, right), BOTTOM + 32.0),
+        (f64::midpoint(left, right), bottom + 32.0),
         Type::SMALL,
         Align::Centre,
     );

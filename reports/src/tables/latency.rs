@@ -2,7 +2,7 @@
 
 use rave_results::latency::{AGAIN, LatencySummary, Noise, Place, Time};
 
-use super::{Grid, NOTHING, markdown, milliseconds, terminal};
+use super::{Grid, NOTHING, equivalence, latex, markdown, milliseconds, terminal};
 use crate::Error;
 use crate::charts::latency_files;
 use crate::tables::TerminalStyle;
@@ -46,6 +46,13 @@ pub(crate) fn page(summary: &LatencySummary) -> String {
     out
 }
 
+/// A table a cell for a paper.
+pub(crate) fn tex(summary: &LatencySummary) -> String {
+    let mut out = latex::comments(notes(summary).iter().chain(&provenance(summary)));
+    out.extend(grids(summary).iter().map(latex::plain));
+    out
+}
+
 /// One line a contender, cell and quantity with every number in full; empty where nothing was measured.
 pub(crate) fn csv(summary: &LatencySummary) -> Result<String, Error> {
     let failed = |error: &dyn std::fmt::Display| Error::Text(error.to_string());
@@ -64,6 +71,10 @@ pub(crate) fn csv(summary: &LatencySummary) -> Result<String, Error> {
         "ratio_low",
         "ratio_high",
         "smallest_ratio",
+        "geometric_mean",
+        "geometric_low",
+        "geometric_high",
+        "equivalence_p",
         "bytes",
         "error",
     ];
@@ -77,6 +88,7 @@ pub(crate) fn csv(summary: &LatencySummary) -> Result<String, Error> {
                     time: Option<&Time>,
                     (noise, bytes, errors): (Option<f64>, Option<u64>, &str)| {
         let ratio = time.and_then(|time| time.ratio);
+        let equivalence = time.and_then(|time| time.equivalence);
         writer
             .write_record([
                 summary.record.model.name.as_str(),
@@ -92,6 +104,10 @@ pub(crate) fn csv(summary: &LatencySummary) -> Result<String, Error> {
                 &number(ratio.map(|ratio| ratio.interval.low)),
                 &number(ratio.map(|ratio| ratio.interval.high)),
                 &number(noise),
+                &number(equivalence.map(|own| own.ratio)),
+                &number(equivalence.map(|own| own.interval.low)),
+                &number(equivalence.map(|own| own.interval.high)),
+                &number(equivalence.map(|own| own.p)),
                 &bytes.map_or(String::new(), |bytes| bytes.to_string()),
                 errors,
             ])
@@ -191,11 +207,12 @@ pub(crate) fn notes(summary: &LatencySummary) -> Vec<String> {
     notes
 }
 
-fn grids(summary: &LatencySummary) -> Vec<Grid> {
+pub(crate) fn grids(summary: &LatencySummary) -> Vec<Grid> {
     summary
         .cells()
         .into_iter()
         .map(|cell| grid(summary, cell))
+        .chain(equivalence::grid(&[summary]))
         .collect()
 }
 
@@ -285,7 +302,7 @@ fn legend(summary: &LatencySummary, cell: (u32, u32)) -> String {
     text
 }
 
-fn provenance(summary: &LatencySummary) -> Vec<String> {
+pub(crate) fn provenance(summary: &LatencySummary) -> Vec<String> {
     let record = &summary.record;
     let asked = &record.configuration;
     let load = |load: Option<f64>| load.map_or("unknown".to_owned(), |load| load.to_string());

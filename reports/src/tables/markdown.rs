@@ -4,10 +4,7 @@ use std::fmt::Write as _;
 
 use rave_results::Summary;
 
-use super::{
-    Grid, attention::attention, categories, costs, differences, failures, provenance, scores,
-    seeds, with_interval,
-};
+use super::{Grid, grids, provenance};
 use crate::charts::{Chart, file_name};
 
 /// The whole report as one Markdown page.
@@ -31,21 +28,7 @@ pub fn markdown(summary: &Summary) -> String {
                 ),
             );
         }
-        let mut score_grid = scores(summary, &model.name, with_interval);
-        score_grid.legend += ", with 95 % intervals";
-        let grids = [
-            Some(score_grid),
-            differences(summary, &model.name),
-            seeds(summary, &model.name),
-            costs(summary, &model.name),
-        ];
-        for grid in grids
-            .into_iter()
-            .flatten()
-            .chain(attention(summary, &model.name, with_interval))
-            .chain(categories(summary, &model.name))
-            .chain(failures(summary, &model.name))
-        {
+        for grid in grids(summary, model) {
             draw(&mut out, &grid);
         }
     }

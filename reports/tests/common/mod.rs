@@ -1,12 +1,31 @@
 //! Made-up runs for the tests and for the gallery: deterministic, and nobody's results.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
-use rave_results::Run;
 use rave_results::schema::{
     Aggregate, AttentionRecord, CodeVersion, Configuration, DataRecord, HeadRecord, Libraries,
     Machine, ModelRecord, RunRecord, SampleRecord, SuiteConfiguration, VariantConfiguration,
 };
+use rave_results::{Run, RunWriter};
+
+/// A name that would be markup, leave an attribute and turn the direction of what follows.
+#[allow(dead_code, reason = "not every user of this module needs it")]
+pub const HOSTILE: &str = "a\"'><img src=x onerror=stolen=1>\u{202E}b";
+
+/// Texts that would end the script that holds them, run one, hide and turn.
+#[allow(dead_code, reason = "not every user of this module needs it")]
+pub fn hostile(sample: &mut SampleRecord) {
+    let text =
+        format!("</script><script>stolen=1</script><!--{HOSTILE}\u{0}\u{7}\u{2028}`${{1}}\\\"");
+    sample.prediction = format!("{} {text}", sample.prediction);
+    sample.prompt += &text;
+    sample.answers.push(text.clone());
+    sample.category += &text;
+    if let Some(error) = &mut sample.error {
+        *error = format!("{text}: {error}");
+    }
+}
 
 /// What a made-up run is like.
 #[derive(Clone)]
@@ -48,14 +67,13 @@ impl Default for Plan<'_> {
     }
 }
 
-/// The run of a plan.
-pub fn run(plan: &Plan) -> Run {
-    let mut samples = Vec::new();
+/// Every sample of a plan, in the order of recording.
+fn each(plan: &Plan, mut take: impl FnMut(SampleRecord)) {
     for (suite_index, suite) in plan.suites.iter().enumerate() {
         for index in 0..plan.samples {
             for (variant_index, variant) in plan.variants.iter().enumerate() {
                 for seed in 1..=plan.seeds {
-                    samples.push(sample(
+                    take(sample(
                         plan,
                         (suite_index, suite),
                         (index, seed),
@@ -65,6 +83,35 @@ pub fn run(plan: &Plan) -> Run {
             }
         }
     }
+}
+
+/// The run of a plan in a folder, with its texts as `texts` leaves them.
+#[allow(dead_code, reason = "not every user of this module needs stored runs")]
+pub fn store(plan: &Plan, folder: &Path, texts: impl Fn(&mut SampleRecord)) -> Run {
+    let mut writer = RunWriter::create(folder, &record(plan)).expect("an empty folder");
+    each(plan, |mut sample| {
+        texts(&mut sample);
+        writer.append(&sample).expect("room on the disk");
+    });
+    if plan.interrupted {
+        drop(writer);
+    } else {
+        writer.finish(|_| ()).expect("as many samples as were due");
+    }
+    let mut run = Run::open(folder).expect("the run that was just written");
+    // The time of writing is no part of the plan.
+    run.record.finished = run.record.finished.map(|_| run.record.created);
+    run
+}
+
+/// The run of a plan in memory, without texts.
+#[allow(
+    dead_code,
+    reason = "not every user of this module needs runs in memory"
+)]
+pub fn run(plan: &Plan) -> Run {
+    let mut samples = Vec::new();
+    each(plan, |sample| samples.push(sample));
     let probes: Vec<AttentionRecord> = if plan.layers > 0 {
         let scored = samples.iter().filter(|sample| sample.score.is_some());
         scored.map(|sample| probe(plan, sample)).collect()
@@ -147,6 +194,13 @@ fn sample(
         },
         seed,
         prompt_sha256: format!("{suite} {index}"),
+        prompt: format!("User: <image> What does {suite} {index} say?"),
+        prediction: if score > 0.5 {
+            format!(" word {index}")
+        } else {
+            format!(" {variant} says no")
+        },
+        answers: vec![format!("word {index}"), format!("Word {index}")],
         score: (!failed).then_some(score),
         error: failed.then(|| format!("out of memory: {index} GiB asked")),
         prompt_tokens: 1_100,

@@ -260,7 +260,31 @@ type Field<T> = (&'static str, fn(&mut SampleRecord) -> &mut T);
 /// All samples in full.
 pub(super) fn read_samples(path: &Path) -> Result<Vec<SampleRecord>, Error> {
     let table = Table::read(path, None)?;
-    let mut samples: Vec<SampleRecord> = vec![SampleRecord::default(); table.frame.height()];
+    let rows: Vec<usize> = (0..table.rows()).collect();
+    samples(&table, &rows)
+}
+
+/// The samples of these rows, which ascend, in full: row group by row group, without those that hold none.
+pub(super) fn read_samples_at(path: &Path, rows: &[usize]) -> Result<Vec<SampleRecord>, Error> {
+    let mut found = Vec::with_capacity(rows.len());
+    for part in rows.chunk_by(|a, b| a / ROW_GROUP == b / ROW_GROUP) {
+        let (first, last) = (part[0], part[part.len() - 1]);
+        let table = Table::read_slice(path, None, Some((first, last + 1 - first)))?;
+        if table.rows() < last + 1 - first {
+            return Err(Error::Table {
+                path: path.to_path_buf(),
+                reason: format!("it ends before row {last}, which it had when it was opened"),
+            });
+        }
+        let within: Vec<usize> = part.iter().map(|row| row - first).collect();
+        found.extend(samples(&table, &within)?);
+    }
+    Ok(found)
+}
+
+/// These rows of a table.
+fn samples(table: &Table, rows: &[usize]) -> Result<Vec<SampleRecord>, Error> {
+    let mut samples: Vec<SampleRecord> = vec![SampleRecord::default(); rows.len()];
     let texts: [Field<String>; 9] = [
         ("model", |sample| &mut sample.model),
         ("variant", |sample| &mut sample.variant),
@@ -273,8 +297,9 @@ pub(super) fn read_samples(path: &Path) -> Result<Vec<SampleRecord>, Error> {
         ("prediction", |sample| &mut sample.prediction),
     ];
     for (name, field) in texts {
-        for (sample, value) in samples.iter_mut().zip(table.texts(name)?) {
-            *field(sample) = value.to_string();
+        let values = table.texts(name)?;
+        for (sample, &row) in samples.iter_mut().zip(rows) {
+            *field(sample) = values[row].to_string();
         }
     }
     let numbers: [Field<Option<f64>>; 5] = [
@@ -285,8 +310,9 @@ pub(super) fn read_samples(path: &Path) -> Result<Vec<SampleRecord>, Error> {
         ("decode_ms", |sample| &mut sample.decode_ms),
     ];
     for (name, field) in numbers {
-        for (sample, value) in samples.iter_mut().zip(table.numbers(name)?) {
-            *field(sample) = value;
+        let values = table.numbers(name)?;
+        for (sample, &row) in samples.iter_mut().zip(rows) {
+            *field(sample) = values[row];
         }
     }
     let counts: [Field<u32>; 3] = [
@@ -295,15 +321,16 @@ pub(super) fn read_samples(path: &Path) -> Result<Vec<SampleRecord>, Error> {
         ("new_tokens", |sample| &mut sample.new_tokens),
     ];
     for (name, field) in counts {
-        for (sample, value) in samples.iter_mut().zip(table.counts(name)?) {
-            *field(sample) = value;
+        let values = table.counts(name)?;
+        for (sample, &row) in samples.iter_mut().zip(rows) {
+            *field(sample) = values[row];
         }
     }
     let answers = table
         .column("answers")?
         .list()
         .map_err(|error| table.invalid("answers", &error.to_string()))?;
-    for (row, sample) in samples.iter_mut().enumerate() {
+    for (sample, &row) in samples.iter_mut().zip(rows) {
         let series = answers
             .get_as_series(row)
             .ok_or_else(|| table.invalid("answers", "a value is missing"))?;
@@ -317,15 +344,15 @@ pub(super) fn read_samples(path: &Path) -> Result<Vec<SampleRecord>, Error> {
     }
     // Runs of before it was kept have no such column.
     if table.column("number").is_ok() {
-        for (sample, number) in samples.iter_mut().zip(table.maybe_longs("number")?) {
-            sample.number = number;
+        let numbers = table.maybe_longs("number")?;
+        for (sample, &row) in samples.iter_mut().zip(rows) {
+            sample.number = numbers[row];
         }
     }
-    for (sample, seed) in samples.iter_mut().zip(table.longs("seed")?) {
-        sample.seed = seed;
-    }
-    for (sample, error) in samples.iter_mut().zip(table.text("error")?.iter()) {
-        sample.error = error.map(str::to_string);
+    let (seeds, errors) = (table.longs("seed")?, table.text("error")?);
+    for (sample, &row) in samples.iter_mut().zip(rows) {
+        sample.seed = seeds[row];
+        sample.error = errors.get(row).map(str::to_string);
     }
     Ok(samples)
 }

@@ -14,9 +14,8 @@ use rave_results::summary::Failure;
 use rave_results::{Run, Summary};
 
 use super::hub::{HubArguments, Part};
-use super::{
-    code_version, command_line, export, listed, named_suite, named_variant, report, run_folder,
-};
+use super::report::{self, Data, Report};
+use super::{code_version, command_line, export, listed, named_suite, named_variant, run_folder};
 use crate::Outcome;
 use crate::progress::Bars;
 
@@ -153,17 +152,27 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
             let _ = fs::remove_dir(&out);
         }
     })?;
-    let stored = Run::open(&out)?;
+    let runs = [Run::open(&out)?];
     let exported = arguments
         .export
-        .map_or(Ok(()), |target| export::write(&stored, target, None));
-    let summary = Summary::from_runs(&[stored], baseline)?;
-    let shown = report::show(
-        &summary,
-        &[Format::Markdown, Format::Csv, Format::Svg, Format::Png],
-        &out.join("report"),
-        arguments.json,
-    );
+        .map_or(Ok(()), |target| export::write(&runs[0], target, None));
+    let summary = Summary::from_runs(&runs, baseline)?;
+    let shown = report::show(&Report {
+        runs: &runs,
+        summary: &summary,
+        data: Data::BySuite(&request.data),
+        latency: None,
+        curves: &[],
+        formats: &[
+            Format::Markdown,
+            Format::Csv,
+            Format::Svg,
+            Format::Png,
+            Format::Html,
+        ],
+        out: &out.join("report"),
+        json: arguments.json,
+    });
     eprint!("{}", told_failures(&summary.failures, &out));
     eprintln!(
         "run: {} ({} scored, {} failed)",

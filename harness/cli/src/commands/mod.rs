@@ -1,6 +1,7 @@
 //! One file a command.
 
 pub mod attend;
+pub mod compare;
 pub mod doctor;
 pub mod eval;
 pub mod export;
@@ -9,6 +10,7 @@ pub mod hub;
 pub mod import;
 pub mod latency;
 pub mod listing;
+pub mod paper_table;
 pub mod report;
 pub mod score;
 pub mod suites;

@@ -1,11 +1,15 @@
 //! `rave report`: tables and charts of stored runs, made from their records alone.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use rave_reports::{Artifact, Format, latency, render, tables};
+use rave_reports::charts::{Curve, training_curves};
+use rave_reports::{Artifact, Format, html, latency, render, tables};
+use rave_results::excerpt::Excerpt;
 use rave_results::latency::{LatencyRun, LatencySummary};
 use rave_results::statistics::Resampling;
 use rave_results::summary::Options;
@@ -13,6 +17,11 @@ use rave_results::{Run, Summary};
 
 use super::{listed, print, print_json};
 use crate::Outcome;
+
+mod curves;
+mod pictures;
+
+use pictures::SuitePictures;
 
 /// Options of `rave report`.
 #[derive(Debug, Args)]
@@ -23,12 +32,21 @@ pub struct Arguments {
     /// The variant that the others are compared with
     #[arg(long, default_value = "standard")]
     pub baseline: String,
-    /// Formats to write, separated by commas: txt, md, csv, json, svg, png
-    #[arg(long, value_delimiter = ',', default_value = "md,csv,svg,png")]
+    /// Formats to write, separated by commas: txt, md, csv, tex, json, svg, png, html
+    #[arg(long, value_delimiter = ',', default_value = "md,csv,svg,png,html")]
     pub format: Vec<String>,
     /// Where to write them; by default the folder `report` in the first run
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// A local copy of the suites' data, for the pictures of the HTML page; embedded suites need none
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// A latency run (rave latency) whose charts and tables join the HTML page
+    #[arg(long, value_name = "RUN")]
+    pub latency: Option<PathBuf>,
+    /// A folder of training runs, SEED/VARIANT.parquet or SEED/VARIANT/training.parquet, whose curves are drawn
+    #[arg(long, value_name = "DIR")]
+    pub training: Option<PathBuf>,
     /// Compare runs of different data, prompts or metric versions all the same; every output says so
     #[arg(long)]
     pub force: bool,
@@ -39,10 +57,7 @@ pub struct Arguments {
 
 /// `rave report`.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let formats = listed("format", &arguments.format)?
-        .into_iter()
-        .map(str::parse)
-        .collect::<Result<Vec<Format>, _>>()?;
+    let formats: Vec<Format> = formats(&arguments.format)?;
     if let Some(latency) = arguments.runs.iter().find(|run| LatencyRun::is_in(run)) {
         return latency_report(arguments, latency, &formats);
     }
@@ -61,7 +76,23 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         .out
         .clone()
         .unwrap_or_else(|| arguments.runs[0].join("report"));
-    show(&summary, &formats, &out, arguments.json)?;
+    let latency = arguments.latency.as_deref().map(LatencyRun::open);
+    let latency = latency.transpose()?;
+    let latency = latency.map(|run| LatencySummary::of(&run, &Resampling::default()));
+    let curves = match &arguments.training {
+        Some(folder) => curves::read(folder, &summary)?,
+        None => Vec::new(),
+    };
+    show(&Report {
+        runs: &runs,
+        summary: &summary,
+        data: Data::Folder(arguments.data.as_deref()),
+        latency: latency.as_ref(),
+        curves: &curves,
+        formats: &formats,
+        out: &out,
+        json: arguments.json,
+    })?;
     Ok(Outcome::Clean)
 }
 
@@ -97,11 +128,7 @@ pub fn show_latency(
     for format in formats {
         artifacts.extend(latency::render(summary, *format)?);
     }
-    write(out, &artifacts)?;
-    if !artifacts.is_empty() {
-        let names: Vec<_> = artifacts.iter().map(|file| file.name.as_str()).collect();
-        eprintln!("report: {} in {}", names.join(", "), out.display());
-    }
+    write("report", out, &artifacts)?;
     if json {
         print_json(summary)
     } else {
@@ -109,20 +136,77 @@ pub fn show_latency(
     }
 }
 
-/// Writes a summary's report into a folder, then prints the summary: whatever becomes of stdout, the files are there.
-pub fn show(summary: &Summary, formats: &[Format], out: &Path, json: bool) -> anyhow::Result<()> {
+/// Where the data of suites that are not embedded lies.
+#[derive(Debug, Clone, Copy)]
+pub enum Data<'a> {
+    /// All of it in one folder, if it is here.
+    Folder(Option<&'a Path>),
+    /// A folder a suite, by the suite's id.
+    BySuite(&'a BTreeMap<String, PathBuf>),
+}
+
+impl<'a> Data<'a> {
+    /// The folder of one suite.
+    fn of(self, suite: &str) -> Option<&'a Path> {
+        match self {
+            Self::Folder(folder) => folder,
+            Self::BySuite(folders) => folders.get(suite).map(PathBuf::as_path),
+        }
+    }
+}
+
+/// What is reported, and how.
+pub struct Report<'a> {
+    /// The runs behind the summary.
+    pub runs: &'a [Run],
+    /// Their summary.
+    pub summary: &'a Summary,
+    /// Where the suites' data lies, for pictures.
+    pub data: Data<'a>,
+    /// What the variants cost, measured by itself.
+    pub latency: Option<&'a LatencySummary>,
+    /// How the variants were trained.
+    pub curves: &'a [Curve],
+    /// What to write.
+    pub formats: &'a [Format],
+    /// Where to.
+    pub out: &'a Path,
+    /// The summary as JSON on stdout instead of a table.
+    pub json: bool,
+}
+
+/// Writes a report into a folder, then prints the summary: whatever becomes of stdout, the files are there.
+pub fn show(report: &Report) -> anyhow::Result<()> {
+    let &Report {
+        runs,
+        summary,
+        data,
+        latency,
+        curves,
+        formats,
+        out,
+        json,
+    } = report;
     let mut artifacts = Vec::new();
     for format in formats {
+        if *format == Format::Html {
+            let excerpt = Excerpt::of(runs, summary, html::most_samples(summary))?;
+            let mut pictures = SuitePictures::new(runs, data);
+            let extras = html::Extras {
+                excerpt: Some(&excerpt),
+                latency,
+                curves,
+            };
+            artifacts.push(html::page(summary, &extras, &mut pictures)?);
+            continue;
+        }
         artifacts.extend(render(summary, *format)?);
+        if !curves.is_empty() && matches!(format, Format::Svg | Format::Png) {
+            let drawn = training_curves(curves, html::CURVES)?;
+            artifacts.extend(drawn.into_iter().nth(usize::from(*format == Format::Png)));
+        }
     }
-    write(out, &artifacts)?;
-    if let [_, ..] = artifacts.as_slice() {
-        let names: Vec<_> = artifacts
-            .iter()
-            .map(|artifact| artifact.name.as_str())
-            .collect();
-        eprintln!("report: {} in {}", names.join(", "), out.display());
-    }
+    write("report", out, &artifacts)?;
     if json {
         print_json(summary)
     } else {
@@ -130,7 +214,14 @@ pub fn show(summary: &Summary, formats: &[Format], out: &Path, json: bool) -> an
     }
 }
 
-fn write(folder: &Path, artifacts: &[Artifact]) -> anyhow::Result<()> {
+/// The formats of these names.
+pub fn formats<F: FromStr<Err = rave_reports::Error>>(names: &[String]) -> anyhow::Result<Vec<F>> {
+    let names = listed("format", names)?.into_iter();
+    Ok(names.map(str::parse).collect::<Result<_, _>>()?)
+}
+
+/// Writes files into a folder, and says on stderr which: `what` is what they are together.
+pub fn write(what: &str, folder: &Path, artifacts: &[Artifact]) -> anyhow::Result<()> {
     fs::create_dir_all(folder)
         .with_context(|| format!("cannot make {}; choose another --out", folder.display()))?;
     for artifact in artifacts {
@@ -141,6 +232,10 @@ fn write(folder: &Path, artifacts: &[Artifact]) -> anyhow::Result<()> {
                 path.display()
             )
         })?;
+    }
+    if !artifacts.is_empty() {
+        let names: Vec<_> = artifacts.iter().map(|file| file.name.as_str()).collect();
+        eprintln!("{what}: {} in {}", names.join(", "), folder.display());
     }
     Ok(())
 }

@@ -280,7 +280,7 @@ fn a_forced_comparison_is_marked_in_every_format() {
         text(&runs[0]),
         text(&runs[1]),
         "--format",
-        "txt,md,csv,json,svg",
+        "txt,md,csv,tex,json,svg,html",
         "--out",
         text(&out),
     ];
@@ -297,7 +297,9 @@ fn a_forced_comparison_is_marked_in_every_format() {
         ("summary.csv", ",true\n"),
         ("categories.csv", ",true\n"),
         ("summary.json", "another data"),
+        ("report.tex", "A forced comparison"),
         ("accuracy.svg", "Forced comparison"),
+        ("report.html", "forced comparison of unequal runs"),
     ] {
         let file = fs::read_to_string(out.join(name)).unwrap();
         assert!(file.contains(mark), "`{mark}` is not in {name}");

@@ -119,7 +119,7 @@ fn reported_from_records(folder: &Path, out: &Path) {
     record["finished"] = Value::Null;
     fs::write(copy.join("latency.json"), record.to_string()).unwrap();
     fs::copy(out.join(NUMBERS), copy.join(NUMBERS)).unwrap();
-    let formats = "txt,md,csv,json,svg,png";
+    let formats = "txt,md,csv,tex,json,svg,png,html";
     let output = rave(&[
         "report",
         text(&copy),
@@ -149,6 +149,8 @@ fn reported_from_records(folder: &Path, out: &Path) {
         "latency-64-4.svg",
         "latency-128-4.png",
         "latency-length-4.svg",
+        "report.tex",
+        "report.html",
     ] {
         assert!(report.join(name).is_file(), "{name}");
     }

@@ -1,0 +1,280 @@
+//! The report as one HTML file that needs no network: summary, charts, tables and a browser of the samples.
+//!
+//! The page is `html/page.html` (minijinja, everything escaped by default), `page.css` and `page.js`, all inside the one
+//! file. Its content security policy names the hashes of its own style and script and allows nothing else, so that no text of
+//! a record could load or run anything even where it got past the escaping.
+
+use minijinja::{Environment, context};
+use rave_results::Summary;
+use rave_results::excerpt::Excerpt;
+use rave_results::latency::LatencySummary;
+use serde::Serialize;
+
+use crate::charts::{self, Chart, Curve};
+use crate::tables::{self, Grid};
+use crate::{Artifact, Error};
+
+mod pictures;
+mod samples;
+mod standing;
+mod text;
+
+pub use pictures::{Found, NoPictures, Pictures};
+pub use samples::most_samples;
+
+use text::{policy_hash, visible};
+
+const TEMPLATE: &str = include_str!("html/page.html");
+const STYLE: &str = include_str!("html/page.css");
+const SCRIPT: &str = include_str!("html/page.js");
+const FILE: &str = "report.html";
+/// Notes that stand at the top; the others unfold.
+const NOTES: usize = 5;
+/// The heading of the training curves.
+pub const CURVES: &str = "How the variants were trained";
+
+/// A link at the top of the page.
+#[derive(Serialize)]
+struct Section {
+    id: String,
+    name: String,
+}
+
+#[derive(Serialize)]
+struct Drawing {
+    title: String,
+    svg: String,
+}
+
+#[derive(Serialize)]
+struct Table {
+    id: String,
+    title: String,
+    legend: String,
+    header: Vec<String>,
+    rows: Vec<Vec<String>>,
+    names: usize,
+}
+
+impl Table {
+    fn new(number: usize, grid: Grid) -> Self {
+        let texts = |texts: Vec<String>| texts.iter().map(|text| visible(text)).collect();
+        Self {
+            id: format!("table-{number}"),
+            title: visible(&grid.title),
+            legend: visible(&grid.legend),
+            header: texts(grid.header),
+            rows: grid.rows.into_iter().map(texts).collect(),
+            names: grid.names,
+        }
+    }
+}
+
+/// What the summary says of a model.
+#[derive(Serialize)]
+struct Model {
+    id: String,
+    name: String,
+    headline: Vec<String>,
+    standings: Vec<standing::Standing>,
+    score_name: String,
+    has_tallies: bool,
+    legend: String,
+}
+
+/// What may stand on a page besides its summary.
+#[derive(Default)]
+pub struct Extras<'a> {
+    /// What the browser of samples shows; without it there is none.
+    pub excerpt: Option<&'a Excerpt>,
+    /// What the variants cost, measured by itself.
+    pub latency: Option<&'a LatencySummary>,
+    /// How the variants were trained.
+    pub curves: &'a [Curve],
+}
+
+/// The page of a summary.
+///
+/// # Errors
+/// A chart or a picture that cannot be drawn or encoded.
+pub fn page(
+    summary: &Summary,
+    extras: &Extras,
+    pictures: &mut dyn Pictures,
+) -> Result<Artifact, Error> {
+    let excerpt = extras.excerpt;
+    let models: Vec<Model> = summary
+        .models
+        .iter()
+        .enumerate()
+        .map(|(number, model)| Model {
+            id: format!("model-{number}"),
+            name: visible(&model.name),
+            headline: standing::headline(summary, model),
+            standings: standing::standings(summary, model, excerpt),
+            score_name: match summary.suites.as_slice() {
+                [only] => visible(&format!("{}, %", only.id)),
+                suites => format!("mean of {} suites, %", suites.len()),
+            },
+            has_tallies: excerpt.is_some() && summary.variants.len() > 1,
+            legend: legend(summary),
+        })
+        .collect();
+    let mut drawings = Vec::new();
+    let mut grids = Vec::new();
+    for model in &summary.models {
+        if !summary.cells.iter().any(|cell| cell.model == model.name) {
+            continue;
+        }
+        for chart in Chart::of(summary, model) {
+            let title = format!("{}: {}", chart.title(), model.name);
+            let svg = Artifact::text("", charts::svg(summary, model, chart)?);
+            drawings.push(drawing(&title, &svg));
+        }
+        grids.extend(tables::grids(summary, model));
+    }
+    let mut provenance = tables::provenance(summary);
+    let mut notes = summary.notes();
+    if let Some(latency) = extras.latency {
+        drawings.extend(latency_drawings(latency)?);
+        grids.extend(tables::latency::grids(latency));
+        provenance.extend(tables::latency::provenance(latency));
+        notes.extend(tables::latency::notes(latency));
+    }
+    if !extras.curves.is_empty() {
+        let [svg, _] = charts::training_curves(extras.curves, CURVES)?;
+        drawings.push(drawing(CURVES, &svg));
+    }
+    let samples = excerpt
+        .filter(|excerpt| excerpt.total > 0)
+        .map(|excerpt| samples::samples(summary, excerpt, pictures))
+        .transpose()?;
+    let runs: Vec<&str> = summary.runs.iter().map(|run| run.run.as_str()).collect();
+    render(Content {
+        title: visible(&format!("RAVE Bench: {}", runs.join(", "))),
+        notes,
+        baseline: visible(&summary.baseline),
+        models,
+        drawings,
+        grids,
+        samples,
+        provenance,
+    })
+}
+
+/// The page of a latency run.
+///
+/// # Errors
+/// A chart that cannot be drawn.
+pub(crate) fn latency(summary: &LatencySummary) -> Result<Artifact, Error> {
+    render(Content {
+        title: visible(&format!("RAVE Bench, latency: {}", summary.record.run)),
+        notes: tables::latency::notes(summary),
+        baseline: String::new(),
+        models: Vec::new(),
+        drawings: latency_drawings(summary)?,
+        grids: tables::latency::grids(summary),
+        samples: None,
+        provenance: tables::latency::provenance(summary),
+    })
+}
+
+fn latency_drawings(summary: &LatencySummary) -> Result<Vec<Drawing>, Error> {
+    let files = charts::latency_files(summary).into_iter();
+    let drawn = charts::latency(summary, false)?;
+    let drawings = files.zip(&drawn);
+    Ok(drawings
+        .map(|((_, title), svg)| drawing(&title, svg))
+        .collect())
+}
+
+/// An SVG file as it stands in the page. Its markup holds no character that [`visible`] writes out: only names do.
+fn drawing(title: &str, svg: &Artifact) -> Drawing {
+    Drawing {
+        title: visible(title),
+        svg: visible(&String::from_utf8_lossy(&svg.bytes)),
+    }
+}
+
+/// What stands on a page, in its order.
+struct Content {
+    title: String,
+    notes: Vec<String>,
+    baseline: String,
+    models: Vec<Model>,
+    drawings: Vec<Drawing>,
+    grids: Vec<Grid>,
+    /// Data of the script, and what is said above them.
+    samples: Option<(String, Vec<String>)>,
+    provenance: Vec<String>,
+}
+
+fn render(content: Content) -> Result<Artifact, Error> {
+    let failed = |error: minijinja::Error| Error::Text(format!("{error:#}"));
+    let mut environment = Environment::new();
+    environment.add_template(FILE, TEMPLATE).map_err(failed)?;
+    let tables: Vec<Table> = content
+        .grids
+        .into_iter()
+        .enumerate()
+        .map(|(number, grid)| Table::new(number, grid))
+        .collect();
+    let section = |id: &str, name: &str, here: bool| {
+        here.then(|| Section {
+            id: id.into(),
+            name: name.into(),
+        })
+    };
+    let mut sections: Vec<Section> = content
+        .models
+        .iter()
+        .map(|model| Section {
+            id: model.id.clone(),
+            name: format!("Summary: {}", model.name),
+        })
+        .collect();
+    sections.extend(
+        [
+            section("charts", "Charts", !content.drawings.is_empty()),
+            section("tables", "Tables", !tables.is_empty()),
+            section("samples", "Samples", content.samples.is_some()),
+            section("provenance", "Where the numbers come from", true),
+        ]
+        .into_iter()
+        .flatten(),
+    );
+    let visibles =
+        |texts: Vec<String>| -> Vec<String> { texts.iter().map(|text| visible(text)).collect() };
+    let page = environment
+        .get_template(FILE)
+        .and_then(|template| {
+            template.render(context! {
+                title => content.title,
+                style => STYLE,
+                style_hash => policy_hash(STYLE),
+                script => SCRIPT,
+                script_hash => policy_hash(SCRIPT),
+                sections,
+                notes => visibles(content.notes),
+                few => NOTES,
+                baseline => content.baseline,
+                models => content.models,
+                charts => content.drawings,
+                tables,
+                samples => content.samples.map(|(data, about)| context! { data, about }),
+                provenance => visibles(content.provenance),
+            })
+        })
+        .map_err(failed)?;
+    Ok(Artifact::text(FILE, page))
+}
+
+fn legend(summary: &Summary) -> String {
+    let confidence = summary.resampling.confidence * 100.0;
+    let base = &summary.baseline;
+    format!(
+        "In brackets {confidence} % intervals. Better or worse: the Holm-corrected p is below 0.05 and the interval of the \
+         difference has no zero; everything else is undecided. Time: median time a sample over that of {base}, as recorded \
+         during the evaluation. Answers won: right where {base} is wrong, under the same seed; lost: the reverse."
+    )
+}

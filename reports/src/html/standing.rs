@@ -1,0 +1,197 @@
+//! Who wins, by how much, how sure, at what cost: one line a variant, and the sentences above them.
+
+use rave_results::Summary;
+use rave_results::excerpt::{Excerpt, Tally};
+use rave_results::summary::{Difference, MacroCell, ModelNote};
+use serde::Serialize;
+
+use super::text::visible;
+use crate::charts::palette::{Mark, look};
+use crate::tables::{NOTHING, p_value, percent, signed, with_interval};
+
+/// A variant in one line.
+#[derive(Debug, Serialize)]
+pub(super) struct Standing {
+    variant: String,
+    /// Its mark in every chart, as SVG.
+    mark: String,
+    score: String,
+    difference: String,
+    p: String,
+    verdict: &'static str,
+    time: String,
+    /// Answers won and lost against the baseline; `None` for the baseline itself.
+    won: Option<usize>,
+    lost: Option<usize>,
+}
+
+/// Better or worse: Holm's p is below 0.05 and the interval has no zero. All else is undecided.
+fn verdict(difference: &Difference) -> &'static str {
+    let interval = difference.interval;
+    match difference.holm_p < 0.05 {
+        true if interval.low > 0.0 => "better",
+        true if interval.high < 0.0 => "worse",
+        _ => "undecided",
+    }
+}
+
+fn points(difference: &Difference) -> String {
+    format!(
+        "{} [{}, {}]",
+        signed(difference.value),
+        signed(difference.interval.low),
+        signed(difference.interval.high)
+    )
+}
+
+/// Time a sample over the baseline's.
+fn ratio(summary: &Summary, model: &str, cell: &MacroCell) -> Option<f64> {
+    let base = summary.macro_cell(model, &summary.baseline)?.total_ms?;
+    cell.total_ms.filter(|_| base > 0.0).map(|time| time / base)
+}
+
+/// The mark of a variant in every chart.
+fn mark(variant: &str) -> String {
+    let ((red, green, blue), mark) = look(variant);
+    let fill = format!("fill=\"#{red:02X}{green:02X}{blue:02X}\"");
+    let shape = match mark {
+        Mark::Circle => format!("<circle cx=\"8\" cy=\"8\" r=\"6\" {fill}/>"),
+        Mark::Square => format!("<path d=\"M2.5 2.5h11v11h-11z\" {fill}/>"),
+        Mark::Triangle => format!("<path d=\"M8 1.5L14.5 13.5h-13z\" {fill}/>"),
+        Mark::Diamond => format!("<path d=\"M8 .5L15.5 8L8 15.5L.5 8z\" {fill}/>"),
+    };
+    format!("<svg class=\"mark\" viewBox=\"0 0 16 16\" aria-hidden=\"true\">{shape}</svg>")
+}
+
+/// The variants of a model, in order.
+pub(super) fn standings(
+    summary: &Summary,
+    model: &ModelNote,
+    excerpt: Option<&Excerpt>,
+) -> Vec<Standing> {
+    let tally = |variant: &str| -> Option<&Tally> {
+        let mut tallies = excerpt?.tallies.iter();
+        tallies.find(|own| own.model == model.name && own.variant == variant)
+    };
+    let cells = summary
+        .variants
+        .iter()
+        .filter_map(|variant| summary.macro_cell(&model.name, &variant.id));
+    let standing = |cell: &MacroCell| Standing {
+        variant: visible(&cell.variant),
+        mark: mark(&cell.variant),
+        score: match &cell.score {
+            Some(score) => with_interval(score),
+            None => "not every suite has a score".into(),
+        },
+        difference: cell.difference.as_ref().map_or(NOTHING.into(), points),
+        p: cell
+            .difference
+            .map_or(NOTHING.into(), |own| p_value(own.holm_p)),
+        verdict: match &cell.difference {
+            Some(difference) => verdict(difference),
+            None if cell.variant == summary.baseline => "baseline",
+            None => "not compared",
+        },
+        time: ratio(summary, &model.name, cell)
+            .map_or(NOTHING.into(), |ratio| format!("{ratio:.2}×")),
+        won: tally(&cell.variant).map(|own| own.won),
+        lost: tally(&cell.variant).map(|own| own.lost),
+    };
+    cells.map(standing).collect()
+}
+
+/// The answer to a reader's first questions, in sentences.
+pub(super) fn headline(summary: &Summary, model: &ModelNote) -> Vec<String> {
+    let mut lines = Vec::new();
+    if model.untrained {
+        lines.push(
+            "The weights are seeded random ones: nothing here says anything about a method."
+                .to_owned(),
+        );
+    }
+    let cells: Vec<&MacroCell> = summary
+        .macros
+        .iter()
+        .filter(|cell| cell.model == model.name)
+        .collect();
+    let mut compared: Vec<(&MacroCell, Difference)> = cells
+        .iter()
+        .filter_map(|cell| Some((*cell, cell.difference?)))
+        .collect();
+    if cells.is_empty() {
+        lines.push("No sample was recorded, so there is nothing to say.".into());
+        return lines;
+    }
+    if compared.is_empty() {
+        lines.push(match cells.as_slice() {
+            [only] => format!(
+                "One variant, {}: there is nothing to compare it with.{}",
+                only.variant,
+                only.score.map_or(String::new(), |score| format!(" It scores {} %.", percent(score.value)))
+            ),
+            _ => format!("No variant has a score on every suite together with {}, so none is compared on average.", summary.baseline),
+        });
+        return lines;
+    }
+    compared.sort_by(|a, b| b.1.value.total_cmp(&a.1.value));
+    let base = &summary.baseline;
+    let told = |kind: &str| -> Vec<&(&MacroCell, Difference)> {
+        compared
+            .iter()
+            .filter(|(_, difference)| verdict(difference) == kind)
+            .collect()
+    };
+    let sentence = |(cell, difference): &(&MacroCell, Difference)| {
+        let cost = ratio(summary, &model.name, cell).map_or(String::new(), |ratio| {
+            format!(", at {ratio:.2} times its time a sample")
+        });
+        format!(
+            "{} percentage points (Holm p {}){cost}",
+            points(difference),
+            p_value(difference.holm_p)
+        )
+    };
+    let better = told("better");
+    if let [first, others @ ..] = better.as_slice() {
+        lines.push(format!(
+            "{} beats {base} by {}.",
+            first.0.variant,
+            sentence(first)
+        ));
+        if !others.is_empty() {
+            let names: Vec<&str> = others
+                .iter()
+                .map(|(cell, _)| cell.variant.as_str())
+                .collect();
+            lines.push(format!("Better than {base} as well: {}.", names.join(", ")));
+        }
+    } else {
+        let largest = &compared[0];
+        lines.push(format!(
+            "No variant is better than {base} by more than chance. The highest, {}, differs by {}.",
+            largest.0.variant,
+            sentence(largest)
+        ));
+    }
+    let worse = told("worse");
+    if !worse.is_empty() {
+        let names: Vec<String> = worse
+            .iter()
+            .map(|(cell, difference)| format!("{} ({})", cell.variant, signed(difference.value)))
+            .collect();
+        lines.push(format!("Worse than {base}: {}.", names.join(", ")));
+    }
+    let undecided = told("undecided");
+    if better.is_empty() && undecided.len() == compared.len() {
+        let ends = compared
+            .iter()
+            .flat_map(|(_, own)| [own.interval.low, own.interval.high]);
+        let widest = ends.map(f64::abs).fold(0.0, f64::max);
+        lines.push(format!(
+            "Undecided does not mean equal: differences of up to {} points lie within the intervals.",
+            percent(widest)
+        ));
+    }
+    lines
+}
