@@ -36,8 +36,6 @@ use prompt::PromptMaker;
 const FEWEST_ROUNDS: u32 = 5;
 /// Runs of the vision side that are the least.
 const FEWEST_VISION_ROUNDS: u32 = 3;
-/// Tiles of the default prompt: those of a picture that SmolVLM-256M cuts into 4 x 4 and sees once more as a whole.
-const DEFAULT_TILES: usize = 17;
 /// Seed of the variants' parameters.
 const SEED: u64 = 1;
 
@@ -153,7 +151,7 @@ fn cells(request: &LatencyRequest, maker: &PromptMaker) -> Result<Vec<(usize, us
     let sizes = request
         .image_tokens
         .clone()
-        .unwrap_or_else(|| vec![DEFAULT_TILES * maker.tokens_per_tile()]);
+        .unwrap_or_else(|| vec![maker.default_image_tokens()]);
     let mut cells = Vec::new();
     for image_tokens in sizes {
         for &text_tokens in &request.text_tokens {
@@ -250,8 +248,8 @@ fn begin(
         libraries: libraries(),
         notes: vec![
             format!(
-                "prompts: the image tokens of whole tiles ({} each) of noise in one stretch, all other tokens around it",
-                maker.tokens_per_tile()
+                "prompts: the image tokens of {} in one stretch, all other tokens around it",
+                maker.noise()
             ),
             "prefill: the decoder over the prompt to the first token; first token: the vision side before it; decode: a token \
              after the first"

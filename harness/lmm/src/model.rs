@@ -348,7 +348,8 @@ impl Model {
     }
 
     /// Seeded normal numbers in the place of what the vision side would make of a prompt: for measuring the decoder alone,
-    /// whose work does not depend on the values.
+    /// whose work does not depend on the values. A decoder whose early layers are given features too does without these: they are
+    /// a sum a layer.
     ///
     /// # Errors
     /// As [`Model::see`].

@@ -373,7 +373,7 @@ fn damages_of_patches_and_positions_are_one_error_each() {
         (
             "another family",
             config("qwen2_vl", &|file| file["model_type"] = json!("qwen3_vl")),
-            &["missing", "config.json"],
+            &["config.json", "3584 wide", "hidden_size is 32"],
         ),
         (
             "sections that do not fill a head",

@@ -3,11 +3,13 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use rave_lmm::FAMILIES;
 use rave_methods::REGISTRY;
+use safetensors::SafeTensors;
 
 /// What the decoder side may know of `rave_methods`: the slot and its vocabulary.
 const SLOT: [&str; 9] = [
@@ -86,6 +88,43 @@ fn no_variant_names_a_family() {
             for name in family.model_types.iter().chain([&family.id]) {
                 assert!(!code.contains(name), "{} names {name}", file.display());
             }
+        }
+    }
+}
+
+/// What a parameter belongs to is noted where a family reads it; nobody else goes by names.
+#[test]
+fn code_that_families_share_names_no_tensor() {
+    let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut names = BTreeSet::new();
+    for fixture in ["smolvlm_new", "qwen2_vl", "qwen2_5_vl", "qwen3_vl"] {
+        let file = crate_folder
+            .join("tests/fixtures")
+            .join(fixture)
+            .join("model.safetensors");
+        let bytes = fs::read(file).unwrap();
+        for name in SafeTensors::deserialize(&bytes).unwrap().names() {
+            // Parts of names that no other text has.
+            let parts = name.split('.').filter(|part| part.contains('_'));
+            names.extend(parts.map(str::to_owned));
+        }
+    }
+    assert!(names.contains("embed_tokens") && names.contains("lm_head"));
+    let shared = [
+        "model.rs",
+        "training.rs",
+        "generation.rs",
+        "attention.rs",
+        "cache.rs",
+        "prompt.rs",
+        "text.rs",
+        "part.rs",
+    ];
+    for file in shared.map(|name| crate_folder.join("src").join(name)) {
+        for literal in code(&file).split('"').skip(1).step_by(2) {
+            let mut words = literal.split(|letter| !is_word(letter));
+            let named = words.find(|word| names.contains(*word));
+            assert_eq!(named, None, "{} has \"{literal}\"", file.display());
         }
     }
 }

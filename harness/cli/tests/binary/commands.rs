@@ -67,6 +67,32 @@ fn generate_answers_as_transformers_did() {
 }
 
 #[test]
+fn generate_takes_several_pictures_in_order() {
+    let fixture = fixture().with_file_name("qwen2_vl");
+    let case: Value =
+        serde_json::from_slice(&fs::read(fixture.join("case.json")).unwrap()).unwrap();
+    let (first, second) = (fixture.join("image.png"), fixture.join("image_2.png"));
+    let output = rave(&[
+        "generate",
+        "--model",
+        text(&fixture),
+        "--image",
+        text(&first),
+        "--image",
+        text(&second),
+        "--prompt",
+        case["prompt"].as_str().unwrap(),
+        "--max-new-tokens",
+        "10",
+        "--json",
+    ]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(answer["input_ids"], case["input_ids"]);
+    assert_eq!(answer["generated_ids"], case["generated_ids"]);
+}
+
+#[test]
 fn score_reads_lines_and_writes_lines() {
     let mut child = program()
         .args(["score", "--suite", "docvqa", "--predictions", "-"])

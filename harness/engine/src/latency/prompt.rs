@@ -90,6 +90,23 @@ impl PromptMaker {
         }
     }
 
+    /// Visual tokens of a prompt when nobody says how many: those of a picture that SmolVLM-256M cuts into 4 x 4 tiles and sees
+    /// once more as a whole, or as many tiles.
+    pub(super) fn default_image_tokens(&self) -> usize {
+        match self.pictures {
+            Pictures::Tiles { tokens, .. } => 17 * tokens,
+            Pictures::Patches { .. } => 17 * 64,
+        }
+    }
+
+    /// What the pictures of the prompts are, in words.
+    pub(super) fn noise(&self) -> String {
+        match self.pictures {
+            Pictures::Tiles { tokens, .. } => format!("whole tiles ({tokens} each) of noise"),
+            Pictures::Patches { .. } => "one picture of noise, nearly square,".to_owned(),
+        }
+    }
+
     /// Refuses what the model cannot take.
     pub(super) fn check(
         &self,
