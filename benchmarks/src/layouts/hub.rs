@@ -71,7 +71,7 @@ impl Suite {
             Some(error) => Error::HubData {
                 suite: self.id.clone(),
                 names: self.repositories.join(" or "),
-                source: error,
+                source: Box::new(error),
             },
             None => Error::Suite {
                 id: self.id.clone(),
