@@ -12,6 +12,8 @@
 //! (`transfer.rs`) is ours, on the `ureq` that `hf-hub` brings, by the same protocol: a request that is not redirected tells
 //! commit, size and hash, a second one brings the bytes.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod cache;
 mod client;
 mod error;
