@@ -97,7 +97,7 @@ pub enum Error {
         /// The names.
         names: String,
         /// What was said of the preferred one.
-        source: rave_hub::Error,
+        source: Box<rave_hub::Error>,
     },
     /// The hub refuses.
     #[error(transparent)]

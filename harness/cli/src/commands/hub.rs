@@ -15,7 +15,7 @@ use rave_lmm::built_in;
 /// Options of every command that takes a model or data of the hub.
 #[derive(Debug, Clone, Args)]
 pub struct HubArguments {
-    /// Make no network call: take models and data of the hub from its cache (as HF_HUB_OFFLINE=1 does)
+    /// Make no network call: take models and data of the hub from its cache (as `HF_HUB_OFFLINE=1` does)
     #[arg(long)]
     pub offline: bool,
 }

@@ -74,7 +74,7 @@ impl Shard {
         let start = data.as_ptr() as usize - self.bytes.as_ptr() as usize;
         let range = start..start + data.len();
         self.announce(&range);
-        let aligned = data.as_ptr() as usize % stored.elt_size_in_bytes() == 0;
+        let aligned = (data.as_ptr() as usize).is_multiple_of(stored.elt_size_in_bytes());
         let copied = if aligned && !data.is_empty() {
             // SAFETY: the tensor only reads, lies over mapped bytes of exactly its size and alignment, and is gone before this
             // function returns; what is made of it is a copy.
