@@ -134,6 +134,17 @@ TRAPS = [
     ("vqa_accuracy", "the a an", [""] * 10), ("vqa_accuracy", "two dogs", ["2 dogs"] * 2 + ["3"] * 8),
     ("vqa_accuracy", "coca -cola a-b", ["coca cola ab"] * 10), ("vqa_accuracy", "stop", ["stop"] * 3 + ["go"] * 7),
     ("ocrbench", "", [""]), ("ocrbench", "", ["a"]), ("ocrbench", "a\nb", ["a b"]), ("ocrbench", "STRASSE", ["straße"]),
+    ("anls", "ab", ["ab", ""]), ("anls", "", ["", "a"]), ("anls", "e\u0301", ["é"]), ("anls", "ﬃ", ["ffi"]), ("anls", "ŉa", ["na"]),
+    ("anls", "a\u200bb", ["ab"]), ("anls", "\U0001f468\u200d\U0001f469", ["\U0001f468"]), ("anls", "x" * 40 + "\n", ["x" * 20]),
+    ("relaxed_accuracy", "1e-320", ["1e-320"]), ("relaxed_accuracy", "+5", ["5"]), ("relaxed_accuracy", "5.", ["5"]),
+    ("relaxed_accuracy", "-inf", ["-5"]), ("relaxed_accuracy", "[2012, 2013]", ["[2012, 2013]"]), ("relaxed_accuracy", "5e-2", ["5%"]),
+    ("relaxed_accuracy", "0x10", ["16"]), ("relaxed_accuracy", "1_", ["1"]), ("relaxed_accuracy", "−5", ["-5"]), ("relaxed_accuracy", "%%", ["%"]),
+    ("relaxed_accuracy", "SS", ["ß"]), ("relaxed_accuracy", "\ufeff5", ["5"]), ("relaxed_accuracy", "৫", ["5"]), ("relaxed_accuracy", "²", ["2"]),
+    ("vqa_accuracy", "it's 5,000's", ["it 5000 s"] * 10), ("vqa_accuracy", "A.B.C", ["abc"] * 10), ("vqa_accuracy", "12.", ["12"] * 10),
+    ("vqa_accuracy", "", [""] * 10), ("vqa_accuracy", "yall'd've", ["y'all'd've"] * 10), ("vqa_accuracy", "a_b", ["a b"] * 4 + ["ab"] * 6),
+    ("vqa_accuracy", "\u00a0the\u3000cat", ["cat"] * 10), ("vqa_accuracy", "No.", ["no"] * 2 + ["yes"] * 8), ("vqa_accuracy", "?", [""] * 10),
+    ("ocrbench", "a\tb", ["a b"]), ("ocrbench", "\x1fA\x1f", ["a"]), ("ocrbench", "İ", ["i"]), ("ocrbench", "x", ["", "y"]),
+    ("ocrbench", "２０２４", ["2024"]), ("mtvqa", "Dr. No", ["dr no"]), ("mtvqa", "...", [""]), ("mtvqa", "ＡＢＣ", ["ａｂｃ"]), ("mtvqa", "ΟΔΟΣ.", ["οδος"]),
     ("mtvqa", "3.14", ["3.14"]), ("mtvqa", "3.14", ["314"]), ("mtvqa", "İZMİR", ["i̇zmi̇r"]), ("mtvqa", "", ["a"]),
 ]
 

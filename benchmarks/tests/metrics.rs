@@ -99,6 +99,15 @@ proptest! {
         }
     }
 
+    /// Where prediction and answer weigh the same, they can change places: the distance of two texts, and equal normal forms.
+    #[test]
+    fn prediction_and_answer_change_places(left in text(), right in text()) {
+        let one = |answer: &str| [answer.to_owned()];
+        let ten = |answer: &str| vec![answer.to_owned(); 10];
+        prop_assert_eq!(Metric::Anls.score(&left, &one(&right), None), Metric::Anls.score(&right, &one(&left), None));
+        prop_assert_eq!(Metric::VqaAccuracy.score(&left, &ten(&right), None), Metric::VqaAccuracy.score(&right, &ten(&left), None));
+    }
+
     /// One more answer never lowers the score of a metric that takes the best.
     #[test]
     fn more_answers_never_hurt(prediction in text(), answers in prop::collection::vec(text(), 1..5), more in text()) {

@@ -264,8 +264,9 @@ proptest! {
     fn no_text_makes_a_file_of_predictions_panic(text: String, cells in prop::collection::vec(any::<String>(), 1..6)) {
         let table = format!("id,prediction,answers\n{}", cells.join(","));
         let line = format!("{{\"prediction\": {0}, \"answers\": [{0}]}}", json!(text));
+        let list = format!("prediction,answers\nx,\"['{}\"", text.replace('"', "'"));
         for format in [Format::Jsonl, Format::Json, Format::Csv, Format::Tsv] {
-            for text in [&text, &table, &line] {
+            for text in [&text, &table, &line, &list] {
                 let Ok(read) = read(format, text) else { continue };
                 for metric in Metric::ALL {
                     if let Ok(tally) = score(metric, rave_benchmarks::Average::Items, &read) {

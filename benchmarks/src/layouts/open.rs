@@ -4,7 +4,7 @@ use super::dataset::{Dataset, File, Items, Placed};
 use super::folder::{self, Selection};
 use super::lines::Lines;
 use super::rows::Rows;
-use super::table::Table;
+use super::table::{Kept, Table};
 use super::{Layout, hexadecimal, sha256};
 use crate::Error;
 use crate::render::{self, Task};
@@ -99,8 +99,9 @@ impl Suite {
     /// Reads the light columns of the chosen parquet files.
     fn read(&self, selection: Selection) -> Result<Dataset, Error> {
         let mut files = Vec::with_capacity(selection.files.len());
-        for path in &selection.files {
-            let table = Table::open(path, self.layout.id())?;
+        let kept = Kept::default();
+        for (number, path) in selection.files.iter().enumerate() {
+            let table = Table::open(path, self.layout.id(), number, &kept)?;
             let rows = self.layout.rows(&table)?;
             files.push((table.rows(), rows, File::Parquet(table)));
         }

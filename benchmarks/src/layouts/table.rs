@@ -1,7 +1,8 @@
 //! One parquet file through polars: its light columns whole, its pictures a slice of a row group at a time.
 //!
 //! A split's pictures may take gigabytes while its questions take kilobytes, so that the image column is read only where an
-//! item is asked for; a chunk of rows is read at once and a few chunks are kept, since items are mostly asked for in order.
+//! item is asked for; a chunk of rows is read at once and a few chunks of the whole split are kept, since items are mostly
+//! asked for in order.
 
 use crate::Error;
 use polars::io::SerReader;
@@ -14,10 +15,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Rows of the image column that are read at once, within a row group.
-const CHUNK_ROWS: usize = 32;
+const CHUNK_ROWS: usize = 16;
 
-/// Chunks that are kept for each file: the readers of neighbouring items share one, and the next is under way.
-const KEPT_CHUNKS: usize = 4;
+/// Chunks that are kept, of all files together: the readers of neighbouring items share one, and the next is under way.
+const KEPT_CHUNKS: usize = 3;
 
 /// The column of pictures.
 const IMAGE: &str = "image";
@@ -35,11 +36,18 @@ pub(super) struct Table {
     metadata: FileMetadataRef,
     /// First row of each row group, and the number of rows at the end.
     groups: Vec<usize>,
-    kept: Mutex<VecDeque<Arc<Chunk>>>,
+    /// The file's number among those of the split.
+    number: usize,
+    kept: Kept,
 }
 
-/// Some rows of the image column.
+/// The chunks that were read last, of all files of a split.
+#[derive(Clone, Default)]
+pub(super) struct Kept(Arc<Mutex<VecDeque<Arc<Chunk>>>>);
+
+/// Some rows of a file's image column.
 struct Chunk {
+    number: usize,
     first: usize,
     images: Vec<Image>,
 }
@@ -52,8 +60,13 @@ pub(super) struct Image {
 }
 
 impl Table {
-    /// Opens a file and reads its footer.
-    pub(super) fn open(path: &Path, layout: &'static str) -> Result<Self, Error> {
+    /// Opens a file and reads its footer; `number` is its place in the split, whose files share what is `kept`.
+    pub(super) fn open(
+        path: &Path,
+        layout: &'static str,
+        number: usize,
+        kept: &Kept,
+    ) -> Result<Self, Error> {
         let file = File::open(path).map_err(|source| Error::Read {
             path: path.to_owned(),
             source,
@@ -76,7 +89,8 @@ impl Table {
             image,
             metadata,
             groups,
-            kept: Mutex::new(VecDeque::new()),
+            number,
+            kept: kept.clone(),
         })
     }
 
@@ -184,15 +198,19 @@ impl Table {
             });
         };
         let first = row - (row - start) % CHUNK_ROWS;
-        let find =
-            |kept: &VecDeque<Arc<Chunk>>| kept.iter().find(|chunk| chunk.first == first).cloned();
-        let kept = find(&self.kept.lock().unwrap_or_else(PoisonError::into_inner));
+        let is_wanted = |chunk: &&Arc<Chunk>| (chunk.number, chunk.first) == (self.number, first);
+        let find = |kept: &VecDeque<Arc<Chunk>>| kept.iter().find(is_wanted).cloned();
+        let kept = find(&self.kept.0.lock().unwrap_or_else(PoisonError::into_inner));
         let chunk = if let Some(chunk) = kept {
             chunk
         } else {
             let images = self.read_images(first, CHUNK_ROWS.min(end - first))?;
-            let chunk = Arc::new(Chunk { first, images });
-            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            let chunk = Arc::new(Chunk {
+                number: self.number,
+                first,
+                images,
+            });
+            let mut kept = self.kept.0.lock().unwrap_or_else(PoisonError::into_inner);
             if find(&kept).is_none() {
                 if kept.len() == KEPT_CHUNKS {
                     kept.pop_front();

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Instant;
 
-use rave_benchmarks::{Choice, Dataset, Item, Suite};
+use rave_benchmarks::{Dataset, Item, Suite};
 use rave_lmm::{
     Built, Checkpoint, Features, Generation, GenerationOptions, Grid, LoadOptions, Model,
     ModelInfo, Patches, Processor, attention, libtorch, resolve,
@@ -22,6 +22,7 @@ use rave_results::{AttentionRecord, RunWriter, SampleRecord};
 use rayon::prelude::*;
 
 use crate::Error;
+use crate::chosen::choose;
 use crate::record::{self, Prepared};
 
 /// Samples that are prepared together; bounds the memory for decoded pictures.
@@ -226,43 +227,6 @@ fn open_run(
         writer,
         contents.samples.iter().map(SampleRecord::key).collect(),
     ))
-}
-
-/// The rows of each data set that a request takes.
-fn choose(request: &Request, datasets: &[Dataset]) -> Result<Vec<Vec<usize>>, Error> {
-    let mut named: Vec<Vec<String>> = vec![Vec::new(); datasets.len()];
-    for sample in &request.samples {
-        let of_suite = sample.split_once('/').and_then(|(suite, id)| {
-            let place = datasets
-                .iter()
-                .position(|dataset| dataset.suite().id == suite);
-            Some((place?, id))
-        });
-        match (of_suite, datasets) {
-            (Some((place, id)), _) => named[place].push(id.to_owned()),
-            (None, [_]) => named[0].push(sample.clone()),
-            (None, _) => {
-                return Err(Error::Request(format!(
-                    "--samples {sample}: of several suites, say which one has it: SUITE/ID"
-                )));
-            }
-        }
-    }
-    let mut chosen = Vec::with_capacity(datasets.len());
-    for (dataset, samples) in datasets.iter().zip(named) {
-        if samples.is_empty() && !request.samples.is_empty() {
-            return Err(Error::Request(format!(
-                "--samples names none of suite `{0}`; add {0}/ID, or leave the suite out",
-                dataset.suite().id
-            )));
-        }
-        chosen.push(dataset.choose(&Choice {
-            limit: request.limit,
-            shuffle: request.shuffle,
-            samples,
-        })?);
-    }
-    Ok(chosen)
 }
 
 /// A variant with the model it runs on; variants of one checkpoint share theirs.

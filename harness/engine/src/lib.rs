@@ -6,6 +6,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod chosen;
 mod error;
 mod evaluate;
 pub mod latency;

@@ -80,6 +80,7 @@ pub fn sample(suite: &str, variant: &str, index: usize, score: Option<f64>) -> S
         variant: variant.into(),
         suite: suite.into(),
         sample: format!("{index:04}"),
+        number: Some(index as u64),
         image_id: format!("image-{index:04}"),
         seed: 1,
         prompt_sha256: format!("prompt {suite} {index}"),

@@ -30,6 +30,12 @@ fn bad_input_is_one_clear_error_and_exit_code_one() {
         preset("raev.toml", "method = \"raev\"\n"),
         preset("pai.toml", "method = \"pai\"\n"),
     ];
+    let own = bad_suites(folder.path());
+    let own: Vec<&str> = own.iter().map(String::as_str).collect();
+    fs::write(here("answers.xlsx"), "PK").unwrap();
+    fs::write(here("answers.csv"), "id,answer\n1,a\n").unwrap();
+    let (spreadsheet, cells) = (here("answers.xlsx"), here("answers.csv"));
+    let score = ["score", "--metric", "anls", "--predictions"];
     let presets: Vec<&str> = presets.iter().map(String::as_str).collect();
     let chosen = |file: usize| [&nano_eval(text(&out))[..], &["--variant", presets[file]]].concat();
     let sheets = ["suites", "--render", text(&out)];
@@ -59,6 +65,80 @@ fn bad_input_is_one_clear_error_and_exit_code_one() {
             &["absent.toml", "give a TOML file"],
         ),
         (with(&["--suite", "chartqs"]), &["chartqs", "chartqa"]),
+        (
+            [&nano[..], &["--suite", own[0]]].concat(),
+            &["suite.toml", "unknown field `colour`"],
+        ),
+        (
+            [&nano[..], &["--suite", own[1]]].concat(),
+            &["test.jsonl", "the id `a` occurs twice"],
+        ),
+        (
+            [&nano[..], &["--suite", own[2]]].concat(),
+            &["test.jsonl, line 1", "missing field `answers`"],
+        ),
+        (
+            [&nano[..], &["--suite", own[3]]].concat(),
+            &["qa.parquet, row 0", "`qa_pairs` is no Python literal"],
+        ),
+        (
+            [&nano[..], &["--suite", own[4]]].concat(),
+            &["column `question`", "mixed up", "suite.toml"],
+        ),
+        (
+            with(&["--suite", "absent/suite.toml"]),
+            &["absent/suite.toml", "check that it is there"],
+        ),
+        (
+            with(&["--split", "train"]),
+            &["embedded-ocr", "drawn", "leave the split out"],
+        ),
+        (
+            vec![
+                "eval",
+                "--model",
+                "nano-untrained",
+                "--suite",
+                "embedded-ocr",
+                "--samples",
+                "ocr-9",
+                "--out",
+                text(&out),
+            ],
+            &["no sample `ocr-9`", "`ocr-000000` to `ocr-000199`"],
+        ),
+        (
+            vec![
+                "eval",
+                "--model",
+                "nano-untrained",
+                "--samples",
+                "ocr-000009",
+                "--out",
+                text(&out),
+            ],
+            &["--samples ocr-000009", "SUITE/ID"],
+        ),
+        (
+            vec![
+                "eval",
+                "--model",
+                "nano-untrained",
+                "--shuffle",
+                "1",
+                "--out",
+                text(&out),
+            ],
+            &["--limit"],
+        ),
+        (
+            [&score[..], &[text(&spreadsheet)]].concat(),
+            &["answers.xlsx", "save it as .tsv or .csv"],
+        ),
+        (
+            [&score[..], &[text(&cells)]].concat(),
+            &["answers.csv", "no column `prediction`"],
+        ),
         (with(&["--variant", "rave,rave"]), &["names `rave` twice"]),
         (with(&["--variant", "all,rave"]), &["names `rave` twice"]),
         (
@@ -240,4 +320,46 @@ fn nano_eval(out: &str) -> [&str; 7] {
         "--out",
         out,
     ]
+}
+
+/// Folders with a suite each of which something is wrong: a stray key, an id twice, a line without answers, pairs that are no
+/// literal, questions and answers in each other's place.
+fn bad_suites(folder: &Path) -> Vec<String> {
+    let line = |more: &str| {
+        format!("{{\"id\": \"a\", \"image\": \"1.png\", \"question\": \"Who?\"{more}}}\n")
+    };
+    let answered = line(", \"answers\": [\"me\"]");
+    let parquet = |name: &str, columns: [(&str, &str); 3], split: &Path| {
+        let pictures = Series::new("image".into(), [b"png".as_slice()]);
+        let cells = columns.map(|(name, cell)| Column::new(name.into(), [cell]));
+        let columns = cells.into_iter().chain([pictures.into_column()]).collect();
+        let mut frame = DataFrame::new(1, columns).unwrap();
+        ParquetWriter::new(fs::File::create(split.join(name)).unwrap())
+            .finish(&mut frame)
+            .unwrap();
+    };
+    let make = |number: usize, layout: &str, more: &str| {
+        let own = folder.join(format!("own-{number}"));
+        fs::create_dir(&own).unwrap();
+        let toml = format!(
+            "id = \"own-{number}\"\nlayout = \"{layout}\"\nmetric = \"anls\"\nmax_new_tokens = 4\n{more}"
+        );
+        fs::write(own.join("suite.toml"), toml).unwrap();
+        fs::write(own.join("1.png"), png(&image::RgbImage::new(2, 2))).unwrap();
+        own
+    };
+    let owns = [
+        make(0, "jsonl", "colour = 1\n"),
+        make(1, "jsonl", ""),
+        make(2, "jsonl", ""),
+        make(3, "mtvqa", "split = \"qa\"\n"),
+        make(4, "chartqa", ""),
+    ];
+    fs::write(owns[1].join("test.jsonl"), answered.repeat(2)).unwrap();
+    fs::write(owns[2].join("test.jsonl"), line("")).unwrap();
+    let pairs = [("id", "1"), ("lang", "DE"), ("qa_pairs", "no literal")];
+    parquet("qa.parquet", pairs, &owns[3]);
+    let swapped = [("type", "bar"), ("question", "red"), ("answer", "Which?")];
+    parquet("test.parquet", swapped, &owns[4]);
+    owns.map(|own| text(&own).to_owned()).to_vec()
 }

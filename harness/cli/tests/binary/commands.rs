@@ -113,7 +113,10 @@ fn score_reads_lines_and_writes_lines() {
         stdout(&output),
         "{\"id\":\"a\",\"score\":1.0}\n{\"score\":0.0}\n"
     );
-    assert_eq!(stderr(&output), "anls: 0.5000 over 2 predictions\n");
+    assert_eq!(
+        stderr(&output),
+        "anls: 0.5000 over 2 predictions\n2 of 5349 items: not a score of the whole DocVQA\n"
+    );
     assert_eq!(output.status.code(), Some(0));
 }
 

@@ -124,21 +124,7 @@ fn a_killed_run_goes_on_where_it_was() {
             .collect::<Vec<_>>()
     };
     let killed = folder.path().join("killed");
-    let mut child = program()
-        .args(arguments(&killed))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let log = killed.join("samples.log");
-    let lines = || fs::read_to_string(&log).map_or(0, |text| text.lines().count());
-    let start = Instant::now();
-    while lines() < 10 && start.elapsed() < Duration::from_secs(60) {
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    let recorded = lines();
+    let recorded = kill(&arguments(&killed), &killed, 10);
     assert!(
         (10..80).contains(&recorded),
         "{recorded} samples when it was killed"

@@ -50,6 +50,25 @@ fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
+/// Begins a run in a folder and kills it when it has recorded so many samples; returns how many it has.
+fn kill(arguments: &[String], run: &Path, samples: usize) -> usize {
+    let mut child = program()
+        .args(arguments)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let log = run.join("samples.log");
+    let lines = || fs::read_to_string(&log).map_or(0, |text| text.lines().count());
+    let start = Instant::now();
+    while lines() < samples && start.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    lines()
+}
+
 /// A path as an argument.
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()

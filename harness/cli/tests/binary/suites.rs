@@ -75,16 +75,13 @@ fn a_suite_in_a_file_is_evaluated_and_kept_apart_by_its_definition() {
         configured.definition,
         Suite::load(&own).unwrap().file.map(|file| file.sha256)
     );
-    // Another definition, or other samples, is another run.
-    for more in [&["--samples", "a,b", "--resume"][..], &["--resume"]] {
-        let refused = eval(text(&own), &out, more);
-        assert_eq!(refused.status.code(), Some(1));
-        assert!(stderr(&refused).contains("suites"), "{}", stderr(&refused));
-    }
+    // Another definition is another configuration, whatever its version says.
     let toml = fs::read_to_string(own.join("suite.toml")).unwrap();
     fs::write(own.join("suite.toml"), toml.replace("Be brief", "Briefly")).unwrap();
-    let refused = eval(text(&own), &out, &["--samples", "a,c", "--resume"]);
-    assert!(stderr(&refused).contains("suites"), "{}", stderr(&refused));
+    let again = folder.path().join("again");
+    let output = eval(text(&own), &again, &["--samples", "a,c"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_ne!(&run_record(&again).configuration.suites[0], configured);
 }
 
 #[test]
@@ -105,15 +102,13 @@ fn a_missing_picture_fails_its_samples_and_the_run_goes_on() {
 #[test]
 fn a_subset_is_drawn_by_its_seed_and_a_run_keeps_it() {
     let folder = tempfile::tempdir().unwrap();
-    let run = |name: &str, seed: &str, more: &[&str]| {
+    let run = |name: &str, seed: &str| {
         let out = folder.path().join(name);
-        let arguments = [&["--limit", "4", "--shuffle", seed][..], more].concat();
-        (eval("embedded-ocr", &out, &arguments), out)
+        let output = eval("embedded-ocr", &out, &["--limit", "4", "--shuffle", seed]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        out
     };
-    let (output, first) = run("first", "7", &[]);
-    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    let (_, again) = run("again", "7", &[]);
-    let (_, other) = run("other", "8", &[]);
+    let (first, again, other) = (run("first", "7"), run("again", "7"), run("other", "8"));
     assert_eq!(ids(&first), ids(&again));
     assert_ne!(ids(&first), ids(&other));
     assert_ne!(
@@ -121,9 +116,31 @@ fn a_subset_is_drawn_by_its_seed_and_a_run_keeps_it() {
         ["ocr-000000", "ocr-000001", "ocr-000002", "ocr-000003"]
     );
     assert_eq!(run_record(&first).configuration.suites[0].shuffle, Some(7));
-    let (refused, _) = run("first", "8", &["--resume"]);
-    assert_eq!(refused.status.code(), Some(1));
-    assert!(stderr(&refused).contains("suites"), "{}", stderr(&refused));
+}
+
+#[test]
+fn a_run_goes_on_with_the_samples_that_it_began_with_and_no_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let arguments = |more: &[&str]| -> Vec<String> {
+        let base = small("nano-untrained", "60", &out);
+        let all = base.into_iter().chain(more.iter().copied());
+        all.map(str::to_owned).collect()
+    };
+    let recorded = kill(&arguments(&["--shuffle", "7"]), &out, 3);
+    assert!((3..60).contains(&recorded), "{recorded}");
+    let resume = |more: &[&str]| {
+        let arguments = arguments(&[more, &["--resume"]].concat());
+        rave(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    for other in [&["--shuffle", "8"][..], &[]] {
+        let refused = resume(other);
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(stderr(&refused).contains("suites"), "{}", stderr(&refused));
+    }
+    let output = resume(&["--shuffle", "7"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(answers(&out).len(), 60);
 }
 
 #[test]
