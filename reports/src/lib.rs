@@ -5,6 +5,8 @@
 //!
 //! Adding a format: one file under `tables` or `charts`, one arm in [`Format`].
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 use std::fmt;
 use std::str::FromStr;
 

@@ -15,6 +15,7 @@
 mod error;
 pub mod excerpt;
 pub mod latency;
+pub mod maps;
 pub mod schema;
 pub mod statistics;
 pub mod store;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use rave_results::Summary;
 use rave_results::excerpt::{Answer, Excerpt, Sample};
+use rave_results::maps::AttentionMaps;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -15,6 +16,10 @@ use crate::Error;
 const PICTURES: usize = 3_200_000;
 /// Answers of a page's samples, over variants and seeds.
 const ANSWERS: usize = 20_000;
+/// Opacity of the densest part of an attention map.
+const DENSEST: f64 = 0.85;
+/// What is more transparent is left out.
+const FAINTEST: f32 = 0.01;
 
 /// Most samples of a page: fewer where each has more answers.
 pub fn most_samples(summary: &Summary) -> usize {
@@ -60,6 +65,17 @@ struct Shown {
     absent: Option<usize>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     boxes: Vec<[f32; 4]>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    maps: Vec<Heat>,
+}
+
+/// A map as it lies over a picture.
+#[derive(Serialize)]
+struct Heat {
+    /// Whose it is, in words.
+    name: String,
+    /// Parts of the picture, each with its opacity.
+    tokens: Vec<([f32; 4], f32)>,
 }
 
 /// Each distinct text once, with its place.
@@ -82,6 +98,7 @@ impl Places {
 pub(super) fn samples(
     summary: &Summary,
     excerpt: &Excerpt,
+    maps: &[AttentionMaps],
     pictures: &mut dyn Pictures,
 ) -> Result<(String, Vec<String>), Error> {
     let (mut reasons, mut absent) = (Places::default(), Places::default());
@@ -101,6 +118,7 @@ pub(super) fn samples(
                     });
                 entry.picture = Some(place);
                 entry.question = short(&found.question);
+                entry.maps = heats(summary, sample, maps);
                 entry.boxes = found
                     .boxes
                     .into_iter()
@@ -165,7 +183,46 @@ fn entry(sample: &Sample, reasons: &mut Places) -> Shown {
         picture: None,
         absent: None,
         boxes: Vec::new(),
+        maps: Vec::new(),
     }
+}
+
+/// The maps of a sample. All of a sample's share one scale: the densest part of any is the least transparent.
+fn heats(summary: &Summary, sample: &Sample, maps: &[AttentionMaps]) -> Vec<Heat> {
+    let (model, suite) = (
+        &summary.models[sample.model].name,
+        &summary.suites[sample.suite].id,
+    );
+    let own = maps.iter().filter(|maps| {
+        maps.model == *model
+            && maps.suite.as_ref() == Some(suite)
+            && maps.sample.as_ref() == Some(&sample.id)
+    });
+    let density = |&([left, top, right, bottom], share): &([f32; 4], f64)| {
+        share / f64::from((right - left) * (bottom - top)).max(f64::MIN_POSITIVE)
+    };
+    let variants = own.clone().flat_map(|maps| &maps.variants);
+    let densest = variants
+        .flat_map(|map| &map.tokens)
+        .map(density)
+        .fold(0.0, f64::max);
+    let mut heats = Vec::new();
+    for maps in own {
+        let seed = maps
+            .seed
+            .map_or(String::new(), |seed| format!(", seed {seed}"));
+        for map in &maps.variants {
+            let tokens = map.tokens.iter().map(|token| {
+                let opacity = DENSEST * density(token) / densest.max(f64::MIN_POSITIVE);
+                (token.0.map(rounded), rounded(opacity as f32))
+            });
+            heats.push(Heat {
+                name: visible(&format!("{}{seed}", map.variant)),
+                tokens: tokens.filter(|(_, opacity)| *opacity > FAINTEST).collect(),
+            });
+        }
+    }
+    heats
 }
 
 /// Some suites say the same answer once an annotator.

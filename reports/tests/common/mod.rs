@@ -210,7 +210,6 @@ fn sample(
         vision_ms: (!failed).then_some(180.0),
         prefill_ms: (!failed).then_some(400.0 + 9.0 * variant_index as f64 + luck * 40.0),
         decode_ms: (!failed).then_some(90.0 + 2.0 * variant_index as f64),
-        ..SampleRecord::default()
     }
 }
 

@@ -115,6 +115,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         summary: &summary,
         data: request.data.as_deref(),
         latency: None,
+        maps: &[],
         curves: &[],
         formats: &[
             Format::Markdown,
