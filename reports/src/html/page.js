@@ -296,8 +296,8 @@
         nameOutcomes();
         pick.show.value = button.dataset.show;
         choose();
+        find('#samples').focus({ preventScroll: true });
         find('#samples').scrollIntoView();
-        find('#samples').focus();
       });
     });
   }

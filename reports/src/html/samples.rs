@@ -129,6 +129,10 @@ pub(super) fn samples(
         }
         shown.push(entry);
     }
+    let mapped = shown
+        .iter()
+        .filter(|sample| !sample.maps.is_empty())
+        .count();
     let names = |names: Vec<&String>| names.into_iter().map(|name| visible(name)).collect();
     let data = Data {
         models: names(summary.models.iter().map(|model| &model.name).collect()),
@@ -142,7 +146,7 @@ pub(super) fn samples(
         samples: shown,
     };
     let json = script_json(&data).map_err(|error| Error::Text(error.to_string()))?;
-    Ok((json, about(excerpt)))
+    Ok((json, about(excerpt, mapped)))
 }
 
 fn entry(sample: &Sample, reasons: &mut Places) -> Shown {
@@ -239,7 +243,8 @@ fn rounded(share: f32) -> f32 {
     (share * 10_000.0).round() / 10_000.0
 }
 
-fn about(excerpt: &Excerpt) -> Vec<String> {
+/// What a reader must know of the choice and of the cards; `mapped` samples have attention maps.
+fn about(excerpt: &Excerpt, mapped: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let (shown, total) = (excerpt.samples.len(), excerpt.total);
     if shown < total {
@@ -253,5 +258,11 @@ fn about(excerpt: &Excerpt) -> Vec<String> {
          characters that cannot be seen are written as ⟨U+…⟩."
             .into(),
     );
+    if mapped > 0 {
+        lines.push(format!(
+            "{mapped} of them have attention maps: the more opaque a part of the picture, the more attention for its size; the \
+             maps of a sample share one scale."
+        ));
+    }
     lines
 }
