@@ -60,7 +60,7 @@ eval-all name=("eval-all-" + datetime("%Y%m%d-%H%M%S")) limit="200": build
 train-nano *stage: build
     @RAVE='{{ rave_binary }}' tools/train_nano.sh "$@"
 
-# Tables and charts of stored runs: ./just report results/runs/local/NAME [--format txt,md,csv,json,svg,png]
+# Tables and charts of stored runs: ./just report results/runs/local/NAME [--format txt,md,csv,tex,json,svg,png,html]
 [group('measure')]
 [no-exit-message]
 report run *options: ready
@@ -118,6 +118,17 @@ bench-statistics: ready
 test *arguments: ready
     @if command -v python3 >/dev/null 2>&1; then python3 tools/test_libtorch.py; fi
     OMP_WAIT_POLICY=passive cargo test --release --workspace {{ arguments }}
+
+# The HTML report in headless Chromium (Debian: chromium, nodejs, npm): sorts, filters, browses, by keyboard, light and dark; screenshots in target/browser
+[group('develop')]
+test-browser +runs="results/runs/nano": build
+    cargo build --release --workspace --example pages
+    @mkdir -p target/browser/pages
+    npm install --prefix target/browser --no-audit --no-fund --silent playwright-core@1.65.1
+    @"$(dirname '{{ rave_binary }}')/examples/pages" target/browser/pages
+    @for run in {{ runs }}; do '{{ rave_binary }}' report "$run" --format html --out target/browser/report >/dev/null \
+        && mv target/browser/report/report.html "target/browser/pages/run-$(basename "$run").html" || exit 1; done
+    cd target/browser && node ../../reports/tests/browser/check.mjs shots pages/*.html
 
 # Formatting, clippy and, where it is installed, cargo deny; nothing is changed
 [group('develop')]

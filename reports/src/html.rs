@@ -8,6 +8,7 @@ use minijinja::{Environment, context};
 use rave_results::Summary;
 use rave_results::excerpt::Excerpt;
 use rave_results::latency::LatencySummary;
+use rave_results::maps::AttentionMaps;
 use serde::Serialize;
 
 use crate::charts::{self, Chart, Curve};
@@ -87,6 +88,8 @@ struct Model {
 pub struct Extras<'a> {
     /// What the browser of samples shows; without it there is none.
     pub excerpt: Option<&'a Excerpt>,
+    /// Where the attention lay on the pictures of some of its samples.
+    pub maps: &'a [AttentionMaps],
     /// What the variants cost, measured by itself.
     pub latency: Option<&'a LatencySummary>,
     /// How the variants were trained.
@@ -147,7 +150,7 @@ pub fn page(
     }
     let samples = excerpt
         .filter(|excerpt| excerpt.total > 0)
-        .map(|excerpt| samples::samples(summary, excerpt, pictures))
+        .map(|excerpt| samples::samples(summary, excerpt, extras.maps, pictures))
         .transpose()?;
     let runs: Vec<&str> = summary.runs.iter().map(|run| run.run.as_str()).collect();
     render(Content {

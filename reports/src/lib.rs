@@ -5,6 +5,8 @@
 //!
 //! Adding a format: one file under `tables` or `charts`, one arm in [`Format`]. [`lmms_eval`] is made from the samples themselves.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 use std::fmt;
 use std::str::FromStr;
 

@@ -4,8 +4,11 @@
 use std::path::Path;
 
 use image::RgbImage;
+use rave_reports::charts::Curve;
 use rave_reports::html::{Extras, Found, NoPictures, Pictures, most_samples, page};
 use rave_results::excerpt::Excerpt;
+use rave_results::maps::{AttentionMaps, VariantMap};
+use rave_results::training::Row;
 use rave_results::{SampleRecord, Summary};
 use serde_json::Value;
 
@@ -240,6 +243,70 @@ fn a_page_of_nothing_of_one_variant_and_of_a_broken_run_says_so() {
         let main = page.split("<main").nth(1).unwrap();
         assert!(!main.split("<script>").next().unwrap().contains("NaN"));
     }
+}
+
+#[test]
+fn attention_lies_over_the_picture_it_belongs_to() {
+    let map = |sample: &str, share: f64| AttentionMaps {
+        model: "nano".into(),
+        suite: Some("ocr".into()),
+        sample: Some(sample.into()),
+        seed: Some(1),
+        variants: vec![VariantMap {
+            variant: "rave".into(),
+            tokens: vec![
+                ([0.0, 0.0, 0.5, 1.0], share),
+                ([0.5, 0.0, 1.0, 1.0], 1.0 - share),
+            ],
+        }],
+        ..AttentionMaps::default()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let run = store(&ten(), folder.path(), |_| ());
+    let summary = Summary::from_runs(std::slice::from_ref(&run), "standard").unwrap();
+    let excerpt = Excerpt::of(&[run], &summary, 100).unwrap();
+    let extras = Extras {
+        maps: &[map("0002", 0.8), map("none", 0.5)],
+        ..of(&excerpt)
+    };
+    let artifact = page(&summary, &extras, &mut Plain).unwrap();
+    let data = data(&String::from_utf8(artifact.bytes).unwrap());
+    let samples = data["samples"].as_array().unwrap();
+    let with: Vec<&Value> = samples
+        .iter()
+        .filter(|sample| !sample["maps"].is_null())
+        .collect();
+    assert_eq!(with.len(), 1);
+    assert_eq!(with[0]["id"], "0002");
+    assert_eq!(with[0]["maps"][0]["name"], "rave, seed 1");
+    // The densest part is 0.85 opaque, the other a quarter of that.
+    let opacity = |token: usize| with[0]["maps"][0]["tokens"][token][1].as_f64().unwrap();
+    assert!((opacity(0) - 0.85).abs() < 1e-4 && (opacity(1) - 0.2125).abs() < 1e-3);
+}
+
+#[test]
+fn latency_and_training_join_the_page() {
+    let row = |step: u64, loss: f64| Row {
+        step,
+        split: "validation".into(),
+        loss,
+        exact: 0.5,
+        ..Row::default()
+    };
+    let curve = |variant: &str, seed: &str| Curve {
+        variant: variant.into(),
+        seed: seed.into(),
+        rows: vec![row(10, 0.75), row(20, 0.5)],
+    };
+    let summary = Summary::from_runs(&[common::run(&ten())], "standard").unwrap();
+    let extras = Extras {
+        curves: &[curve("standard", "seed-0"), curve("rave", "seed-0")],
+        ..Extras::default()
+    };
+    let artifact = page(&summary, &extras, &mut NoPictures).unwrap();
+    let text = String::from_utf8(artifact.bytes).unwrap();
+    assert!(text.contains("How the variants were trained"));
+    assert!(text.contains("rave, seed-0: loss 0.500 after 20 steps."));
 }
 
 #[test]

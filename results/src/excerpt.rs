@@ -115,7 +115,7 @@ fn places<'a>(runs: &'a [Run], summary: &Summary, seeds: &[u64]) -> BTreeMap<Key
     for (number, run) in runs.iter().enumerate() {
         let names = &run.scores.names;
         // Few distinct names: each is looked up once.
-        let mut known: HashMap<(u32, u32, u32), Option<(usize, usize, usize)>> = HashMap::new();
+        let mut known: HashMap<_, Option<(usize, usize, usize)>> = HashMap::new();
         let mut place = |row: &ScoreRow| {
             let triple = (row.model, row.suite, row.variant);
             *known.entry(triple).or_insert_with(|| {

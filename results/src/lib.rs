@@ -16,6 +16,7 @@ mod compare;
 mod error;
 pub mod excerpt;
 pub mod latency;
+pub mod maps;
 pub mod paper;
 pub mod schema;
 pub mod statistics;

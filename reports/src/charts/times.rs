@@ -16,7 +16,10 @@ use crate::tables::milliseconds;
 const KEY: f64 = 22.0;
 /// Room for a total and its ratio.
 const VALUE: f64 = 96.0;
-const PHASES: [(&str, fn(&Cost) -> Option<f64>); 3] = [
+/// A phase: its name, and its time.
+type Phase = (&'static str, fn(&Cost) -> Option<f64>);
+
+const PHASES: [Phase; 3] = [
     ("vision", |cost| cost.vision_ms),
     ("prefill", |cost| cost.prefill_ms),
     ("decode", |cost| cost.decode_ms),

@@ -115,6 +115,7 @@
     pick.seed = choice('seed', 'Training seed', [['', 'any'], ...data.seeds.map((seed, index) => [String(index), String(seed)])]);
   }
   if (data.reasons.length) pick.reason = choice('reason', 'Error', [['', 'with or without'], ['any', 'any error'], ...numbered(data.reasons)]);
+  if (data.samples.some((sample) => sample.maps)) pick.maps = choice('maps', 'Attention map', [['', 'with or without'], ['stored', 'stored']]);
   pick.text = make('input', { type: 'search', id: 'filter-text', name: 'text' });
   fields.append(make('div', {}, make('label', { for: 'filter-text' }, 'Question, answer or prediction has'), pick.text));
   const reset = make('button', { type: 'reset' }, 'Show all samples');
@@ -168,6 +169,7 @@
       const asked = pick.reason.value;
       if (!answers.some((answer) => answer && answer[1] === null && (asked === 'any' || answer[2] === Number(asked)))) return false;
     }
+    if (pick.maps && pick.maps.value !== '' && !sample.maps) return false;
     const text = pick.text.value.trim().toLowerCase();
     if (text === '') return true;
     const held = [sample.id, sample.question, ...sample.accepted, ...answers.map((answer) => (answer ? answer[0] : ''))];
@@ -193,12 +195,10 @@
       const select = make('select', { 'aria-label': `What lies over the picture of ${sample.id}` });
       select.append(make('option', { value: '' }, 'picture alone'));
       if (boxes.length) select.append(make('option', { value: 'box', selected: '' }, 'box of the answer'));
-      for (const map of sample.maps || []) {
-        select.append(make('option', { value: String(map.variant) }, `attention of ${data.variants[map.variant]}`));
-      }
+      (sample.maps || []).forEach((map, index) => select.append(make('option', { value: String(index) }, `attention of ${map.name}`)));
       select.addEventListener('change', () => {
-        const map = (sample.maps || []).find((own) => String(own.variant) === select.value);
-        const heat = map ? map.tokens.map(([box, share]) => bounds(box, { fill: '#d55e00', 'fill-opacity': share })) : [];
+        const map = (sample.maps || [])[select.value];
+        const heat = map ? map.tokens.map(([box, opacity]) => bounds(box, { fill: '#d55e00', 'fill-opacity': opacity })) : [];
         layer.replaceChildren(...heat, ...(select.value === '' ? [] : boxes));
       });
       figure.append(select);
@@ -296,8 +296,8 @@
         nameOutcomes();
         pick.show.value = button.dataset.show;
         choose();
+        find('#samples').focus({ preventScroll: true });
         find('#samples').scrollIntoView();
-        find('#samples').focus();
       });
     });
   }

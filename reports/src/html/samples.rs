@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use rave_results::Summary;
 use rave_results::excerpt::{Answer, Excerpt, Sample};
+use rave_results::maps::AttentionMaps;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -15,6 +16,10 @@ use crate::Error;
 const PICTURES: usize = 3_200_000;
 /// Answers of a page's samples, over variants and seeds.
 const ANSWERS: usize = 20_000;
+/// Opacity of the densest part of an attention map.
+const DENSEST: f64 = 0.85;
+/// What is more transparent is left out.
+const FAINTEST: f32 = 0.01;
 
 /// Most samples of a page: fewer where each has more answers.
 pub fn most_samples(summary: &Summary) -> usize {
@@ -60,6 +65,17 @@ struct Shown {
     absent: Option<usize>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     boxes: Vec<[f32; 4]>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    maps: Vec<Heat>,
+}
+
+/// A map as it lies over a picture.
+#[derive(Serialize)]
+struct Heat {
+    /// Whose it is, in words.
+    name: String,
+    /// Parts of the picture, each with its opacity.
+    tokens: Vec<([f32; 4], f32)>,
 }
 
 /// Each distinct text once, with its place.
@@ -82,6 +98,7 @@ impl Places {
 pub(super) fn samples(
     summary: &Summary,
     excerpt: &Excerpt,
+    maps: &[AttentionMaps],
     pictures: &mut dyn Pictures,
 ) -> Result<(String, Vec<String>), Error> {
     let (mut reasons, mut absent) = (Places::default(), Places::default());
@@ -101,6 +118,7 @@ pub(super) fn samples(
                     });
                 entry.picture = Some(place);
                 entry.question = short(&found.question);
+                entry.maps = heats(summary, sample, maps);
                 entry.boxes = found
                     .boxes
                     .into_iter()
@@ -111,6 +129,10 @@ pub(super) fn samples(
         }
         shown.push(entry);
     }
+    let mapped = shown
+        .iter()
+        .filter(|sample| !sample.maps.is_empty())
+        .count();
     let names = |names: Vec<&String>| names.into_iter().map(|name| visible(name)).collect();
     let data = Data {
         models: names(summary.models.iter().map(|model| &model.name).collect()),
@@ -124,7 +146,7 @@ pub(super) fn samples(
         samples: shown,
     };
     let json = script_json(&data).map_err(|error| Error::Text(error.to_string()))?;
-    Ok((json, about(excerpt)))
+    Ok((json, about(excerpt, mapped)))
 }
 
 fn entry(sample: &Sample, reasons: &mut Places) -> Shown {
@@ -165,7 +187,46 @@ fn entry(sample: &Sample, reasons: &mut Places) -> Shown {
         picture: None,
         absent: None,
         boxes: Vec::new(),
+        maps: Vec::new(),
     }
+}
+
+/// The maps of a sample. All of a sample's share one scale: the densest part of any is the least transparent.
+fn heats(summary: &Summary, sample: &Sample, maps: &[AttentionMaps]) -> Vec<Heat> {
+    let (model, suite) = (
+        &summary.models[sample.model].name,
+        &summary.suites[sample.suite].id,
+    );
+    let own = maps.iter().filter(|maps| {
+        maps.model == *model
+            && maps.suite.as_ref() == Some(suite)
+            && maps.sample.as_ref() == Some(&sample.id)
+    });
+    let density = |&([left, top, right, bottom], share): &([f32; 4], f64)| {
+        share / f64::from((right - left) * (bottom - top)).max(f64::MIN_POSITIVE)
+    };
+    let variants = own.clone().flat_map(|maps| &maps.variants);
+    let densest = variants
+        .flat_map(|map| &map.tokens)
+        .map(density)
+        .fold(0.0, f64::max);
+    let mut heats = Vec::new();
+    for maps in own {
+        let seed = maps
+            .seed
+            .map_or(String::new(), |seed| format!(", seed {seed}"));
+        for map in &maps.variants {
+            let tokens = map.tokens.iter().map(|token| {
+                let opacity = DENSEST * density(token) / densest.max(f64::MIN_POSITIVE);
+                (token.0.map(rounded), rounded(opacity as f32))
+            });
+            heats.push(Heat {
+                name: visible(&format!("{}{seed}", map.variant)),
+                tokens: tokens.filter(|(_, opacity)| *opacity > FAINTEST).collect(),
+            });
+        }
+    }
+    heats
 }
 
 /// Some suites say the same answer once an annotator.
@@ -182,7 +243,8 @@ fn rounded(share: f32) -> f32 {
     (share * 10_000.0).round() / 10_000.0
 }
 
-fn about(excerpt: &Excerpt) -> Vec<String> {
+/// What a reader must know of the choice and of the cards; `mapped` samples have attention maps.
+fn about(excerpt: &Excerpt, mapped: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let (shown, total) = (excerpt.samples.len(), excerpt.total);
     if shown < total {
@@ -196,5 +258,11 @@ fn about(excerpt: &Excerpt) -> Vec<String> {
          characters that cannot be seen are written as ⟨U+…⟩."
             .into(),
     );
+    if mapped > 0 {
+        lines.push(format!(
+            "{mapped} of them have attention maps: the more opaque a part of the picture, the more attention for its size; the \
+             maps of a sample share one scale."
+        ));
+    }
     lines
 }

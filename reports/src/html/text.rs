@@ -1,5 +1,7 @@
 //! Text that goes into a page: nothing in it can act as markup, reorder its surroundings or stay invisible.
 
+use std::ops::RangeInclusive;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
@@ -36,13 +38,18 @@ pub(super) fn visible(text: &str) -> String {
 
 /// Control characters but for white space, marks of direction (Unicode Annex 9), joiners and spaces without width.
 fn is_hidden(character: char) -> bool {
+    const HIDDEN: [RangeInclusive<char>; 7] = [
+        '\u{61C}'..='\u{61C}',
+        '\u{200B}'..='\u{200F}',
+        '\u{2028}'..='\u{202E}',
+        '\u{2060}'..='\u{2069}',
+        '\u{FEFF}'..='\u{FEFF}',
+        '\u{FFF9}'..='\u{FFFB}',
+        '\u{E0000}'..='\u{E007F}',
+    ];
     match character {
         '\n' | '\t' => false,
-        '\u{61C}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{2069}' => {
-            true
-        }
-        '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E007F}' => true,
-        other => other.is_control(),
+        other => other.is_control() || HIDDEN.iter().any(|range| range.contains(&other)),
     }
 }
 

@@ -2,8 +2,8 @@
 //
 //     node check.mjs FOLDER PAGE.html [PAGE.html ..]
 //
-// Screenshots go to FOLDER. playwright-core must be installed where node finds it (`just test-browser` does that);
-// CHROMIUM names the browser, by default `chromium`.
+// Screenshots go to FOLDER. playwright-core is taken from the current folder's node_modules, where `just test-browser` puts
+// it; CHROMIUM names the browser, by default `chromium`.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, statSync } from 'node:fs';
@@ -11,7 +11,6 @@ import { createRequire } from 'node:module';
 import { basename, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
-// From where npm put it: the test lies in the sources, the package among the build's files.
 const { chromium } = createRequire(join(process.cwd(), 'package.json'))('playwright-core');
 
 const [folder, ...pages] = process.argv.slice(2);

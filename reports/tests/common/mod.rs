@@ -186,6 +186,7 @@ fn sample(
         variant: variant.into(),
         suite: suite.into(),
         sample: format!("{index:04}"),
+        number: Some(index as u64),
         image_id: format!("image-{:04}", index / 2),
         category: if graded {
             ["human", "augmented"][index % 2].into()
@@ -210,7 +211,6 @@ fn sample(
         vision_ms: (!failed).then_some(180.0),
         prefill_ms: (!failed).then_some(400.0 + 9.0 * variant_index as f64 + luck * 40.0),
         decode_ms: (!failed).then_some(90.0 + 2.0 * variant_index as f64),
-        ..SampleRecord::default()
     }
 }
 

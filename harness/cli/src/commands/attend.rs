@@ -12,6 +12,7 @@ use rave_lmm::attention::{Bounds, Choice, HeadStatistics, InBox, Probed, map, st
 use rave_lmm::{GenerationOptions, LoadOptions, Model, checkpoint_folder, decode};
 use rave_methods::Variant;
 use rave_reports::charts::heat::{self, Row, Sheet};
+use rave_results::maps::{AttentionMaps, MAPS_VERSION, VariantMap, write_maps};
 use serde_json::{Value, json};
 
 use super::eval::chosen_variants;
@@ -61,7 +62,8 @@ pub struct Arguments {
     /// org/name[@revision]
     #[arg(long, value_name = "DIR|REPOSITORY", requires = "suite")]
     pub data: Vec<String>,
-    /// The folder for the pictures: attention.png with a row a variant, and attention-VARIANT.png
+    /// The folder for the pictures: attention.png with a row a variant, and attention-VARIANT.png; and for attention.json,
+    /// which `rave report --maps` takes
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
     /// The layer to show, from 0, or the mean over all
@@ -120,6 +122,8 @@ impl Place {
 /// What is asked.
 struct Task {
     name: String,
+    /// Of a suite's item: the item's id.
+    sample: Option<String>,
     picture: RgbImage,
     prompt: String,
     answers: Vec<String>,
@@ -195,6 +199,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let rows: Vec<Row> = shown.iter().map(|shown| shown.row.clone()).collect();
     let all = arguments.out.join("attention.png");
     write(&all, &heat::png(&sheet, &rows)?)?;
+    write_maps(&arguments.out, &maps(arguments, &task, &rows))?;
     let mut documents = Vec::new();
     for Shown { row, mut document } in shown {
         let file = arguments.out.join(format!("attention-{}.png", row.variant));
@@ -222,6 +227,24 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     Ok(Outcome::Clean)
 }
 
+/// The rows as a record, which a report draws over the picture.
+fn maps(arguments: &Arguments, task: &Task, rows: &[Row]) -> AttentionMaps {
+    let variants = rows.iter().map(|row| VariantMap {
+        variant: row.variant.clone(),
+        tokens: row.tokens.clone(),
+    });
+    AttentionMaps {
+        maps_version: MAPS_VERSION,
+        model: arguments.model.clone(),
+        suite: arguments.suite.clone(),
+        sample: task.sample.clone(),
+        seed: arguments.seed,
+        layer: arguments.layer.0,
+        head: arguments.head.0,
+        variants: variants.collect(),
+    }
+}
+
 /// Picture, question and box, of a file or of a suite's item.
 fn task(arguments: &Arguments) -> anyhow::Result<Task> {
     if let (Some(id), Some(number)) = (&arguments.suite, arguments.sample) {
@@ -239,6 +262,7 @@ fn task(arguments: &Arguments) -> anyhow::Result<Task> {
         let item: Item = dataset.item(number)?;
         return Ok(Task {
             name: format!("{id}, item {number}"),
+            sample: Some(item.id.clone()),
             picture: picture(&item)?,
             boxes: answer_boxes(&item)?,
             prompt: item.prompt,
@@ -275,6 +299,7 @@ fn task(arguments: &Arguments) -> anyhow::Result<Task> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     Ok(Task {
         name: name.into_owned(),
+        sample: None,
         picture,
         prompt: prompt.clone(),
         answers: Vec::new(),

@@ -162,6 +162,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         summary: &summary,
         data: Data::BySuite(&request.data),
         latency: None,
+        maps: &[],
         curves: &[],
         formats: &[
             Format::Markdown,

@@ -11,6 +11,7 @@ use rave_reports::charts::{Curve, training_curves};
 use rave_reports::{Artifact, Format, html, latency, render, tables};
 use rave_results::excerpt::Excerpt;
 use rave_results::latency::{LatencyRun, LatencySummary};
+use rave_results::maps::{AttentionMaps, read_maps};
 use rave_results::statistics::Resampling;
 use rave_results::summary::Options;
 use rave_results::{Run, Summary};
@@ -44,6 +45,9 @@ pub struct Arguments {
     /// A latency run (rave latency) whose charts and tables join the HTML page
     #[arg(long, value_name = "RUN")]
     pub latency: Option<PathBuf>,
+    /// A folder of attention maps (rave attend --suite S --sample N --out DIR/NAME) that lie over the HTML page's pictures
+    #[arg(long, value_name = "DIR")]
+    pub maps: Option<PathBuf>,
     /// A folder of training runs, SEED/VARIANT.parquet or SEED/VARIANT/training.parquet, whose curves are drawn
     #[arg(long, value_name = "DIR")]
     pub training: Option<PathBuf>,
@@ -79,6 +83,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let latency = arguments.latency.as_deref().map(LatencyRun::open);
     let latency = latency.transpose()?;
     let latency = latency.map(|run| LatencySummary::of(&run, &Resampling::default()));
+    let maps = arguments.maps.as_deref().map(read_maps).transpose()?;
+    let maps = maps.unwrap_or_default();
     let curves = match &arguments.training {
         Some(folder) => curves::read(folder, &summary)?,
         None => Vec::new(),
@@ -88,6 +94,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         summary: &summary,
         data: Data::Folder(arguments.data.as_deref()),
         latency: latency.as_ref(),
+        maps: &maps,
         curves: &curves,
         formats: &formats,
         out: &out,
@@ -165,6 +172,8 @@ pub struct Report<'a> {
     pub data: Data<'a>,
     /// What the variants cost, measured by itself.
     pub latency: Option<&'a LatencySummary>,
+    /// Where the attention lay.
+    pub maps: &'a [AttentionMaps],
     /// How the variants were trained.
     pub curves: &'a [Curve],
     /// What to write.
@@ -182,6 +191,7 @@ pub fn show(report: &Report) -> anyhow::Result<()> {
         summary,
         data,
         latency,
+        maps,
         curves,
         formats,
         out,
@@ -194,6 +204,7 @@ pub fn show(report: &Report) -> anyhow::Result<()> {
             let mut pictures = SuitePictures::new(runs, data);
             let extras = html::Extras {
                 excerpt: Some(&excerpt),
+                maps,
                 latency,
                 curves,
             };

@@ -1,5 +1,7 @@
 //! `rave eval --attention` and `rave attend` on nano.
 
+use rave_results::maps::read_maps;
+
 use super::*;
 
 /// Pixels of a PNG that decodes.
@@ -139,6 +141,59 @@ fn a_killed_run_with_probes_goes_on_without_losing_or_doubling_any() {
     assert!(!out.join("attention.log").exists());
 }
 
+/// What was stored of the item lies over its picture in the report of a run, and over no other's.
+fn maps_are_in_the_report(folder: &Path, maps: &Path) {
+    let stored = &read_maps(maps).unwrap()[0];
+    assert_eq!(stored.sample.as_deref(), Some("ocr-000003"));
+    for map in &stored.variants {
+        let total: f64 = map.tokens.iter().map(|(_, share)| share).sum();
+        assert!((total - 1.0).abs() < 1e-6, "{}: {total}", map.variant);
+    }
+    let (run, page) = (folder.join("run"), folder.join("page"));
+    let evaluated = rave(&[
+        "eval",
+        "--model",
+        "nano",
+        "--variant",
+        "standard,rave",
+        "--suite",
+        "embedded-ocr",
+        "--limit",
+        "5",
+        "--out",
+        text(&run),
+    ]);
+    assert_eq!(evaluated.status.code(), Some(0), "{}", stderr(&evaluated));
+    let reported = rave(&[
+        "report",
+        text(&run),
+        "--format",
+        "html",
+        "--maps",
+        text(maps),
+        "--out",
+        text(&page),
+    ]);
+    assert_eq!(reported.status.code(), Some(0), "{}", stderr(&reported));
+    let page = fs::read_to_string(page.join("report.html")).unwrap();
+    let data = page.split("id=\"data\">").nth(1).unwrap();
+    let data: Value = serde_json::from_str(data.split("</script>").next().unwrap()).unwrap();
+    let samples = data["samples"].as_array().unwrap();
+    assert_eq!(samples.len(), 5);
+    // Every sample has its picture, drawn anew, its question alone, and the box of its answer.
+    for sample in samples {
+        assert!(sample["picture"].is_u64() && !sample["boxes"].as_array().unwrap().is_empty());
+        assert!(!sample["question"].as_str().unwrap().contains("im_start"));
+    }
+    let with: Vec<&Value> = samples
+        .iter()
+        .filter(|sample| !sample["maps"].is_null())
+        .collect();
+    assert_eq!(with.len(), 1);
+    assert_eq!(with[0]["id"], "ocr-000003");
+    assert_eq!(with[0]["maps"].as_array().unwrap().len(), 3);
+}
+
 #[test]
 fn attention_is_drawn_for_a_file_and_for_an_item() {
     let folder = tempfile::tempdir().unwrap();
@@ -165,6 +220,7 @@ fn attention_is_drawn_for_a_file_and_for_an_item() {
         let share = variant["visual_share"].as_f64().unwrap();
         assert!(share > 0.0 && share < 1.0);
     }
+    maps_are_in_the_report(folder.path(), &out);
     let (width, one) = size(&out.join("attention-rave.png"));
     assert_eq!(
         (width, size(&out.join("attention-standard.png"))),
