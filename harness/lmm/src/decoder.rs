@@ -328,6 +328,19 @@ impl Layer {
         cache: Option<&mut Cache>,
         pass: &mut Pass,
     ) -> Result<(Tensor, Option<Vec<bool>>), Error> {
+        // Apart, so that nothing of the attention is alive while the feed-forward, the larger of the two, takes its memory.
+        let (hidden, keep) = self.attend(hidden, inputs, cache, pass)?;
+        Ok((hidden.f_add(&self.feed_forward(&hidden)?)?, keep))
+    }
+
+    /// Adds what the attention mixes, `[B, T, C]`, and says which of the tokens go on if not all do.
+    fn attend(
+        &self,
+        hidden: &Tensor,
+        inputs: &Inputs,
+        cache: Option<&mut Cache>,
+        pass: &mut Pass,
+    ) -> Result<(Tensor, Option<Vec<bool>>), Error> {
         let Inputs {
             number,
             geometry,
@@ -370,12 +383,15 @@ impl Layer {
         let mixed = mixed
             .f_transpose(1, 2)?
             .f_reshape([batch, tokens, geometry.heads * width])?;
-        let hidden = hidden.f_add(&self.output.forward(&mixed)?)?;
-        let normed = self.feed_forward_norm.forward(&hidden)?;
-        let gated = self
-            .activation
-            .apply(&self.gate.forward(&normed)?)?
-            .f_mul(&self.up.forward(&normed)?)?;
-        Ok((hidden.f_add(&self.down.forward(&gated)?)?, keep))
+        Ok((hidden.f_add(&self.output.forward(&mixed)?)?, keep))
+    }
+
+    /// The gated feed-forward of `[B, T, C]`, same shape.
+    fn feed_forward(&self, hidden: &Tensor) -> Result<Tensor, Error> {
+        let normed = self.feed_forward_norm.forward(hidden)?;
+        let gate = self.activation.apply(&self.gate.forward(&normed)?)?;
+        let gated = gate.f_mul(&self.up.forward(&normed)?)?;
+        drop(gate);
+        self.down.forward(&gated)
     }
 }
