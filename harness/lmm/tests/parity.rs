@@ -1,9 +1,9 @@
 //! Parity with `transformers` 5.23 on tiny checkpoints that it wrote and ran: the same token ids, the same pixel values,
 //! the same logits within 1e-4 relative, the same greedy continuation.
 //!
-//! `fixtures/` are our own (made by `fixtures/make_fixtures.py`); `../shared/goldens/parity` is used where it is there. Further
-//! cases of any family, a
-//! folder each as `fixtures/make_fixtures.py --further DIR` writes them, are read from the folder that `RAVE_PARITY` names.
+//! `fixtures/` are our own (made by `fixtures/make_fixtures.py` and `make_llava_fixtures.py`); `../shared/goldens/parity` is used
+//! where it is there. Further cases of any family, a folder each as these scripts write them with `--further DIR`, are read from
+//! the folder that `RAVE_PARITY` names.
 
 #![allow(clippy::unwrap_used, clippy::float_cmp)]
 

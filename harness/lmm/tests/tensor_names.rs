@@ -111,6 +111,39 @@ fn a_llava_is_the_same_under_old_and_new_names() {
     }
 }
 
+/// The tower's last layer and norm are not used, but `transformers` looks for them.
+#[test]
+fn a_saved_llava_has_every_tensor_that_it_was_opened_with() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/llava");
+    let model = Model::load(folder.to_str().unwrap(), LoadOptions::default()).unwrap();
+    let weights = |folder: &Path| {
+        let files = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
+        // The fixture holds what was expected of it beside its weights.
+        let files = files.filter(|path| {
+            path.file_name()
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .starts_with("model")
+        });
+        let files = files.filter(|path| path.extension().is_some_and(|own| own == "safetensors"));
+        let tensors = files.flat_map(|path| read_tensors(&path).unwrap().tensors);
+        tensors.collect::<BTreeMap<_, _>>()
+    };
+    let (target, expected) = (tempfile::tempdir().unwrap(), weights(&folder));
+    assert!(expected.len() > model.parameters().len());
+    for apart in [false, true] {
+        let place = target.path().join(apart.to_string());
+        model
+            .save(&place, &[], apart, &serde_json::json!({}))
+            .unwrap();
+        assert_eq!(weights(&place), expected);
+        assert_eq!(logits(&place), logits(&folder));
+    }
+}
+
 /// What the hub's `llava-1.5-7b-hf` says of its decoder.
 #[test]
 fn the_sizes_of_a_sparse_config_are_those_of_a_llama() {
