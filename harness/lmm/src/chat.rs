@@ -1,5 +1,6 @@
 //! The chat template of a checkpoint, rendered as `transformers` renders it (Jinja with `trim_blocks`, `lstrip_blocks`,
-//! loop controls and Python's string methods).
+//! loop controls and Python's string methods; `generation` blocks, which mark an assistant's words for training, as the text
+//! that they hold).
 
 use std::path::PathBuf;
 
@@ -41,7 +42,7 @@ impl ChatTemplate {
             },
         );
         environment
-            .add_template_owned("chat", source)
+            .add_template_owned("chat", without_generation_blocks(&source))
             .map_err(|error| {
                 Error::malformed(
                     &path,
@@ -119,6 +120,28 @@ impl ChatTemplate {
     }
 }
 
+/// A template whose `generation` blocks, which Jinja itself does not know, are conditions that always hold: white space around
+/// them is trimmed alike.
+fn without_generation_blocks(source: &str) -> String {
+    let mut plain = String::with_capacity(source.len());
+    let mut rest = source;
+    while let Some((before, tag)) = rest.split_once("{%") {
+        let Some((inside, after)) = tag.split_once("%}") else {
+            break;
+        };
+        let name = inside
+            .trim_matches(|letter: char| letter.is_whitespace() || letter == '-' || letter == '+');
+        let inside = match name {
+            "generation" => inside.replace(name, "if true"),
+            "endgeneration" => inside.replace(name, "endif"),
+            _ => inside.to_owned(),
+        };
+        plain += &format!("{before}{{%{inside}%}}");
+        rest = after;
+    }
+    plain + rest
+}
+
 /// The template's file and text.
 fn find(checkpoint: &Checkpoint) -> Result<(PathBuf, String), Error> {
     let path = checkpoint.path("chat_template.jinja");
@@ -154,4 +177,18 @@ fn find(checkpoint: &Checkpoint) -> Result<(PathBuf, String), Error> {
         remedy: "fetch it with the checkpoint; base models without one cannot be asked questions"
             .into(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn generation_blocks_leave_what_they_hold() {
+        let source = "a {%- generation -%} {{ x }} {%endgeneration%}\n{% if x %}b{% endif %} {%";
+        assert_eq!(
+            without_generation_blocks(source),
+            "a {%- if true -%} {{ x }} {%endif%}\n{% if x %}b{% endif %} {%"
+        );
+    }
 }

@@ -133,6 +133,21 @@ impl Checkpoint {
         floating(shard.view().ok()?.tensor(name).ok()?.dtype())
     }
 
+    /// One tensor as it is stored; `None` for one that is not there or holds no floating-point numbers.
+    ///
+    /// # Errors
+    /// As [`Self::tensor`].
+    pub(crate) fn stored(&self, name: &str) -> Result<Option<Tensor>, Error> {
+        let (Some(&number), Some(kind)) = (self.location.get(name), self.kind(name)) else {
+            return Ok(None);
+        };
+        let shard = &self.shards[number];
+        let header = shard.view()?;
+        let view = header.tensor(name).map_err(|error| shard.invalid(&error))?;
+        let shape: Vec<i64> = view.shape().iter().map(|&size| size as i64).collect();
+        self.tensor(name, &shape, Device::Cpu, kind).map(Some)
+    }
+
     /// Number of values in all tensors.
     ///
     /// # Errors

@@ -53,6 +53,22 @@ impl<'a> Root<'a> {
         (!tied || names.iter().any(|name| self.holds(name))).then(|| self.at(Part::Head, names))
     }
 
+    /// A tensor that stands alone, under the first of the names that the checkpoint knows, else the first.
+    pub(crate) fn tensor(
+        &'a self,
+        part: Part,
+        names: &[&str],
+        shape: &[i64],
+    ) -> Result<Tensor, Error> {
+        let known = names.iter().find(|name| self.checkpoint.contains(name));
+        let top = Weights {
+            root: self,
+            part,
+            prefix: String::new(),
+        };
+        top.tensor(known.unwrap_or(&names[0]), shape)
+    }
+
     /// Everything that was read: the model's parameters.
     pub(crate) fn into_parameters(self) -> Vec<Parameter> {
         self.read.into_inner()

@@ -32,6 +32,7 @@ mod picture;
 mod prompt;
 mod resample;
 mod text;
+mod tower;
 mod training;
 
 pub use checkpoint::{Checkpoint, Hashes};

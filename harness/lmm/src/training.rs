@@ -216,7 +216,8 @@ impl Model {
     }
 
     /// Writes the model as a checkpoint folder in the layout it was opened from: its parameters in the element types they are
-    /// stored in there, those in `trained` from here, and copies of its config, tokenizer and processor files. With
+    /// stored in there, those in `trained` from here, tensors that it does not use (layers of a tower beyond those whose features
+    /// are taken) as they are there, and copies of its config, tokenizer and processor files. With
     /// `apart` the vision tower is a file of its own, so that checkpoints that share a tower share the file's bytes. `note` goes
     /// into `rave.json`, where records find it.
     ///
@@ -249,13 +250,22 @@ impl Model {
         let mut files: BTreeMap<&str, Vec<(String, Tensor)>> = BTreeMap::new();
         for (name, tensor) in self.parameters() {
             let file = match (apart, self.is_vision(name)) {
-                (false, _) => "model.safetensors",
+                (false, _) => WHOLE,
                 (true, true) => "model-00001-of-00002.safetensors",
-                (true, false) => "model-00002-of-00002.safetensors",
+                (true, false) => REST_APART,
             };
             let tensor = trained.get(name).copied().unwrap_or(tensor);
             let stored = tensor.f_to_kind(origin.kind(name).unwrap_or(Kind::Float))?;
             files.entry(file).or_default().push((name.clone(), stored));
+        }
+        for name in origin.names().filter(|name| self.part(name).is_none()) {
+            if let Some(tensor) = origin.stored(name)? {
+                let file = if apart { REST_APART } else { WHOLE };
+                files
+                    .entry(file)
+                    .or_default()
+                    .push((name.to_owned(), tensor));
+            }
         }
         let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
         for (file, tensors) in &files {
@@ -279,6 +289,11 @@ impl Model {
         std::fs::write(&path, format!("{note:#}\n")).map_err(write(&path))
     }
 }
+
+/// The weights in one file.
+const WHOLE: &str = "model.safetensors";
+/// Those that are not the vision tower's, where that has a file of its own.
+const REST_APART: &str = "model-00002-of-00002.safetensors";
 
 /// Writes tensors to a safetensors file in their own element types (f32, f16 or bf16), at once: beside the path first, then
 /// moved onto it.

@@ -1,42 +1,16 @@
 //! Damaged, incomplete and lying checkpoints: each is one error that names the file and says what to do.
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
 use rave_lmm::{GenerationOptions, LoadOptions, Model};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-/// A copy of a good checkpoint, to be damaged.
-fn copy(fixture: &str) -> TempDir {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/fixtures")
-        .join(fixture);
-    let target = tempfile::tempdir().unwrap();
-    for entry in fs::read_dir(source).unwrap() {
-        let path = entry.unwrap().path();
-        fs::copy(&path, target.path().join(path.file_name().unwrap())).unwrap();
-    }
-    target
-}
-
-/// The message with which a damaged copy is refused.
-fn refusal(fixture: &str, damage: impl FnOnce(&Path)) -> String {
-    let folder = copy(fixture);
-    damage(folder.path());
-    match Model::load(folder.path().to_str().unwrap(), LoadOptions::default()) {
-        Ok(_) => panic!("a damaged checkpoint was loaded"),
-        Err(error) => error.to_string(),
-    }
-}
-
-fn edit(path: PathBuf, change: impl FnOnce(&mut Value)) {
-    let mut value: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-    change(&mut value);
-    fs::write(path, value.to_string()).unwrap();
-}
+use common::{check, copy, edit, refusal};
 
 /// Rewrites the header of a safetensors file, leaving its data.
 fn edit_header(path: PathBuf, change: impl FnOnce(&mut Value)) {
@@ -430,31 +404,6 @@ fn a_picture_that_is_too_long_for_its_family_is_refused() {
     assert!(prepare(&short).is_ok());
     let message = prepare(&long).unwrap_err().to_string();
     assert!(message.contains("picture 0 is 3 x 603"), "{message}");
-}
-
-/// Holds every message against what must be in it, and looks for a remedy.
-fn check(cases: &[(&str, String, &[&str])]) {
-    let remedies = [
-        "fetch ",
-        "use ",
-        "convert ",
-        "give ",
-        "choose ",
-        "can be loaded",
-        "keep one",
-    ];
-    for (damage, message, parts) in cases {
-        assert!(
-            remedies.iter().any(|remedy| message.contains(remedy)),
-            "{damage}: no remedy in: {message}"
-        );
-        for part in *parts {
-            assert!(
-                message.contains(part),
-                "{damage}: `{part}` is not in: {message}"
-            );
-        }
-    }
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! Parity with `transformers` 5.23 on tiny checkpoints that it wrote and ran: the same token ids, the same pixel values,
 //! the same logits within 1e-4 relative, the same greedy continuation.
 //!
-//! `fixtures/` are our own (made by `fixtures/make_fixtures.py`); `../shared/goldens/parity` is used where it is there. Further
-//! cases of any family, a
-//! folder each as `fixtures/make_fixtures.py --further DIR` writes them, are read from the folder that `RAVE_PARITY` names.
+//! `fixtures/` are our own (made by `fixtures/make_fixtures.py` and `make_llava_fixtures.py`); `../shared/goldens/parity` is used
+//! where it is there. Further cases of any family, a folder each as these scripts write them with `--further DIR`, are read from
+//! the folder that `RAVE_PARITY` names.
 
 #![allow(clippy::unwrap_used, clippy::float_cmp)]
 
@@ -19,9 +19,11 @@ use safetensors::SafeTensors;
 use tch::{Kind, Tensor};
 
 /// The fixtures of every family.
-const FIXTURES: [&str; 5] = [
+const FIXTURES: [&str; 7] = [
     "smolvlm_new",
     "smolvlm_old",
+    "llava",
+    "llava_onevision",
     "qwen2_vl",
     "qwen2_5_vl",
     "qwen3_vl",
@@ -95,8 +97,16 @@ impl Case {
     }
 }
 
+/// Holds a checkpoint against its own case and those in its `cases`.
 fn check(folder: &Path) {
-    check_model(folder.to_str().unwrap(), folder);
+    let mut cases = vec![folder.to_owned()];
+    if let Ok(entries) = std::fs::read_dir(folder.join("cases")) {
+        cases.extend(entries.map(|entry| entry.unwrap().path()));
+    }
+    cases.sort();
+    for case in cases {
+        check_model(folder.to_str().unwrap(), &case);
+    }
 }
 
 /// Holds a model against what `transformers` made of it.

@@ -34,6 +34,7 @@ fn no_family_names_a_variant() {
         "cache.rs",
         "layers.rs",
         "encoder.rs",
+        "tower.rs",
     ];
     files.extend(shared.map(|name| source.join(name)));
     assert!(files.len() >= 7, "the families lie elsewhere now");

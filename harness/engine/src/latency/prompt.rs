@@ -38,8 +38,9 @@ impl PromptMaker {
         let picture = RgbImage::from_fn(32, 32, |x, y| {
             image::Rgb([(x * 8) as u8, (y * 8) as u8, ((x ^ y) * 8) as u8])
         });
+        // Two, so that no family cuts them: see `Self::prompt`.
         let sample = model.processor().prepare(
-            &[&picture],
+            &[&picture, &picture],
             "What is written here, and where does it stand?",
         )?;
         let visual = || {
@@ -153,22 +154,32 @@ impl PromptMaker {
         ids.extend(after);
         let visual = (0..ids.len()).map(|at| (before..before + image_tokens).contains(&at));
         let visual: Vec<bool> = visual.collect();
-        let (parts, grid, shape) = match self.pictures {
+        let (pictures, shape) = match self.pictures {
+            // Each tile is a picture of its own: of one that is cut, some families see other numbers of tokens a tile.
             Pictures::Tiles {
                 tokens,
                 height,
                 width,
             } => {
-                let tiles = image_tokens / tokens;
-                (tiles, [1, tiles], vec![3, height, width])
+                let picture = PictureLayout {
+                    parts: 1,
+                    grid: [0, 0],
+                    size: [height as u32, width as u32],
+                };
+                (vec![picture; image_tokens / tokens], vec![3, height, width])
             }
             Pictures::Patches { width, merge } => {
                 let [rows, columns] = near_square(image_tokens);
-                let patches = image_tokens * merge * merge;
-                (patches, [rows * merge, columns * merge], vec![width])
+                let picture = PictureLayout {
+                    parts: image_tokens * merge * merge,
+                    grid: [rows * merge, columns * merge],
+                    size: [1, 1],
+                };
+                (vec![picture], vec![width])
             }
         };
-        let parts = if pixels { parts } else { 0 };
+        let pictures = if pixels { pictures } else { Vec::new() };
+        let parts: usize = pictures.iter().map(|picture| picture.parts).sum();
         // No picture has this texture: the tower's work does not depend on it, and a constant might be a shortcut.
         let texture = (0..parts as i64 * shape.iter().product::<i64>())
             .map(|at| (at.wrapping_mul(7_919) % 251) as f32 / 125.0 - 1.0);
@@ -184,11 +195,7 @@ impl PromptMaker {
             places: Vec::new(),
             pixels: texture.collect(),
             pixel_shape: [vec![parts as i64], shape].concat(),
-            pictures: vec![PictureLayout {
-                parts,
-                grid,
-                size: [1, 1],
-            }],
+            pictures,
         }
     }
 }

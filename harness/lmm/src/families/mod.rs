@@ -1,5 +1,8 @@
 //! The model families: one folder each, one line in [`FAMILIES`].
 
+mod json;
+mod llava;
+mod llava_onevision;
 mod qwen_vl;
 mod smolvlm;
 
@@ -35,6 +38,20 @@ pub static FAMILIES: &[Family] = &[
         summary: "SmolVLM and Idefics3: SigLIP tiles, pixel shuffle, Llama decoder",
         open: smolvlm::open,
         geometry: smolvlm::geometry,
+    },
+    Family {
+        id: "llava",
+        model_types: &["llava"],
+        summary: "LLaVA-1.5: one square of CLIP patches a picture, two-layer connector, Llama decoder",
+        open: llava::open,
+        geometry: llava::geometry,
+    },
+    Family {
+        id: "llava_onevision",
+        model_types: &["llava_onevision"],
+        summary: "LLaVA-OneVision: the whole and tiles at any resolution, SigLIP, Qwen2 decoder",
+        open: llava_onevision::open,
+        geometry: llava_onevision::geometry,
     },
     Family {
         id: "qwen2_vl",

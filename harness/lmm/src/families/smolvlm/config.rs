@@ -2,9 +2,11 @@
 //! (the published files leave out a good part of the vision tower).
 
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use crate::decoder::{DecoderConfig, Style};
-use crate::layers::Activation;
+use crate::families::json::fill;
+use crate::tower::TowerConfig;
 use crate::{Checkpoint, Error};
 
 /// The whole config.
@@ -15,7 +17,7 @@ use crate::{Checkpoint, Error};
 )]
 pub(super) struct Config {
     pub text_config: DecoderConfig,
-    pub vision_config: VisionConfig,
+    pub vision_config: TowerConfig,
     #[serde(default = "scale_factor")]
     pub scale_factor: i64,
     /// The id of the `<image>` token.
@@ -23,35 +25,12 @@ pub(super) struct Config {
     pub tie_word_embeddings: Option<bool>,
 }
 
-/// The SigLIP-style vision tower.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default)]
-pub(super) struct VisionConfig {
-    pub hidden_size: i64,
-    pub intermediate_size: i64,
-    pub num_hidden_layers: i64,
-    pub num_attention_heads: i64,
-    pub num_channels: i64,
-    pub image_size: i64,
-    pub patch_size: i64,
-    pub hidden_act: String,
-    pub layer_norm_eps: f64,
-}
-
-impl Default for VisionConfig {
-    fn default() -> Self {
-        Self {
-            hidden_size: 1152,
-            intermediate_size: 3072,
-            num_hidden_layers: 12,
-            num_attention_heads: 16,
-            num_channels: 3,
-            image_size: 224,
-            patch_size: 32,
-            hidden_act: "gelu_pytorch_tanh".into(),
-            layer_norm_eps: 1e-6,
-        }
-    }
+/// What the vision tower's config class says where a file says nothing.
+fn vision_defaults() -> Value {
+    json!({
+        "hidden_size": 1_152, "intermediate_size": 3_072, "num_hidden_layers": 12, "num_attention_heads": 16, "num_channels": 3,
+        "image_size": 224, "patch_size": 32, "hidden_act": "gelu_pytorch_tanh", "layer_norm_eps": 1e-6,
+    })
 }
 
 fn scale_factor() -> i64 {
@@ -62,13 +41,16 @@ impl Config {
     /// Reads and checks the config of a checkpoint.
     pub(super) fn read(checkpoint: &Checkpoint) -> Result<Self, Error> {
         let path = checkpoint.path("config.json");
-        let config: Self =
-            serde_json::from_value(checkpoint.config().clone()).map_err(|error| {
-                Error::malformed(
-                    &path,
-                    format!("{error}; use the config that was saved with the weights"),
-                )
-            })?;
+        let mut file = checkpoint.config().clone();
+        if let Some(vision) = file.get_mut("vision_config") {
+            fill(vision, &vision_defaults());
+        }
+        let config: Self = serde_json::from_value(file).map_err(|error| {
+            Error::malformed(
+                &path,
+                format!("{error}; use the config that was saved with the weights"),
+            )
+        })?;
         match config
             .text_config
             .unsupported(&Style::default())
@@ -91,48 +73,19 @@ impl Config {
 
     /// Visual tokens of one tile.
     pub(super) fn tokens_per_tile(&self) -> usize {
-        let side =
-            self.vision_config.image_size / self.vision_config.patch_size / self.scale_factor;
+        let side = self.vision_config.side() / self.scale_factor;
         (side * side) as usize
     }
 
     fn contradiction(&self) -> Option<String> {
         let vision = &self.vision_config;
-        let positive = [
-            vision.hidden_size,
-            vision.intermediate_size,
-            vision.num_attention_heads,
-            vision.image_size,
-            vision.patch_size,
-            self.scale_factor,
-        ];
-        if positive.iter().any(|&size| size < 1) || vision.num_hidden_layers < 0 {
-            return Some("sizes in vision_config and scale_factor must be positive".into());
+        if let Some(reason) = vision.contradiction() {
+            return Some(reason);
         }
-        if vision.num_channels != 3 {
-            return Some(format!(
-                "vision_config.num_channels is {}; pictures have 3",
-                vision.num_channels
-            ));
-        }
-        if vision.hidden_size % vision.num_attention_heads != 0 {
-            return Some(format!(
-                "{} vision heads do not divide width {}",
-                vision.num_attention_heads, vision.hidden_size
-            ));
-        }
-        if vision.image_size / vision.patch_size % self.scale_factor != 0
-            || vision.image_size < vision.patch_size
-        {
+        if self.scale_factor < 1 || vision.side() % self.scale_factor != 0 {
             return Some(format!(
                 "image_size {} with patches of {} does not split into squares of scale_factor {}",
                 vision.image_size, vision.patch_size, self.scale_factor
-            ));
-        }
-        if Activation::from_name(&vision.hidden_act).is_none() {
-            return Some(format!(
-                "vision hidden_act `{}` is not supported",
-                vision.hidden_act
             ));
         }
         None

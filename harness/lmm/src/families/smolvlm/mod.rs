@@ -8,7 +8,6 @@
 
 mod config;
 mod processor;
-mod vision;
 
 use std::sync::Arc;
 
@@ -17,10 +16,10 @@ use tch::{Device, Kind, Tensor};
 
 use self::config::Config;
 use self::processor::SmolVlmProcessor;
-use self::vision::VisionTower;
 use super::{Network, Opened, Pixels, Seen, Visual};
 use crate::decoder::{Decoder, Style};
 use crate::layers::{Linear, Root};
+use crate::tower::{Features, Tower, TowerStyle};
 use crate::{Checkpoint, Error, Part};
 
 /// Opens a checkpoint of this family.
@@ -42,7 +41,7 @@ pub(super) fn geometry(checkpoint: &Checkpoint) -> Result<Geometry, Error> {
 }
 
 struct SmolVlm {
-    vision: VisionTower,
+    vision: Tower,
     connector: Linear,
     scale_factor: i64,
     decoder: Decoder,
@@ -60,7 +59,12 @@ impl SmolVlm {
         let shuffled = config.vision_config.hidden_size * config.scale_factor * config.scale_factor;
         let width = config.text_config.hidden_size;
         Ok(Self {
-            vision: VisionTower::load(&config.vision_config, &vision)?,
+            vision: Tower::load(
+                &config.vision_config,
+                TowerStyle::Siglip,
+                &Features::Normalised,
+                &vision,
+            )?,
             connector: Linear::without_bias(&connector, shuffled, width)?,
             scale_factor: config.scale_factor,
             decoder: Decoder::load(&config.text_config, &Style::default(), &text, head.as_ref())?,

@@ -1,0 +1,217 @@
+//! Preprocessing of LLaVA-1.5: a picture is resized by its shortest edge and its middle is cut out, or it is padded to a square
+//! first, or it is squeezed into one, as the checkpoint's image config says.
+//!
+//! Source: `transformers` 5.23 `image_processing_pil_clip.py`, `image_processing_pil_llava.py`, `image_processing_pil_siglip.py`
+//! and `processing_llava.py` (the Pillow backend; the torchvision backend resizes with other rounding and differs by grey
+//! levels). Sizes are computed in f64 and truncated as Python's `int` does.
+
+use image::RgbImage;
+
+use super::config::Config;
+use super::frame::Frame;
+use super::preprocess::{ImageConfig, Size, middle, square, unfit, within_limit};
+use crate::image_config::{Levels, image_config};
+use crate::text::Text;
+use crate::{Checkpoint, Error, Filter, PictureLayout, Place, Processor, Prompt, resize};
+
+/// Marks a picture.
+pub(in crate::families) const IMAGE: &str = "<image>";
+
+/// The processor of one checkpoint.
+pub(super) struct LlavaProcessor {
+    text: Text,
+    image_token_id: i64,
+    /// Patches along a side of the tile.
+    side: usize,
+    /// Whether a visual token stands for the whole tile, before those of its patches.
+    keeps_class: bool,
+    tile: u32,
+    resizing: Resizing,
+    /// What a picture is padded to a square with, if it is.
+    background: Option<image::Rgb<u8>>,
+    filter: Filter,
+    levels: Levels,
+}
+
+/// How a picture comes to the size of a tile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Resizing {
+    /// Its shortest edge to so many pixels; then the middle is cut out.
+    ShortestEdge(u32),
+    /// Both sides to those of the tile.
+    Squeeze,
+}
+
+impl LlavaProcessor {
+    /// Opens the tokenizer, chat template and image config of a checkpoint, and checks them against each other.
+    pub(super) fn open(checkpoint: &Checkpoint, config: &Config) -> Result<Self, Error> {
+        let (path, image): (_, ImageConfig) = image_config(checkpoint)?;
+        let tile = config.vision_config.tower.image_size as u32;
+        let crops = image.do_center_crop.unwrap_or(image.crop_size.is_some());
+        let (resizing, side) = match (image.size, crops) {
+            (Size::Exact { .. }, false) => (Some(Resizing::Squeeze), image.size.side()),
+            (
+                Size::ShortestEdge {
+                    shortest_edge: edge,
+                }
+                | Size::Number(edge),
+                true,
+            ) => (
+                Some(Resizing::ShortestEdge(edge)).filter(|_| edge > 0),
+                image.crop_size.and_then(Size::side),
+            ),
+            _ => (None, None),
+        };
+        let (Some(resizing), true) = (resizing, side == Some(tile)) else {
+            let reason = format!(
+                "pictures would not come out as squares of vision_config.image_size {tile} in config.json (size {:?}, \
+                 crop_size {:?}, do_center_crop {crops})",
+                image.size, image.crop_size
+            );
+            return Err(unfit(&path, &reason));
+        };
+        // The other image processors have the key too, but pad a batch of tiles, which are of one size here.
+        let pads = image.do_pad.unwrap_or(false)
+            && image
+                .image_processor_type
+                .as_deref()
+                .is_some_and(|name| name.starts_with("LlavaImageProcessor"));
+        let text = Text::open(checkpoint, config.text_config.decoder.vocab_size)?;
+        text.require(
+            checkpoint,
+            IMAGE,
+            Some(("image_token_index", config.image_token_index)),
+        )?;
+        Ok(Self {
+            text,
+            image_token_id: config.image_token_index,
+            side: config.vision_config.tower.side() as usize,
+            keeps_class: config.keeps_class(),
+            tile,
+            resizing,
+            background: pads.then(|| image.background()),
+            filter: image.filter(&path)?,
+            levels: image.levels(),
+        })
+    }
+
+    /// What the tower sees of a picture, and where in it the picture lies.
+    fn tile(&self, picture: &RgbImage) -> Result<(RgbImage, Frame), Error> {
+        let padded;
+        let (source, origin) = match self.background {
+            Some(background) => {
+                let (square, origin) = square(picture, background)?;
+                padded = square;
+                (&padded, origin)
+            }
+            None => (picture, [0, 0]),
+        };
+        let (width, height) = match self.resizing {
+            Resizing::Squeeze => (self.tile, self.tile),
+            Resizing::ShortestEdge(edge) => shortest_edge(source.width(), source.height(), edge),
+        };
+        within_limit(picture, width, height)?;
+        let (tile, cut) = middle(&resize(source, width, height, self.filter), self.tile);
+        let scale = [
+            f64::from(width) / f64::from(source.width()),
+            f64::from(height) / f64::from(source.height()),
+        ];
+        let size = [picture.width(), picture.height()];
+        let frame = Frame {
+            origin: [0, 1].map(|axis| f64::from(origin[axis]) * scale[axis] + cut[axis] as f64),
+            extent: [0, 1].map(|axis| f64::from(size[axis]) * scale[axis]),
+        };
+        Ok((tile, frame))
+    }
+
+    /// Visual tokens of a picture.
+    fn tokens(&self) -> usize {
+        self.side * self.side + usize::from(self.keeps_class)
+    }
+
+    /// Where the visual tokens of one picture lie.
+    fn places(&self, picture: usize, frame: &Frame) -> impl Iterator<Item = Place> {
+        let edge = f64::from(self.tile);
+        let whole = frame.place(picture, [0.0, 0.0, edge, edge], true);
+        let class = self.keeps_class.then_some(whole);
+        class
+            .into_iter()
+            .chain(frame.grid(picture, self.tile, self.side, true))
+    }
+}
+
+impl Processor for LlavaProcessor {
+    fn prepare(&self, pictures: &[&RgbImage], question: &str) -> Result<Prompt, Error> {
+        let placeholder = IMAGE.repeat(self.tokens());
+        let (chat, text) = self
+            .text
+            .prompt(pictures.len(), question, IMAGE, &[IMAGE], |_| {
+                placeholder.clone()
+            })?;
+        let (mut pixels, mut places, mut layouts) = (Vec::new(), Vec::new(), Vec::new());
+        for (number, picture) in pictures.iter().enumerate() {
+            let (tile, frame) = self.tile(picture)?;
+            pixels.extend(self.levels.channels_first(&tile));
+            places.extend(self.places(number, &frame));
+            layouts.push(PictureLayout {
+                parts: 1,
+                grid: [0, 0],
+                size: [picture.height(), picture.width()],
+            });
+        }
+        let ids = self.text.encode(&text, true)?;
+        let side = i64::from(self.tile);
+        let prompt = Prompt {
+            chat,
+            text,
+            visual: ids.iter().map(|&id| id == self.image_token_id).collect(),
+            ids,
+            places,
+            pixels,
+            pixel_shape: vec![pictures.len() as i64, 3, side, side],
+            pictures: layouts,
+            rotary: None,
+        };
+        prompt.check_visual()?;
+        Ok(prompt)
+    }
+
+    fn answer(
+        &self,
+        question: &str,
+        answer: &str,
+        next: Option<&str>,
+        end_tokens: &[i64],
+    ) -> Result<(Vec<i64>, Vec<i64>), Error> {
+        self.text.answer(question, answer, next, end_tokens)
+    }
+
+    fn decode(&self, ids: &[i64]) -> Result<String, Error> {
+        self.text.decode(ids)
+    }
+}
+
+/// Width and height after scaling the shortest edge to `edge`, the longer one truncated.
+fn shortest_edge(width: u32, height: u32, edge: u32) -> (u32, u32) {
+    let (short, long) = (width.min(height), width.max(height));
+    let longer = (f64::from(edge) * f64::from(long) / f64::from(short)) as u32;
+    if width <= height {
+        (edge, longer)
+    } else {
+        (longer, edge)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shortest_edge_follows_the_source() {
+        assert_eq!(shortest_edge(150, 100, 56), (84, 56));
+        assert_eq!(shortest_edge(100, 150, 56), (56, 84));
+        assert_eq!(shortest_edge(7, 7, 336), (336, 336));
+        assert_eq!(shortest_edge(1, 1_000, 336), (336, 336_000));
+        assert_eq!(shortest_edge(101, 77, 336), (440, 336));
+    }
+}

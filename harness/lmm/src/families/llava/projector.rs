@@ -1,0 +1,42 @@
+//! The connector of the LLaVA families: two layers with an activation in between, patch by patch.
+
+use tch::Tensor;
+
+use super::config::Config;
+use crate::Error;
+use crate::layers::{Activation, Linear, Weights};
+
+/// Features to embeddings.
+#[derive(Debug)]
+pub(in crate::families) struct Projector {
+    first: Linear,
+    activation: Activation,
+    second: Linear,
+}
+
+impl Projector {
+    /// Reads `linear_1` and `linear_2` under `weights`.
+    pub(in crate::families) fn load(config: &Config, weights: &Weights) -> Result<Self, Error> {
+        let linear = |name: &str, input, output| {
+            let place = weights / name;
+            if config.multimodal_projector_bias {
+                Linear::with_bias(&place, input, output)
+            } else {
+                Linear::without_bias(&place, input, output)
+            }
+        };
+        let width = config.text_config.decoder.hidden_size;
+        Ok(Self {
+            first: linear("linear_1", config.feature_width(), width)?,
+            activation: Activation::from_name(&config.projector_hidden_act)
+                .unwrap_or(Activation::Gelu),
+            second: linear("linear_2", width, width)?,
+        })
+    }
+
+    /// Features `[.., W]` to embeddings `[.., C]`.
+    pub(in crate::families) fn forward(&self, features: &Tensor) -> Result<Tensor, Error> {
+        let widened = self.activation.apply(&self.first.forward(features)?)?;
+        self.second.forward(&widened)
+    }
+}

@@ -1,0 +1,203 @@
+//! Preprocessing of LLaVA-OneVision: the whole picture squeezed into a tile, then the picture fitted into the middle of a canvas
+//! and cut into tiles row by row; of several pictures only the whole of each, padded to a square.
+//!
+//! Source: `transformers` 5.23 `image_processing_pil_llava_onevision.py` and `processing_llava_onevision.py` (the Pillow backend;
+//! the torchvision backend resizes with other rounding and differs by grey levels).
+
+use image::{RgbImage, imageops};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::anyres::AnyResolution;
+use super::config::canvases;
+use crate::families::llava::config::Config;
+use crate::families::llava::frame::Frame;
+use crate::families::llava::preprocess::{ImageConfig, square, unfit};
+use crate::families::llava::processor::IMAGE;
+use crate::image_config::{Levels, image_config};
+use crate::text::Text;
+use crate::{Checkpoint, Error, Filter, PictureLayout, Place, Processor, Prompt, resize};
+
+/// Marks a video, which is not supported.
+const VIDEO: &str = "<video>";
+
+#[derive(Debug, Clone, Deserialize)]
+struct OneVisionImageConfig {
+    #[serde(flatten)]
+    common: ImageConfig,
+    image_grid_pinpoints: Option<Value>,
+}
+
+/// The processor of one checkpoint.
+pub(super) struct OneVisionProcessor {
+    text: Text,
+    image_token_id: i64,
+    resolution: AnyResolution,
+    background: image::Rgb<u8>,
+    filter: Filter,
+    levels: Levels,
+}
+
+/// A picture as the tower sees it.
+struct Views {
+    tiles: Vec<RgbImage>,
+    layout: PictureLayout,
+    places: Vec<Place>,
+}
+
+impl OneVisionProcessor {
+    /// Opens the tokenizer, chat template and image config of a checkpoint, and checks them against each other.
+    pub(super) fn open(
+        checkpoint: &Checkpoint,
+        config: &Config,
+        resolution: &AnyResolution,
+    ) -> Result<Self, Error> {
+        let (path, whole): (_, OneVisionImageConfig) = image_config(checkpoint)?;
+        let image = &whole.common;
+        let tile = resolution.tile;
+        if image.size.side() != Some(tile) || image.do_center_crop == Some(true) {
+            let reason = format!(
+                "pictures would not come out as squares of vision_config.image_size {tile} in config.json (size {:?}, \
+                 do_center_crop {:?})",
+                image.size, image.do_center_crop
+            );
+            return Err(unfit(&path, &reason));
+        }
+        if let Some(pinpoints) = &whole.image_grid_pinpoints {
+            let own = canvases(pinpoints, tile).map_err(|reason| unfit(&path, &reason))?;
+            if own != resolution.canvases {
+                return Err(unfit(
+                    &path,
+                    "image_grid_pinpoints are not those of config.json",
+                ));
+            }
+        }
+        let text = Text::open(checkpoint, config.text_config.decoder.vocab_size)?;
+        text.require(
+            checkpoint,
+            IMAGE,
+            Some(("image_token_index", config.image_token_index)),
+        )?;
+        Ok(Self {
+            text,
+            image_token_id: config.image_token_index,
+            resolution: resolution.clone(),
+            background: image.background(),
+            filter: image.filter(&path)?,
+            levels: image.levels(),
+        })
+    }
+
+    /// The whole picture, and the tiles of its canvas.
+    fn tiled(&self, number: usize, picture: &RgbImage) -> Views {
+        let tile = self.resolution.tile;
+        let size = [picture.height(), picture.width()];
+        let grid = self.resolution.grid(size);
+        let ([high, wide], [height, width]) = (
+            self.resolution.fitted(size, grid),
+            self.resolution.canvas(grid),
+        );
+        let mut canvas = RgbImage::new(width, height);
+        imageops::replace(
+            &mut canvas,
+            &resize(picture, wide, high, self.filter),
+            i64::from((width - wide) / 2),
+            i64::from((height - high) / 2),
+        );
+        let [rows, columns] = grid.map(|count| count as u32);
+        let cuts = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
+        let mut tiles = vec![resize(picture, tile, tile, self.filter)];
+        tiles.extend(cuts.map(|(row, column)| {
+            imageops::crop_imm(&canvas, column * tile, row * tile, tile, tile).to_image()
+        }));
+        let whole = Frame::filled(tile).grid(number, tile, self.resolution.side, true);
+        Views {
+            layout: PictureLayout {
+                parts: tiles.len(),
+                grid,
+                size,
+            },
+            tiles,
+            places: whole
+                .chain(self.resolution.places(number, size, grid))
+                .collect(),
+        }
+    }
+
+    /// The whole picture alone, in the middle of a square.
+    fn padded(&self, number: usize, picture: &RgbImage) -> Result<Views, Error> {
+        let tile = self.resolution.tile;
+        let (square, origin) = square(picture, self.background)?;
+        let scale = f64::from(tile) / f64::from(square.width());
+        let frame = Frame {
+            origin: origin.map(|edge| f64::from(edge) * scale),
+            extent: [picture.width(), picture.height()].map(|edge| f64::from(edge) * scale),
+        };
+        let edge = f64::from(tile);
+        let end = frame.place(number, [edge, edge, edge, edge], true);
+        Ok(Views {
+            tiles: vec![resize(&square, tile, tile, self.filter)],
+            layout: PictureLayout {
+                parts: 1,
+                grid: [0, 0],
+                size: [picture.height(), picture.width()],
+            },
+            places: frame
+                .grid(number, tile, self.resolution.side, true)
+                .chain([end])
+                .collect(),
+        })
+    }
+}
+
+impl Processor for OneVisionProcessor {
+    fn prepare(&self, pictures: &[&RgbImage], question: &str) -> Result<Prompt, Error> {
+        let views = match pictures {
+            [only] => vec![self.tiled(0, only)],
+            several => {
+                let numbered = several.iter().enumerate();
+                numbered
+                    .map(|(number, picture)| self.padded(number, picture))
+                    .collect::<Result<_, _>>()?
+            }
+        };
+        let (chat, text) =
+            self.text
+                .prompt(pictures.len(), question, IMAGE, &[IMAGE, VIDEO], |number| {
+                    IMAGE.repeat(views[number].places.len())
+                })?;
+        let ids = self.text.encode(&text, true)?;
+        let tiles = views.iter().flat_map(|views| &views.tiles);
+        let side = i64::from(self.resolution.tile);
+        let count: usize = views.iter().map(|views| views.tiles.len()).sum();
+        let prompt = Prompt {
+            chat,
+            text,
+            visual: ids.iter().map(|&id| id == self.image_token_id).collect(),
+            ids,
+            pixels: tiles
+                .flat_map(|tile| self.levels.channels_first(tile))
+                .collect(),
+            pixel_shape: vec![count as i64, 3, side, side],
+            pictures: views.iter().map(|views| views.layout).collect(),
+            places: views.into_iter().flat_map(|views| views.places).collect(),
+            rotary: None,
+        };
+        prompt.check_visual()?;
+        Ok(prompt)
+    }
+
+    fn answer(
+        &self,
+        question: &str,
+        answer: &str,
+        next: Option<&str>,
+        end_tokens: &[i64],
+    ) -> Result<(Vec<i64>, Vec<i64>), Error> {
+        self.text.answer(question, answer, next, end_tokens)
+    }
+
+    fn decode(&self, ids: &[i64]) -> Result<String, Error> {
+        self.text.decode(ids)
+    }
+}
