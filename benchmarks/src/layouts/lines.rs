@@ -5,10 +5,10 @@
 //! are ignored. Lines of white space are none. A line that cannot be read is refused at once; a picture that is missing
 //! costs its own items alone.
 
-use super::rows::{ANNOTATORS, Row, Rows, says_something};
+use super::rows::{Row, Rows, says_something};
 use super::table::Image;
 use crate::Error;
-use crate::metrics::Metric;
+use crate::metrics::{ANNOTATORS, Metric};
 use crate::predictions::one_or_many;
 use crate::suite::{DEFAULT_SPLIT, Suite};
 use serde::Deserialize;

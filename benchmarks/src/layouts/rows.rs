@@ -8,7 +8,7 @@
 use super::Layout;
 use super::table::Table;
 use crate::Error;
-use crate::metrics::Metric;
+use crate::metrics::{ANNOTATORS, Metric};
 use crate::python_literal;
 use serde_json::Value;
 
@@ -35,9 +35,6 @@ pub(super) struct Rows {
     pub(super) rows: Vec<Row>,
     pub(super) left_out: usize,
 }
-
-/// Answers that one question of `TextVQA` must have.
-pub(super) const ANNOTATORS: usize = 10;
 
 impl Layout {
     /// Reads the light columns of a file.

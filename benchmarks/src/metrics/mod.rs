@@ -32,6 +32,9 @@ pub enum Metric {
     Mtvqa,
 }
 
+/// Answers that the vote of `TextVQA` is over.
+pub(crate) const ANNOTATORS: usize = 10;
+
 /// What the registry knows about a metric.
 struct Facts {
     id: &'static str,

@@ -14,9 +14,6 @@ use serde_json::{Map, Value};
 const SHAPE: &str = "expected an object {\"id\"?, \"dataset\"?, \"category\"?, \"prediction\", \"answers\"?} with text in \
                      `prediction`, or a line of lmms-eval's samples";
 
-/// The question type of `OCRBench` whose data set is `HME100k`.
-const FORMULAS: (&str, &str) = ("Handwritten Mathematical Expression Recognition", "HME100k");
-
 /// A line of ours, or a record of VLMEvalKit's. Other keys are ignored, so that any log of predictions will do.
 #[derive(Debug, Deserialize)]
 struct Plain {
@@ -108,8 +105,7 @@ fn logged(object: &Map<String, Value>, said: &Value, line: usize) -> Result<Pred
         .into_iter()
         .find(|half| object.contains_key(&format!("relaxed_{half}_split")));
     let category = text(&["question_type", "category", "lang"]).or(half.map(str::to_owned));
-    let dataset = text(&["dataset"])
-        .or_else(|| (category.as_deref() == Some(FORMULAS.0)).then(|| FORMULAS.1.to_owned()));
+    let dataset = text(&["dataset"]);
     let known =
         find(&["answers", "answer", "ground_truth"]).and_then(|value| one_or_many(value).ok());
     let answers_are_doubtful = known.is_none();
@@ -166,7 +162,6 @@ mod tests {
         let formula = one(
             r#"{"doc_id": 9, "target": "['x']", "filtered_resps": ["x"], "ocrbench_accuracy": {"question_type": "Handwritten Mathematical Expression Recognition", "score": 1, "prediction": "x", "ground_truth": ["x", "y"]}}"#,
         );
-        assert_eq!(formula.dataset.as_deref(), Some("HME100k"));
         assert_eq!(formula.answers, ["x", "y"]);
     }
 

@@ -15,6 +15,9 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::path::Path;
 
+/// The question type of `OCRBench` whose data set is `HME100k`, on which its metric depends.
+const FORMULAS: (&str, &str) = ("Handwritten Mathematical Expression Recognition", "HME100k");
+
 /// One prediction, whatever file it is from.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Prediction {
@@ -83,12 +86,19 @@ impl Format {
 /// [`Error::Prediction`] with the line for whatever is no prediction.
 pub fn read(format: Format, text: &str) -> Result<Vec<Prediction>, Error> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    match format {
+    let mut predictions = match format {
         Format::Jsonl => json::lines(text),
         Format::Json => json::list(text),
         Format::Csv => cells::read(text, b','),
         Format::Tsv => cells::read(text, b'\t'),
+    }?;
+    for prediction in &mut predictions {
+        // Neither lmms-eval nor VLMEvalKit keeps the data set; the question type tells the one that matters.
+        if prediction.dataset.is_none() && prediction.category.as_deref() == Some(FORMULAS.0) {
+            prediction.dataset = Some(FORMULAS.1.to_owned());
+        }
     }
+    Ok(predictions)
 }
 
 fn refused(line: usize, reason: impl Into<String>) -> Error {
@@ -148,6 +158,20 @@ mod tests {
             message.contains("model_DocVQA.xlsx") && message.contains("PRED_FORMAT=tsv"),
             "{message}"
         );
+    }
+
+    #[test]
+    fn formulas_are_known_by_their_question_type() {
+        let table = "index,category,answer,prediction\n0,Handwritten Mathematical Expression Recognition,['x'],x\n1,Doc-oriented VQA,['x'],x\n";
+        let log = r#"{"doc_id": 9, "filtered_resps": ["x"], "ocrbench_accuracy": {"question_type": "Handwritten Mathematical Expression Recognition", "ground_truth": ["x"]}}"#;
+        let read = |format, text| {
+            let predictions = read(format, text).unwrap().into_iter();
+            predictions
+                .map(|prediction| prediction.dataset)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(read(Format::Csv, table), [Some("HME100k".to_owned()), None]);
+        assert_eq!(read(Format::Jsonl, log), [Some("HME100k".to_owned())]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::{Prediction, refused};
 use crate::Error;
 use crate::layouts::Dataset;
-use crate::metrics::Metric;
+use crate::metrics::{ANNOTATORS, Metric};
 use crate::suite::Average;
 use serde::Serialize;
 use serde_json::Value;
@@ -132,8 +132,6 @@ pub fn match_with(
 /// # Errors
 /// [`Error::Prediction`] for one without answers, or whose answers are not those that the metric needs.
 pub fn score(metric: Metric, average: Average, predictions: &[Prediction]) -> Result<Tally, Error> {
-    /// Answers that the vote of `TextVQA` is over.
-    const ANNOTATORS: usize = 10;
     let mut scores = Vec::with_capacity(predictions.len());
     let mut categories: Vec<(String, f64, usize)> = Vec::new();
     for prediction in predictions {

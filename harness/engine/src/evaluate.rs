@@ -336,10 +336,7 @@ impl<'a> Cell<'a> {
         request: &'a Request,
         done: &'a HashSet<String>,
     ) -> Result<Self, Error> {
-        let checkpoint = Checkpoint::open(&field.contenders[0].model.info().folder)?;
-        let model_type = checkpoint.config()["model_type"]
-            .as_str()
-            .map(str::to_owned);
+        let model_type = record::model_type(&field.contenders[0].model.info().folder)?;
         Ok(Self {
             field,
             request,

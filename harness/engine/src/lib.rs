@@ -17,4 +17,4 @@ pub mod train;
 pub use error::Error;
 pub use evaluate::{Observer, Request, evaluate};
 pub use policy::FailOnError;
-pub use record::{answer_boxes, picture};
+pub use record::{answer_boxes, model_type, picture};

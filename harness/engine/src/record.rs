@@ -1,12 +1,13 @@
 //! From what the engine knows to what a run records.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use image::RgbImage;
 use rave_benchmarks::{Average, Dataset, Item, Label, Picture, Suite};
 use rave_lmm::attention::{Bounds, Probed};
-use rave_lmm::{Generation, ModelInfo, Prompt, decode};
+use rave_lmm::{Checkpoint, Generation, ModelInfo, Prompt, decode};
 use rave_methods::Variant;
 use rave_results::schema::{
     AdapterRecord, Aggregate, DataRecord, HeadRecord, ModelRecord, SuiteConfiguration,
@@ -166,6 +167,17 @@ pub fn picture(item: &Item) -> Result<RgbImage, rave_lmm::Error> {
         Picture::Rendered(picture) => Ok(picture.clone()),
         Picture::Encoded { bytes, name } => decode(bytes, name),
     }
+}
+
+/// The `model_type` of a checkpoint's `config.json`, by which a suite chooses its words ([`Suite::prompt`]).
+///
+/// # Errors
+/// A folder that is no checkpoint.
+pub fn model_type(folder: &Path) -> Result<Option<String>, rave_lmm::Error> {
+    let checkpoint = Checkpoint::open(folder)?;
+    Ok(checkpoint.config()["model_type"]
+        .as_str()
+        .map(str::to_owned))
 }
 
 /// Where an item's answer stands, as shares of its picture's width and height.

@@ -14,7 +14,7 @@ use safetensors::{SafeTensorError, SafeTensors};
 use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor};
 
-use crate::checkpoint::{COMPANIONS, Checkpoint, floating};
+use crate::checkpoint::{COMPANIONS, Checkpoint, SINGLE, floating};
 use crate::decoder::Pass;
 use crate::families::{Pixels, Seen};
 use crate::model::Embedded;
@@ -250,7 +250,7 @@ impl Model {
         let mut files: BTreeMap<&str, Vec<(String, Tensor)>> = BTreeMap::new();
         for (name, tensor) in self.parameters() {
             let file = match (apart, self.is_vision(name)) {
-                (false, _) => WHOLE,
+                (false, _) => SINGLE,
                 (true, true) => "model-00001-of-00002.safetensors",
                 (true, false) => REST_APART,
             };
@@ -260,7 +260,7 @@ impl Model {
         }
         for name in origin.names().filter(|name| self.part(name).is_none()) {
             if let Some(tensor) = origin.stored(name)? {
-                let file = if apart { REST_APART } else { WHOLE };
+                let file = if apart { REST_APART } else { SINGLE };
                 files
                     .entry(file)
                     .or_default()
@@ -290,8 +290,6 @@ impl Model {
     }
 }
 
-/// The weights in one file.
-const WHOLE: &str = "model.safetensors";
 /// Those that are not the vision tower's, where that has a file of its own.
 const REST_APART: &str = "model-00002-of-00002.safetensors";
 

@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use image::RgbImage;
 use rave_benchmarks::Item;
-use rave_engine::{answer_boxes, picture};
+use rave_engine::{answer_boxes, model_type, picture};
 use rave_lmm::attention::{Bounds, Choice, HeadStatistics, InBox, Probed, map, statistics};
 use rave_lmm::{GenerationOptions, LoadOptions, Model, checkpoint_folder, decode};
 use rave_methods::Variant;
@@ -147,7 +147,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         bail!("--adapter needs exactly one trained variant in --variant");
     }
     arguments.hub.models([arguments.model.as_str()])?;
-    let task = task(arguments)?;
+    let folder = checkpoint_folder(&arguments.model, variants[0].id, arguments.seed)?;
+    let task = task(arguments, &folder)?;
     let options = LoadOptions::named(&arguments.device, &arguments.dtype)?;
     let mut shown = Vec::new();
     // Most variants run on one checkpoint; those of a grid may have their own.
@@ -245,8 +246,8 @@ fn maps(arguments: &Arguments, task: &Task, rows: &[Row]) -> AttentionMaps {
     }
 }
 
-/// Picture, question and box, of a file or of a suite's item.
-fn task(arguments: &Arguments) -> anyhow::Result<Task> {
+/// Picture, question and box, of a file or of a suite's item, which the model in that folder is asked as in an evaluation.
+fn task(arguments: &Arguments, folder: &Path) -> anyhow::Result<Task> {
     if let (Some(id), Some(number)) = (&arguments.suite, arguments.sample) {
         let suite = named_suite(id)?;
         let data = arguments
@@ -265,7 +266,9 @@ fn task(arguments: &Arguments) -> anyhow::Result<Task> {
             sample: Some(item.id.clone()),
             picture: picture(&item)?,
             boxes: answer_boxes(&item)?,
-            prompt: item.prompt,
+            prompt: dataset
+                .suite()
+                .prompt(&item.question, model_type(folder)?.as_deref()),
             answers: item.answers,
         });
     }

@@ -140,7 +140,7 @@ impl<'a> Trainer<'a> {
             model.take_vision(folder)?;
             vision = Some(Checkpoint::open(folder)?.sha256());
         }
-        let mut stream = Stream::new(plan, model.processor(), model.end_tokens())?;
+        let mut stream = Stream::new(plan, &model)?;
         let settings = plan.settings(&Origins {
             base: &model.info().sha256,
             vision: vision.as_deref(),

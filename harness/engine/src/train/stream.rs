@@ -18,14 +18,14 @@ use rand_chacha::ChaCha8Rng;
 use rave_benchmarks::render::classes::PatchClasses;
 use rave_benchmarks::render::{Asked, Split, Task, VERSION, render};
 use rave_benchmarks::{Dataset, suite};
-use rave_lmm::{Example, Processor, Turn};
+use rave_lmm::{Example, Model, Processor, Turn};
 use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
 
 use super::glyphs::Glyphs;
 use super::plan::{Plan, Source};
 use crate::Error;
-use crate::record::picture;
+use crate::record::{model_type, picture};
 
 /// Validation items have indices from here on; a data seed is below 2^31, and its items are `seed * 2^32 + n`.
 const VALIDATION: u64 = 1 << 63;
@@ -68,17 +68,15 @@ pub(super) struct Stream {
     seed: u64,
     processor: Arc<dyn Processor>,
     end_tokens: Vec<i64>,
+    /// By which a suite on disk chooses its words, as in an evaluation.
+    model_type: Option<String>,
     glyphs: Option<Arc<Glyphs>>,
     /// Most further questions a picture.
     further: usize,
 }
 
 impl Stream {
-    pub(super) fn new(
-        plan: &Plan,
-        processor: Arc<dyn Processor>,
-        end_tokens: &[i64],
-    ) -> Result<Self, Error> {
+    pub(super) fn new(plan: &Plan, model: &Model) -> Result<Self, Error> {
         let sources = plan.sources.iter().map(|&source| {
             let opened = match source {
                 Source::Embedded(Task::Page) => Opened::Drawn {
@@ -100,8 +98,9 @@ impl Stream {
         Ok(Self {
             sources: sources.collect::<Result<_, Error>>()?,
             seed: u64::from(plan.seed_data),
-            processor,
-            end_tokens: end_tokens.to_vec(),
+            processor: model.processor(),
+            end_tokens: model.end_tokens().to_vec(),
+            model_type: model_type(&model.info().folder)?,
             glyphs: None,
             further: if plan.answers { plan.further } else { 0 },
         })
@@ -214,9 +213,12 @@ impl Stream {
                 (answer, most) = (candidate.as_str(), votes);
             }
         }
+        let asked = dataset
+            .suite()
+            .prompt(&item.question, self.model_type.as_deref());
         Ok(Drawn {
             source,
-            example: self.example(&picture(&item)?, &[(item.prompt.clone(), answer)])?,
+            example: self.example(&picture(&item)?, &[(asked, answer)])?,
             glyphs: None,
         })
     }
