@@ -25,21 +25,39 @@ const PHASES: [Phase; 3] = [
     ("decode", |cost| cost.decode_ms),
 ];
 
-/// Mean over the suites of the median time of each phase; a suite without times is left out of the phase.
-fn times(summary: &Summary, model: &ModelNote, variant: &str) -> [Option<f64>; 3] {
+/// The suites whose times every timed variant has, so that all bars are of the same work.
+fn shared<'a>(summary: &'a Summary, model: &ModelNote) -> Vec<&'a str> {
+    let timed = |variant: &str, suite: &str| {
+        let cell = summary.cell(&model.name, suite, variant);
+        cell.is_some_and(|cell| PHASES.iter().any(|(_, of)| of(&cell.cost).is_some()))
+    };
+    let suites: Vec<&str> = summary
+        .suites
+        .iter()
+        .map(|suite| suite.id.as_str())
+        .collect();
+    let mut variants = variants(summary, model);
+    variants.retain(|variant| suites.iter().any(|suite| timed(variant, suite)));
+    let all = |suite: &&str| variants.iter().all(|variant| timed(variant, suite));
+    suites.into_iter().filter(all).collect()
+}
+
+/// Mean over `suites` of the median time of each phase; none where one of them lacks it.
+fn times(summary: &Summary, model: &ModelNote, variant: &str, suites: &[&str]) -> [Option<f64>; 3] {
     PHASES.map(|(_, of)| {
-        let cells = summary.cells.iter();
-        let own = cells.filter(|cell| cell.model == model.name && cell.variant == variant);
-        let times: Vec<f64> = own.filter_map(|cell| of(&cell.cost)).collect();
-        (!times.is_empty()).then(|| times.iter().sum::<f64>() / times.len() as f64)
+        let time = |suite: &&str| of(&summary.cell(&model.name, suite, variant)?.cost);
+        let times: Option<Vec<f64>> = suites.iter().map(time).collect();
+        let times = times.filter(|times| !times.is_empty())?;
+        Some(times.iter().sum::<f64>() / times.len() as f64)
     })
 }
 
 /// The times in words.
 pub(super) fn describe(summary: &Summary, model: &ModelNote) -> String {
+    let suites = shared(summary, model);
     let mut text = String::new();
     for variant in variants(summary, model) {
-        let phases = PHASES.iter().zip(times(summary, model, variant));
+        let phases = PHASES.iter().zip(times(summary, model, variant, &suites));
         let told: Vec<String> = phases
             .filter_map(|((name, _), time)| Some(format!("{name} {} ms", milliseconds(time?))))
             .collect();
@@ -50,11 +68,14 @@ pub(super) fn describe(summary: &Summary, model: &ModelNote) -> String {
     text
 }
 
-/// Whether a time was recorded.
+/// Whether there is a suite whose times every timed variant has.
 pub(super) fn has(summary: &Summary, model: &ModelNote) -> bool {
+    let suites = shared(summary, model);
     let all = variants(summary, model);
-    all.iter()
-        .any(|variant| times(summary, model, variant).iter().any(Option::is_some))
+    let mut times = all
+        .iter()
+        .map(|variant| times(summary, model, variant, &suites));
+    times.any(|times| times.iter().any(Option::is_some))
 }
 
 /// Nominal height: it grows with the variants.
@@ -70,8 +91,17 @@ pub(super) fn draw<B: DrawingBackend>(
     model: &ModelNote,
 ) {
     let all = variants(summary, model);
+    let suites = shared(summary, model);
+    let over = match suites.as_slice() {
+        [only] => format!("on {only}"),
+        all if all.len() == summary.suites.len() => "mean over suites".into(),
+        some => format!(
+            "mean over the {} suites that all variants have times of",
+            some.len()
+        ),
+    };
     let explanation = format!(
-        "Median milliseconds a sample as recorded during the evaluation, mean over suites; in brackets over {}.",
+        "Median milliseconds a sample as recorded during the evaluation, {over}; in brackets over {}.",
         summary.baseline
     );
     head(canvas, model, Chart::Times, &explanation, &[]);
@@ -84,7 +114,7 @@ pub(super) fn draw<B: DrawingBackend>(
     }
     let rows: Vec<[Option<f64>; 3]> = all
         .iter()
-        .map(|variant| times(summary, model, variant))
+        .map(|variant| times(summary, model, variant, &suites))
         .collect();
     let names = all
         .iter()
