@@ -67,6 +67,22 @@ report run *options: ready
     @cargo build --release --workspace --quiet
     '{{ rave_binary }}' report '{{ run }}' {{ options }}
 
+# Runs side by side: ./just compare RUN RUN [--baseline VARIANT, RUN or RUN:VARIANT]
+[group('measure')]
+[no-exit-message]
+[positional-arguments]
+compare *arguments: ready
+    @cargo build --release --workspace --quiet
+    @'{{ rave_binary }}' compare "$@"
+
+# The paper's claims with a verdict each, from the published runs or from RUN..; results/claims.toml has the rules
+[group('measure')]
+[no-exit-message]
+[positional-arguments]
+paper-table *arguments: ready
+    @cargo build --release --workspace --quiet
+    @'{{ rave_binary }}' paper-table "$@"
+
 # What variants cost: vision, prefill, decoding, cache, peak memory; ./just latency --variant standard,rave --image-tokens 1088
 [group('measure')]
 [no-exit-message]
@@ -84,6 +100,11 @@ bench *options: ready
 [group('measure')]
 bench-training *options: ready
     cargo bench --workspace --bench training -- {{ options }}
+
+# How long 10,000 resamples of 10 suites, 20 variants and 5,000 samples take
+[group('measure')]
+bench-statistics: ready
+    cargo bench --workspace --bench statistics
 
 # Many tests run at once: threads of LibTorch that spin while they wait made the parity tests four times as long.
 

@@ -13,6 +13,8 @@ import numpy as np
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import NormalIndPower
+from statsmodels.stats.weightstats import DescrStatsW, ttost_paired
 
 random = np.random.default_rng(6)
 
@@ -66,9 +68,51 @@ def bootstrap_cases():
         yield case
 
 
+def crossed_cases():
+    """Images answered under several seeds, both drawn: neither library has it, so NumPy spells it out."""
+    own = np.random.default_rng(7)
+    for images, seeds in [(40, 3), (80, 5)]:
+        values = own.normal(0, 1, (images, 1)) + own.normal(0, 0.5, (1, seeds)) + own.normal(0, 1, (images, seeds))
+        values = np.round(values, 3)
+        image_counts = own.multinomial(images, np.full(images, 1 / images), 200_000)
+        seed_counts = own.multinomial(seeds, np.full(seeds, 1 / seeds), 200_000)
+        means = np.einsum("ri,is,rs->r", image_counts, values, seed_counts, optimize=True) / (images * seeds)
+        low, high = np.quantile(means, [0.025, 0.975])
+        yield {"values": values.tolist(), "low": float(low), "high": float(high)}
+
+
+def student_cases():
+    for degrees in [1, 2, 3, 4, 7, 10, 29, 30, 200]:
+        for t in [-6.0, -1.5, 0.0, 0.3, 2.0, 12.0]:
+            yield {"degrees": degrees, "t": t, "below": float(stats.t.cdf(t, degrees)),
+                   "quantile": float(stats.t.ppf(0.95, degrees))}
+
+
+def equivalence_cases():
+    """Times measured in pairs: what drifts is in both."""
+    own = np.random.default_rng(8)
+    for rounds, ratio, noise in [(2, 1.0, 0.01), (5, 1.0, 0.02), (12, 1.02, 0.02), (12, 1.05, 0.02), (30, 1.04, 0.03),
+                                 (31, 0.97, 0.02), (60, 1.2, 0.05), (20, 0.9, 0.02)]:
+        baseline = 10 * np.exp(own.normal(0, 0.3, rounds))
+        ratios = np.round(ratio * np.exp(own.normal(0, noise, rounds)), 4)
+        p, _, _ = ttost_paired(baseline * ratios, baseline, 1 / 1.05, 1.05, transform=np.log)
+        low, high = np.exp(DescrStatsW(np.log(ratios)).tconfint_mean(alpha=0.1))
+        yield {"ratios": ratios.tolist(), "p": float(p), "low": float(low), "high": float(high)}
+
+
+def power_cases():
+    for samples, deviation in [(25, 0.5), (200, 0.3), (3_000, 1.0)]:
+        effect = NormalIndPower(ddof=0).solve_power(nobs1=samples, alpha=0.05, power=0.8, ratio=0)
+        yield {"samples": samples, "deviation": deviation, "difference": float(effect * deviation)}
+
+
 print(json.dumps({
     "mcnemar": list(mcnemar_cases()),
     "holm": list(holm_cases()),
     "sign_flip": list(sign_flip_cases()),
     "bootstrap": list(bootstrap_cases()),
+    "crossed": list(crossed_cases()),
+    "student": list(student_cases()),
+    "equivalence": list(equivalence_cases()),
+    "power": list(power_cases()),
 }, indent=None, separators=(",", ":")))

@@ -110,7 +110,7 @@ pub enum Error {
         reason: String,
     },
     /// The same sample twice.
-    #[error("{}: sample {key} is recorded twice; give runs that differ in model, variant, suite or seed", folder.display())]
+    #[error("{}: sample {key} is recorded twice; give runs that differ in model, variant, suite or seed, or set them side by side with rave compare", folder.display())]
     DuplicateSample {
         /// The run with the second record.
         folder: PathBuf,
@@ -128,6 +128,12 @@ pub enum Error {
         second: String,
         /// What differs.
         reason: String,
+    },
+    /// The same run twice.
+    #[error("{}: given twice; name each run once", folder.display())]
+    SameRun {
+        /// The run's folder.
+        folder: PathBuf,
     },
     /// The baseline variant is in none of the runs.
     #[error("baseline '{baseline}' is not among the variants of the runs ({}); name one of them with --baseline", variants.join(", "))]

@@ -27,9 +27,11 @@ use crate::schema::{
 use crate::store::replace_json;
 use crate::store::table::{Table, replace_table};
 
+mod compare;
 mod summary;
 
-pub use summary::{LatencySummary, Noise, Place, Ratio, Time, Vision};
+pub use compare::LatencyComparison;
+pub use summary::{LatencySummary, MARGIN, Noise, Place, Ratio, Time, Vision};
 
 /// The version of `latency.json` and `latency.parquet` that this library writes and reads.
 pub const LATENCY_VERSION: u32 = 1;

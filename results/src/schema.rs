@@ -234,6 +234,20 @@ pub struct ModelRecord {
     pub adapters: BTreeMap<String, AdapterRecord>,
 }
 
+impl ModelRecord {
+    /// Whether two records are of the same weights: of a grid the checkpoints that both ran on, else the model's own.
+    pub fn same_weights(&self, other: &Self) -> bool {
+        if self.checkpoints.is_empty() || other.checkpoints.is_empty() {
+            return self.sha256 == other.sha256;
+        }
+        let shared = |place: &String| other.checkpoints.contains_key(place);
+        self.checkpoints
+            .iter()
+            .filter(|(place, _)| shared(place))
+            .all(|(place, sha256)| other.checkpoints.get(place) == Some(sha256))
+    }
+}
+
 /// Trained weights of one variant.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct AdapterRecord {

@@ -1,22 +1,28 @@
 //! Statistics for paired, clustered scores.
 //!
 //! Same samples, paired. Intervals are percentile bootstraps that draw whole images; p-values are McNemar's exact
-//! test (scores of 0 and 1) or a sign-flip permutation of whole images, Holm-corrected over the variants. Each is
+//! test (scores of 0 and 1) or a sign-flip permutation of whole images, Holm-corrected over the variants. That two times are
+//! the same is shown by two one-sided tests, and what a comparison could have found is said beside what it did not find. Each is
 //! held against `SciPy` or statsmodels (`goldens/statistics.json`, made by `goldens/make_statistics.py`) and
 //! calibrated by simulation in the tests.
 //!
 //! All random numbers come from `ChaCha8`, one stream a resample: the result depends on the seed alone, not on threads.
 
 mod bootstrap;
+mod equivalence;
 mod exact;
 mod permutation;
+mod power;
 mod resampling;
+mod student;
 
 pub use bootstrap::{
     Ratio, bootstrap, interval_of, mean_interval, median_interval, paired_difference_interval,
 };
+pub use equivalence::{Equivalence, LEVEL, Sameness};
 pub use exact::{holm, mcnemar_exact};
 pub use permutation::{p_of, sign_flip, sign_flip_sums};
+pub use power::{Movement, smallest_detectable, standard_error};
 
 use serde::{Deserialize, Serialize};
 

@@ -25,6 +25,7 @@ mod notes;
 mod strata;
 
 pub use attention::{AttentionCell, AttentionLayer, AttentionSummary, Gap, Measured};
+pub(crate) use cells::correct;
 
 /// Everything a report shows.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -52,6 +53,9 @@ pub struct Summary {
     pub resampling: Resampling,
     /// Why the runs should not have been compared, where that was forced.
     pub forced: Vec<String>,
+    /// What the runs do not share and may all the same be compared; left out of the JSON where there is nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<String>,
 }
 
 /// A run, as far as a report tells.
@@ -221,7 +225,7 @@ pub struct MacroCell {
     pub difference: Option<Difference>,
     /// The mean difference over the suites that are read minus that over those that are not: whether a gain is one of
     /// reading. `None` unless there are both kinds, each with a difference.
-    pub reading_contrast: Option<Estimate>,
+    pub reading_contrast: Option<Contrast>,
     /// The means over suites of each training seed by itself, where there are several.
     pub by_seed: Vec<SeedScore>,
     /// The mean over suites of the median time a sample, where every suite has one.
@@ -248,6 +252,17 @@ pub struct Estimate {
     pub interval: Interval,
 }
 
+/// A difference between two differences.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Contrast {
+    /// The first difference minus the second.
+    pub value: f64,
+    /// Its bootstrap interval.
+    pub interval: Interval,
+    /// As of a [`Difference`].
+    pub smallest_detectable: Option<f64>,
+}
+
 /// A difference to the baseline on the same samples.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Difference {
@@ -265,6 +280,8 @@ pub struct Difference {
     pub holm_p: f64,
     /// For `McNemar`'s test where an image carries several pairs: the sign-flip p by image, which respects that.
     pub p_by_image: Option<f64>,
+    /// The smallest true difference that this comparison, taken alone, finds four times in five.
+    pub smallest_detectable: Option<f64>,
 }
 
 /// A test of a paired difference.

@@ -8,7 +8,10 @@
 use serde::Serialize;
 
 use super::{AGAIN, BASELINE, LatencyRecord, LatencyRow, LatencyRun, Phase};
-use crate::statistics::{Interval, Resampling, median, median_interval};
+use crate::statistics::{Equivalence, Interval, Resampling, median, median_interval};
+
+/// A time within this of that of `standard` counts as the same.
+pub const MARGIN: f64 = 0.05;
 
 /// A ratio to `standard`, with its interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -28,6 +31,9 @@ pub struct Time {
     pub interval_ms: Interval,
     /// To `standard`; `None` where it shares no round with it, and for vision.
     pub ratio: Option<Ratio>,
+    /// Whether it is the time of `standard` within the margin, by the same rounds; `None` likewise, for `standard` itself, and for
+    /// the sum "first token, vision included", whose constant part would make everything alike.
+    pub equivalence: Option<Equivalence>,
 }
 
 /// The vision side at one size.
@@ -97,8 +103,13 @@ pub struct LatencySummary {
 }
 
 impl LatencySummary {
-    /// The numbers of a run.
+    /// The numbers of a run, with [`MARGIN`] for what counts as the same.
     pub fn of(run: &LatencyRun, resampling: &Resampling) -> Self {
+        Self::with_margin(run, resampling, MARGIN)
+    }
+
+    /// The same with another margin.
+    pub fn with_margin(run: &LatencyRun, resampling: &Resampling, margin: f64) -> Self {
         let mut sizes: Vec<u32> = Vec::new();
         let mut places: Vec<(u32, u32, &str)> = Vec::new();
         for row in &run.rows {
@@ -129,13 +140,14 @@ impl LatencySummary {
                         interval_ms: median_interval(&times, resampling)?,
                         median_ms: median(&mut times)?,
                         ratio: None,
+                        equivalence: None,
                     },
                 })
             })
             .collect();
         let places: Vec<Place> = places
             .into_iter()
-            .map(|at| place(&run.rows, at, &vision, resampling))
+            .map(|at| place(&run.rows, at, &vision, (resampling, margin)))
             .collect();
         Self {
             noise: places.iter().filter_map(noise).collect(),
@@ -187,7 +199,7 @@ fn place(
     rows: &[LatencyRow],
     (image_tokens, text_tokens, variant): (u32, u32, &str),
     vision: &[Vision],
-    resampling: &Resampling,
+    (resampling, margin): (&Resampling, f64),
 ) -> Place {
     let of = |variant: &str, phase: Phase| {
         let variant = variant.to_owned();
@@ -207,6 +219,7 @@ fn place(
             .collect()
     };
     let bytes = |phase| of(variant, phase).filter_map(|row| row.bytes).max();
+    let compared = (variant != BASELINE).then_some(margin);
     let (own, base) = (
         times(variant, Phase::Prefill),
         times(BASELINE, Phase::Prefill),
@@ -239,14 +252,15 @@ fn place(
         text_tokens,
         variant: variant.to_owned(),
         rounds: own.len(),
-        prefill: time(&own, &base, resampling),
+        prefill: time(&own, &base, resampling, compared),
         first_token: with_vision(&own)
             .zip(with_vision(&base))
-            .and_then(|(own, base)| time(&own, &base, resampling)),
+            .and_then(|(own, base)| time(&own, &base, resampling, None)),
         decode: time(
             &times(variant, Phase::Decode),
             &times(BASELINE, Phase::Decode),
             resampling,
+            compared,
         ),
         cache_bytes: bytes(Phase::Cache),
         peak_bytes: bytes(Phase::PeakMemory),
@@ -254,7 +268,8 @@ fn place(
     }
 }
 
-fn time(own: &Rounds, base: &Rounds, resampling: &Resampling) -> Option<Time> {
+/// `margin` is of the test of equivalence, where there is to be one.
+fn time(own: &Rounds, base: &Rounds, resampling: &Resampling, margin: Option<f64>) -> Option<Time> {
     let mut times: Vec<f64> = own.iter().map(|(_, time)| *time).collect();
     let mut ratios: Vec<f64> = own
         .iter()
@@ -266,6 +281,7 @@ fn time(own: &Rounds, base: &Rounds, resampling: &Resampling) -> Option<Time> {
     Some(Time {
         interval_ms: median_interval(&times, resampling)?,
         median_ms: median(&mut times)?,
+        equivalence: margin.and_then(|margin| Equivalence::of(&ratios, margin)),
         ratio: median_interval(&ratios, resampling).and_then(|interval| {
             Some(Ratio {
                 interval,

@@ -1,11 +1,10 @@
-//! Against `SciPy` and statsmodels, and calibration by simulation.
+//! Against `SciPy` and statsmodels, the odd cases, and by simulation (`calibration`).
 
-use rand::Rng as _;
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng as _;
 use serde::Deserialize;
 
 use super::*;
+
+mod calibration;
 
 #[derive(Deserialize)]
 struct Goldens {
@@ -13,6 +12,10 @@ struct Goldens {
     holm: Vec<HolmCase>,
     sign_flip: Vec<SignFlipCase>,
     bootstrap: Vec<BootstrapCase>,
+    crossed: Vec<CrossedCase>,
+    student: Vec<StudentCase>,
+    equivalence: Vec<EquivalenceCase>,
+    power: Vec<PowerCase>,
 }
 
 #[derive(Deserialize)]
@@ -42,6 +45,37 @@ struct BootstrapCase {
     baseline: Vec<f64>,
     mean: Interval,
     difference: Interval,
+}
+
+/// `[images][seeds]`
+#[derive(Deserialize)]
+struct CrossedCase {
+    values: Vec<Vec<f64>>,
+    low: f64,
+    high: f64,
+}
+
+#[derive(Deserialize)]
+struct StudentCase {
+    degrees: usize,
+    t: f64,
+    below: f64,
+    quantile: f64,
+}
+
+#[derive(Deserialize)]
+struct EquivalenceCase {
+    ratios: Vec<f64>,
+    p: f64,
+    low: f64,
+    high: f64,
+}
+
+#[derive(Deserialize)]
+struct PowerCase {
+    samples: usize,
+    deviation: f64,
+    difference: f64,
 }
 
 fn goldens() -> Goldens {
@@ -119,152 +153,108 @@ fn intervals_equal_scipy() {
     }
 }
 
-/// Pairs in clusters: the images differ in ease, their questions share it.
-fn simulated(random: &mut ChaCha8Rng, images: usize, questions: usize, gain: f64) -> [Vec<f64>; 2] {
-    let (mut values, mut baseline) = (Vec::new(), Vec::new());
-    for _ in 0..images {
-        let ease: f64 = random.random_range(0.2..0.8);
-        // A shift of the image as a whole, of either sign, makes questions of an image go together under the null.
-        let shift: f64 = random.random_range(-0.2..0.2);
-        for _ in 0..questions {
-            values.push(f64::from(
-                random.random_bool((ease + shift + gain).clamp(0.0, 1.0)),
-            ));
-            baseline.push(f64::from(random.random_bool(ease)));
-        }
-    }
-    [values, baseline]
-}
-
+/// The bootstrap over images and seeds, which neither library has, against one that NumPy spells out.
 #[test]
-fn intervals_cover_the_truth_as_often_as_they_claim() {
-    let mut random = ChaCha8Rng::seed_from_u64(1);
-    let (images, questions, runs) = (150, 4, 400);
-    let clusters: Vec<usize> = (0..images * questions)
-        .map(|sample| sample / questions)
-        .collect();
+fn crossed_intervals_equal_numpy() {
     let options = Resampling {
-        resamples: 1_000,
+        resamples: 200_000,
         ..Resampling::default()
     };
-    let covered = (0..runs)
-        .filter(|_| {
-            let [values, baseline] = simulated(&mut random, images, questions, 0.0);
-            let interval =
-                paired_difference_interval(&values, &baseline, &clusters, &options).unwrap();
-            interval.low <= 0.0 && 0.0 <= interval.high
-        })
-        .count();
-    let share = covered as f64 / f64::from(runs);
-    // Three standard errors of 400 tries at 0.95 are 0.033.
-    assert!((share - 0.95).abs() < 0.033, "covered {share}");
-}
-
-#[test]
-fn under_the_null_one_p_in_twenty_is_below_five_per_cent() {
-    let mut random = ChaCha8Rng::seed_from_u64(2);
-    let (images, runs) = (120, 1_000);
-    let options = Resampling {
-        resamples: 999,
-        ..Resampling::default()
-    };
-    let (mut flips_below, mut mcnemar_below) = (0, 0);
-    for _ in 0..runs {
-        let [values, baseline] = simulated(&mut random, images, 3, 0.0);
-        let by_image: Vec<f64> = values
-            .chunks(3)
-            .zip(baseline.chunks(3))
-            .map(|(a, b)| a.iter().sum::<f64>() - b.iter().sum::<f64>())
-            .collect();
-        let p = sign_flip(&by_image, &sign_flip_sums(&[&by_image], &options)[0]);
-        flips_below += u32::from(p < 0.05);
-        let [values, baseline] = simulated(&mut random, images, 1, 0.0);
-        let gained = values.iter().zip(&baseline).filter(|(a, b)| a > b).count();
-        let lost = values.iter().zip(&baseline).filter(|(a, b)| a < b).count();
-        mcnemar_below += u32::from(mcnemar_exact(gained as u64, lost as u64) < 0.05);
-    }
-    let (flips, mcnemar) = (
-        f64::from(flips_below) / f64::from(runs),
-        f64::from(mcnemar_below) / f64::from(runs),
-    );
-    // Three standard errors of 1,000 tries at 0.05 are 0.021; McNemar's exact test is discrete, so it stays below.
-    assert!((flips - 0.05).abs() < 0.021, "sign flips {flips}");
-    assert!(mcnemar < 0.071 && mcnemar > 0.01, "McNemar {mcnemar}");
-}
-
-/// A skewed distribution, as times are: exponential with the median ln 2.
-#[test]
-fn intervals_of_a_median_cover_it_as_often_as_they_claim() {
-    let mut random = ChaCha8Rng::seed_from_u64(5);
-    let options = Resampling {
-        resamples: 800,
-        ..Resampling::default()
-    };
-    let runs = 400;
-    let covered = (0..runs)
-        .filter(|_| {
-            let values: Vec<f64> = (0..40)
-                .map(|_| -random.random_range(f64::MIN_POSITIVE..1.0).ln())
-                .collect();
-            let interval = median_interval(&values, &options).unwrap();
-            interval.low <= std::f64::consts::LN_2 && std::f64::consts::LN_2 <= interval.high
-        })
-        .count();
-    let share = covered as f64 / f64::from(runs);
-    assert!((share - 0.95).abs() < 0.033, "covered {share}");
-    assert_eq!(median_interval(&[], &options), None);
-    let one = median_interval(&[2.0], &options).unwrap();
-    assert!((one.low - 2.0).abs() < f64::EPSILON && (one.high - 2.0).abs() < f64::EPSILON);
-}
-
-#[test]
-fn a_real_gain_is_found() {
-    let mut random = ChaCha8Rng::seed_from_u64(3);
-    let [values, baseline] = simulated(&mut random, 400, 1, 0.15);
-    let clusters: Vec<usize> = (0..400).collect();
-    let interval =
-        paired_difference_interval(&values, &baseline, &clusters, &Resampling::default()).unwrap();
-    assert!(interval.low > 0.0, "{interval:?}");
-}
-
-/// What an interval over images alone gets wrong: the seeds' own spread. With many seeds the crossed one covers as it claims.
-#[test]
-fn crossed_intervals_cover_a_truth_that_seeds_move() {
-    let mut random = ChaCha8Rng::seed_from_u64(4);
-    let (images, seeds, runs) = (60, 12, 300);
-    let options = Resampling {
-        resamples: 600,
-        ..Resampling::default()
-    };
-    let (mut crossed, mut by_image) = (0, 0);
-    for _ in 0..runs {
-        let centred = |random: &mut ChaCha8Rng| random.random_range(-1.0..1.0);
-        let of_image: Vec<f64> = (0..images).map(|_| centred(&mut random)).collect();
-        let of_seed: Vec<f64> = (0..seeds).map(|_| centred(&mut random)).collect();
-        let mut whole = Ratio::new(images * seeds);
-        let mut merged = Ratio::new(images);
-        for (image, a) in of_image.iter().enumerate() {
-            for (seed, b) in of_seed.iter().enumerate() {
-                let value = a + b + centred(&mut random);
-                whole.add(image * seeds + seed, value);
-                merged.add(image, value);
-            }
-        }
-        let covers = |ratio: Ratio, seeds| {
-            let interval = interval_of(&bootstrap(&[ratio], seeds, &options)[0], 0.95).unwrap();
-            u32::from(interval.low <= 0.0 && 0.0 <= interval.high)
+    let cases = goldens().crossed;
+    assert_eq!(cases.len(), 2);
+    for case in cases {
+        let seeds = case.values[0].len();
+        let ratio = Ratio {
+            counts: vec![1.0; case.values.len() * seeds],
+            sums: case.values.concat(),
         };
-        crossed += covers(whole, seeds);
-        by_image += covers(merged, 1);
+        let ours = interval_of(&bootstrap(&[ratio], seeds, &options)[0], 0.95).unwrap();
+        let tolerance = 0.015 * (case.high - case.low);
+        assert!(
+            (ours.low - case.low).abs() < tolerance && (ours.high - case.high).abs() < tolerance,
+            "{ours:?} for {} {}",
+            case.low,
+            case.high
+        );
     }
-    let share = |covered: u32| f64::from(covered) / f64::from(runs);
-    // Twelve seeds are few for a percentile interval, which is then a little short.
-    assert!(
-        (0.88..=0.99).contains(&share(crossed)),
-        "crossed {}",
-        share(crossed)
-    );
-    assert!(share(by_image) < 0.8, "by image {}", share(by_image));
+}
+
+#[test]
+fn student_equals_scipy() {
+    let cases = goldens().student;
+    assert!(cases.len() >= 50);
+    for case in cases {
+        let below = student::below(case.t, case.degrees);
+        assert!(
+            (below - case.below).abs() < 1e-12,
+            "{} at {}: {below} for {}",
+            case.t,
+            case.degrees,
+            case.below
+        );
+        let quantile = student::quantile(0.95, case.degrees);
+        assert!(
+            (quantile / case.quantile - 1.0).abs() < 1e-9,
+            "{}: {quantile} for {}",
+            case.degrees,
+            case.quantile
+        );
+    }
+}
+
+#[test]
+fn equivalence_equals_statsmodels() {
+    let cases = goldens().equivalence;
+    assert!(cases.len() >= 8);
+    let (mut shown, mut open) = (0, 0);
+    for case in cases {
+        let ours = Equivalence::of(&case.ratios, 0.05).unwrap();
+        assert!((ours.p - case.p).abs() < 1e-9, "{} for {}", ours.p, case.p);
+        assert!((ours.interval.low / case.low - 1.0).abs() < 1e-9);
+        assert!((ours.interval.high / case.high - 1.0).abs() < 1e-9);
+        // The interval and the p say the same.
+        let inside = ours.interval.low > 1.0 / 1.05 && ours.interval.high < 1.05;
+        assert_eq!(inside, ours.p < 0.05);
+        assert_eq!(inside, ours.sameness() == Sameness::Equivalent);
+        assert_eq!(inside, ours.smallest_margin() < 0.05);
+        shown += u32::from(inside);
+        open += u32::from(ours.sameness() == Sameness::Undecided);
+    }
+    assert!(shown > 0 && open > 0);
+}
+
+#[test]
+fn equivalence_of_odd_ratios_has_an_answer() {
+    assert_eq!(Equivalence::of(&[], 0.05), None);
+    assert_eq!(Equivalence::of(&[1.0], 0.05), None);
+    assert_eq!(Equivalence::of(&[1.0, 0.0], 0.05), None);
+    assert_eq!(Equivalence::of(&[1.0, f64::INFINITY], 0.05), None);
+    let word = |ratios: &[f64]| Equivalence::of(ratios, 0.05).unwrap().sameness();
+    assert_eq!(word(&[1.0, 1.0]), Sameness::Equivalent);
+    assert_eq!(word(&[1.2, 1.2]), Sameness::Above);
+    assert_eq!(word(&[0.8, 0.8]), Sameness::Below);
+    assert_eq!(word(&[0.9, 1.1]), Sameness::Undecided);
+}
+
+#[test]
+fn the_smallest_detectable_difference_equals_statsmodels() {
+    let cases = goldens().power;
+    assert!(cases.len() >= 3);
+    for case in cases {
+        // A bootstrap distribution of which nothing but its spread counts.
+        let error = case.deviation / (case.samples as f64).sqrt();
+        let drawn: Vec<f64> = (0..100_000)
+            .map(|resample| if resample % 2 == 0 { error } else { -error })
+            .collect();
+        let moved = vec![1e-9; case.samples];
+        let movement = Movement::of(&moved, case.samples);
+        let ours = smallest_detectable(&drawn, &movement).unwrap();
+        assert!(
+            (ours / case.difference - 1.0).abs() < 1e-4,
+            "{ours} for {}",
+            case.difference
+        );
+    }
 }
 
 #[test]

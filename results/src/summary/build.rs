@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::cells::{Sample, SuiteTable};
 use super::{Failure, ModelNote, Options, RunNote, SuiteNote, Summary, VariantNote};
+use crate::schema::ModelRecord;
 use crate::store::{Names, ScoreRow};
 use crate::{Error, Run};
 
@@ -35,6 +36,7 @@ pub(super) fn summary(runs: &[Run], options: &Options) -> Result<Summary, Error>
         attention,
         resampling: options.resampling,
         forced,
+        remarks: Vec::new(),
     })
 }
 
@@ -152,14 +154,16 @@ fn differs(
 }
 
 fn models(runs: &[Run], force: bool, forced: &mut Vec<String>) -> Result<Vec<ModelNote>, Error> {
-    let mut notes: Vec<(ModelNote, &str)> = Vec::new();
+    let mut notes: Vec<(ModelNote, ModelRecord, &str)> = Vec::new();
     for run in runs {
         let id = run.record.run.as_str();
         for name in &run.record.configuration.models {
             let record = run.record.model(name).cloned().unwrap_or_default();
             let adapters: Vec<String> = record.adapters.keys().cloned().collect();
-            if let Some((note, first)) = notes.iter_mut().find(|(note, _)| note.name == *name) {
-                if note.sha256 != record.sha256 {
+            if let Some((note, known, first)) =
+                notes.iter_mut().find(|(note, ..)| note.name == *name)
+            {
+                if !known.same_weights(&record) {
                     differs(
                         first,
                         id,
@@ -174,16 +178,16 @@ fn models(runs: &[Run], force: bool, forced: &mut Vec<String>) -> Result<Vec<Mod
             }
             let note = ModelNote {
                 name: name.clone(),
-                sha256: record.sha256,
-                family: record.family,
+                sha256: record.sha256.clone(),
+                family: record.family.clone(),
                 parameters: record.parameters,
                 untrained: record.untrained,
                 adapters,
             };
-            notes.push((note, id));
+            notes.push((note, record, id));
         }
     }
-    Ok(notes.into_iter().map(|(note, _)| note).collect())
+    Ok(notes.into_iter().map(|(note, ..)| note).collect())
 }
 
 fn suites(runs: &[Run], force: bool, forced: &mut Vec<String>) -> Result<Vec<SuiteNote>, Error> {

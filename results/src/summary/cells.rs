@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::strata::{Strata, mean_of};
 use super::{
-    Category, Cell, Cost, Difference, Estimate, MacroCell, ModelNote, Options, SeedScore,
+    Category, Cell, Contrast, Cost, Difference, Estimate, MacroCell, ModelNote, Options, SeedScore,
     SuiteNote, Test, Tokens, VariantNote,
 };
 use crate::schema::sha256_hex;
 use crate::statistics::{
-    Resampling, holm, interval_of, mcnemar_exact, median, p_of, sign_flip, sign_flip_sums,
+    Movement, Resampling, holm, interval_of, mcnemar_exact, median, p_of, sign_flip,
+    sign_flip_sums, smallest_detectable,
 };
 use crate::store::ScoreRow;
 
@@ -48,6 +49,7 @@ struct Distributions {
     difference: Vec<f64>,
     flips: Vec<f64>,
     contribution: f64,
+    movement: Movement,
 }
 
 /// All cells and the means over suites.
@@ -175,8 +177,11 @@ fn suite_cells(
                 };
                 let clustered =
                     test == Test::McNemar && repeats_an_image(table, &differences[slot]);
+                let pairs = differences[slot].iter().flatten().count();
+                kept.movement = Movement::of(&contributions[slot], pairs);
                 cell.difference = Some(Difference {
-                    pairs: differences[slot].iter().flatten().count(),
+                    pairs,
+                    smallest_detectable: smallest_detectable(&paired[slot], &kept.movement),
                     value,
                     interval,
                     test,
@@ -223,7 +228,7 @@ fn by_seed(
 }
 
 /// Holm's correction over one family.
-fn correct(mut family: Vec<&mut Difference>) {
+pub(crate) fn correct(mut family: Vec<&mut Difference>) {
     let p: Vec<f64> = family.iter().map(|difference| difference.p).collect();
     for (difference, corrected) in family.iter_mut().zip(holm(&p)) {
         difference.holm_p = corrected;
@@ -418,8 +423,9 @@ fn reading_contrast(
     variant: usize,
     suites: &[SuiteNote],
     options: &Options,
-) -> Option<Estimate> {
-    let side = |reading: bool| -> Option<(f64, Vec<f64>)> {
+) -> Option<Contrast> {
+    let mut movements = Vec::new();
+    let mut side = |reading: bool| -> Option<(f64, Vec<f64>)> {
         let mut values = Vec::new();
         let mut kept = Vec::new();
         for (index, suite) in suites.iter().enumerate() {
@@ -428,7 +434,9 @@ fn reading_contrast(
             }
             let cell = own.iter().find(|cell| cell.suite == suite.id)?;
             values.push(cell.difference?.value);
-            kept.push(&distributions.get(&(index, variant))?.difference);
+            let own = distributions.get(&(index, variant))?;
+            kept.push(&own.difference);
+            movements.push(own.movement);
         }
         let mean = values.iter().sum::<f64>() / values.len() as f64;
         (!values.is_empty()).then(|| (mean, mean_of(&kept)))
@@ -439,9 +447,10 @@ fn reading_contrast(
         .zip(&other_drawn)
         .map(|(read, other)| read - other)
         .collect();
-    Some(Estimate {
+    Some(Contrast {
         value: read - other,
         interval: interval_of(&drawn, options.resampling.confidence)?,
+        smallest_detectable: smallest_detectable(&drawn, &Movement::mean_of(&movements)),
     })
 }
 
@@ -493,7 +502,13 @@ fn macro_cells(
             let observed =
                 kept.iter().map(|kept| kept.contribution).sum::<f64>() / kept.len() as f64;
             let p = p_of(observed, &mean_of(&flips));
+            let drawn: Vec<&Vec<f64>> = kept.iter().map(|kept| &kept.difference).collect();
+            let movements: Vec<Movement> = kept.iter().map(|kept| kept.movement).collect();
             Some(Difference {
+                smallest_detectable: smallest_detectable(
+                    &mean_of(&drawn),
+                    &Movement::mean_of(&movements),
+                ),
                 pairs: own
                     .iter()
                     .filter_map(|cell| cell.difference)

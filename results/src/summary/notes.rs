@@ -21,6 +21,7 @@ pub(super) fn notes(summary: &Summary) -> Vec<String> {
             .iter()
             .map(|reason| format!("forced comparison of unequal runs: {reason}")),
     );
+    notes.extend(summary.remarks.iter().cloned());
     for run in summary.runs.iter().filter(|run| run.interrupted) {
         let mut note = format!(
             "interrupted: run {} has no end; these are its {} samples up to there",
