@@ -13,6 +13,12 @@ pub enum Error {
         /// What was asked for.
         name: String,
     },
+    /// No format of this name for the paper's table.
+    #[error("unknown format '{name}' of the paper's table; choose from txt, md, csv, json, tex")]
+    UnknownPaperFormat {
+        /// What was asked for.
+        name: String,
+    },
     /// A chart that cannot be drawn.
     #[error(
         "chart '{chart}': {reason}; please report this with the run's summary.json (--format json)"

@@ -1,8 +1,8 @@
 //! The report of a latency run: [`LatencySummary`] to tables and charts, in the formats of every report.
 
-use rave_results::latency::LatencySummary;
+use rave_results::latency::{LatencyComparison, LatencySummary};
 
-use crate::tables::{TerminalStyle, latency as tables};
+use crate::tables::{TerminalStyle, equivalence, latency as tables};
 use crate::{Artifact, Error, Format, charts, html};
 
 /// The files of one format.
@@ -19,12 +19,7 @@ pub fn render(summary: &LatencySummary, format: Format) -> Result<Vec<Artifact>,
         Format::Csv => vec![Artifact::text("latency.csv", tables::csv(summary)?)],
         Format::Latex => vec![Artifact::text("report.tex", tables::tex(summary))],
         Format::Html => vec![html::latency(summary)?],
-        Format::Json => {
-            let mut text = serde_json::to_string_pretty(summary)
-                .map_err(|error| Error::Text(error.to_string()))?;
-            text.push('\n');
-            vec![Artifact::text("summary.json", text)]
-        }
+        Format::Json => vec![Artifact::json("summary.json", summary)?],
         Format::Svg | Format::Png => charts::latency(summary, format == Format::Png)?,
     })
 }
@@ -32,4 +27,9 @@ pub fn render(summary: &LatencySummary, format: Format) -> Result<Vec<Artifact>,
 /// Notes, a table a cell and where the numbers come from.
 pub fn terminal(summary: &LatencySummary, style: TerminalStyle) -> String {
     tables::text(summary, style)
+}
+
+/// Several runs side by side, each with its own ratios.
+pub fn comparison(comparison: &LatencyComparison, style: TerminalStyle) -> String {
+    equivalence::side_by_side(comparison, style)
 }

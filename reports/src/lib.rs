@@ -16,6 +16,7 @@ pub mod charts;
 mod error;
 pub mod html;
 pub mod latency;
+pub mod paper;
 pub mod tables;
 
 pub use error::Error;
@@ -106,6 +107,12 @@ impl Artifact {
             bytes: text.into_bytes(),
         }
     }
+
+    fn json(name: &str, document: &impl serde::Serialize) -> Result<Self, Error> {
+        let text = serde_json::to_string_pretty(document);
+        let text = text.map_err(|error| Error::Text(error.to_string()))?;
+        Ok(Self::text(name, text + "\n"))
+    }
 }
 
 /// The files of one format.
@@ -135,12 +142,7 @@ pub fn render(summary: &Summary, format: Format) -> Result<Vec<Artifact>, Error>
             &html::Extras::default(),
             &mut html::NoPictures,
         )?],
-        Format::Json => {
-            let mut text = serde_json::to_string_pretty(summary)
-                .map_err(|error| Error::Text(error.to_string()))?;
-            text.push('\n');
-            vec![Artifact::text("summary.json", text)]
-        }
+        Format::Json => vec![Artifact::json("summary.json", summary)?],
         Format::Svg | Format::Png => charts::render(summary, format == Format::Png)?,
     })
 }

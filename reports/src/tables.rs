@@ -3,13 +3,17 @@
 //! All are made of the same few grids of text, so that no number is formatted in two ways.
 
 use rave_results::Summary;
-use rave_results::summary::{Cell, Difference, Estimate, ModelNote, SeedScore};
+use rave_results::summary::{Cell, Contrast, Difference, Estimate, ModelNote, SeedScore};
 
 mod attention;
 mod csv;
+pub(crate) mod equivalence;
+mod evidence;
 pub(crate) mod latency;
 mod latex;
 mod markdown;
+pub(crate) mod paper;
+pub(crate) mod paper_csv;
 mod terminal;
 
 pub use attention::attention_csv;
@@ -123,6 +127,7 @@ fn differences(summary: &Summary, model: &str) -> Option<Grid> {
             p_value(p),
             marked,
             difference.test.name().to_string(),
+            detectable(difference.smallest_detectable),
         ]
     };
     let mut rows = Vec::new();
@@ -148,7 +153,12 @@ fn differences(summary: &Summary, model: &str) -> Option<Grid> {
         let contrast = summary
             .macro_cell(model, &variant.id)
             .and_then(|cell| cell.reading_contrast);
-        if let Some(Estimate { value, interval }) = contrast {
+        if let Some(Contrast {
+            value,
+            interval,
+            smallest_detectable,
+        }) = contrast
+        {
             let mut row = vec![variant.id.clone(), CONTRAST.into(), NOTHING.into()];
             row.push(signed(value));
             row.push(format!(
@@ -157,14 +167,16 @@ fn differences(summary: &Summary, model: &str) -> Option<Grid> {
                 signed(interval.high)
             ));
             row.resize(8, NOTHING.into());
+            row.push(detectable(smallest_detectable));
             rows.push(row);
         }
     }
     if rows.is_empty() {
         return None;
     }
-    let mut legend =
-        "percentage points on the same samples; * Holm-corrected p below 0.05".to_owned();
+    let mut legend = "percentage points on the same samples; * Holm-corrected p below 0.05; detectable: the smallest true difference \
+                      that this comparison, taken alone, finds four times in five"
+        .to_owned();
     if rows.iter().any(|row| row[1] == CONTRAST) {
         legend += &format!(
             "; {CONTRAST}: the mean gain over suites whose answers are read off the picture minus that over the others"
@@ -179,6 +191,7 @@ fn differences(summary: &Summary, model: &str) -> Option<Grid> {
         "p",
         "Holm p",
         "test",
+        "detectable",
     ];
     Some(Grid {
         title: format!("{model}: difference to {}", summary.baseline),
@@ -422,6 +435,11 @@ pub(crate) fn percent(value: f64) -> String {
 pub(crate) fn signed(value: f64) -> String {
     let text = format!("{:+.1}", value * 100.0);
     if text == "-0.0" { "+0.0".into() } else { text }
+}
+
+/// What a comparison could have found, in percentage points.
+fn detectable(smallest: Option<f64>) -> String {
+    smallest.map_or(NOTHING.into(), percent)
 }
 
 /// `52.3 ±4.1`: half the width of the interval, which need not be symmetric.

@@ -35,12 +35,12 @@ fn terminal_table() {
     (percent, ± half the width of the 95 % interval)
 
     nano: difference to standard
-     variant | suite   | pairs | difference |  95 % interval |      p |   Holm p |      test 
-    ---------+---------+-------+------------+----------------+--------+----------+-----------
-     rave    | ocr     |    40 |       +5.0 | [-12.5, +22.5] |  0.727 |    0.727 |   McNemar 
-     rave    | chart   |    40 |       +6.6 |   [+3.9, +9.4] | 0.0003 | 0.0003 * | sign-flip 
-     rave    | average |    80 |       +5.8 |  [-2.8, +14.3] |  0.210 |    0.210 | sign-flip 
-    (percentage points on the same samples; * Holm-corrected p below 0.05)
+     variant | suite   | pairs | difference |  95 % interval |      p |   Holm p |      test | detectable 
+    ---------+---------+-------+------------+----------------+--------+----------+-----------+------------
+     rave    | ocr     |    40 |       +5.0 | [-12.5, +22.5] |  0.727 |    0.727 |   McNemar |       24.0 
+     rave    | chart   |    40 |       +6.6 |   [+3.9, +9.4] | 0.0003 | 0.0003 * | sign-flip |        4.0 
+     rave    | average |    80 |       +5.8 |  [-2.8, +14.3] |  0.210 |    0.210 | sign-flip |       12.2 
+    (percentage points on the same samples; * Holm-corrected p below 0.05; detectable: the smallest true difference that this comparison, taken alone, finds four times in five)
 
     nano: time a sample
      variant  | suite | vision | prefill | decode | total | ratio | prompt tokens | new tokens 
@@ -89,7 +89,12 @@ fn terminal_table_with_boxes_and_everything_wrong() {
     ├─────────┼───────┼───────┼────────────┼───────────────┼────────┼──────────┼───────────┤
     │ rave    │ chart │    36 │       +5.6 │  [+2.8, +8.6] │ 0.0013 │ 0.0013 * │ sign-flip │
     ╰─────────┴───────┴───────┴────────────┴───────────────┴────────┴──────────┴───────────╯
-    (percentage points on the same samples; * Holm-corrected p below 0.05)
+    ╭─────────┬───────┬────────────╮
+    │ variant │ suite │ detectable │
+    ├─────────┼───────┼────────────┤
+    │ rave    │ chart │        4.2 │
+    ╰─────────┴───────┴────────────╯
+    (percentage points on the same samples; * Holm-corrected p below 0.05; detectable: the smallest true difference that this comparison, taken alone, finds four times in five)
 
     nano: time a sample
     ╭──────────┬───────┬────────┬─────────┬────────┬───────┬───────┬───────────────┬────────────╮
@@ -146,11 +151,11 @@ fn markdown_page() {
 
     ### nano: difference to standard
 
-    | variant | suite | pairs | difference | 95 % interval | p | Holm p | test |
-    | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |
-    | rave | chart | 36 | +5.6 | [+2.8, +8.6] | 0.0013 | 0.0013 \* | sign-flip |
+    | variant | suite | pairs | difference | 95 % interval | p | Holm p | test | detectable |
+    | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+    | rave | chart | 36 | +5.6 | [+2.8, +8.6] | 0.0013 | 0.0013 \* | sign-flip | 4.2 |
 
-    percentage points on the same samples; \* Holm-corrected p below 0.05
+    percentage points on the same samples; \* Holm-corrected p below 0.05; detectable: the smallest true difference that this comparison, taken alone, finds four times in five
 
     ### nano: time a sample
 
@@ -214,11 +219,11 @@ fn csv_lines() {
         ..Plan::default()
     };
     insta::assert_snapshot!(csv(&summary(&plan)).unwrap(), @r#"
-    model,untrained,suite,variant,baseline,metric,rows_used,rows_total,scored,failed,due,failures,score,score_low,score_high,pairs,difference,difference_low,difference_high,test,p,holm_p,p_by_image,preprocess_ms,vision_ms,prefill_ms,decode_ms,total_ms,prompt_tokens,visual_tokens,new_tokens,interrupted,forced
-    nano,false,ocr,standard,standard,relaxed_accuracy,40,40,40,0,40,,0.4,0.25,0.575,,,,,,,,,12,180,404.7844,90,674.7844,1100,1088,6,false,false
-    nano,false,ocr,rave,standard,relaxed_accuracy,40,40,40,0,40,,0.45,0.3,0.625,40,0.05,-0.125,0.22499999999999998,McNemar,0.7265625000000004,0.7265625000000004,0.78125,12,180,415.663,92,687.663,1100,1088,6,false,false
-    nano,false,average,standard,standard,mean over suites,,,40,0,,,0.4,0.25,0.575,,,,,,,,,,,,,674.7844,,,,false,false
-    nano,false,average,rave,standard,mean over suites,,,40,0,,,0.45,0.3,0.625,40,0.05,-0.125,0.22499999999999998,sign-flip,0.7742225777422258,0.7742225777422258,,,,,,687.663,,,,false,false
+    model,untrained,suite,variant,baseline,metric,rows_used,rows_total,scored,failed,due,failures,score,score_low,score_high,pairs,difference,difference_low,difference_high,test,p,holm_p,p_by_image,smallest_detectable,preprocess_ms,vision_ms,prefill_ms,decode_ms,total_ms,prompt_tokens,visual_tokens,new_tokens,interrupted,forced
+    nano,false,ocr,standard,standard,relaxed_accuracy,40,40,40,0,40,,0.4,0.25,0.575,,,,,,,,,,12,180,404.7844,90,674.7844,1100,1088,6,false,false
+    nano,false,ocr,rave,standard,relaxed_accuracy,40,40,40,0,40,,0.45,0.3,0.625,40,0.05,-0.125,0.22499999999999998,McNemar,0.7265625000000004,0.7265625000000004,0.78125,0.2403218853325516,12,180,415.663,92,687.663,1100,1088,6,false,false
+    nano,false,average,standard,standard,mean over suites,,,40,0,,,0.4,0.25,0.575,,,,,,,,,,,,,,674.7844,,,,false,false
+    nano,false,average,rave,standard,mean over suites,,,40,0,,,0.45,0.3,0.625,40,0.05,-0.125,0.22499999999999998,sign-flip,0.7742225777422258,0.7742225777422258,,0.2403218853325516,,,,,687.663,,,,false,false
     "#);
 }
 

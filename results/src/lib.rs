@@ -12,16 +12,19 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod compare;
 mod error;
 pub mod excerpt;
 pub mod latency;
 pub mod maps;
+pub mod paper;
 pub mod schema;
 pub mod statistics;
 pub mod store;
 pub mod summary;
 pub mod training;
 
+pub use compare::compare;
 pub use error::Error;
 pub use schema::{AttentionRecord, RunRecord, SCHEMA_VERSION, SampleRecord};
 pub use store::{Run, RunWriter};

@@ -33,6 +33,10 @@ enum Command {
     Train(commands::train::Arguments),
     /// Tables and charts of stored runs
     Report(commands::report::Arguments),
+    /// Several runs side by side, against a variant, a run, or a variant of a run
+    Compare(commands::compare::Arguments),
+    /// The paper's claims, with a verdict each by stored runs
+    PaperTable(commands::paper_table::Arguments),
     /// Answer one question about one picture
     Generate(commands::generate::Arguments),
     /// Draw where the attention behind an answer lies on the picture, a row a variant
@@ -77,6 +81,8 @@ fn main() -> ExitCode {
         Command::MeasureMemory(arguments) => commands::latency::measure_memory(&arguments),
         Command::Train(arguments) => commands::train::run(&arguments),
         Command::Report(arguments) => commands::report::run(&arguments),
+        Command::Compare(arguments) => commands::compare::run(&arguments),
+        Command::PaperTable(arguments) => commands::paper_table::run(&arguments),
         Command::Generate(arguments) => commands::generate::run(&arguments),
         Command::Attend(arguments) => commands::attend::run(&arguments),
         Command::Score(arguments) => commands::score::run(&arguments),

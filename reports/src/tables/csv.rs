@@ -7,7 +7,7 @@ use rave_results::summary::{Cost, Difference, Estimate, Tokens};
 
 use crate::Error;
 
-const HEADER: [&str; 33] = [
+const HEADER: [&str; 34] = [
     "model",
     "untrained",
     "suite",
@@ -31,6 +31,7 @@ const HEADER: [&str; 33] = [
     "p",
     "holm_p",
     "p_by_image",
+    "smallest_detectable",
     "preprocess_ms",
     "vision_ms",
     "prefill_ms",
@@ -203,7 +204,7 @@ fn estimate(estimate: Option<&Estimate>) -> [String; 3] {
     ]
 }
 
-fn difference(difference: Option<&Difference>) -> [String; 8] {
+fn difference(difference: Option<&Difference>) -> [String; 9] {
     let Some(difference) = difference else {
         return Default::default();
     };
@@ -216,6 +217,7 @@ fn difference(difference: Option<&Difference>) -> [String; 8] {
         difference.p.to_string(),
         difference.holm_p.to_string(),
         number(difference.p_by_image),
+        number(difference.smallest_detectable),
     ]
 }
 

@@ -2,7 +2,7 @@
 
 use rave_results::latency::{AGAIN, LatencySummary, Noise, Place, Time};
 
-use super::{Grid, NOTHING, latex, markdown, milliseconds, terminal};
+use super::{Grid, NOTHING, equivalence, latex, markdown, milliseconds, terminal};
 use crate::Error;
 use crate::charts::latency_files;
 use crate::tables::TerminalStyle;
@@ -71,6 +71,10 @@ pub(crate) fn csv(summary: &LatencySummary) -> Result<String, Error> {
         "ratio_low",
         "ratio_high",
         "smallest_ratio",
+        "geometric_mean",
+        "geometric_low",
+        "geometric_high",
+        "equivalence_p",
         "bytes",
         "error",
     ];
@@ -84,6 +88,7 @@ pub(crate) fn csv(summary: &LatencySummary) -> Result<String, Error> {
                     time: Option<&Time>,
                     (noise, bytes, errors): (Option<f64>, Option<u64>, &str)| {
         let ratio = time.and_then(|time| time.ratio);
+        let equivalence = time.and_then(|time| time.equivalence);
         writer
             .write_record([
                 summary.record.model.name.as_str(),
@@ -99,6 +104,10 @@ pub(crate) fn csv(summary: &LatencySummary) -> Result<String, Error> {
                 &number(ratio.map(|ratio| ratio.interval.low)),
                 &number(ratio.map(|ratio| ratio.interval.high)),
                 &number(noise),
+                &number(equivalence.map(|own| own.ratio)),
+                &number(equivalence.map(|own| own.interval.low)),
+                &number(equivalence.map(|own| own.interval.high)),
+                &number(equivalence.map(|own| own.p)),
                 &bytes.map_or(String::new(), |bytes| bytes.to_string()),
                 errors,
             ])
@@ -203,6 +212,7 @@ pub(crate) fn grids(summary: &LatencySummary) -> Vec<Grid> {
         .cells()
         .into_iter()
         .map(|cell| grid(summary, cell))
+        .chain(equivalence::grid(&[summary]))
         .collect()
 }
 

@@ -6,6 +6,8 @@ use rave_results::summary::{Difference, Estimate, ModelNote};
 use super::{Grid, NOTHING, percent, provenance};
 use crate::charts::variants as of_model;
 
+/// Text of more characters than this may take several lines.
+const SENTENCE: usize = 50;
 /// Marks what does not have all of its samples.
 const PARTIAL: &str = "\\dagger";
 
@@ -66,34 +68,64 @@ fn table(summary: &Summary, model: &ModelNote) -> String {
         [escape(variant)].into_iter().chain(own).collect()
     });
     let caption = caption(summary, model, &columns);
-    tabular(&caption, 1, &[head, counts], &rows.collect::<Vec<_>>())
+    let widths = format!("l{}", "r".repeat(head.len() - 1));
+    tabular(
+        &caption,
+        &widths,
+        &[head, counts],
+        &rows.collect::<Vec<_>>(),
+    )
 }
 
 /// A grid as it is.
 pub(super) fn plain(grid: &Grid) -> String {
     let escaped = |cells: &Vec<String>| cells.iter().map(|cell| escape(cell)).collect();
     let rows: Vec<Vec<String>> = grid.rows.iter().map(escaped).collect();
-    let caption = format!("{}. {}.", escape(&grid.title), escape(&grid.legend));
-    tabular(&caption, grid.names, &[escaped(&grid.header)], &rows)
+    let legend = grid.legend.trim_end_matches('.');
+    let caption = format!("{}. {}.", escape(&grid.title), escape(legend));
+    tabular(&caption, &widths(grid), &[escaped(&grid.header)], &rows)
+}
+
+/// A grid's columns: names flush left, sentences broken into lines, numbers flush right.
+fn widths(grid: &Grid) -> String {
+    let longest = |column: usize| {
+        let cells = grid.rows.iter().map(|row| row[column].chars().count());
+        cells.max().unwrap_or(0)
+    };
+    let sentences: Vec<usize> = (0..grid.names)
+        .map(|column| longest(column))
+        .map(|length| if length > SENTENCE { length } else { 0 })
+        .collect();
+    let total: usize = sentences.iter().sum();
+    let mut widths = String::new();
+    for column in 0..grid.header.len() {
+        match sentences.get(column) {
+            None => widths.push('r'),
+            Some(0) => widths.push('l'),
+            // At least a quarter of what is left to them all, which the names beside them leave of the line.
+            Some(length) => {
+                let share = (*length as f64 / total as f64).clamp(0.25, 0.75);
+                widths += &format!("p{{{:.2}\\linewidth}}", 0.7 * share);
+            }
+        }
+    }
+    widths
 }
 
 /// Lines that a document leaves out; one each, or the rest would be typeset.
 pub(super) fn comments<'a>(lines: impl IntoIterator<Item = &'a String>) -> String {
-    let mut out = String::from("% Made by rave report. Needs \\usepackage{booktabs}.\n");
+    let mut out = String::from("% Made by rave. Needs \\usepackage{booktabs}.\n");
     for line in lines {
         out += &format!("% {}\n", line.replace(['\n', '\r'], " "));
     }
     out
 }
 
-/// A floating table. The first `names` columns are flush left; every cell is LaTeX already.
-fn tabular(caption: &str, names: usize, heads: &[Vec<String>], rows: &[Vec<String>]) -> String {
-    let columns = heads.first().map_or(0, Vec::len);
+/// A floating table with columns as LaTeX names them; every cell is LaTeX already.
+fn tabular(caption: &str, columns: &str, heads: &[Vec<String>], rows: &[Vec<String>]) -> String {
     let row = |cells: &Vec<String>| format!("    {} \\\\\n", cells.join(" & "));
     let mut out = format!(
-        "\n\\begin{{table}}\n  \\centering\n  \\caption{{{caption}}}\n  \\begin{{tabular}}{{{}{}}}\n    \\toprule\n",
-        "l".repeat(names),
-        "r".repeat(columns.saturating_sub(names))
+        "\n\\begin{{table}}\n  \\centering\n  \\caption{{{caption}}}\n  \\begin{{tabular}}{{{columns}}}\n    \\toprule\n"
     );
     out.extend(heads.iter().map(row));
     out += "    \\midrule\n";
@@ -202,6 +234,10 @@ fn escape(text: &str) -> String {
             '\\' => out += "\\textbackslash{}",
             '~' => out += "\\textasciitilde{}",
             '^' => out += "\\textasciicircum{}",
+            // In LaTeX's own encoding of fonts these are other signs.
+            '<' => out += "\\textless{}",
+            '>' => out += "\\textgreater{}",
+            '|' => out += "\\textbar{}",
             '{' | '}' | '$' | '&' | '#' | '_' | '%' => out.extend(['\\', character]),
             other if other.is_control() => out.push(' '),
             other => out.push(other),

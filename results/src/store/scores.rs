@@ -66,6 +66,27 @@ impl Scores {
         self.rows.is_empty()
     }
 
+    /// Gives every row this model, and the variant that `label` makes of its model and variant.
+    pub(crate) fn relabel(&mut self, model: &str, label: impl Fn(&str, &str) -> String) {
+        let Self { names, rows } = self;
+        let new_model = names.intern(model);
+        let mut known: HashMap<(u32, u32), u32> = HashMap::new();
+        for row in rows {
+            let old = (row.model, row.variant);
+            row.variant = *known.entry(old).or_insert_with(|| {
+                let name = label(names.of(old.0), names.of(old.1));
+                names.intern(&name)
+            });
+            row.model = new_model;
+        }
+    }
+
+    /// Keeps the rows of some variants.
+    pub(crate) fn retain(&mut self, keep: impl Fn(&str) -> bool) {
+        let Self { names, rows } = self;
+        rows.retain(|row| keep(names.of(row.variant)));
+    }
+
     /// The same, from records in memory.
     pub(super) fn from_samples(samples: &[SampleRecord]) -> Self {
         let mut names = Names::default();

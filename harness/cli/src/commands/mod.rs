@@ -1,11 +1,13 @@
 //! One file a command.
 
 pub mod attend;
+pub mod compare;
 pub mod doctor;
 pub mod eval;
 pub mod generate;
 pub mod latency;
 pub mod listing;
+pub mod paper_table;
 pub mod report;
 pub mod score;
 pub mod suites;

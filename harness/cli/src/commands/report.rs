@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -59,10 +60,7 @@ pub struct Arguments {
 
 /// `rave report`.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let formats = listed("format", &arguments.format)?
-        .into_iter()
-        .map(str::parse)
-        .collect::<Result<Vec<Format>, _>>()?;
+    let formats: Vec<Format> = formats(&arguments.format)?;
     if let Some(latency) = arguments.runs.iter().find(|run| LatencyRun::is_in(run)) {
         return latency_report(arguments, latency, &formats);
     }
@@ -136,11 +134,7 @@ pub fn show_latency(
     for format in formats {
         artifacts.extend(latency::render(summary, *format)?);
     }
-    write(out, &artifacts)?;
-    if !artifacts.is_empty() {
-        let names: Vec<_> = artifacts.iter().map(|file| file.name.as_str()).collect();
-        eprintln!("report: {} in {}", names.join(", "), out.display());
-    }
+    write("report", out, &artifacts)?;
     if json {
         print_json(summary)
     } else {
@@ -203,14 +197,7 @@ pub fn show(report: &Report) -> anyhow::Result<()> {
             artifacts.extend(drawn.into_iter().nth(usize::from(*format == Format::Png)));
         }
     }
-    write(out, &artifacts)?;
-    if let [_, ..] = artifacts.as_slice() {
-        let names: Vec<_> = artifacts
-            .iter()
-            .map(|artifact| artifact.name.as_str())
-            .collect();
-        eprintln!("report: {} in {}", names.join(", "), out.display());
-    }
+    write("report", out, &artifacts)?;
     if json {
         print_json(summary)
     } else {
@@ -218,7 +205,14 @@ pub fn show(report: &Report) -> anyhow::Result<()> {
     }
 }
 
-fn write(folder: &Path, artifacts: &[Artifact]) -> anyhow::Result<()> {
+/// The formats of these names.
+pub fn formats<F: FromStr<Err = rave_reports::Error>>(names: &[String]) -> anyhow::Result<Vec<F>> {
+    let names = listed("format", names)?.into_iter();
+    Ok(names.map(str::parse).collect::<Result<_, _>>()?)
+}
+
+/// Writes files into a folder, and says on stderr which: `what` is what they are together.
+pub fn write(what: &str, folder: &Path, artifacts: &[Artifact]) -> anyhow::Result<()> {
     fs::create_dir_all(folder)
         .with_context(|| format!("cannot make {}; choose another --out", folder.display()))?;
     for artifact in artifacts {
@@ -229,6 +223,10 @@ fn write(folder: &Path, artifacts: &[Artifact]) -> anyhow::Result<()> {
                 path.display()
             )
         })?;
+    }
+    if !artifacts.is_empty() {
+        let names: Vec<_> = artifacts.iter().map(|file| file.name.as_str()).collect();
+        eprintln!("{what}: {} in {}", names.join(", "), folder.display());
     }
     Ok(())
 }

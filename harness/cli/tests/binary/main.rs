@@ -4,6 +4,7 @@
 mod attend;
 mod bad_input;
 mod commands;
+mod compare;
 mod eval;
 mod latency;
 mod train;

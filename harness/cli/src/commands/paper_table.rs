@@ -1,0 +1,101 @@
+//! `rave paper-table`: the paper's claims, with a verdict each by stored runs.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::bail;
+use clap::Args;
+use rave_reports::paper::{self, PaperFormat};
+use rave_reports::tables::TerminalStyle;
+use rave_results::Run;
+use rave_results::latency::LatencyRun;
+use rave_results::paper::paper_table;
+use rave_results::statistics::Resampling;
+
+use super::report::{formats, write};
+use super::{print, print_json};
+use crate::Outcome;
+
+/// The project's own runs, by their folders in it: trained, for times, and before training.
+const PUBLISHED: [&str; 3] = [
+    "results/runs/nano",
+    "results/runs/latency-smolvlm-256m",
+    "results/runs/nano-step-0",
+];
+
+/// Options of `rave paper-table`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Run folders: of `rave eval` (trained, and with gates before training) and of `rave latency`; by default the published ones
+    #[arg(value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
+    /// More run folders, separated by commas
+    #[arg(long, value_name = "RUN", value_delimiter = ',')]
+    pub run: Vec<PathBuf>,
+    /// Also write the table into this folder
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Formats to write there, separated by commas: txt, md, csv, json, tex
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "md,csv,json,tex",
+        requires = "out"
+    )]
+    pub format: Vec<String>,
+    /// The table as one JSON document on stdout instead of text
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `rave paper-table`.
+pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    let formats: Vec<PaperFormat> = formats(&arguments.format)?;
+    let mut folders: Vec<PathBuf> = arguments
+        .runs
+        .iter()
+        .chain(&arguments.run)
+        .cloned()
+        .collect();
+    if folders.is_empty() {
+        folders = published()?;
+    }
+    let (mut runs, mut latency) = (Vec::new(), Vec::new());
+    for folder in &folders {
+        if LatencyRun::is_in(folder) {
+            latency.push(LatencyRun::open(folder)?);
+        } else {
+            runs.push(Run::open(folder)?);
+        }
+    }
+    let table = paper_table(&runs, &latency, &Resampling::default())?;
+    if let Some(out) = &arguments.out {
+        let mut artifacts = Vec::new();
+        for format in formats {
+            artifacts.extend(paper::render(&table, format)?);
+        }
+        write("paper's table", out, &artifacts)?;
+    }
+    if arguments.json {
+        print_json(&table)?;
+    } else {
+        print(&paper::terminal(&table, TerminalStyle::detect()))?;
+    }
+    Ok(Outcome::Clean)
+}
+
+/// The published runs that are here.
+fn published() -> anyhow::Result<Vec<PathBuf>> {
+    let (here, missing): (Vec<&str>, Vec<&str>) = PUBLISHED
+        .into_iter()
+        .partition(|folder| Path::new(folder).is_dir());
+    if here.is_empty() {
+        bail!(
+            "none of the published runs is here ({}); start it in the project's folder, or name run folders",
+            PUBLISHED.join(", ")
+        );
+    }
+    if !missing.is_empty() {
+        eprintln!("warning: not here, and left out: {}", missing.join(", "));
+    }
+    Ok(here.into_iter().map(PathBuf::from).collect())
+}

@@ -1,0 +1,122 @@
+//! Whether a variant takes as long as `standard`: the two one-sided tests of a latency run, or of several side by side.
+
+use rave_results::latency::{LatencyComparison, LatencySummary, Place, Time};
+use rave_results::statistics::{Equivalence, Sameness};
+
+use super::evidence::margin;
+use super::{Grid, NOTHING, latency, p_value, terminal};
+use crate::tables::TerminalStyle;
+
+/// A line a run, size, contender and phase; `None` where nothing was held against `standard`.
+pub(super) fn grid(runs: &[&LatencySummary]) -> Option<Grid> {
+    let mut rows = Vec::new();
+    let mut tested = None;
+    for summary in runs {
+        for place in &summary.places {
+            for (phase, time) in [("prefill", place.prefill), ("a token", place.decode)] {
+                let Some((time, equivalence)) =
+                    time.and_then(|time| Some((time, time.equivalence?)))
+                else {
+                    continue;
+                };
+                tested = Some(equivalence.margin);
+                rows.push(row(summary, place, phase, &time, &equivalence));
+            }
+        }
+    }
+    let allowed = margin(tested?);
+    let mut title = format!("As long as standard, within {allowed}?");
+    let mut header = [
+        "run",
+        "image + text",
+        "variant",
+        "phase",
+        "rounds",
+        "median",
+        "mean",
+        "90 % interval",
+        "p",
+        "the same?",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    let mut names = 4;
+    // Of one run the name is said once.
+    if let [alone] = runs {
+        title = format!("{}: {}", alone.record.model.name, title.to_lowercase());
+        header.remove(0);
+        names -= 1;
+        for row in &mut rows {
+            row.remove(0);
+        }
+    }
+    Some(Grid {
+        title,
+        legend: format!(
+            "ratios to standard within rounds: median, and geometric mean with its 90 % interval; p: the larger of two one-sided tests of a \
+             difference of {allowed} or more; an undecided line says within which margin it would have been the same"
+        ),
+        header,
+        rows,
+        names,
+    })
+}
+
+fn row(
+    summary: &LatencySummary,
+    place: &Place,
+    phase: &str,
+    time: &Time,
+    equivalence: &Equivalence,
+) -> Vec<String> {
+    let word = match equivalence.sameness() {
+        Sameness::Equivalent => "yes".to_owned(),
+        Sameness::Above => "no, longer".to_owned(),
+        Sameness::Below => "no, shorter".to_owned(),
+        Sameness::Undecided => format!("undecided ({})", margin(equivalence.smallest_margin())),
+    };
+    vec![
+        summary.record.run.clone(),
+        format!("{} + {}", place.image_tokens, place.text_tokens),
+        place.variant.clone(),
+        phase.to_owned(),
+        place.rounds.to_string(),
+        time.ratio
+            .map_or(NOTHING.into(), |ratio| format!("{:.3}", ratio.value)),
+        format!("{:.3}", equivalence.ratio),
+        format!(
+            "[{:.3}, {:.3}]",
+            equivalence.interval.low, equivalence.interval.high
+        ),
+        p_value(equivalence.p),
+        word,
+    ]
+}
+
+/// Several runs: their notes, one table, and where each comes from.
+pub(crate) fn side_by_side(comparison: &LatencyComparison, style: TerminalStyle) -> String {
+    let mut out = String::new();
+    for reason in &comparison.forced {
+        out += &format!("! forced comparison of unequal runs: {reason}\n");
+    }
+    for summary in &comparison.runs {
+        for note in latency::notes(summary) {
+            out += &format!("! {}: {note}\n", summary.record.run);
+        }
+    }
+    if !out.is_empty() {
+        out.push('\n');
+    }
+    match grid(&comparison.runs.iter().collect::<Vec<_>>()) {
+        Some(grid) => terminal::draw(&mut out, &grid, style),
+        None => out += "no variant was measured beside standard\n",
+    }
+    for summary in &comparison.runs {
+        out.push('\n');
+        for line in latency::provenance(summary) {
+            out += &line;
+            out.push('\n');
+        }
+    }
+    out
+}

@@ -1,0 +1,155 @@
+//! The numbers behind the verdicts of the paper's table, in full: for spreadsheets and scripts.
+//!
+//! Differences and shares are fractions of 1; an empty field is "not measured", never zero.
+
+use rave_results::paper::{Evidence, PaperTable};
+
+use super::csv;
+use crate::Error;
+
+/// One line a number behind a verdict, or a line without one where there is none.
+///
+/// # Errors
+/// None that the contents can cause.
+pub(crate) fn paper_csv(table: &PaperTable) -> Result<String, Error> {
+    let mut writer = ::csv::Writer::from_writer(Vec::new());
+    let header = [
+        "claim",
+        "subject",
+        "verdict",
+        "reason",
+        "kind",
+        "variant",
+        "over",
+        "quantity",
+        "value",
+        "low",
+        "high",
+        "confidence",
+        "p",
+        "count",
+        "smallest_detectable",
+        "smallest_margin",
+    ];
+    writer.write_record(header).map_err(csv::text_error)?;
+    for finding in &table.findings {
+        let begin = [
+            finding.claim.to_owned(),
+            finding.subject.clone(),
+            finding.verdict.name().to_owned(),
+            finding.reason.clone().unwrap_or_default(),
+        ];
+        let empty = [const { String::new() }; 12];
+        let mut rows: Vec<[String; 12]> = finding.evidence.iter().map(fields).collect();
+        if rows.is_empty() {
+            rows.push(empty);
+        }
+        for row in rows {
+            writer
+                .write_record(begin.iter().chain(&row))
+                .map_err(csv::text_error)?;
+        }
+    }
+    csv::finish(writer)
+}
+
+/// The fields of a number from `kind` on.
+fn fields(evidence: &Evidence) -> [String; 12] {
+    let number = csv::number;
+    let text = str::to_owned;
+    match evidence {
+        Evidence::Gain {
+            variant,
+            over,
+            value,
+            interval,
+            p,
+            pairs,
+            smallest_detectable,
+            ..
+        } => [
+            text("gain"),
+            variant.clone(),
+            over.clone(),
+            text("mean over suites"),
+            value.to_string(),
+            interval.low.to_string(),
+            interval.high.to_string(),
+            text("0.95"),
+            p.to_string(),
+            pairs.to_string(),
+            number(*smallest_detectable),
+            String::new(),
+        ],
+        Evidence::Reading {
+            variant,
+            over,
+            value,
+            interval,
+            smallest_detectable,
+            ..
+        } => [
+            text("reading"),
+            variant.clone(),
+            over.clone(),
+            text("reading - others"),
+            value.to_string(),
+            interval.low.to_string(),
+            interval.high.to_string(),
+            text("0.95"),
+            String::new(),
+            String::new(),
+            number(*smallest_detectable),
+            String::new(),
+        ],
+        Evidence::Time {
+            variant,
+            phase,
+            image_tokens,
+            text_tokens,
+            rounds,
+            equivalence,
+        } => [
+            text("time"),
+            variant.clone(),
+            text("standard"),
+            format!("{phase} at {image_tokens} + {text_tokens} tokens"),
+            equivalence.ratio.to_string(),
+            equivalence.interval.low.to_string(),
+            equivalence.interval.high.to_string(),
+            text("0.9"),
+            equivalence.p.to_string(),
+            rounds.to_string(),
+            String::new(),
+            equivalence.smallest_margin().to_string(),
+        ],
+        Evidence::Parameters { added, share, .. } => [
+            text("parameters"),
+            String::new(),
+            String::new(),
+            text("share"),
+            share.to_string(),
+            String::new(),
+            String::new(),
+            String::new(),
+            String::new(),
+            added.to_string(),
+            String::new(),
+            String::new(),
+        ],
+        Evidence::Answers { compared, same, .. } => [
+            text("answers"),
+            String::new(),
+            String::new(),
+            text("the same"),
+            same.to_string(),
+            String::new(),
+            String::new(),
+            String::new(),
+            String::new(),
+            compared.to_string(),
+            String::new(),
+            String::new(),
+        ],
+    }
+}

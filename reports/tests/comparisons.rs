@@ -1,0 +1,243 @@
+//! The paper's table and runs side by side: every format as it reads, and the same bytes for the same records.
+#![allow(clippy::unwrap_used)]
+
+use rave_reports::Artifact;
+use rave_reports::latency;
+use rave_reports::paper::{PaperFormat, render};
+use rave_reports::tables::{TerminalStyle, terminal};
+use rave_results::latency::{
+    LatencyComparison, LatencyConfiguration, LatencyRecord, LatencyRow, LatencyRun, Phase,
+};
+use rave_results::paper::paper_table;
+use rave_results::schema::{AdapterRecord, CodeVersion, Libraries, Machine, ModelRecord};
+use rave_results::statistics::Resampling;
+use rave_results::summary::Options;
+use rave_results::{Run, compare};
+
+mod common;
+use common::{Plan, run};
+
+/// A run with trained variants, one that nobody trained, two kinds of suites and two seeds.
+fn trained() -> Run {
+    let mut run = run(&Plan {
+        suites: &["ocr", "embedded-general"],
+        variants: &["standard", "rave", "rave-post-rope", "rave-all-keys"],
+        seeds: 2,
+        ..Plan::default()
+    });
+    let model = &mut run.record.models[0];
+    model.parameters = 1_409_024;
+    for variant in &mut run.record.configuration.variants {
+        variant.trainable = variant.id != "standard";
+        if variant.trainable && variant.id != "rave-all-keys" {
+            let adapter = AdapterRecord {
+                parameters: 6_144,
+                ..AdapterRecord::default()
+            };
+            model.adapters.insert(variant.id.clone(), adapter);
+        }
+    }
+    run
+}
+
+/// `rave` takes so many times as long as `standard`, give or take a hundredth.
+fn times(name: &str, prefill: f64, decode: f64) -> LatencyRun {
+    let configuration = LatencyConfiguration {
+        model: "nano".into(),
+        variants: Vec::new(),
+        image_tokens: vec![1_088],
+        text_tokens: vec![64],
+        new_tokens: 5,
+        seconds: 60.0,
+        warm_up_seconds: 3.0,
+        check_noise: false,
+        dtype: "f32".into(),
+        device: "cpu".into(),
+        threads: 2,
+    };
+    let mut rows = Vec::new();
+    for round in 0..12_u32 {
+        let wobble = 1.0 + 0.01 * f64::from(round % 3) - 0.01;
+        for (variant, times) in [
+            ("standard", [400.0, 80.0]),
+            ("rave", [400.0 * prefill * wobble, 80.0 * decode * wobble]),
+        ] {
+            for (phase, time) in [Phase::Prefill, Phase::Decode].into_iter().zip(times) {
+                rows.push(LatencyRow {
+                    model: "nano".into(),
+                    variant: variant.into(),
+                    image_tokens: 1_088,
+                    text_tokens: 64,
+                    new_tokens: 5,
+                    round,
+                    turn: 0,
+                    phase,
+                    milliseconds: Some(time),
+                    bytes: None,
+                    error: None,
+                });
+            }
+        }
+    }
+    let created = "2026-05-18T12:00:00Z".parse().unwrap();
+    LatencyRun {
+        record: LatencyRecord {
+            latency_version: 1,
+            run: name.into(),
+            created,
+            command_line: vec!["rave".into(), "latency".into()],
+            config_hash: configuration.hash(),
+            configuration,
+            code: CodeVersion {
+                version: "0.1.0".into(),
+                commit: None,
+            },
+            model: ModelRecord {
+                name: "nano".into(),
+                sha256: "ab".into(),
+                ..ModelRecord::default()
+            },
+            tokens_per_tile: 64,
+            machine: Machine {
+                cpu: "A CPU".into(),
+                cores: 2,
+                ..Machine::default()
+            },
+            libraries: Libraries::default(),
+            notes: Vec::new(),
+            load_average: [Some(1.0), Some(1.5)],
+            finished: Some(created),
+        },
+        rows,
+    }
+}
+
+fn file(files: &[Artifact], name: &str) -> String {
+    let found = files.iter().find(|file| file.name == name).unwrap();
+    String::from_utf8(found.bytes.clone()).unwrap()
+}
+
+fn paper_files(format: PaperFormat) -> Vec<Artifact> {
+    let latency = [times("latency", 1.01, 1.03)];
+    let table = paper_table(&[trained()], &latency, &Resampling::default()).unwrap();
+    render(&table, format).unwrap()
+}
+
+#[test]
+fn the_papers_table_as_text() {
+    insta::assert_snapshot!(file(&paper_files(PaperFormat::Text), "paper-table.txt"));
+}
+
+#[test]
+fn the_papers_table_as_a_page() {
+    insta::assert_snapshot!(file(&paper_files(PaperFormat::Markdown), "paper-table.md"));
+}
+
+#[test]
+fn the_papers_table_as_latex() {
+    insta::assert_snapshot!(file(&paper_files(PaperFormat::Latex), "paper-table.tex"));
+}
+
+#[test]
+fn the_papers_table_as_lines() {
+    let files = paper_files(PaperFormat::Csv);
+    insta::assert_snapshot!(file(&files, "claims.csv"));
+    // Three suites with their average, four variants, and the header.
+    assert_eq!(file(&files, "variants.csv").lines().count(), 3 * 4 + 1);
+}
+
+#[test]
+fn the_papers_table_is_the_same_every_time_and_without_runs_it_says_so() {
+    for (name, format) in PaperFormat::ALL {
+        assert_eq!(name.parse::<PaperFormat>().unwrap(), format);
+        assert!(paper_files(format) == paper_files(format), "{name}");
+    }
+    let json = file(&paper_files(PaperFormat::Json), "paper-table.json");
+    assert!(
+        json.contains("\"verdict\": \"not-measured\"") && json.contains("\"smallest_detectable\"")
+    );
+    let unknown = "pdf".parse::<PaperFormat>().unwrap_err().to_string();
+    assert_eq!(
+        unknown,
+        "unknown format 'pdf' of the paper's table; choose from txt, md, csv, json, tex"
+    );
+    let table = paper_table(&[], &[times("latency", 1.3, 1.0)], &Resampling::default()).unwrap();
+    let text = file(
+        &render(&table, PaperFormat::Text).unwrap(),
+        "paper-table.txt",
+    );
+    assert!(text.contains("! no run of trained weights"), "{text}");
+    assert!(
+        text.contains("CONTRADICTED on nano (latency)") && text.contains("NOT MEASURED"),
+        "{text}"
+    );
+    assert_eq!(render(&table, PaperFormat::Csv).unwrap().len(), 1);
+}
+
+#[test]
+fn names_cannot_break_latex() {
+    let odd = Plan {
+        variants: &["standard", "50%_a&b\\{x}#~^$"],
+        ..Plan::default()
+    };
+    let table = paper_table(&[run(&odd)], &[], &Resampling::default()).unwrap();
+    let page = file(
+        &render(&table, PaperFormat::Latex).unwrap(),
+        "paper-table.tex",
+    );
+    assert!(
+        page.contains(
+            "50\\%\\_a\\&b\\textbackslash{}\\{x\\}\\#\\textasciitilde{}\\textasciicircum{}\\$ &"
+        ),
+        "{page}"
+    );
+}
+
+#[test]
+fn runs_side_by_side() {
+    let plan = |variants| Plan {
+        suites: &["ocr"],
+        variants,
+        ..Plan::default()
+    };
+    let mut runs = [
+        run(&plan(&["standard", "rave"])),
+        run(&plan(&["standard", "rave", "pai"])),
+    ];
+    for (run, name) in runs.iter_mut().zip(["before", "after"]) {
+        run.record.run = name.into();
+    }
+    runs[1].record.models[0].sha256 = "cd".into();
+    let options = Options {
+        baseline: "before".into(),
+        resampling: Resampling::default(),
+        force: false,
+    };
+    let summary = compare(&runs, &options).unwrap();
+    insta::assert_snapshot!(terminal(&summary, TerminalStyle::PLAIN));
+}
+
+#[test]
+fn latency_runs_side_by_side() {
+    let runs = [times("before", 1.2, 1.05), times("after", 1.01, 1.0)];
+    let comparison = LatencyComparison::of(&runs, &Resampling::default(), false).unwrap();
+    insta::assert_snapshot!(latency::comparison(&comparison, TerminalStyle::PLAIN));
+    let mut other = runs;
+    other[1].record.model.sha256 = "cd".into();
+    other[1].record.configuration.new_tokens = 9;
+    let refused = LatencyComparison::of(&other, &Resampling::default(), false).unwrap_err();
+    assert!(
+        refused
+            .to_string()
+            .contains("runs 'before' and 'after' cannot be compared: checkpoint"),
+        "{refused}"
+    );
+    let forced = LatencyComparison::of(&other, &Resampling::default(), true).unwrap();
+    let text = latency::comparison(&forced, TerminalStyle::PLAIN);
+    assert!(
+        text.contains(
+            "! forced comparison of unequal runs: before and after: answers have 9 and not 5 tokens"
+        ),
+        "{text}"
+    );
+}

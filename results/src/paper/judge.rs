@@ -1,0 +1,367 @@
+//! Verdicts from summaries: gains, reading against the rest, times, parameters.
+
+use super::{Claim, Evidence, Finding, Summaries, Verdict};
+use crate::latency::{AGAIN, LatencyRun, LatencySummary, Place};
+use crate::statistics::{Equivalence, Resampling, Sameness};
+use crate::summary::Cell;
+use crate::{Error, Run, Summary};
+
+/// The finding of a claim of which nothing can be said.
+pub(super) fn not_measured(claim: &'static Claim, subject: &str, reason: String) -> Finding {
+    Finding {
+        claim: &claim.id,
+        subject: subject.into(),
+        verdict: Verdict::NotMeasured,
+        evidence: Vec::new(),
+        reason: Some(reason),
+    }
+}
+
+/// A finding; what rests on a part of the samples has no more than an inconclusive one.
+pub(super) fn found(
+    claim: &'static Claim,
+    subject: &str,
+    verdict: Verdict,
+    evidence: Vec<Evidence>,
+    incomplete: Option<String>,
+) -> Finding {
+    let (verdict, reason) = match incomplete {
+        Some(why) => (Verdict::Inconclusive, Some(why)),
+        None => (verdict, None),
+    };
+    Finding {
+        claim: &claim.id,
+        subject: subject.into(),
+        verdict,
+        evidence,
+        reason,
+    }
+}
+
+/// The mean gains of a variant over others.
+pub(super) fn gain(
+    claim: &'static Claim,
+    variant: &str,
+    over: &[String],
+    summaries: &mut Summaries,
+) -> Result<Vec<Finding>, Error> {
+    let mut findings = Vec::new();
+    for model in models(claim, summaries, &mut findings) {
+        let (mut evidence, mut missing, mut partial) = (Vec::new(), Vec::new(), None);
+        for other in over {
+            let summary = summaries.against(other)?;
+            match one_gain(summary, &model, variant, other) {
+                Ok((found, incomplete)) => {
+                    evidence.push(found);
+                    partial = partial.or(incomplete);
+                }
+                Err(reason) => missing.push(reason),
+            }
+        }
+        if !missing.is_empty() {
+            missing.dedup();
+            findings.push(Finding {
+                evidence,
+                ..not_measured(claim, &model, missing.join("; "))
+            });
+            continue;
+        }
+        let parts = evidence.iter().filter_map(|part| match part {
+            Evidence::Gain { interval, .. } => Some(Verdict::of(*interval)),
+            _ => None,
+        });
+        let verdict = Verdict::of_all(parts);
+        findings.push(found(claim, &model, verdict, evidence, partial));
+    }
+    Ok(findings)
+}
+
+/// The gain on what is read against that on the rest.
+pub(super) fn reading(
+    claim: &'static Claim,
+    variant: &str,
+    over: &str,
+    summaries: &mut Summaries,
+) -> Result<Vec<Finding>, Error> {
+    let mut findings = Vec::new();
+    for model in models(claim, summaries, &mut findings) {
+        let summary = summaries.against(over)?;
+        findings.push(match one_contrast(summary, &model, variant, over) {
+            Err(reason) => not_measured(claim, &model, reason),
+            Ok((evidence, verdict, incomplete)) => {
+                found(claim, &model, verdict, vec![evidence], incomplete)
+            }
+        });
+    }
+    Ok(findings)
+}
+
+/// The models to be judged; a finding that there is none.
+fn models(
+    claim: &'static Claim,
+    summaries: &Summaries,
+    findings: &mut Vec<Finding>,
+) -> Vec<String> {
+    let models = summaries.models();
+    if models.is_empty() {
+        let reason = "no run of trained weights was given".to_owned();
+        findings.push(not_measured(claim, "", reason));
+    }
+    models
+}
+
+/// A number, or why there is none.
+type Judged<T> = Result<T, String>;
+
+fn one_gain(
+    summary: Option<&Summary>,
+    model: &str,
+    variant: &str,
+    over: &str,
+) -> Judged<(Evidence, Option<String>)> {
+    let summary = ready(summary, model, variant, over)?;
+    let cell = summary.macro_cell(model, variant);
+    let Some((cell, difference)) = cell.and_then(|cell| Some((cell, cell.difference?))) else {
+        return Err(no_score(summary, model, &[variant, over]));
+    };
+    let evidence = Evidence::Gain {
+        variant: variant.into(),
+        over: over.into(),
+        value: difference.value,
+        interval: difference.interval,
+        p: difference.p,
+        pairs: difference.pairs,
+        smallest_detectable: difference.smallest_detectable,
+        by_seed: cell.by_seed.clone(),
+    };
+    Ok((evidence, incomplete(summary, model, &[variant, over])))
+}
+
+fn one_contrast(
+    summary: Option<&Summary>,
+    model: &str,
+    variant: &str,
+    over: &str,
+) -> Judged<(Evidence, Verdict, Option<String>)> {
+    let summary = ready(summary, model, variant, over)?;
+    if summary
+        .macro_cell(model, variant)
+        .is_none_or(|cell| cell.difference.is_none())
+    {
+        return Err(no_score(summary, model, &[variant, over]));
+    }
+    let side = |reading: bool| {
+        let gains: Vec<f64> = summary
+            .suites
+            .iter()
+            .filter(|suite| suite.reading == reading)
+            .filter_map(|suite| summary.cell(model, &suite.id, variant)?.difference)
+            .map(|difference| difference.value)
+            .collect();
+        (!gains.is_empty()).then(|| gains.iter().sum::<f64>() / gains.len() as f64)
+    };
+    let contrast = summary
+        .macro_cell(model, variant)
+        .and_then(|cell| cell.reading_contrast);
+    let (Some(contrast), Some(reading), Some(others)) = (contrast, side(true), side(false)) else {
+        return Err("the runs lack suites of one of the two kinds".into());
+    };
+    let verdict = match Verdict::of(contrast.interval) {
+        // More than the others' loss is not yet a gain.
+        Verdict::Reproduced if reading <= 0.0 => Verdict::Inconclusive,
+        other => other,
+    };
+    let evidence = Evidence::Reading {
+        variant: variant.into(),
+        over: over.into(),
+        reading,
+        others,
+        value: contrast.value,
+        interval: contrast.interval,
+        smallest_detectable: contrast.smallest_detectable,
+    };
+    let incomplete = incomplete(summary, model, &[variant, over]);
+    Ok((evidence, verdict, incomplete))
+}
+
+/// The summary, if both variants can stand for their method in it.
+fn ready<'a>(
+    summary: Option<&'a Summary>,
+    model: &str,
+    variant: &str,
+    over: &str,
+) -> Judged<&'a Summary> {
+    let summary = summary.ok_or_else(|| format!("{over} is in none of the runs"))?;
+    let note = summary.models.iter().find(|note| note.name == model);
+    if note.is_none_or(|note| note.untrained) {
+        return Err(format!("{model} has seeded random weights"));
+    }
+    for id in [variant, over] {
+        let Some(own) = summary.variants.iter().find(|own| own.id == id) else {
+            return Err(format!("{id} is in none of the runs"));
+        };
+        if summary.macro_cell(model, id).is_none() {
+            return Err(format!("{id} has no answers of {model}"));
+        }
+        if own.trainable && !note.is_some_and(|note| note.adapters.contains(&own.id)) {
+            return Err(format!("{id} has no trained weights for {model}"));
+        }
+    }
+    Ok(summary)
+}
+
+/// Why a mean over the suites has no value.
+fn no_score(summary: &Summary, model: &str, variants: &[&str]) -> String {
+    let own = |suite: &str, variant: &str| summary.cell(model, suite, variant);
+    for suite in &summary.suites {
+        for variant in variants {
+            match own(&suite.id, variant) {
+                None => return format!("{} under {variant} is in none of the runs", suite.id),
+                Some(Cell {
+                    score: None,
+                    failed,
+                    ..
+                }) => {
+                    return format!(
+                        "{} under {variant} has no score ({failed} failed)",
+                        suite.id
+                    );
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    format!("no answer is scored under both {}", variants.join(" and "))
+}
+
+/// Whether a cell lacks samples that were to be taken.
+fn incomplete(summary: &Summary, model: &str, variants: &[&str]) -> Option<String> {
+    let mut own = summary
+        .cells
+        .iter()
+        .filter(|cell| cell.model == model && variants.contains(&cell.variant.as_str()));
+    let cell = own.find(|cell| cell.is_incomplete())?;
+    Some(format!(
+        "{} under {} holds {} of {} samples: finish the run with --resume",
+        cell.suite,
+        cell.variant,
+        cell.scored + cell.failed,
+        cell.due
+    ))
+}
+
+/// The times of every latency run.
+pub(super) fn overhead(
+    claim: &'static Claim,
+    variant: &str,
+    margin: f64,
+    runs: &[LatencyRun],
+    resampling: &Resampling,
+) -> Vec<Finding> {
+    if runs.is_empty() {
+        let reason = "no latency run was given".to_owned();
+        return vec![not_measured(claim, "", reason)];
+    }
+    let one = |run: &LatencyRun| {
+        let record = &run.record;
+        let subject = format!("{} ({})", record.model.name, record.run);
+        let summary = LatencySummary::with_margin(run, resampling, margin);
+        let places: Vec<&Place> = summary
+            .places
+            .iter()
+            .filter(|place| place.variant == variant)
+            .collect();
+        if places.is_empty() {
+            return not_measured(
+                claim,
+                &subject,
+                format!("{variant} is not in the latency run"),
+            );
+        }
+        let mut evidence = Vec::new();
+        for place in places {
+            for (phase, time) in times(place) {
+                let Some(time) = time else {
+                    let error = place.errors.first();
+                    let reason = format!(
+                        "{phase} at {} + {} tokens has fewer than two rounds with both{}",
+                        place.image_tokens,
+                        place.text_tokens,
+                        error.map_or(String::new(), |error| format!(" ({error})"))
+                    );
+                    return not_measured(claim, &subject, reason);
+                };
+                evidence.push(time);
+            }
+        }
+        let verdict = Verdict::of_all(evidence.iter().filter_map(|part| match part {
+            Evidence::Time { equivalence, .. } => Some(of_time(equivalence)),
+            _ => None,
+        }));
+        let again = summary.places.iter().filter(|place| place.variant == AGAIN);
+        evidence.extend(again.flat_map(times).filter_map(|(_, evidence)| evidence));
+        let interrupted = record.finished.is_none();
+        let incomplete = interrupted.then(|| format!("run {} was interrupted", record.run));
+        found(claim, &subject, verdict, evidence, incomplete)
+    };
+    runs.iter().map(one).collect()
+}
+
+/// What a place says of prefill and of decoding; `None` where it shares too few rounds with `standard`.
+fn times(place: &Place) -> [(&'static str, Option<Evidence>); 2] {
+    [("prefill", place.prefill), ("decode", place.decode)].map(|(phase, time)| {
+        let equivalence = time.and_then(|time| time.equivalence);
+        let evidence = equivalence.map(|equivalence| Evidence::Time {
+            variant: place.variant.clone(),
+            phase,
+            image_tokens: place.image_tokens,
+            text_tokens: place.text_tokens,
+            rounds: place.rounds,
+            equivalence,
+        });
+        (phase, evidence)
+    })
+}
+
+fn of_time(equivalence: &Equivalence) -> Verdict {
+    match equivalence.sameness() {
+        Sameness::Equivalent | Sameness::Below => Verdict::Reproduced,
+        Sameness::Above => Verdict::Contradicted,
+        Sameness::Undecided => Verdict::Inconclusive,
+    }
+}
+
+/// What the trained weights of a variant add.
+pub(super) fn parameters(
+    claim: &'static Claim,
+    variant: &str,
+    below: f64,
+    runs: &[Run],
+) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = Vec::new();
+    for model in runs.iter().flat_map(|run| &run.record.models) {
+        let Some(adapter) = model.adapters.get(variant).filter(|_| model.parameters > 0) else {
+            continue;
+        };
+        if findings.iter().any(|finding| finding.subject == model.name) {
+            continue;
+        }
+        let share = adapter.parameters as f64 / model.parameters as f64;
+        let verdict = if share < below {
+            Verdict::Reproduced
+        } else {
+            Verdict::Contradicted
+        };
+        let evidence = Evidence::Parameters {
+            added: adapter.parameters,
+            model: model.parameters,
+            share,
+        };
+        findings.push(found(claim, &model.name, verdict, vec![evidence], None));
+    }
+    if findings.is_empty() {
+        let reason = format!("no run holds trained weights of {variant}");
+        findings.push(not_measured(claim, "", reason));
+    }
+    findings
+}

@@ -1,0 +1,118 @@
+//! Whether a graft at its initial weights answers as the model does without it.
+
+use std::collections::HashMap;
+
+use super::judge::{found, not_measured};
+use super::{Claim, Evidence, Finding, Verdict};
+use crate::schema::SampleRecord;
+use crate::{Error, Run};
+
+/// Compares the answers of every run that holds both, with nothing trained for `variant`.
+pub(super) fn judge(
+    claim: &'static Claim,
+    variant: &str,
+    from: &str,
+    runs: &[Run],
+) -> Result<Vec<Finding>, Error> {
+    let mut findings = Vec::new();
+    for run in runs {
+        let asked = &run.record.configuration;
+        let has = |id: &str| asked.variants.iter().any(|own| own.id == id);
+        let trainable = |id: &str| {
+            asked
+                .variants
+                .iter()
+                .any(|own| own.id == id && own.trainable)
+        };
+        if !has(from) || !trainable(variant) {
+            continue;
+        }
+        let models = run.record.models.iter();
+        let at_start = models.filter(|model| !model.adapters.contains_key(variant));
+        let mut samples: Option<Vec<SampleRecord>> = None;
+        for model in at_start {
+            let samples = match &mut samples {
+                Some(samples) => samples,
+                none => none.insert(run.samples()?),
+            };
+            let subject = format!("{} ({})", model.name, run.record.run);
+            let own = |id: &str| -> Vec<&SampleRecord> {
+                let all = samples.iter();
+                all.filter(|sample| sample.variant == id && sample.model == model.name)
+                    .filter(|sample| sample.error.is_none())
+                    .collect()
+            };
+            let precision = format!("{} on {}", asked.dtype, asked.device);
+            findings.push(compare(
+                claim,
+                &subject,
+                &own(variant),
+                &own(from),
+                precision,
+                run,
+            ));
+        }
+    }
+    if findings.is_empty() {
+        let reason = format!(
+            "no run holds {variant} at its initial weights beside {from}: rave eval --model CHECKPOINT --variant {from},{variant}"
+        );
+        findings.push(not_measured(claim, "", reason));
+    }
+    Ok(findings)
+}
+
+fn compare(
+    claim: &'static Claim,
+    subject: &str,
+    own: &[&SampleRecord],
+    from: &[&SampleRecord],
+    precision: String,
+    run: &Run,
+) -> Finding {
+    let key = |sample: &SampleRecord| (sample.suite.clone(), sample.sample.clone(), sample.seed);
+    let known: HashMap<_, &SampleRecord> =
+        from.iter().map(|sample| (key(sample), *sample)).collect();
+    let (mut compared, mut same, mut tokens, mut others) = (0, 0, 0, Vec::new());
+    for sample in own {
+        let Some(base) = known.get(&key(sample)) else {
+            continue;
+        };
+        compared += 1;
+        tokens += u64::from(base.new_tokens);
+        if (&sample.prediction, sample.new_tokens) == (&base.prediction, base.new_tokens) {
+            same += 1;
+        } else {
+            others.push(sample.key());
+        }
+    }
+    if compared == 0 {
+        let reason = "no answer was given under both".to_owned();
+        return not_measured(claim, subject, reason);
+    }
+    others.sort_unstable();
+    let evidence = Evidence::Answers {
+        compared,
+        same,
+        tokens,
+        precision,
+        first_other: others.into_iter().next(),
+    };
+    // One other answer is enough, however many are missing.
+    if same < compared {
+        return found(claim, subject, Verdict::Contradicted, vec![evidence], None);
+    }
+    let incomplete = run.interrupted.then(|| {
+        format!(
+            "run {} was interrupted: finish it with --resume",
+            run.record.run
+        )
+    });
+    found(
+        claim,
+        subject,
+        Verdict::Reproduced,
+        vec![evidence],
+        incomplete,
+    )
+}

@@ -1,0 +1,471 @@
+//! The paper's claims: every verdict by its rule, and no verdict without what it needs.
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+
+use rave_results::latency::{LatencyConfiguration, LatencyRecord, LatencyRow, LatencyRun, Phase};
+use rave_results::paper::{Evidence, Finding, PaperTable, Test, Verdict, claims, paper_table};
+use rave_results::schema::{
+    AdapterRecord, CodeVersion, Libraries, Machine, ModelRecord, RunRecord,
+};
+use rave_results::statistics::Resampling;
+use rave_results::{Run, RunWriter, SampleRecord, training};
+
+mod common;
+use common::{record, sample};
+
+const SUITES: [&str; 2] = ["ocr", "general"];
+const ROWS: usize = 60;
+
+fn table(runs: &[Run], latency: &[LatencyRun]) -> PaperTable {
+    let resampling = Resampling {
+        resamples: 1_000,
+        ..Resampling::default()
+    };
+    paper_table(runs, latency, &resampling).unwrap()
+}
+
+fn finding<'a>(table: &'a PaperTable, claim: &str) -> &'a Finding {
+    let mut own = table
+        .findings
+        .iter()
+        .filter(|finding| finding.claim == claim);
+    let found = own.next().unwrap();
+    assert!(own.next().is_none(), "{claim} is judged once");
+    found
+}
+
+fn verdict(table: &PaperTable, claim: &str) -> Verdict {
+    finding(table, claim).verdict
+}
+
+/// A run's record with these trained variants.
+fn trained(name: &str, variants: &[&str]) -> RunRecord {
+    let mut record = record(name, &SUITES, variants);
+    for suite in &mut record.configuration.suites {
+        suite.reading = suite.id == "ocr";
+    }
+    for data in record.data.values_mut() {
+        (data.rows_used, data.rows_total) = (ROWS, ROWS);
+    }
+    record.models[0].parameters = 1_000_000;
+    for variant in &mut record.configuration.variants {
+        variant.trainable = variant.id != "standard";
+        if variant.trainable {
+            let adapter = AdapterRecord {
+                parameters: 6_000,
+                ..AdapterRecord::default()
+            };
+            record.models[0]
+                .adapters
+                .insert(variant.id.clone(), adapter);
+        }
+    }
+    record.finished = Some(record.created);
+    record
+}
+
+/// Answers of a variant, of which this share is right on each suite; the same items are hard for every variant.
+fn answers(variant: &str, shares: [f64; 2]) -> Vec<SampleRecord> {
+    let one = |(suite, share): (&&str, f64)| {
+        let (suite, variant) = (suite.to_string(), variant.to_owned());
+        (0..ROWS).map(move |index| {
+            let hard = (index * 37 % ROWS) as f64 / ROWS as f64;
+            sample(
+                &suite,
+                &variant,
+                index,
+                Some(f64::from(u8::from(hard < share))),
+            )
+        })
+    };
+    SUITES.iter().zip(shares).flat_map(one).collect()
+}
+
+fn run(variants: &[(&str, [f64; 2])]) -> Run {
+    let ids: Vec<&str> = variants.iter().map(|(id, _)| *id).collect();
+    let samples: Vec<SampleRecord> = variants
+        .iter()
+        .flat_map(|(id, shares)| answers(id, *shares))
+        .collect();
+    Run::from_samples(trained("run", &ids), &samples)
+}
+
+#[test]
+fn a_clear_gain_reproduces_and_its_opposite_contradicts() {
+    let runs = [run(&[
+        ("standard", [0.4, 0.4]),
+        ("rave", [0.8, 0.5]),
+        ("rave-post-rope", [0.9, 0.9]),
+        ("rave-all-keys", [0.8, 0.5]),
+        ("rave-key-only", [0.5, 0.4]),
+        ("rave-query-only", [0.6, 0.5]),
+    ])];
+    let table = table(&runs, &[]);
+    assert_eq!(verdict(&table, "average-gain"), Verdict::Reproduced);
+    assert_eq!(verdict(&table, "reading"), Verdict::Reproduced);
+    assert_eq!(verdict(&table, "pre-rope"), Verdict::Contradicted);
+    assert_eq!(verdict(&table, "visual-keys"), Verdict::Inconclusive);
+    assert_eq!(verdict(&table, "pairs"), Verdict::Reproduced);
+    assert_eq!(verdict(&table, "parameters"), Verdict::Reproduced);
+    assert_eq!(verdict(&table, "overhead"), Verdict::NotMeasured);
+    assert_eq!(verdict(&table, "plug-and-play"), Verdict::NotMeasured);
+    match finding(&table, "average-gain").evidence.as_slice() {
+        [
+            Evidence::Gain {
+                value,
+                over,
+                pairs,
+                smallest_detectable,
+                ..
+            },
+        ] => {
+            assert!((value - 0.25).abs() < 1e-12);
+            assert_eq!((over.as_str(), *pairs), ("standard", 2 * ROWS));
+            assert!(smallest_detectable.is_some_and(|smallest| smallest > 0.0));
+        }
+        other => panic!("{other:?}"),
+    }
+    match finding(&table, "reading").evidence.as_slice() {
+        [
+            Evidence::Reading {
+                reading,
+                others,
+                value,
+                ..
+            },
+        ] => {
+            assert!((reading - 0.4).abs() < 1e-12 && (others - 0.1).abs() < 1e-12);
+            assert!((value - 0.3).abs() < 1e-12);
+        }
+        other => panic!("{other:?}"),
+    }
+    // One half better than the whole is enough against the claim on pairs.
+    let runs = [run(&[
+        ("standard", [0.4, 0.4]),
+        ("rave", [0.5, 0.5]),
+        ("rave-key-only", [0.4, 0.4]),
+        ("rave-query-only", [0.9, 0.9]),
+    ])];
+    let table = self::table(&runs, &[]);
+    assert_eq!(verdict(&table, "pairs"), Verdict::Contradicted);
+}
+
+#[test]
+fn losing_less_where_one_reads_is_no_gain_in_reading() {
+    let runs = [run(&[("standard", [0.8, 0.8]), ("rave", [0.7, 0.2])])];
+    let table = table(&runs, &[]);
+    assert_eq!(verdict(&table, "average-gain"), Verdict::Contradicted);
+    assert_eq!(verdict(&table, "reading"), Verdict::Inconclusive);
+    // And without a suite of the other kind there is nothing to hold it against.
+    let mut alone = run(&[("standard", [0.4, 0.4]), ("rave", [0.8, 0.5])]);
+    for suite in &mut alone.record.configuration.suites {
+        suite.reading = true;
+    }
+    let table = self::table(&[alone], &[]);
+    assert_eq!(verdict(&table, "reading"), Verdict::NotMeasured);
+}
+
+#[test]
+fn what_is_missing_is_named_and_never_guessed() {
+    let reason = |runs: &[Run], claim: &str| {
+        let table = table(runs, &[]);
+        let found = finding(&table, claim);
+        assert_eq!(found.verdict, Verdict::NotMeasured, "{claim}");
+        found.reason.clone().unwrap()
+    };
+    let good = run(&[("standard", [0.4, 0.4]), ("rave", [0.8, 0.5])]);
+    let whole = std::slice::from_ref(&good);
+    assert!(reason(whole, "visual-keys").contains("rave-all-keys is in none of the runs"));
+    assert!(reason(whole, "pairs").contains("rave-key-only is in none of the runs"));
+    assert!(reason(whole, "overhead").contains("no latency run"));
+    assert!(reason(whole, "plug-and-play").contains("rave eval --model CHECKPOINT"));
+
+    let alone = run(&[("rave", [0.8, 0.5])]);
+    assert!(reason(&[alone.clone()], "average-gain").contains("standard is in none of the runs"));
+    assert_eq!(table(&[alone], &[]).summary, None);
+
+    // A variant that was never trained computes what standard does, beside one that was.
+    let mut untrained = run(&[
+        ("standard", [0.4, 0.4]),
+        ("rave", [0.8, 0.5]),
+        ("rave-all-keys", [0.4, 0.4]),
+    ]);
+    untrained.record.models[0].adapters.remove("rave-all-keys");
+    assert!(reason(&[untrained], "visual-keys").contains("rave-all-keys has no trained weights"));
+
+    let mut random = good.clone();
+    random.record.models[0].untrained = true;
+    assert!(reason(&[random], "average-gain").contains("seeded random weights"));
+
+    // Every answer of a cell failed.
+    let mut samples = answers("standard", [0.4, 0.4]);
+    samples.extend(answers("rave", [0.8, 0.5]).into_iter().map(
+        |sample| match sample.suite.as_str() {
+            "ocr" => SampleRecord {
+                score: None,
+                error: Some("out of memory: 3 GiB asked".into()),
+                ..sample
+            },
+            _ => sample,
+        },
+    ));
+    let failed = Run::from_samples(trained("run", &["standard", "rave"]), &samples);
+    let told = reason(&[failed], "average-gain");
+    assert!(
+        told.contains("ocr under rave has no score (60 failed)"),
+        "{told}"
+    );
+
+    let empty = Run::from_samples(trained("run", &["standard", "rave"]), &[]);
+    assert!(reason(&[empty], "average-gain").contains("rave has no answers of nano"));
+    let error = paper_table(&[], &[], &Resampling::default()).unwrap_err();
+    assert!(error.to_string().contains("no run given"), "{error}");
+}
+
+#[test]
+fn an_interrupted_run_decides_nothing() {
+    let mut samples = answers("standard", [0.4, 0.4]);
+    samples.extend(answers("rave", [0.8, 0.8]));
+    samples.retain(|sample| sample.sample != "0003" || sample.variant != "rave");
+    let mut record = trained("run", &["standard", "rave"]);
+    record.finished = None;
+    let table = table(&[Run::from_samples(record, &samples)], &[]);
+    let found = finding(&table, "average-gain");
+    assert_eq!(found.verdict, Verdict::Inconclusive);
+    let reason = found.reason.as_ref().unwrap();
+    assert!(
+        reason.contains("ocr under rave holds 59 of 60 samples"),
+        "{reason}"
+    );
+    assert!(table.notes.iter().any(|note| note.contains("interrupted")));
+}
+
+#[test]
+fn too_many_parameters_contradict() {
+    let mut large = run(&[("standard", [0.4, 0.4]), ("rave", [0.8, 0.5])]);
+    large.record.models[0]
+        .adapters
+        .get_mut("rave")
+        .unwrap()
+        .parameters = 10_000;
+    assert_eq!(
+        verdict(&table(&[large], &[]), "parameters"),
+        Verdict::Contradicted
+    );
+}
+
+/// A latency run in which `rave` takes so many times as long as `standard`, give or take a hundredth.
+fn latency(prefill: f64, decode: f64) -> LatencyRun {
+    let configuration = LatencyConfiguration {
+        model: "nano".into(),
+        variants: Vec::new(),
+        image_tokens: vec![64],
+        text_tokens: vec![8],
+        new_tokens: 5,
+        seconds: 1.0,
+        warm_up_seconds: 0.5,
+        check_noise: false,
+        dtype: "f32".into(),
+        device: "cpu".into(),
+        threads: 2,
+    };
+    let mut rows = Vec::new();
+    for round in 0..12_u32 {
+        let wobble = 1.0 + 0.01 * f64::from(round % 3) - 0.01;
+        for (variant, times) in [
+            ("standard", [10.0, 8.0]),
+            ("rave", [10.0 * prefill, 8.0 * decode]),
+        ] {
+            for (phase, time) in [Phase::Prefill, Phase::Decode].into_iter().zip(times) {
+                rows.push(LatencyRow {
+                    model: "nano".into(),
+                    variant: variant.into(),
+                    image_tokens: 64,
+                    text_tokens: 8,
+                    new_tokens: 5,
+                    round,
+                    turn: 0,
+                    phase,
+                    milliseconds: Some(if variant == "rave" {
+                        time * wobble
+                    } else {
+                        time
+                    }),
+                    bytes: None,
+                    error: None,
+                });
+            }
+        }
+    }
+    let created = "2026-05-18T12:00:00Z".parse().unwrap();
+    LatencyRun {
+        record: LatencyRecord {
+            latency_version: 1,
+            run: "latency".into(),
+            created,
+            command_line: vec!["rave".into()],
+            config_hash: configuration.hash(),
+            configuration,
+            code: CodeVersion::default(),
+            model: ModelRecord {
+                name: "nano".into(),
+                ..ModelRecord::default()
+            },
+            tokens_per_tile: 64,
+            machine: Machine::default(),
+            libraries: Libraries::default(),
+            notes: Vec::new(),
+            load_average: [None, None],
+            finished: Some(created),
+        },
+        rows,
+    }
+}
+
+#[test]
+fn overhead_is_judged_by_equivalence() {
+    let of =
+        |prefill: f64, decode: f64| verdict(&table(&[], &[latency(prefill, decode)]), "overhead");
+    assert_eq!(of(1.0, 1.02), Verdict::Reproduced);
+    assert_eq!(of(0.8, 1.0), Verdict::Reproduced);
+    assert_eq!(of(1.0, 1.05), Verdict::Inconclusive);
+    assert_eq!(of(1.2, 1.0), Verdict::Contradicted);
+    let mut interrupted = latency(1.0, 1.0);
+    interrupted.record.finished = None;
+    let table = table(&[], &[interrupted]);
+    assert_eq!(verdict(&table, "overhead"), Verdict::Inconclusive);
+    assert!(
+        table
+            .notes
+            .iter()
+            .any(|note| note.contains("no run of trained weights"))
+    );
+    let mut without = latency(1.0, 1.0);
+    without.rows.retain(|row| row.variant == "standard");
+    let table = self::table(&[], &[without]);
+    assert_eq!(verdict(&table, "overhead"), Verdict::NotMeasured);
+}
+
+/// A stored run of `rave` at its initial weights, whose answers `change` may alter.
+fn step_zero(folder: &Path, change: fn(&mut SampleRecord)) -> Run {
+    let mut record = trained("step-0", &["standard", "rave"]);
+    record.models[0].adapters.clear();
+    let mut writer = RunWriter::create(folder, &record).unwrap();
+    for mut sample in ["standard", "rave"]
+        .iter()
+        .flat_map(|id| answers(id, [0.4, 0.4]))
+    {
+        change(&mut sample);
+        writer.append(&sample).unwrap();
+    }
+    writer.finish(|_| {}).unwrap();
+    Run::open(folder).unwrap()
+}
+
+#[test]
+fn a_graft_is_held_to_every_character() {
+    let folder = tempfile::tempdir().unwrap();
+    let same = step_zero(&folder.path().join("same"), |_| {});
+    let table = table(&[same.clone()], &[]);
+    let found = finding(&table, "plug-and-play");
+    assert_eq!(found.verdict, Verdict::Reproduced);
+    assert!(matches!(
+        found.evidence[0],
+        Evidence::Answers {
+            compared: 120,
+            same: 120,
+            tokens: 600,
+            ..
+        }
+    ));
+    // It says nothing of what training gains, alone or beside a trained run of the same name.
+    assert_eq!(verdict(&table, "average-gain"), Verdict::NotMeasured);
+    let good = run(&[("standard", [0.4, 0.4]), ("rave", [0.8, 0.5])]);
+    let both = self::table(&[good, same], &[]);
+    assert_eq!(verdict(&both, "average-gain"), Verdict::Reproduced);
+    assert_eq!(verdict(&both, "plug-and-play"), Verdict::Reproduced);
+
+    let other = step_zero(&folder.path().join("other"), |sample| {
+        if (sample.variant.as_str(), sample.sample.as_str()) == ("rave", "0007") {
+            sample.prediction.push('.');
+        }
+    });
+    let table = self::table(&[other], &[]);
+    let found = finding(&table, "plug-and-play");
+    assert_eq!(found.verdict, Verdict::Contradicted);
+    match &found.evidence[0] {
+        Evidence::Answers {
+            same: 118,
+            first_other: Some(key),
+            ..
+        } => {
+            assert_eq!(key, "nano/general/rave/0007/seed 1");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_claims_are_whole() {
+    let claims = claims();
+    let ids: Vec<&str> = claims
+        .claims
+        .iter()
+        .map(|claim| claim.id.as_str())
+        .collect();
+    assert_eq!(
+        ids,
+        [
+            "average-gain",
+            "reading",
+            "pre-rope",
+            "visual-keys",
+            "pairs",
+            "overhead",
+            "parameters",
+            "plug-and-play"
+        ]
+    );
+    assert!(claims.statement.contains("reconstruction at another scale"));
+    for claim in &claims.claims {
+        assert!(claim.source.starts_with("abstract: "), "{}", claim.id);
+        assert!(claim.rule.contains("reproduced") || claim.rule.contains("as average-gain"));
+        // The one number of the paper that is public.
+        let numbers = claim
+            .source
+            .matches(|character: char| character.is_ascii_digit())
+            .count();
+        assert!(numbers == 0 || claim.id == "average-gain" || claim.source.contains("our choice"));
+    }
+    assert!(
+        matches!(claims.claims[5].test, Test::Overhead { margin, .. } if (margin - 0.05).abs() < 1e-12)
+    );
+}
+
+/// What the table says of the published model's training is what its losses say.
+#[test]
+fn the_published_training_is_as_long_as_its_losses() {
+    let results = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let nano = Run::open(&results.join("runs/nano")).unwrap();
+    let table = table(&[nano], &[]);
+    let stages = table.scale[0]
+        .training
+        .expect("nano's training is written down in training/scale.toml");
+    assert!(
+        stages
+            .iter()
+            .any(|stage| stage.what.contains("each variant"))
+    );
+    for stage in stages {
+        let steps: u64 = stage
+            .losses
+            .iter()
+            .map(|losses| {
+                let rows = training::read_rows(&results.join("training").join(losses)).unwrap();
+                rows.iter().map(|row| row.step).max().unwrap()
+            })
+            .sum();
+        assert_eq!(steps, stage.steps, "{}", stage.what);
+    }
+}
