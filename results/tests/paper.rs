@@ -182,7 +182,10 @@ fn what_is_missing_is_named_and_never_guessed() {
     assert!(reason(whole, "plug-and-play").contains("rave eval --model CHECKPOINT"));
 
     let alone = run(&[("rave", [0.8, 0.5])]);
-    assert!(reason(&[alone.clone()], "average-gain").contains("standard is in none of the runs"));
+    assert!(
+        reason(std::slice::from_ref(&alone), "average-gain")
+            .contains("standard is in none of the runs")
+    );
     assert_eq!(table(&[alone], &[]).summary, None);
 
     // A variant that was never trained computes what standard does, beside one that was.
@@ -367,7 +370,7 @@ fn step_zero(folder: &Path, change: fn(&mut SampleRecord)) -> Run {
 fn a_graft_is_held_to_every_character() {
     let folder = tempfile::tempdir().unwrap();
     let same = step_zero(&folder.path().join("same"), |_| {});
-    let table = table(&[same.clone()], &[]);
+    let table = table(std::slice::from_ref(&same), &[]);
     let found = finding(&table, "plug-and-play");
     assert_eq!(found.verdict, Verdict::Reproduced);
     assert!(matches!(

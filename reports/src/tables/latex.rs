@@ -93,7 +93,7 @@ fn widths(grid: &Grid) -> String {
         cells.max().unwrap_or(0)
     };
     let sentences: Vec<usize> = (0..grid.names)
-        .map(|column| longest(column))
+        .map(longest)
         .map(|length| if length > SENTENCE { length } else { 0 })
         .collect();
     let total: usize = sentences.iter().sum();

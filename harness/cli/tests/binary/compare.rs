@@ -77,7 +77,7 @@ fn runs_that_measure_other_things_are_not_compared() {
         record["configuration"]["suites"][1]["metric_version"] = json!(9);
     });
     changed(&nano, &here("old"), |record| {
-        record["schema_version"] = json!(0)
+        record["schema_version"] = json!(0);
     });
     let (data, metric, old) = (here("data"), here("metric"), here("old"));
     let absent = here("absent");
