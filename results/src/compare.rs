@@ -99,7 +99,7 @@ struct Contender {
 fn side_by_side(runs: &[Run], names: &[String], options: &Options) -> Result<Summary, Error> {
     let contenders = contenders(runs, names);
     let baselines = baselines(&contenders, names, &options.baseline)?;
-    let joined = joined(runs, &contenders);
+    let joined = joined(runs, names, &contenders);
     let against = |baseline: &str, runs: &[Run]| {
         Summary::with_options(
             runs,
@@ -196,7 +196,7 @@ fn baselines(
 }
 
 /// The runs with every contender under its label, and one name for the model.
-fn joined(runs: &[Run], contenders: &[Contender]) -> Vec<Run> {
+fn joined(runs: &[Run], names: &[String], contenders: &[Contender]) -> Vec<Run> {
     let records = || runs.iter().map(|run| &run.record);
     let mut model_names: Vec<&str> = Vec::new();
     for name in records().flat_map(|record| &record.configuration.models) {
@@ -226,6 +226,7 @@ fn joined(runs: &[Run], contenders: &[Contender]) -> Vec<Run> {
         };
         let mut run = run.clone();
         run.record = record_of(&run.record, &own, &model, &sha256);
+        run.record.run.clone_from(&names[index]);
         run.scores.relabel(&model, label);
         // Each run's own report has its probes.
         run.attention = Attention::default();

@@ -207,24 +207,6 @@ impl Checkpoint {
         Hashes { weights, files }
     }
 
-    /// Reads one tensor as it is stored, onto the CPU.
-    ///
-    /// # Errors
-    /// As [`Checkpoint::tensor`].
-    pub(crate) fn stored(&self, name: &str) -> Result<Tensor, Error> {
-        let kind = self.kind(name).unwrap_or(Kind::Float);
-        let shape = match self.location.get(name) {
-            Some(&number) => {
-                let shard = &self.shards[number];
-                let view = shard.view()?;
-                let view = view.tensor(name).map_err(|error| shard.invalid(&error))?;
-                view.shape().iter().map(|&size| size as i64).collect()
-            }
-            None => Vec::new(),
-        };
-        self.tensor(name, &shape, Device::Cpu, kind)
-    }
-
     /// Reads one tensor of the given shape onto a device in an element type.
     ///
     /// # Errors

@@ -105,7 +105,10 @@ pub fn gguf(path: &Path, base: &Path, out: &Path) -> Result<(), Error> {
     let others = checkpoint
         .names()
         .filter(|name| !name.starts_with(DECODER) && *name != "lm_head.weight")
-        .map(|name| Ok((name.to_owned(), checkpoint.stored(name)?)))
+        .filter_map(|name| {
+            let stored = checkpoint.stored(name).transpose()?;
+            Some(stored.map(|tensor| (name.to_owned(), tensor)))
+        })
         .collect::<Result<Vec<_>, Error>>()?;
     let mut places = Map::new();
     for (number, tensors) in [&decoder, &others].into_iter().enumerate() {
