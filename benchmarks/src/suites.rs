@@ -32,7 +32,8 @@ const FILES: [(&str, &str); 11] = suite_files![
 
 /// A suite of the registry: one whose folder has its name and which says of its data what a listing must.
 fn registered(id: &str, text: &str) -> Result<Suite, Error> {
-    let suite = Suite::parse(&format!("suites/{id}/suite.toml"), text)?;
+    let file = format!("suites/{id}/suite.toml");
+    let suite = Suite::parse(&file, text)?;
     let missing = [
         (suite.id != id, "id"),
         (suite.description.is_empty(), "description"),
@@ -45,7 +46,7 @@ fn registered(id: &str, text: &str) -> Result<Suite, Error> {
     ];
     match missing.into_iter().find(|(is_missing, _)| *is_missing) {
         Some((_, key)) => Err(Error::Suite {
-            file: suite.file_name(),
+            file,
             reason: format!("`{key}` does not say what it must of a suite in the folder `{id}`"),
         }),
         None => Ok(suite),
@@ -196,7 +197,7 @@ mod tests {
     fn a_folder_holds_the_suite_of_its_name_in_full() {
         let text = FILES[10].1;
         for (changed, reason) in [
-            (text.replace("\"mtvqa\"", "\"anls\""), "`id`"),
+            (text.replace("id = \"mtvqa\"", "id = \"other\""), "`id`"),
             (text.replace("items = 6778", ""), "`items`"),
             (text.replace("licence = ", "# "), "`licence`"),
             (format!("{text}\ncolour = 1\n"), "colour"),
