@@ -98,6 +98,17 @@ fn the_data_is_named_or_beside_the_suite_or_the_split_of_the_name() {
         message.contains("no validation.jsonl") && message.contains("test.jsonl, train.jsonl"),
         "{message}"
     );
+    // The only file there is taken for a split that nobody named, and not for one that was asked for.
+    let only = tempfile::tempdir().unwrap();
+    for (from, to) in [("suite.toml", "suite.toml"), ("train.jsonl", "train.jsonl")] {
+        fs::copy(folder.path().join(from), only.path().join(to)).unwrap();
+    }
+    fs::create_dir(only.path().join("pictures")).unwrap();
+    fs::write(only.path().join("pictures/1.png"), "a picture").unwrap();
+    let unnamed = Suite::load(only.path()).unwrap();
+    assert_eq!(answer(unnamed.open(None).unwrap()), "train");
+    let message = unnamed.open_split(None, "test").unwrap_err().to_string();
+    assert!(message.contains("no test.jsonl"), "{message}");
     // A file by any name, and data that lies elsewhere.
     fs::rename(
         folder.path().join("train.jsonl"),

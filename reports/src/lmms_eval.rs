@@ -30,16 +30,27 @@ pub struct Export {
     pub left_out: usize,
 }
 
-/// A suite's task there, and the key of its main score.
-fn task(suite: &str) -> (&str, &str) {
+/// A suite's task there: three name their split, the others have `test` alone.
+fn task(run: &RunRecord, suite: &str) -> String {
+    let configured = run.configuration.suites.iter().find(|own| own.id == suite);
+    let names_split = ["docvqa", "infovqa", "textvqa"].contains(&suite);
+    match configured.map(|own| own.split.as_str()) {
+        Some("validation") if names_split => format!("{suite}_val"),
+        Some("test") | None if !names_split => suite.to_owned(),
+        Some(split) => format!("{suite}_{split}"),
+        None => format!("{suite}_val"),
+    }
+}
+
+/// The key of a suite's main score there.
+fn key(suite: &str) -> &str {
     match suite {
-        "docvqa" => ("docvqa_val", "anls"),
-        "infovqa" => ("infovqa_val", "anls"),
-        "chartqa" => ("chartqa", "relaxed_overall"),
-        "textvqa" => ("textvqa_val", "exact_match"),
-        "ocrbench" => ("ocrbench", "ocrbench_accuracy"),
-        "mtvqa" => ("mtvqa", "mtvqa_score"),
-        other => (other, "score"),
+        "docvqa" | "infovqa" => "anls",
+        "chartqa" => "relaxed_overall",
+        "textvqa" => "exact_match",
+        "ocrbench" => "ocrbench_accuracy",
+        "mtvqa" => "mtvqa_score",
+        _ => "score",
     }
 }
 
@@ -71,7 +82,7 @@ pub fn export(run: &RunRecord, samples: &[SampleRecord]) -> Result<Export, Error
         let mut tables = Tables::default();
         for (suite, mut samples) in tasks {
             samples.sort_by_key(|sample| (sample.number, &sample.sample));
-            let (task, _) = task(suite);
+            let task = task(run, suite);
             let mut text = String::new();
             for (place, sample) in samples.iter().enumerate() {
                 let line = serde_json::to_string(&line(sample, place as u64));
@@ -156,7 +167,7 @@ fn line(sample: &SampleRecord, place: u64) -> Value {
 /// What the suite's task there keeps of a sample.
 fn metrics(sample: &SampleRecord) -> Vec<(String, Value)> {
     let score = json!(sample.score);
-    let (_, key) = task(&sample.suite);
+    let key = key(&sample.suite);
     let main = |value: Value| (key.to_owned(), value);
     match sample.suite.as_str() {
         "chartqa" => {
@@ -196,11 +207,11 @@ struct Tables {
 
 impl Tables {
     fn add(&mut self, run: &RunRecord, suite: &str, samples: &[&SampleRecord]) {
-        let (task, key) = task(suite);
+        let (task, key) = (task(run, suite), key(suite));
         let configured = run.configuration.suites.iter().find(|own| own.id == suite);
         let all: Vec<f64> = samples.iter().filter_map(|sample| sample.score).collect();
         let mut scores = Map::new();
-        scores.insert("alias".to_owned(), task.into());
+        scores.insert("alias".to_owned(), task.clone().into());
         let mut put = |key: &str, values: &[f64], scale: f64| {
             let (mean, error) = mean_and_error(values);
             scores.insert(
@@ -234,7 +245,7 @@ impl Tables {
         let split = configured.map(|suite| suite.split.as_str());
         let version = configured.map(|suite| suite.version);
         let set = |table: &mut Map<String, Value>, value: Value| {
-            table.insert(task.to_owned(), value);
+            table.insert(task.clone(), value);
         };
         set(&mut self.results, scores.into());
         set(&mut self.group_subtasks, json!([]));

@@ -62,6 +62,8 @@ impl Lines {
             pictures: Vec::new(),
         };
         let mut rows = Rows::default();
+        // Editors of Windows begin a file with a mark of its encoding.
+        let text = text.trim_start_matches('\u{feff}');
         for (number, text) in text.lines().enumerate() {
             if text.trim().is_empty() {
                 continue;
@@ -155,8 +157,9 @@ impl Lines {
     }
 }
 
-/// The JSONL file of a suite: `data` itself, `<split>.jsonl` in that folder, or the only one there.
-pub(super) fn find(suite: &Suite, data: &Path) -> Result<PathBuf, Error> {
+/// The JSONL file of a suite: `data` itself, `<split>.jsonl` in that folder, or, unless the split was asked for by name, the only
+/// one there.
+pub(super) fn find(suite: &Suite, data: &Path, by_name: bool) -> Result<PathBuf, Error> {
     if data.is_file() {
         return Ok(data.to_owned());
     }
@@ -173,7 +176,7 @@ pub(super) fn find(suite: &Suite, data: &Path) -> Result<PathBuf, Error> {
         .collect();
     match (found.pop(), found.is_empty()) {
         // Whoever names no split means the file that is there.
-        (Some(only), true) if suite.split == DEFAULT_SPLIT => Ok(only),
+        (Some(only), true) if suite.split == DEFAULT_SPLIT && !by_name => Ok(only),
         (last, _) => {
             found.extend(last);
             Err(Error::NoLines {

@@ -19,7 +19,7 @@ impl Suite {
     /// Opens the suite's items.
     ///
     /// `data` is a local copy of the suite's hub repository under any name, or a folder that holds it by name; embedded
-    /// suites ignore it, and a suite in a file reads what that file names, or else lies beside it. Every light column is
+    /// suites ignore it. A suite in a file reads what that file names, else `data`, else what lies beside it. Every light column is
     /// read and checked, and the files are hashed.
     ///
     /// # Errors
@@ -30,7 +30,7 @@ impl Suite {
         }
         let data = self.place(data)?;
         if self.layout == Layout::Jsonl {
-            return self.read_lines(&data);
+            return self.read_lines(&data, false);
         }
         self.read(folder::select(self, &data)?)
     }
@@ -52,7 +52,7 @@ impl Suite {
         let other = self.of_split(split);
         let place = other.place(data)?;
         if self.layout == Layout::Jsonl && (place.is_dir() || self.split == split) {
-            return other.read_lines(&place);
+            return other.read_lines(&place, true);
         }
         let selection = folder::select(&other, &place)?;
         if !selection.right_split {
@@ -118,8 +118,8 @@ impl Suite {
     }
 
     /// Reads a JSONL file: `data` itself, `<split>.jsonl` in that folder, or the only one there.
-    fn read_lines(&self, data: &Path) -> Result<Dataset, Error> {
-        let path = super::lines::find(self, data)?;
+    fn read_lines(&self, data: &Path, by_name: bool) -> Result<Dataset, Error> {
+        let path = super::lines::find(self, data, by_name)?;
         let (lines, rows) = Lines::open(&path, self.metric)?;
         let mut hashes = Hashes::of(&lines.files(), path.parent().unwrap_or(Path::new("")))?;
         // A record that named every picture would be longer than the data; they are in the hash of the whole.

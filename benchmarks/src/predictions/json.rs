@@ -7,26 +7,11 @@
 
 use super::{Prediction, answers_in, one_or_many, refused};
 use crate::Error;
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
 /// What a line is, for messages.
 const SHAPE: &str = "expected an object {\"id\"?, \"dataset\"?, \"category\"?, \"prediction\", \"answers\"?} with text in \
                      `prediction`, or a line of lmms-eval's samples";
-
-/// A line of ours, or a record of VLMEvalKit's. Other keys are ignored, so that any log of predictions will do.
-#[derive(Debug, Deserialize)]
-struct Plain {
-    #[serde(default, alias = "index")]
-    id: Option<Value>,
-    #[serde(default)]
-    dataset: Option<String>,
-    #[serde(default, alias = "split")]
-    category: Option<String>,
-    prediction: String,
-    #[serde(default, alias = "answer", deserialize_with = "one_or_many")]
-    answers: Vec<String>,
-}
 
 /// One object a line; a line of white space is none.
 pub(super) fn lines(text: &str) -> Result<Vec<Prediction>, Error> {
@@ -37,7 +22,7 @@ pub(super) fn lines(text: &str) -> Result<Vec<Prediction>, Error> {
             let number = index + 1;
             let value = serde_json::from_str(line)
                 .map_err(|error| refused(number, format!("{error}; {SHAPE}")))?;
-            prediction(value, number)
+            prediction(&value, number)
         })
         .collect()
 }
@@ -52,12 +37,12 @@ pub(super) fn list(text: &str) -> Result<Vec<Prediction>, Error> {
     })?;
     let values = values.into_iter().enumerate();
     values
-        .map(|(index, value)| prediction(value, index + 1))
+        .map(|(index, value)| prediction(&value, index + 1))
         .collect()
 }
 
-fn prediction(value: Value, line: usize) -> Result<Prediction, Error> {
-    let Value::Object(object) = &value else {
+fn prediction(value: &Value, line: usize) -> Result<Prediction, Error> {
+    let Value::Object(object) = value else {
         return Err(refused(line, format!("it is no object; {SHAPE}")));
     };
     if object.contains_key("doc_id")
@@ -65,15 +50,34 @@ fn prediction(value: Value, line: usize) -> Result<Prediction, Error> {
     {
         return logged(object, said, line);
     }
-    let plain: Plain = serde_json::from_value(value)
-        .map_err(|error| refused(line, format!("{error}; {SHAPE}")))?;
+    plain(object, line).map_err(|reason| refused(line, format!("{reason}; {SHAPE}")))
+}
+
+/// A line of ours, or a record of VLMEvalKit's. Other keys are ignored, so that any log of predictions will do; of two names
+/// for one thing the first counts, as in a table.
+fn plain(object: &Map<String, Value>, line: usize) -> Result<Prediction, String> {
+    let find = |keys: &[&str]| {
+        let mut values = keys.iter().filter_map(|&key| object.get(key));
+        values.find(|value| !value.is_null())
+    };
+    let text = |keys: &[&str]| match find(keys) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(other) => Err(format!("`{}` is no text: {other}", keys[0])),
+    };
+    let answers = match find(&["answers", "answer"]) {
+        None => Vec::new(),
+        // A spreadsheet's list, or an answer.
+        Some(Value::String(text)) => answers_in(text),
+        Some(other) => one_or_many(other.clone()).map_err(|error| error.to_string())?,
+    };
     Ok(Prediction {
         line,
-        id: plain.id,
-        dataset: plain.dataset,
-        category: plain.category,
-        prediction: plain.prediction,
-        answers: plain.answers,
+        id: find(&["id", "index"]).cloned(),
+        dataset: text(&["dataset"])?,
+        category: text(&["category", "split"])?,
+        prediction: text(&["prediction"])?.ok_or("`prediction` is missing")?,
+        answers,
         ..Prediction::default()
     })
 }
@@ -143,6 +147,19 @@ mod tests {
         assert_eq!(read[0].id, Some("a".into()));
         assert_eq!(read[1].id, Some(3.into()));
         assert_eq!(read[1].answers, ["yes"]);
+    }
+
+    #[test]
+    fn a_spreadsheet_as_records_has_its_lists_as_text_and_its_names_twice() {
+        let record = r#"[{"index": 3, "id": "a", "answer": "['Blue', \"it's\"]", "prediction": "blue", "split": "human", "category": null}]"#;
+        let read = list(record).unwrap().remove(0);
+        assert_eq!(read.answers, ["Blue", "it's"]);
+        assert_eq!(
+            (read.id, read.category.as_deref()),
+            (Some("a".into()), Some("human"))
+        );
+        let refused = list(r#"[{"prediction": 3}]"#).unwrap_err().to_string();
+        assert!(refused.contains("`prediction` is no text: 3"), "{refused}");
     }
 
     #[test]

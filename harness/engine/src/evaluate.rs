@@ -25,7 +25,8 @@ use crate::Error;
 use crate::chosen::choose;
 use crate::record::{self, Prepared};
 
-/// Samples that are prepared together; bounds the memory for decoded pictures.
+/// Samples that are prepared together at most, and no more than there are threads for: a page of a scan is hundreds of
+/// megabytes when it is cut into patches.
 const WINDOW: usize = 16;
 
 /// The `tch` that is pinned in the workspace's `Cargo.toml`; a test reads the lock file.
@@ -34,7 +35,7 @@ const TCH: &str = "0.24.0";
 /// What to evaluate.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// Models by name or folder.
+    /// Models by name, folder, or repository that the hub's cache holds.
     pub models: Vec<String>,
     /// Attention variants.
     pub variants: Vec<&'static Variant>,
@@ -385,7 +386,7 @@ impl<'a> Cell<'a> {
         let processor = self.lead().processor();
         let model_type = self.model_type.as_deref();
         let mut warm = false;
-        for window in rows.chunks(WINDOW) {
+        for window in rows.chunks(rayon::current_num_threads().min(WINDOW)) {
             let prepared: Vec<_> = window
                 .par_iter()
                 .map(|&index| prepare(dataset, index, model_type, processor.as_ref()))

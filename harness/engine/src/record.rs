@@ -145,7 +145,7 @@ pub(crate) fn model(fields: &[Field]) -> ModelRecord {
     record
 }
 
-/// The record of a suite's data, of which the first `used` rows are taken.
+/// The record of a suite's data, of which `used` rows are taken.
 pub(crate) fn data(dataset: &Dataset, used: usize) -> DataRecord {
     DataRecord {
         fingerprint: dataset.fingerprint().to_owned(),

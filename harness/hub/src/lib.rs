@@ -96,11 +96,6 @@ impl Hub {
         Ok(Self { settings, client })
     }
 
-    /// Its settings.
-    pub fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
     /// The files of a repository at a revision; offline those that the cache holds of it.
     ///
     /// # Errors
@@ -173,11 +168,6 @@ impl Repository<'_> {
     /// Which repository and revision was asked for.
     pub fn reference(&self) -> &Reference {
         &self.reference
-    }
-
-    /// The commit that the revision stands for now.
-    pub fn commit(&self) -> &str {
-        &self.commit
     }
 
     /// Paths of its files.

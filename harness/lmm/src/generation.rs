@@ -154,6 +154,13 @@ impl Model {
         let mut ended = vec![options.max_new_tokens == 0; batch];
         let mut first_token = None;
         for position in 0..options.max_new_tokens {
+            if let Some(penalty) = self.repetition_penalty() {
+                let said = prompts.iter().zip(&answers);
+                let said: Vec<_> = said
+                    .map(|(prompt, answer)| [&prompt.ids[..], answer].concat())
+                    .collect();
+                logits = penalised(&logits, &said, penalty)?;
+            }
             let next = self.next_tokens(&logits, &ended, position)?;
             first_token.get_or_insert_with(|| start.elapsed());
             for ((answer, ended), &token) in answers.iter_mut().zip(&mut ended).zip(&next) {
@@ -234,6 +241,25 @@ impl Model {
     }
 }
 
+/// Logits `[B, vocabulary]` in f32, in which those of the tokens that stand in a sequence already are divided by the penalty, or
+/// multiplied where they are negative (Keskar et al., CTRL, 2019; as `transformers` does for `repetition_penalty`).
+fn penalised(logits: &Tensor, said: &[Vec<i64>], penalty: f64) -> Result<Tensor, Error> {
+    let rows = logits.f_to_kind(Kind::Float)?;
+    let rows = said.iter().zip(0..).map(|(said, row)| {
+        let (row, mut said) = (rows.f_select(0, row)?, said.clone());
+        said.sort_unstable();
+        said.dedup();
+        let said = Tensor::f_from_slice(&said)?.f_to_device(row.device())?;
+        let own = row.f_index_select(0, &said)?;
+        let lower = own
+            .f_mul_scalar(penalty)?
+            .f_where_self(&own.f_lt(0.0)?, &own.f_div_scalar(penalty)?)?;
+        Ok(row.f_index_copy(0, &said, &lower)?)
+    });
+    let rows = rows.collect::<Result<Vec<_>, Error>>()?;
+    Ok(Tensor::f_stack(&rows, 0)?)
+}
+
 /// The attention with which the prompt is to run again, given the logits `[.., vocabulary]` of its last token.
 pub(crate) fn second<'a>(
     attention: &'a dyn Attention,
@@ -244,4 +270,19 @@ pub(crate) fn second<'a>(
     }
     let probabilities = logits.f_view([-1])?.f_softmax(-1, Kind::Float)?;
     Ok(attention.again(f64::try_from(&probabilities.f_max()?)?))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn what_was_said_is_less_likely_whatever_its_sign_and_however_often() {
+        let logits = Tensor::from_slice2(&[[2.0_f32, -1.0, 3.0, 0.5], [2.0, -1.0, 3.0, 0.5]]);
+        let lower = penalised(&logits, &[vec![1, 2, 2], vec![0]], 2.0).unwrap();
+        let expected = Tensor::from_slice2(&[[2.0_f32, -2.0, 1.5, 0.5], [1.0, -1.0, 3.0, 0.5]]);
+        assert!(lower.equal(&expected), "{lower:?}");
+    }
 }

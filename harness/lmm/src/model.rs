@@ -82,6 +82,7 @@ pub struct Model {
     parameters: Vec<(String, Tensor)>,
     parts: HashMap<String, Part>,
     end_tokens: Vec<i64>,
+    repetition_penalty: Option<f64>,
 }
 
 /// What the vision tower makes of a prompt's tiles; the same for every checkpoint that [`Model::shares_tower`].
@@ -204,6 +205,7 @@ impl Model {
             network,
             parameters,
         } = (family.open)(&checkpoint, options.device, options.kind)?;
+        let generation = generation_config(&checkpoint)?;
         let Hashes { weights, files } = checkpoint.hashes()?;
         let info = ModelInfo {
             name: name.to_owned(),
@@ -228,7 +230,8 @@ impl Model {
                 .into_iter()
                 .map(|parameter| (parameter.name, parameter.tensor))
                 .collect(),
-            end_tokens: end_tokens(&checkpoint)?,
+            end_tokens: end_tokens(&checkpoint, &generation),
+            repetition_penalty: repetition_penalty(&checkpoint, &generation)?,
         })
     }
 
@@ -482,6 +485,11 @@ impl Model {
         self.network.as_ref()
     }
 
+    /// The penalty on tokens that were said before, if there is one.
+    pub(crate) fn repetition_penalty(&self) -> Option<f64> {
+        self.repetition_penalty
+    }
+
     /// The tokens that end an answer.
     pub fn end_tokens(&self) -> &[i64] {
         &self.end_tokens
@@ -578,13 +586,7 @@ pub fn kind(name: &str) -> Option<Kind> {
 }
 
 /// The tokens that end an answer: `generation_config.json` decides, as in `transformers`; else the configs.
-fn end_tokens(checkpoint: &Checkpoint) -> Result<Vec<i64>, Error> {
-    let path = checkpoint.path("generation_config.json");
-    let generation = if path.is_file() {
-        read_json(&path)?
-    } else {
-        Value::Null
-    };
+fn end_tokens(checkpoint: &Checkpoint, generation: &Value) -> Vec<i64> {
     let config = checkpoint.config();
     let places = [
         generation.get("eos_token_id"),
@@ -594,9 +596,42 @@ fn end_tokens(checkpoint: &Checkpoint) -> Result<Vec<i64>, Error> {
             .and_then(|text| text.get("eos_token_id")),
     ];
     let found = places.into_iter().flatten().find(|value| !value.is_null());
-    Ok(match found {
+    match found {
         Some(Value::Array(ids)) => ids.iter().filter_map(Value::as_i64).collect(),
         Some(id) => id.as_i64().into_iter().collect(),
         None => Vec::new(),
-    })
+    }
 }
+
+/// `generation_config.json`; null for a checkpoint without one.
+fn generation_config(checkpoint: &Checkpoint) -> Result<Value, Error> {
+    let path = checkpoint.path(GENERATION);
+    if path.is_file() {
+        read_json(&path)
+    } else {
+        Ok(Value::Null)
+    }
+}
+
+/// The penalty on tokens that were said before, where the checkpoint asks for one: greedy decoding in `transformers` has it too.
+fn repetition_penalty(checkpoint: &Checkpoint, generation: &Value) -> Result<Option<f64>, Error> {
+    let given = generation.get("repetition_penalty");
+    match given.filter(|given| !given.is_null()) {
+        None => Ok(None),
+        Some(given) => match given.as_f64() {
+            Some(penalty) if penalty > 0.0 => {
+                let is_one = (penalty - 1.0).abs() < f64::EPSILON;
+                Ok((!is_one).then_some(penalty))
+            }
+            _ => Err(Error::malformed(
+                &checkpoint.path(GENERATION),
+                format!(
+                    "repetition_penalty {given} is no number above 0; write one, or take it out"
+                ),
+            )),
+        },
+    }
+}
+
+/// How a checkpoint wants to be decoded.
+const GENERATION: &str = "generation_config.json";

@@ -306,6 +306,14 @@ fn every_damage_is_one_error_that_names_the_file_and_the_remedy() {
             &["preprocessor_config.json", "missing"],
         ),
         (
+            "a penalty that is none",
+            new(&|f| {
+                let path = f.join("generation_config.json");
+                fs::write(path, "{\"repetition_penalty\": \"1.1\"}").unwrap();
+            }),
+            &["generation_config.json", "repetition_penalty", "above 0"],
+        ),
+        (
             "another tile",
             new(&|f| {
                 edit(f.join("processor_config.json"), |p| {

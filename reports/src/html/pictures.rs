@@ -58,11 +58,11 @@ pub(super) struct Inline {
 ///
 /// # Errors
 /// A picture that cannot be encoded.
-pub(super) fn inline(pictures: &[RgbImage], budget: usize) -> Result<Vec<Inline>, Error> {
+pub(super) fn inline(pictures: Vec<RgbImage>, budget: usize) -> Result<Vec<Inline>, Error> {
     let failed = |error: image::ImageError| Error::Picture(error.to_string());
     let mut lossless = Vec::new();
-    for (index, picture) in pictures.iter().enumerate() {
-        let picture = within(picture, SIDE);
+    for (index, picture) in pictures.into_iter().enumerate() {
+        let picture = fitted(picture);
         lossless.push((webp(&picture).map_err(failed)?, index, picture));
     }
     lossless.sort_by_key(|(bytes, index, _)| (bytes.len(), *index));
@@ -91,6 +91,15 @@ pub(super) fn inline(pictures: &[RgbImage], budget: usize) -> Result<Vec<Inline>
     }
     done.sort_by_key(|(index, _)| *index);
     Ok(done.into_iter().map(|(_, inline)| inline).collect())
+}
+
+/// The picture at the size it has in a page. A page holds a thousand of them, and a scan as it came is 11 MB.
+pub(super) fn fitted(picture: RgbImage) -> RgbImage {
+    if picture.width().max(picture.height()) > SIDE {
+        within(&picture, SIDE)
+    } else {
+        picture
+    }
 }
 
 /// The picture, no side of it longer than `side`.
@@ -156,13 +165,13 @@ mod tests {
     fn plain_pictures_keep_every_pixel_and_noise_fits_the_budget() {
         let plain = RgbImage::from_pixel(128, 128, image::Rgb([10, 200, 30]));
         let pictures = [noise(128), plain.clone(), noise(1_024)];
-        let inlined = inline(&pictures, 20_000).unwrap();
+        let inlined = inline(pictures.to_vec(), 20_000).unwrap();
         let total: usize = inlined.iter().map(|own| own.source.len()).sum();
         assert!(total < 20_200, "{total}");
         assert!(inlined[1].source.starts_with("data:image/webp;base64,"));
         assert_eq!((inlined[1].width, inlined[1].height), (128, 128));
         assert!(inlined[2].width < 512 && inlined[2].source.starts_with("data:image/jpeg;base64,"));
-        let alone = inline(&pictures[..1], 1_000_000).unwrap();
+        let alone = inline(pictures[..1].to_vec(), 1_000_000).unwrap();
         assert!(alone[0].source.starts_with("data:image/webp;base64,"));
     }
 

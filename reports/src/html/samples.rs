@@ -8,7 +8,7 @@ use rave_results::maps::AttentionMaps;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::pictures::{Inline, Pictures, inline};
+use super::pictures::{Inline, Pictures, fitted, inline};
 use super::text::{script_json, short, visible};
 use crate::Error;
 
@@ -113,7 +113,7 @@ pub(super) fn samples(
                 let place = *places
                     .entry((sample.suite, sample.image_id.as_str()))
                     .or_insert_with(|| {
-                        drawn.push(found.picture);
+                        drawn.push(fitted(found.picture));
                         drawn.len() - 1
                     });
                 entry.picture = Some(place);
@@ -142,7 +142,7 @@ pub(super) fn samples(
         seeds: &excerpt.seeds,
         reasons: reasons.0,
         absent: absent.0,
-        pictures: inline(&drawn, PICTURES)?,
+        pictures: inline(drawn, PICTURES)?,
         samples: shown,
     };
     let json = script_json(&data).map_err(|error| Error::Text(error.to_string()))?;

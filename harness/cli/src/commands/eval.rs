@@ -8,6 +8,7 @@ use anyhow::bail;
 use clap::{Args, ValueEnum};
 use rave_benchmarks::{Suite, suites};
 use rave_engine::{FailOnError, Request, evaluate};
+use rave_lmm::LoadOptions;
 use rave_methods::{REGISTRY, Variant};
 use rave_reports::Format;
 use rave_results::summary::Failure;
@@ -112,6 +113,8 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     let suites = chosen_suites(&arguments.suite)?;
     let models = listed("model", &arguments.model)?;
     unique("model", models.iter().copied())?;
+    // What is cheap to refuse is refused before anything is fetched.
+    LoadOptions::named(&arguments.device, &arguments.dtype)?;
     arguments.hub.models(models.iter().copied())?;
     let part = arguments.split.as_deref().map_or(Part::Scored, Part::Split);
     let data = arguments.hub.data(&arguments.data, &suites, part)?;
@@ -160,7 +163,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     let shown = report::show(&Report {
         runs: &runs,
         summary: &summary,
-        data: Data::BySuite(&request.data),
+        data: Data::Opened(&request.suites, &request.data),
         latency: None,
         maps: &[],
         curves: &[],

@@ -55,7 +55,8 @@ impl HubArguments {
     /// The folder of each published suite's data by the suite's id: where `--data` says, and else fetched.
     ///
     /// An entry of `--data` is a folder, or a repository of the hub: for the suites that name it, or for those that no other
-    /// entry is for.
+    /// entry is for. A suite in a file that names its data reads that; one that does not reads the folder when no published
+    /// suite does, and else what lies beside it.
     pub fn data(
         &self,
         given: &[String],
@@ -80,17 +81,38 @@ impl HubArguments {
             let mut names = suite.repositories.iter();
             names.any(|name| name.eq_ignore_ascii_case(&reference.repository))
         };
-        let own = references
+        let mut strangers = references
             .iter()
-            .find(|reference| !suites.iter().any(|suite| names(suite, reference)));
+            .filter(|reference| !suites.iter().any(|suite| names(suite, reference)));
+        let own = strangers.next();
+        if let (Some(own), Some(other)) = (own, strangers.next()) {
+            bail!(
+                "--data names {own} and {other}, and no suite names either; run the suites one by one"
+            );
+        }
+        let published = suites
+            .iter()
+            .any(|suite| suite.file.is_none() && !suite.is_embedded());
         let mut data = BTreeMap::new();
         for suite in suites.iter().filter(|suite| !suite.is_embedded()) {
             let reference = references.iter().find(|reference| names(suite, reference));
-            let folder = match (reference.or(own), folders.first()) {
-                (None, Some(folder)) => folder.clone(),
-                // A suite of the user's own says where its data lies.
-                (None, None) if suite.repositories.is_empty() => continue,
-                (reference, _) => {
+            let is_own = suite.file.is_some();
+            if suite.data.is_some() {
+                if !given.is_empty() && !published {
+                    bail!(
+                        "--data is of no use to suite `{}`, whose file names its data; take `data` out of it, or --data away",
+                        suite.id
+                    );
+                }
+                continue;
+            }
+            let folder = match (reference, folders.first(), own) {
+                // A folder that is there for a published suite is not where another one's lines are.
+                (None, Some(_), _) if is_own && published => continue,
+                (None, Some(folder), _) => folder.clone(),
+                (None, None, None) if suite.repositories.is_empty() => continue,
+                (reference, _, own) => {
+                    let reference = reference.or(own);
                     let hub = self.hub()?;
                     let mut bars = Downloads::new(&suite.id);
                     match part {

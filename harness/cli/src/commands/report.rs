@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use rave_benchmarks::{Suite, suite};
 use rave_reports::charts::{Curve, training_curves};
 use rave_reports::{Artifact, Format, html, latency, render, tables};
 use rave_results::excerpt::Excerpt;
@@ -111,7 +112,19 @@ fn latency_report(
 ) -> anyhow::Result<Outcome> {
     if arguments.runs.len() > 1 {
         bail!(
-            "{} is a latency run, which is reported alone: times of different runs are not comparable; give one run",
+            "{} is a latency run, which is reported alone; give one run, or set several side by side with rave compare",
+            folder.display()
+        );
+    }
+    let of_evaluations = [
+        ("--data", &arguments.data),
+        ("--latency", &arguments.latency),
+        ("--maps", &arguments.maps),
+        ("--training", &arguments.training),
+    ];
+    if let Some((option, _)) = of_evaluations.iter().find(|(_, given)| given.is_some()) {
+        bail!(
+            "{} is a latency run, of which {option} says nothing; leave it out",
             folder.display()
         );
     }
@@ -148,8 +161,8 @@ pub fn show_latency(
 pub enum Data<'a> {
     /// All of it in one folder, if it is here.
     Folder(Option<&'a Path>),
-    /// A folder a suite, by the suite's id.
-    BySuite(&'a BTreeMap<String, PathBuf>),
+    /// Those that a run has just been made of: the suites, and the folders of their data by the suite's id.
+    Opened(&'a [&'static Suite], &'a BTreeMap<String, PathBuf>),
 }
 
 impl<'a> Data<'a> {
@@ -157,8 +170,18 @@ impl<'a> Data<'a> {
     fn of(self, suite: &str) -> Option<&'a Path> {
         match self {
             Self::Folder(folder) => folder,
-            Self::BySuite(folders) => folders.get(suite).map(PathBuf::as_path),
+            Self::Opened(_, folders) => folders.get(suite).map(PathBuf::as_path),
         }
+    }
+
+    /// The suite of this id; `None` for one in a file that nobody has named.
+    fn suite(self, id: &str) -> Option<&'static Suite> {
+        let opened = match self {
+            Self::Folder(_) => &[],
+            Self::Opened(suites, _) => suites,
+        };
+        let own = opened.iter().copied().find(|suite| suite.id == id);
+        own.or_else(|| suite(id).ok())
     }
 }
 

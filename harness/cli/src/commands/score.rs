@@ -72,6 +72,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     }
     .with_context(|| name.clone())?;
     let mut absent = None;
+    let mut whole = suite.and_then(|suite| suite.items);
     if let (Some(suite), Some(data)) = (suite, &arguments.data) {
         let dataset = match &arguments.split {
             Some(split) => suite.open_split(Some(data), split)?,
@@ -85,6 +86,16 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
             match_with(&dataset, predictions, missing).with_context(|| name.clone())?;
         predictions = matched;
         absent = Some((dataset.len(), without));
+        whole = dataset.size_hint_full();
+    }
+    if average == Average::Categories
+        && let Some(bare) = predictions.iter().find(|own| own.category.is_none())
+    {
+        bail!(
+            "{name}: line {} has no `category`, and this suite's score is a mean over categories; add them, or take them from \
+             the data with --data DIR",
+            bare.line
+        );
     }
     let tally = score(metric, average, &predictions).with_context(|| name.clone())?;
     let Some(value) = tally.score else {
@@ -108,7 +119,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
             _ => String::new(),
         }
     );
-    eprint!("{}", remarks(&tally, suite, absent, arguments.missing));
+    eprint!(
+        "{}",
+        remarks(&tally, suite, whole, absent, arguments.missing)
+    );
     Ok(Outcome::Clean)
 }
 
@@ -116,6 +130,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 fn remarks(
     tally: &Tally,
     suite: Option<&Suite>,
+    whole: Option<usize>,
     absent: Option<(usize, usize)>,
     missing: MissingName,
 ) -> String {
@@ -134,7 +149,7 @@ fn remarks(
         };
     }
     if let Some(suite) = suite
-        && let Some(items) = suite.items
+        && let Some(items) = whole
         && items != tally.scores.len()
         && !suite.is_embedded()
     {

@@ -9,6 +9,8 @@ fn bad_input_is_one_clear_error_and_exit_code_one() {
     let here = |name: &str| folder.path().join(name);
     fs::write(here("file"), "x").unwrap();
     fs::write(here("bad.jsonl"), "{\"prediction\": 1}\n").unwrap();
+    let bare = here("bare.jsonl");
+    fs::write(&bare, "{\"prediction\": \"a\", \"answers\": [\"a\"]}\n").unwrap();
     chartqa(&here("data"), &[png(&image::RgbImage::new(2, 2))]);
     fs::create_dir(here("empty")).unwrap();
     let (data, empty, file) = (here("data"), here("empty"), here("file"));
@@ -249,6 +251,10 @@ fn bad_input_is_one_clear_error_and_exit_code_one() {
         (
             vec!["score", "--metric", "anls", "--predictions", text(&jsonl)],
             &["bad.jsonl", "line 1"],
+        ),
+        (
+            vec!["score", "--suite", "mtvqa", "--predictions", text(&bare)],
+            &["bare.jsonl", "line 1", "category", "--data DIR"],
         ),
         (
             vec!["score", "--metric", "bleu", "--predictions", text(&jsonl)],

@@ -2,9 +2,8 @@
 //! the run was made on.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
 
-use rave_benchmarks::{Dataset, suite};
+use rave_benchmarks::Dataset;
 use rave_engine::{answer_boxes, picture};
 use rave_reports::html::{Found, Pictures};
 use rave_results::Run;
@@ -36,14 +35,26 @@ impl<'a> SuitePictures<'a> {
 }
 
 /// Opens a suite; why that gives no picture, otherwise.
-fn open(id: &str, runs: &[Run], data: Option<&Path>) -> Result<Opened, String> {
-    let suite = suite(id).map_err(|error| error.to_string())?;
-    if !suite.is_embedded() && data.is_none() {
+fn open(id: &str, runs: &[Run], data: Data) -> Result<Opened, String> {
+    let suite = data.suite(id).ok_or(
+        "The picture is not stored with the run, and the suite is one of its user's own, which rave eval shows alone.",
+    )?;
+    let folder = data.of(id);
+    if !suite.is_embedded() && suite.file.is_none() && folder.is_none() {
         return Err(
             "The picture is not stored with the run; rave report --data DIR takes it from the data.".into(),
         );
     }
-    let dataset = suite.open(data).map_err(|error| error.to_string())?;
+    let configured = runs.iter().flat_map(|run| &run.record.configuration.suites);
+    let split = configured
+        .filter(|own| own.id == id)
+        .map(|own| &own.split)
+        .next();
+    let dataset = match split.filter(|split| **split != suite.split) {
+        Some(split) => suite.open_split(folder, split),
+        None => suite.open(folder),
+    };
+    let dataset = dataset.map_err(|error| error.to_string())?;
     let mut recorded = runs.iter().filter_map(|run| run.record.data.get(id));
     if recorded.any(|record| record.fingerprint != dataset.fingerprint()) {
         return Err(
@@ -61,7 +72,7 @@ impl Pictures for SuitePictures<'_> {
     fn find(&mut self, id: &str, sample: &str) -> Result<Found, String> {
         let (runs, data) = (self.runs, self.data);
         let opened = self.open.entry(id.to_owned());
-        let opened = opened.or_insert_with(|| open(id, runs, data.of(id)));
+        let opened = opened.or_insert_with(|| open(id, runs, data));
         let opened = opened.as_ref().map_err(Clone::clone)?;
         let place = opened
             .places

@@ -17,14 +17,9 @@ pub(in crate::families) struct Projector {
 impl Projector {
     /// Reads `linear_1` and `linear_2` under `weights`.
     pub(in crate::families) fn load(config: &Config, weights: &Weights) -> Result<Self, Error> {
-        let linear = |name: &str, input, output| {
-            let place = weights / name;
-            if config.multimodal_projector_bias {
-                Linear::with_bias(&place, input, output)
-            } else {
-                Linear::without_bias(&place, input, output)
-            }
-        };
+        let bias = config.multimodal_projector_bias;
+        let linear =
+            |name: &str, input, output| Linear::new(&(weights / name), input, output, bias);
         let width = config.text_config.decoder.hidden_size;
         Ok(Self {
             first: linear("linear_1", config.feature_width(), width)?,
