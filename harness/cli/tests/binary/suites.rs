@@ -332,3 +332,40 @@ fn perfect_and_empty_predictions_of_real_items() {
         }
     }
 }
+
+/// Every family on real items, where `../shared` is there.
+#[test]
+fn every_family_answers_real_items() {
+    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
+    let (data, checkpoints) = (shared.join("data"), shared.join("goldens/parity"));
+    if !data.exists() || !checkpoints.exists() {
+        println!("skipped: ../shared is not here");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut seen = 0;
+    for entry in fs::read_dir(checkpoints).unwrap() {
+        let checkpoint = entry.unwrap().path();
+        let out = folder.path().join(checkpoint.file_name().unwrap());
+        let output = rave(&[
+            "eval",
+            "--model",
+            text(&checkpoint),
+            "--variant",
+            "standard,rave",
+            "--suite",
+            "chartqa,docvqa,ocrbench",
+            "--data",
+            text(&data),
+            "--limit",
+            "1",
+            "--out",
+            text(&out),
+        ]);
+        let message = stderr(&output);
+        assert_eq!(output.status.code(), Some(0), "{message}");
+        assert!(message.contains("(6 scored, 0 failed)"), "{message}");
+        seen += 1;
+    }
+    assert_eq!(seen, 7);
+}
