@@ -19,6 +19,7 @@ use tch::{Device, Kind, Tensor};
 
 pub(crate) use self::index::{INDEX, PICKLE, SINGLE, is_pickle, shards};
 use self::shard::Shard;
+pub(crate) use self::shard::map;
 use crate::Error;
 
 /// The files of a checkpoint beside its weights that a model is made from.

@@ -5,12 +5,12 @@
 //! are refused by name. No crate is used: those that read GGUF bring a tensor library of their own with it.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
 
 use crate::Error;
+use crate::checkpoint::map;
 
 /// Values of a quantised block.
 const BLOCK: usize = 32;
@@ -52,15 +52,7 @@ impl Gguf {
     /// # Errors
     /// Names the file: not GGUF, of another version, truncated.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
-        let io = |source| Error::Io {
-            path: path.to_owned(),
-            source,
-        };
-        let file = File::open(path).map_err(io)?;
-        // SAFETY: read-only and private to this value, as with the shards of a checkpoint; a file that another process
-        // truncates meanwhile would fault, and weights are written once and then left alone.
-        #[allow(unsafe_code)]
-        let bytes = unsafe { Mmap::map(&file) }.map_err(io)?;
+        let bytes = map(path)?;
         let mut reader = Reader {
             bytes: &bytes,
             at: 0,

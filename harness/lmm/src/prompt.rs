@@ -3,6 +3,7 @@
 use image::RgbImage;
 
 use crate::Error;
+use crate::text::Text;
 
 /// A prepared input.
 #[derive(Debug, Clone, PartialEq)]
@@ -129,6 +130,9 @@ pub trait Processor: Send + Sync {
     /// [`Error::Prompt`] when the text contains the model's own image tokens, or cannot be rendered or tokenised.
     fn prepare(&self, pictures: &[&RgbImage], question: &str) -> Result<Prompt, Error>;
 
+    /// Its chat template and tokenizer.
+    fn text(&self) -> &Text;
+
     /// What the chat template lets an assistant say after the cue when its answer is `answer`, as token ids: what a model is
     /// trained to generate, ending with the first of `end_tokens`; and what follows from there to the cue after the question
     /// `next`, if there is one.
@@ -141,13 +145,17 @@ pub trait Processor: Send + Sync {
         answer: &str,
         next: Option<&str>,
         end_tokens: &[i64],
-    ) -> Result<(Vec<i64>, Vec<i64>), Error>;
+    ) -> Result<(Vec<i64>, Vec<i64>), Error> {
+        self.text().answer(question, answer, next, end_tokens)
+    }
 
     /// The text of generated ids, special tokens left out.
     ///
     /// # Errors
     /// [`Error::Prompt`] when an id is not in the vocabulary.
-    fn decode(&self, ids: &[i64]) -> Result<String, Error>;
+    fn decode(&self, ids: &[i64]) -> Result<String, Error> {
+        self.text().decode(ids)
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use crate::chat::ChatTemplate;
 use crate::{Checkpoint, Error};
 
 /// Tokenizer and chat template of one checkpoint.
-pub(crate) struct Text {
+pub struct Text {
     tokenizer: Tokenizer,
     chat: ChatTemplate,
     /// Number of embeddings: ids from here on have none.

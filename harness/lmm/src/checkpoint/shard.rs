@@ -19,6 +19,22 @@ use crate::Error;
 /// Bytes that are hashed before they are given back.
 const CHUNK: usize = 16 << 20;
 
+/// Maps a file of weights.
+///
+/// # Errors
+/// A file that cannot be opened, naming it.
+pub(crate) fn map(path: &Path) -> Result<Mmap, Error> {
+    let io = |source| Error::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let file = File::open(path).map_err(io)?;
+    // SAFETY: the mapping is read-only and private to its owner. A file that another process truncates while it is mapped
+    // would fault; checkpoints are written once and then left alone, as every safetensors reader assumes.
+    #[allow(unsafe_code)]
+    unsafe { Mmap::map(&file) }.map_err(io)
+}
+
 /// One mapped weight file.
 #[derive(Debug)]
 pub(super) struct Shard {
@@ -28,15 +44,7 @@ pub(super) struct Shard {
 
 impl Shard {
     pub(super) fn open(path: &Path) -> Result<Self, Error> {
-        let io = |source| Error::Io {
-            path: path.to_owned(),
-            source,
-        };
-        let file = File::open(path).map_err(io)?;
-        // SAFETY: the mapping is read-only and private to this value. A file that another process truncates while it is
-        // mapped would fault; checkpoints are written once and then left alone, as every safetensors reader assumes.
-        #[allow(unsafe_code)]
-        let bytes = unsafe { Mmap::map(&file) }.map_err(io)?;
+        let bytes = map(path)?;
         // A zip archive (Torch since 1.6) or a bare pickle: renaming a file does not convert it.
         if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"\x80\x02") {
             return Err(Error::malformed(path, PICKLE));

@@ -246,18 +246,8 @@ impl Processor for QwenVlProcessor {
         Ok(prompt)
     }
 
-    fn answer(
-        &self,
-        question: &str,
-        answer: &str,
-        next: Option<&str>,
-        end_tokens: &[i64],
-    ) -> Result<(Vec<i64>, Vec<i64>), Error> {
-        self.text.answer(question, answer, next, end_tokens)
-    }
-
-    fn decode(&self, ids: &[i64]) -> Result<String, Error> {
-        self.text.decode(ids)
+    fn text(&self) -> &Text {
+        &self.text
     }
 }
 
