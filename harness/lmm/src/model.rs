@@ -626,7 +626,7 @@ fn repetition_penalty(checkpoint: &Checkpoint, generation: &Value) -> Result<Opt
             _ => Err(Error::malformed(
                 &checkpoint.path(GENERATION),
                 format!(
-                    "repetition_penalty {given} is no number above 0; write one, or take it out"
+                    "repetition_penalty {given} is no number above 0; give one, or leave it out"
                 ),
             )),
         },
