@@ -3,7 +3,7 @@
 //! All are made of the same few grids of text, so that no number is formatted in two ways.
 
 use rave_results::Summary;
-use rave_results::summary::{Cell, Contrast, Difference, Estimate, ModelNote, SeedScore};
+use rave_results::summary::{Cell, Difference, Estimate, ModelNote, SeedScore};
 
 mod attention;
 mod csv;
@@ -153,11 +153,12 @@ fn differences(summary: &Summary, model: &str) -> Option<Grid> {
         let contrast = summary
             .macro_cell(model, &variant.id)
             .and_then(|cell| cell.reading_contrast);
-        if let Some(Contrast {
+        if let Some(Difference {
             value,
             interval,
             smallest_detectable,
-        }) = contrast
+            ..
+        }) = contrast.map(|contrast| contrast.between)
         {
             let mut row = vec![variant.id.clone(), CONTRAST.into(), NOTHING.into()];
             row.push(signed(value));
