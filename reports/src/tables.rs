@@ -116,7 +116,11 @@ fn differences(summary: &Summary, model: &str) -> Option<Grid> {
         let marked = format!(
             "{}{}",
             p_value(holm_p),
-            if holm_p < 0.05 { " *" } else { "" }
+            if difference.decided().is_ne() {
+                " *"
+            } else {
+                ""
+            }
         );
         vec![
             variant.to_string(),
@@ -175,8 +179,8 @@ fn differences(summary: &Summary, model: &str) -> Option<Grid> {
     if rows.is_empty() {
         return None;
     }
-    let mut legend = "percentage points on the same samples; * Holm-corrected p below 0.05; detectable: the smallest true difference \
-                      that this comparison, taken alone, finds four times in five"
+    let mut legend = "percentage points on the same samples; * decided: Holm-corrected p below 0.05 and an interval without 0; \
+                      detectable: the smallest true difference that this comparison, taken alone, finds four times in five"
         .to_owned();
     if rows.iter().any(|row| row[1] == CONTRAST) {
         legend += &format!(

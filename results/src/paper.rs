@@ -155,8 +155,8 @@ pub enum Evidence {
     },
     /// A time against that of `standard`.
     Time {
-        /// The variant; [`crate::latency::AGAIN`] where it is `standard` once more, which says what the machine can tell apart and
-        /// has no part in the verdict.
+        /// The variant; [`crate::latency::AGAIN`] where it is `standard` once more, which says what the machine can tell apart:
+        /// where that is not the same, the variant's own time has no part in the verdict.
         variant: String,
         /// `prefill` or `decode`.
         phase: &'static str,

@@ -3,12 +3,14 @@
 
 use std::path::Path;
 
-use rave_results::latency::{LatencyConfiguration, LatencyRecord, LatencyRow, LatencyRun, Phase};
+use rave_results::latency::{
+    AGAIN, LatencyConfiguration, LatencyRecord, LatencyRow, LatencyRun, Phase,
+};
 use rave_results::paper::{Evidence, Finding, PaperTable, Test, Verdict, claims, paper_table};
 use rave_results::schema::{
     AdapterRecord, CodeVersion, Libraries, Machine, ModelRecord, RunRecord,
 };
-use rave_results::statistics::Resampling;
+use rave_results::statistics::{Equivalence, Resampling, Sameness};
 use rave_results::{Run, RunWriter, SampleRecord, training};
 
 mod common;
@@ -493,6 +495,8 @@ fn overhead_is_judged_by_equivalence() {
         |prefill: f64, decode: f64| verdict(&table(&[], &[latency(prefill, decode)]), "overhead");
     assert_eq!(of(1.0, 1.02), Verdict::Reproduced);
     assert_eq!(of(0.8, 1.0), Verdict::Reproduced);
+    // Shorter, but not shown to be within 5 % of standard's: that is no longer, all the same.
+    assert_eq!(of(0.95, 1.0), Verdict::Reproduced);
     assert_eq!(of(1.0, 1.05), Verdict::Inconclusive);
     assert_eq!(of(1.2, 1.0), Verdict::Contradicted);
     let mut interrupted = latency(1.0, 1.0);
@@ -509,6 +513,62 @@ fn overhead_is_judged_by_equivalence() {
     without.rows.retain(|row| row.variant == "standard");
     let table = self::table(&[], &[without]);
     assert_eq!(verdict(&table, "overhead"), Verdict::NotMeasured);
+}
+
+/// `standard` timed once more, so many times as long as itself, give or take a hundredth.
+fn with_control(mut run: LatencyRun, ratio: f64) -> LatencyRun {
+    let own = run.rows.iter().filter(|row| row.variant == "standard");
+    let again: Vec<LatencyRow> = own
+        .map(|row| LatencyRow {
+            variant: AGAIN.into(),
+            milliseconds: row
+                .milliseconds
+                .map(|time| time * ratio * (0.99 + 0.01 * f64::from(row.round % 3))),
+            ..row.clone()
+        })
+        .collect();
+    run.rows.extend(again);
+    run
+}
+
+#[test]
+fn a_machine_that_differs_from_itself_judges_no_time() {
+    let of = |prefill: f64, ratio: f64| {
+        let table = table(&[], &[with_control(latency(prefill, 1.0), ratio)]);
+        let found = finding(&table, "overhead").clone();
+        (found.verdict, found.reason)
+    };
+    assert_eq!(of(1.0, 1.0), (Verdict::Reproduced, None));
+    assert_eq!(of(1.2, 1.0), (Verdict::Contradicted, None));
+    for prefill in [1.0, 1.2] {
+        let (verdict, reason) = of(prefill, 1.1);
+        assert_eq!(verdict, Verdict::Inconclusive);
+        let reason = reason.unwrap();
+        assert!(
+            reason.contains("prefill at 64 + 8 tokens, decode at 64 + 8 tokens"),
+            "{reason}"
+        );
+    }
+}
+
+#[test]
+fn one_long_time_of_several_takes_its_share_of_the_level() {
+    // Twelve rounds with a hundredth to and fro: the standard error is 0.0025, so 1.05 and two of them has p 0.035.
+    let mut one = latency(1.055, 1.0);
+    let by_itself = {
+        one.rows.retain(|row| row.phase == Phase::Prefill);
+        one.rows
+            .iter()
+            .filter(|row| row.variant == "rave")
+            .map(|row| row.milliseconds.unwrap() / 10.0)
+            .collect::<Vec<f64>>()
+    };
+    let alone = Equivalence::of(&by_itself, 0.05).unwrap();
+    assert!(alone.p_above > 0.025 && alone.p_above < 0.05, "{alone:?}");
+    assert_eq!(alone.sameness(), Sameness::Above);
+    // Of two times that is not enough.
+    let table = table(&[], &[latency(1.055, 1.0)]);
+    assert_eq!(verdict(&table, "overhead"), Verdict::Inconclusive);
 }
 
 /// A stored run of `rave` at its initial weights, whose answers `change` may alter.
@@ -568,6 +628,51 @@ fn a_graft_is_held_to_every_character() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+fn fail(sample: &mut SampleRecord) {
+    sample.score = None;
+    sample.error = Some("out of memory: 3 GiB asked".into());
+    sample.prediction.clear();
+    sample.new_tokens = 0;
+}
+
+#[test]
+fn a_graft_is_not_shown_by_what_was_not_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let of = |name: &str, change: fn(&mut SampleRecord)| {
+        let run = step_zero(&folder.path().join(name), change);
+        let found = finding(&table(&[run], &[]), "plug-and-play").clone();
+        (found.verdict, found.reason.unwrap_or_default())
+    };
+    // Under one alone: another answer.
+    let (verdict, _) = of("one", |sample| {
+        if (sample.variant.as_str(), sample.sample.as_str()) == ("rave", "0007") {
+            fail(sample);
+        }
+    });
+    assert_eq!(verdict, Verdict::Contradicted);
+    // Under both: no answer.
+    let (verdict, reason) = of("both", |sample| {
+        if sample.sample == "0007" {
+            fail(sample);
+        }
+    });
+    assert_eq!(verdict, Verdict::Inconclusive);
+    assert!(reason.contains("118 of 120 samples"), "{reason}");
+    let (verdict, reason) = of("empty", |sample| {
+        sample.prediction.clear();
+        sample.new_tokens = 0;
+    });
+    assert_eq!(verdict, Verdict::Inconclusive);
+    assert!(reason.contains("every answer is empty"), "{reason}");
+    // Random weights are no trained model.
+    let mut random = step_zero(&folder.path().join("random"), |_| {});
+    random.record.models[0].untrained = true;
+    assert_eq!(
+        self::verdict(&table(&[random], &[]), "plug-and-play"),
+        Verdict::NotMeasured
+    );
 }
 
 #[test]

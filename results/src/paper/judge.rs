@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use super::{Claim, Evidence, Finding, Summaries, Verdict};
 use crate::latency::{AGAIN, LatencyRun, LatencySummary, Place};
-use crate::statistics::{Equivalence, Resampling, Sameness};
+use crate::statistics::{Resampling, Sameness};
 use crate::summary::{Cell, Contrast, LEVEL};
 use crate::{Error, Run, Summary};
 
@@ -313,15 +313,18 @@ pub(super) fn overhead(
                 evidence.push(time);
             }
         }
-        let verdict = Verdict::of_all(evidence.iter().filter_map(|part| match part {
-            Evidence::Time { equivalence, .. } => Some(of_time(equivalence)),
-            _ => None,
-        }));
-        let again = summary.places.iter().filter(|place| place.variant == AGAIN);
-        evidence.extend(again.flat_map(times).filter_map(|(_, evidence)| evidence));
+        let again: Vec<Evidence> = summary
+            .places
+            .iter()
+            .filter(|place| place.variant == AGAIN)
+            .flat_map(times)
+            .filter_map(|(_, evidence)| evidence)
+            .collect();
+        let (verdict, unsteady) = judge_times(&evidence, &again);
+        evidence.extend(again);
         let interrupted = record.finished.is_none();
         let incomplete = interrupted.then(|| format!("run {} was interrupted", record.run));
-        found(claim, &subject, verdict, evidence, incomplete)
+        found(claim, &subject, verdict, evidence, incomplete.or(unsteady))
     };
     runs.iter().map(one).collect()
 }
@@ -342,12 +345,54 @@ fn times(place: &Place) -> [(&'static str, Option<Evidence>); 2] {
     })
 }
 
-fn of_time(equivalence: &Equivalence) -> Verdict {
-    match equivalence.sameness() {
-        Sameness::Equivalent | Sameness::Below => Verdict::Reproduced,
-        Sameness::Above => Verdict::Contradicted,
-        Sameness::Undecided => Verdict::Inconclusive,
+/// All times have to be no longer; one that is longer is enough against that, so for that they share the level. A time at which
+/// `standard` cannot be shown to be as long as itself says nothing either way: the verdict, and where that took a part from it.
+fn judge_times(times: &[Evidence], again: &[Evidence]) -> (Verdict, Option<String>) {
+    let parts = times.len() as f64;
+    let mut verdicts = Vec::new();
+    let mut unsteady = Vec::new();
+    for time in times {
+        let Evidence::Time {
+            phase,
+            image_tokens,
+            text_tokens,
+            equivalence,
+            ..
+        } = time
+        else {
+            continue;
+        };
+        let place = (phase, image_tokens, text_tokens);
+        let control = again.iter().find_map(|own| match own {
+            Evidence::Time {
+                phase,
+                image_tokens,
+                text_tokens,
+                equivalence,
+                ..
+            } if (phase, image_tokens, text_tokens) == place => Some(equivalence.sameness()),
+            _ => None,
+        });
+        verdicts.push(if control.is_some_and(|own| own != Sameness::Equivalent) {
+            unsteady.push(format!("{phase} at {image_tokens} + {text_tokens} tokens"));
+            Verdict::Inconclusive
+        } else if equivalence.is_no_more() {
+            Verdict::Reproduced
+        } else if equivalence.p_above < LEVEL / parts {
+            Verdict::Contradicted
+        } else {
+            Verdict::Inconclusive
+        });
     }
+    let verdict = Verdict::of_all(verdicts);
+    let undecided = verdict == Verdict::Inconclusive && !unsteady.is_empty();
+    let reason = undecided.then(|| {
+        format!(
+            "not shown to be the same as itself is standard's {}: the machine is too noisy there to judge",
+            unsteady.join(", ")
+        )
+    });
+    (verdict, reason)
 }
 
 /// What the trained weights of a variant add.

@@ -7,7 +7,8 @@
 //!
 //! With several training seeds Student's t with one degree of freedom less than there are seeds stands in z's place, since a
 //! difference is then decided only if the seeds agree, and the standard error is widened by sqrt(seeds / (seeds - 1)), by which the
-//! bootstrap of so few is short. For three seeds that makes 6.6 instead of 2.8 bootstrap standard errors.
+//! bootstrap of so few is short. For three seeds that makes 6.6 instead of 2.8 bootstrap standard errors. It is meant for seeds that
+//! move more than images do; where images make most of the error it promises less than the comparison can find, never more.
 
 use super::student;
 
