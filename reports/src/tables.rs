@@ -3,7 +3,7 @@
 //! All are made of the same few grids of text, so that no number is formatted in two ways.
 
 use rave_results::Summary;
-use rave_results::summary::{Cell, Contrast, Difference, Estimate, ModelNote, SeedScore};
+use rave_results::summary::{Cell, Difference, Estimate, ModelNote, SeedScore};
 
 mod attention;
 mod csv;
@@ -116,7 +116,11 @@ fn differences(summary: &Summary, model: &str) -> Option<Grid> {
         let marked = format!(
             "{}{}",
             p_value(holm_p),
-            if holm_p < 0.05 { " *" } else { "" }
+            if difference.decided().is_ne() {
+                " *"
+            } else {
+                ""
+            }
         );
         vec![
             variant.to_string(),
@@ -153,11 +157,12 @@ fn differences(summary: &Summary, model: &str) -> Option<Grid> {
         let contrast = summary
             .macro_cell(model, &variant.id)
             .and_then(|cell| cell.reading_contrast);
-        if let Some(Contrast {
+        if let Some(Difference {
             value,
             interval,
             smallest_detectable,
-        }) = contrast
+            ..
+        }) = contrast.map(|contrast| contrast.between)
         {
             let mut row = vec![variant.id.clone(), CONTRAST.into(), NOTHING.into()];
             row.push(signed(value));
@@ -174,8 +179,8 @@ fn differences(summary: &Summary, model: &str) -> Option<Grid> {
     if rows.is_empty() {
         return None;
     }
-    let mut legend = "percentage points on the same samples; * Holm-corrected p below 0.05; detectable: the smallest true difference \
-                      that this comparison, taken alone, finds four times in five"
+    let mut legend = "percentage points on the same samples; * decided: Holm-corrected p below 0.05 and an interval without 0; \
+                      detectable: the smallest true difference that this comparison, taken alone, finds four times in five"
         .to_owned();
     if rows.iter().any(|row| row[1] == CONTRAST) {
         legend += &format!(

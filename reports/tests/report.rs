@@ -37,10 +37,10 @@ fn terminal_table() {
     nano: difference to standard
      variant | suite   | pairs | difference |  95 % interval |      p |   Holm p |      test | detectable 
     ---------+---------+-------+------------+----------------+--------+----------+-----------+------------
-     rave    | ocr     |    40 |       +5.0 | [-12.5, +22.5] |  0.727 |    0.727 |   McNemar |       24.0 
+     rave    | ocr     |    40 |       +5.0 | [-12.5, +22.5] |  0.727 |    0.781 |   McNemar |       24.0 
      rave    | chart   |    40 |       +6.6 |   [+3.9, +9.4] | 0.0003 | 0.0003 * | sign-flip |        4.0 
      rave    | average |    80 |       +5.8 |  [-2.8, +14.3] |  0.210 |    0.210 | sign-flip |       12.2 
-    (percentage points on the same samples; * Holm-corrected p below 0.05; detectable: the smallest true difference that this comparison, taken alone, finds four times in five)
+    (percentage points on the same samples; * decided: Holm-corrected p below 0.05 and an interval without 0; detectable: the smallest true difference that this comparison, taken alone, finds four times in five)
 
     nano: time a sample
      variant  | suite | vision | prefill | decode | total | ratio | prompt tokens | new tokens 
@@ -94,7 +94,7 @@ fn terminal_table_with_boxes_and_everything_wrong() {
     ├─────────┼───────┼────────────┤
     │ rave    │ chart │        4.2 │
     ╰─────────┴───────┴────────────╯
-    (percentage points on the same samples; * Holm-corrected p below 0.05; detectable: the smallest true difference that this comparison, taken alone, finds four times in five)
+    (percentage points on the same samples; * decided: Holm-corrected p below 0.05 and an interval without 0; detectable: the smallest true difference that this comparison, taken alone, finds four times in five)
 
     nano: time a sample
     ╭──────────┬───────┬────────┬─────────┬────────┬───────┬───────┬───────────────┬────────────╮
@@ -155,7 +155,7 @@ fn markdown_page() {
     | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
     | rave | chart | 36 | +5.6 | [+2.8, +8.6] | 0.0013 | 0.0013 \* | sign-flip | 4.2 |
 
-    percentage points on the same samples; \* Holm-corrected p below 0.05; detectable: the smallest true difference that this comparison, taken alone, finds four times in five
+    percentage points on the same samples; \* decided: Holm-corrected p below 0.05 and an interval without 0; detectable: the smallest true difference that this comparison, taken alone, finds four times in five
 
     ### nano: time a sample
 
@@ -219,11 +219,11 @@ fn csv_lines() {
         ..Plan::default()
     };
     insta::assert_snapshot!(csv(&summary(&plan)).unwrap(), @r#"
-    model,untrained,suite,variant,baseline,metric,rows_used,rows_total,scored,failed,due,failures,score,score_low,score_high,pairs,difference,difference_low,difference_high,test,p,holm_p,p_by_image,smallest_detectable,preprocess_ms,vision_ms,prefill_ms,decode_ms,total_ms,prompt_tokens,visual_tokens,new_tokens,interrupted,forced
-    nano,false,ocr,standard,standard,relaxed_accuracy,40,40,40,0,40,,0.4,0.25,0.575,,,,,,,,,,12,180,404.7844,90,674.7844,1100,1088,6,false,false
-    nano,false,ocr,rave,standard,relaxed_accuracy,40,40,40,0,40,,0.45,0.3,0.625,40,0.05,-0.125,0.22499999999999998,McNemar,0.7265625000000004,0.7265625000000004,0.78125,0.2403218853325516,12,180,415.663,92,687.663,1100,1088,6,false,false
-    nano,false,average,standard,standard,mean over suites,,,40,0,,,0.4,0.25,0.575,,,,,,,,,,,,,,674.7844,,,,false,false
-    nano,false,average,rave,standard,mean over suites,,,40,0,,,0.45,0.3,0.625,40,0.05,-0.125,0.22499999999999998,sign-flip,0.7742225777422258,0.7742225777422258,,0.2403218853325516,,,,,687.663,,,,false,false
+    model,untrained,suite,variant,baseline,metric,rows_used,rows_total,scored,failed,due,failures,score,score_low,score_high,pairs,difference,difference_low,difference_high,test,p,holm_p,p_by_image,p_by_seed,smallest_detectable,preprocess_ms,vision_ms,prefill_ms,decode_ms,total_ms,prompt_tokens,visual_tokens,new_tokens,interrupted,forced
+    nano,false,ocr,standard,standard,relaxed_accuracy,40,40,40,0,40,,0.4,0.25,0.575,,,,,,,,,,,12,180,404.7844,90,674.7844,1100,1088,6,false,false
+    nano,false,ocr,rave,standard,relaxed_accuracy,40,40,40,0,40,,0.45,0.3,0.625,40,0.05,-0.125,0.22499999999999998,McNemar,0.7265625000000004,0.78125,0.78125,,0.2403218853325516,12,180,415.663,92,687.663,1100,1088,6,false,false
+    nano,false,average,standard,standard,mean over suites,,,40,0,,,0.4,0.25,0.575,,,,,,,,,,,,,,,674.7844,,,,false,false
+    nano,false,average,rave,standard,mean over suites,,,40,0,,,0.45,0.3,0.625,40,0.05,-0.125,0.22499999999999998,sign-flip,0.7742225777422258,0.7742225777422258,,,0.2403218853325516,,,,,687.663,,,,false,false
     "#);
 }
 
@@ -443,7 +443,7 @@ fn gains_are_drawn_with_their_numbers() {
             .unwrap()
             .difference
             .unwrap();
-        let star = if own.holm_p < 0.05 { " *" } else { "" };
+        let star = if own.decided().is_ne() { " *" } else { "" };
         let [value, low, high] = [own.value, own.interval.low, own.interval.high]
             .map(|number| format!("{:+.1}", number * 100.0));
         let text = format!("\n{value} [{low}, {high}]{star}\n");

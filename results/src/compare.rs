@@ -131,6 +131,9 @@ fn side_by_side(runs: &[Run], names: &[String], options: &Options) -> Result<Sum
         None => format!("{} of the same run", options.baseline),
     };
     whole.remarks = remarks(runs, names);
+    whole
+        .remarks
+        .extend(pairings(&contenders, &baselines, &whole));
     Ok(whole)
 }
 
@@ -178,8 +181,14 @@ fn baselines(
     let mut found = BTreeMap::new();
     for own in contenders {
         let mut candidates = contenders.iter().filter(|other| match run {
-            // Another model's variant of the same name is what a run of another model is compared with.
-            Some(run) => other.run == run && other.variant == own.variant,
+            // Another model's variant of the same name, where the run does not hold this model at all.
+            Some(run) => {
+                let mut there = contenders.iter().filter(|other| other.run == run);
+                let same = there.any(|other| other.model == own.model);
+                other.run == run
+                    && other.variant == own.variant
+                    && (other.model == own.model || !same)
+            }
             None if asked.contains(':') => other.label == asked,
             None => {
                 (other.run, &other.model, other.variant.as_str()) == (own.run, &own.model, asked)
@@ -324,6 +333,41 @@ fn take_differences(
             .filter_map(|cell| cell.difference.as_mut())
             .collect(),
     );
+}
+
+/// Which contenders are compared with another model, and which with nothing.
+fn pairings(
+    contenders: &[Contender],
+    baselines: &BTreeMap<String, Option<String>>,
+    whole: &Summary,
+) -> Vec<String> {
+    let mut remarks = Vec::new();
+    let is_baseline = |label: &str| baselines.values().flatten().any(|own| own == label);
+    for own in contenders {
+        let label = &own.label;
+        let Some(baseline) = baselines.get(label).and_then(Option::as_ref) else {
+            if !is_baseline(label) {
+                remarks.push(format!(
+                    "{label}: the baseline does not hold this variant; its scores are compared with nothing"
+                ));
+            }
+            continue;
+        };
+        let other = contenders.iter().find(|other| other.label == *baseline);
+        if let Some(other) = other.filter(|other| other.model != own.model) {
+            remarks.push(format!(
+                "{label} ({}) is compared with {baseline} ({}): what differs is the model",
+                own.model, other.model
+            ));
+        }
+        let mut cells = whole.cells.iter().filter(|cell| cell.variant == *label);
+        if cells.all(|cell| cell.difference.is_none()) {
+            remarks.push(format!(
+                "{label} and {baseline} have no answer to the same sample under the same seed: they are not compared"
+            ));
+        }
+    }
+    remarks
 }
 
 /// What the runs do not share and may all the same.

@@ -3,6 +3,7 @@
 //! The claims, what is computed for each and the rule of its verdict stand in `results/claims.toml`, fixed beforehand. A claim
 //! whose variant, weights or run is missing is *not measured*; it is never guessed. Nothing here is a number of the paper's.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -10,7 +11,7 @@ use serde::Serialize;
 use crate::latency::LatencyRun;
 use crate::schema::RunRecord;
 use crate::statistics::{Equivalence, Interval, Resampling};
-use crate::summary::{Options, SeedScore};
+use crate::summary::{Difference, LEVEL, Options, SeedScore};
 use crate::{Error, Run, Summary};
 
 mod claims;
@@ -79,12 +80,15 @@ impl Verdict {
         }
     }
 
-    /// Of an interval of what is claimed to be above 0.
-    fn of(interval: Interval) -> Self {
-        match interval {
-            Interval { low, .. } if low > 0.0 => Self::Reproduced,
-            Interval { high, .. } if high < 0.0 => Self::Contradicted,
-            _ => Self::Inconclusive,
+    /// Of what is claimed to be above 0, as one of so many parts. All parts must reproduce a claim, so each may take the whole
+    /// level; one is enough against it, so for that they share the level.
+    fn of(difference: &Difference, parts: usize) -> Self {
+        if difference.decided_alone(LEVEL) == Ordering::Greater {
+            Self::Reproduced
+        } else if difference.decided_alone(LEVEL / parts as f64) == Ordering::Less {
+            Self::Contradicted
+        } else {
+            Self::Inconclusive
         }
     }
 
@@ -117,6 +121,8 @@ pub enum Evidence {
         interval: Interval,
         /// Two-sided p of the sign flips, of this comparison alone.
         p: f64,
+        /// Two-sided p of Student's t over the seeds' differences, where there are several.
+        p_by_seed: Option<f64>,
         /// Answers that were compared.
         pairs: usize,
         /// The difference that would have been found four times in five.
@@ -132,19 +138,25 @@ pub enum Evidence {
         over: String,
         /// Mean gain over the suites that are read.
         reading: f64,
+        /// Its 95 % interval.
+        reading_interval: Interval,
         /// Mean gain over the others.
         others: f64,
         /// The first minus the second.
         value: f64,
         /// Its 95 % interval.
         interval: Interval,
+        /// As of a gain, of the contrast.
+        p: f64,
+        /// Likewise.
+        p_by_seed: Option<f64>,
         /// The contrast that would have been found four times in five.
         smallest_detectable: Option<f64>,
     },
     /// A time against that of `standard`.
     Time {
-        /// The variant; [`crate::latency::AGAIN`] where it is `standard` once more, which says what the machine can tell apart and
-        /// has no part in the verdict.
+        /// The variant; [`crate::latency::AGAIN`] where it is `standard` once more, which says what the machine can tell apart:
+        /// where that is not the same, the variant's own time has no part in the verdict.
         variant: String,
         /// `prefill` or `decode`.
         phase: &'static str,

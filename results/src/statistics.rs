@@ -1,7 +1,8 @@
 //! Statistics for paired, clustered scores.
 //!
 //! Same samples, paired. Intervals are percentile bootstraps that draw whole images; p-values are McNemar's exact
-//! test (scores of 0 and 1) or a sign-flip permutation of whole images, Holm-corrected over the variants. That two times are
+//! test (scores of 0 and 1) or a sign-flip permutation of whole images, Holm-corrected over the variants. Where there are several
+//! training seeds, Student's t over the seeds' differences is a test of its own, since the bootstrap of a few seeds is too sure. That two times are
 //! the same is shown by two one-sided tests, and what a comparison could have found is said beside what it did not find. Each is
 //! held against `SciPy` or statsmodels (`goldens/statistics.json`, made by `goldens/make_statistics.py`) and
 //! calibrated by simulation in the tests.
@@ -23,6 +24,7 @@ pub use equivalence::{Equivalence, LEVEL, Sameness};
 pub use exact::{holm, mcnemar_exact};
 pub use permutation::{p_of, sign_flip, sign_flip_sums};
 pub use power::{Movement, smallest_detectable, standard_error};
+pub use student::mean_p;
 
 use serde::{Deserialize, Serialize};
 

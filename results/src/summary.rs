@@ -6,10 +6,12 @@
 //! Deviations worth knowing:
 //! - The intervals draw whole images. `McNemar`'s test, the usual one for 0/1 metrics, takes each question as
 //!   independent; where images carry several questions, [`Difference::p_by_image`] gives the sign-flip p that does not.
-//! - Under several training seeds the intervals draw images and seeds (see [`crate::statistics::bootstrap`]); the p-values flip
-//!   whole images and take the seeds as they are, since no test says much about three of them.
+//! - Under several training seeds the intervals draw images and seeds (see [`crate::statistics::bootstrap`]); [`Difference::p`] flips
+//!   whole images and takes the seeds as they are, and [`Difference::p_by_seed`] is Student's t over the seeds' differences. A
+//!   difference is decided only where all of them agree ([`Difference::decided`]).
 //! - Suites are taken as independent of each other in the macro average, also where they share images.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -19,6 +21,7 @@ use crate::statistics::{Interval, Resampling};
 use crate::{Error, Run};
 
 mod attention;
+mod averages;
 mod build;
 mod cells;
 mod notes;
@@ -252,15 +255,14 @@ pub struct Estimate {
     pub interval: Interval,
 }
 
-/// A difference between two differences.
+/// The gain where one reads against that on the rest. Neither is corrected over variants: `holm_p` is `p`'s largest.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Contrast {
-    /// The first difference minus the second.
-    pub value: f64,
-    /// Its bootstrap interval.
-    pub interval: Interval,
-    /// As of a [`Difference`].
-    pub smallest_detectable: Option<f64>,
+    /// The gain on reading suites minus that on the others.
+    #[serde(flatten)]
+    pub between: Difference,
+    /// The gain on reading suites.
+    pub reading: Difference,
 }
 
 /// A difference to the baseline on the same samples.
@@ -276,12 +278,47 @@ pub struct Difference {
     pub test: Test,
     /// Two-sided p.
     pub p: f64,
-    /// Corrected over the variants of the same model and suite.
+    /// [`Difference::largest_p`], corrected over the variants of the same model and suite.
     pub holm_p: f64,
     /// For `McNemar`'s test where an image carries several pairs: the sign-flip p by image, which respects that.
     pub p_by_image: Option<f64>,
+    /// With several training seeds: two-sided p of Student's t over the seeds' differences. 1 where the suites of a mean share fewer
+    /// than two seeds, which tells nothing of how far seeds move it.
+    pub p_by_seed: Option<f64>,
     /// The smallest true difference that this comparison, taken alone, finds four times in five.
     pub smallest_detectable: Option<f64>,
+}
+
+/// The level at which a difference is decided.
+pub const LEVEL: f64 = 0.05;
+
+impl Difference {
+    /// The largest of its p-values: what every test that applies to it agrees on.
+    pub fn largest_p(&self) -> f64 {
+        [self.p_by_image, self.p_by_seed]
+            .into_iter()
+            .flatten()
+            .fold(self.p, f64::max)
+    }
+
+    /// Whether it is a gain or a loss beyond chance, corrected over the variants: [`Ordering::Equal`] is undecided. The one rule of
+    /// every star, arrow and word in a report: Holm's p is below 0.05, and the interval has no zero.
+    pub fn decided(&self) -> Ordering {
+        self.side(self.holm_p, LEVEL)
+    }
+
+    /// The same of a comparison that was fixed beforehand and stands alone, at this level.
+    pub fn decided_alone(&self, level: f64) -> Ordering {
+        self.side(self.largest_p(), level)
+    }
+
+    fn side(&self, p: f64, level: f64) -> Ordering {
+        match self.interval {
+            Interval { low, .. } if low > 0.0 && p < level => Ordering::Greater,
+            Interval { high, .. } if high < 0.0 && p < level => Ordering::Less,
+            _ => Ordering::Equal,
+        }
+    }
 }
 
 /// A test of a paired difference.

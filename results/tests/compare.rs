@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use rave_results::schema::ModelRecord;
 use rave_results::statistics::{Resampling, holm};
 use rave_results::summary::Options;
 use rave_results::{Error, Run, SampleRecord, Summary, compare};
@@ -99,6 +100,85 @@ fn a_run_as_the_baseline_holds_every_variant_against_its_own() {
     assert_eq!(
         (gain(&summary, "a:rave"), gain(&summary, "a:standard")),
         (None, None)
+    );
+}
+
+/// A run's answers under these models, of which the first so many are right.
+fn of_models(name: &str, models: &[(&str, usize)]) -> Run {
+    let mut record = record(name, &["ocr"], &["standard"]);
+    record.configuration.models = models.iter().map(|(id, _)| (*id).to_owned()).collect();
+    let first = record.models[0].clone();
+    record.models.clear();
+    let mut samples: Vec<SampleRecord> = Vec::new();
+    for (model, right) in models {
+        record.models.push(ModelRecord {
+            name: (*model).to_owned(),
+            ..first.clone()
+        });
+        samples.extend((0..20).map(|index| SampleRecord {
+            model: (*model).to_owned(),
+            ..sample(
+                "ocr",
+                "standard",
+                index,
+                Some(f64::from(u8::from(index < *right))),
+            )
+        }));
+    }
+    Run::from_samples(record, &samples)
+}
+
+#[test]
+fn a_run_as_the_baseline_pairs_each_model_with_itself() {
+    let gains = |runs: &[Run]| {
+        let summary = compare(runs, &options("a")).unwrap();
+        let own = summary.cells.iter().filter_map(|cell| {
+            let value = cell.difference?.value;
+            Some((cell.variant.clone(), (value * 20.0).round() as i64))
+        });
+        (own.collect::<Vec<_>>(), summary.remarks.clone())
+    };
+    let before = of_models("a", &[("small", 2), ("large", 10)]);
+    let after = of_models("b", &[("small", 5), ("large", 11)]);
+    let (found, remarks) = gains(&[before.clone(), after]);
+    assert_eq!(
+        found,
+        [
+            ("b:small:standard".to_owned(), 3),
+            ("b:large:standard".to_owned(), 1)
+        ]
+    );
+    assert!(remarks.is_empty(), "{remarks:?}");
+    // A model that the baseline does not hold is compared with its first, and told.
+    let (found, remarks) = gains(&[before, of_models("b", &[("other", 5)])]);
+    assert_eq!(found, [("b:standard".to_owned(), 3)]);
+    assert!(
+        remarks
+            .iter()
+            .any(|note| note
+                .contains("b:standard (other) is compared with a:small:standard (small)")),
+        "{remarks:?}"
+    );
+}
+
+#[test]
+fn what_has_no_pair_is_told() {
+    let samples: Vec<SampleRecord> = (0..20)
+        .map(|index| SampleRecord {
+            seed: 7,
+            ..sample("ocr", "rave", index, Some(1.0))
+        })
+        .collect();
+    let apart = Run::from_samples(record("b", &["ocr"], &["rave"]), &samples);
+    let summary = compare(&[run("a", 2), run("c", 3), apart], &options("a")).unwrap();
+    assert_eq!(gain(&summary, "b:rave"), None);
+    assert!(
+        summary
+            .remarks
+            .iter()
+            .any(|note| note.contains("b:rave and a:rave have no answer to the same sample")),
+        "{:?}",
+        summary.remarks
     );
 }
 

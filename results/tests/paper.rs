@@ -3,12 +3,14 @@
 
 use std::path::Path;
 
-use rave_results::latency::{LatencyConfiguration, LatencyRecord, LatencyRow, LatencyRun, Phase};
+use rave_results::latency::{
+    AGAIN, LatencyConfiguration, LatencyRecord, LatencyRow, LatencyRun, Phase,
+};
 use rave_results::paper::{Evidence, Finding, PaperTable, Test, Verdict, claims, paper_table};
 use rave_results::schema::{
     AdapterRecord, CodeVersion, Libraries, Machine, ModelRecord, RunRecord,
 };
-use rave_results::statistics::Resampling;
+use rave_results::statistics::{Equivalence, Resampling, Sameness};
 use rave_results::{Run, RunWriter, SampleRecord, training};
 
 mod common;
@@ -164,6 +166,167 @@ fn losing_less_where_one_reads_is_no_gain_in_reading() {
     }
     let table = self::table(&[alone], &[]);
     assert_eq!(verdict(&table, "reading"), Verdict::NotMeasured);
+}
+
+/// A run of three seeds, in each of which `rave` gains this on every suite over a third of right answers.
+fn seeded(gains: [f64; 3]) -> Run {
+    let mut samples = Vec::new();
+    for (seed, gain) in (0..).zip(gains) {
+        for (variant, share) in [("standard", 1.0 / 3.0), ("rave", 1.0 / 3.0 + gain)] {
+            let own = answers(variant, [share, share]).into_iter();
+            samples.extend(own.map(|sample| SampleRecord { seed, ..sample }));
+        }
+    }
+    let mut record = trained("seeded", &["standard", "rave"]);
+    record.models[0].seeds = vec![0, 1, 2];
+    Run::from_samples(record, &samples)
+}
+
+#[test]
+fn three_seeds_decide_only_what_they_agree_on() {
+    let of = |gains: [f64; 3]| {
+        let table = table(&[seeded(gains)], &[]);
+        let Evidence::Gain {
+            interval,
+            p,
+            p_by_seed,
+            ..
+        } = finding(&table, "average-gain").evidence[0]
+        else {
+            panic!("a gain rests on gains")
+        };
+        (
+            verdict(&table, "average-gain"),
+            interval,
+            p,
+            p_by_seed.unwrap(),
+        )
+    };
+    // All of one sign, so that interval and images are sure; but one seed has nearly all of it.
+    let (found, interval, p, by_seed) = of([0.05, 0.05, 0.6]);
+    assert!(interval.low > 0.0 && p < 0.05 && by_seed > 0.05);
+    assert_eq!(found, Verdict::Inconclusive);
+    let (found, _, _, by_seed) = of([0.25, 0.3, 0.35]);
+    assert!(by_seed < 0.05);
+    assert_eq!(found, Verdict::Reproduced);
+    assert_eq!(of([-0.25, -0.3, -0.2]).0, Verdict::Contradicted);
+}
+
+#[test]
+fn a_few_answers_decide_nothing() {
+    // All of five images gained: the interval is [1, 1], but flips of five images give no p below 0.05.
+    let few = |count: usize| {
+        let mut samples = Vec::new();
+        for (variant, score) in [("standard", 0.0), ("rave", 1.0)] {
+            samples.extend((0..count).map(|index| sample("ocr", variant, index, Some(score))));
+        }
+        let mut record = trained("few", &["standard", "rave"]);
+        record
+            .configuration
+            .suites
+            .retain(|suite| suite.id == "ocr");
+        record.data.retain(|suite, _| suite == "ocr");
+        for data in record.data.values_mut() {
+            (data.rows_used, data.rows_total) = (count, count);
+        }
+        verdict(
+            &table(&[Run::from_samples(record, &samples)], &[]),
+            "average-gain",
+        )
+    };
+    assert_eq!(few(2), Verdict::Inconclusive);
+    assert_eq!(few(5), Verdict::Inconclusive);
+    assert_eq!(few(12), Verdict::Reproduced);
+}
+
+#[test]
+fn a_gain_in_reading_must_itself_be_one() {
+    // The others lose, and what is read gains two answers of sixty: the contrast is sure, the gain is not.
+    let runs = [run(&[
+        ("standard", [0.5, 0.8]),
+        ("rave", [0.5 + 2.0 / 60.0, 0.2]),
+    ])];
+    let table = table(&runs, &[]);
+    let Evidence::Reading {
+        reading,
+        reading_interval,
+        interval,
+        ..
+    } = finding(&table, "reading").evidence[0]
+    else {
+        panic!("reading rests on the contrast")
+    };
+    assert!(reading > 0.0 && reading_interval.low <= 0.0 && interval.low > 0.0);
+    assert_eq!(verdict(&table, "reading"), Verdict::Inconclusive);
+}
+
+/// One part is enough against a claim of several, so each has its share of the level for that.
+#[test]
+fn a_contradiction_by_one_of_two_parts_takes_half_the_level() {
+    // The first seven images lose: p is 2 / 2^6 = 0.031 by six of them, 2 / 2^7 = 0.016 by seven.
+    let lost = |count: usize| {
+        let variants = ["standard", "rave", "rave-key-only", "rave-query-only"];
+        let mut samples: Vec<SampleRecord> = variants
+            .iter()
+            .flat_map(|id| answers(id, [0.5, 0.5]))
+            .collect();
+        let mut left = count;
+        for sample in &mut samples {
+            let own = sample.suite == "ocr" && sample.variant == "rave";
+            if own && sample.score == Some(1.0) && left > 0 {
+                sample.score = Some(0.0);
+                left -= 1;
+            }
+        }
+        let table = table(
+            &[Run::from_samples(trained("lost", &variants), &samples)],
+            &[],
+        );
+        (verdict(&table, "average-gain"), verdict(&table, "pairs"))
+    };
+    assert_eq!(
+        lost(6),
+        (Verdict::Contradicted, Verdict::Inconclusive),
+        "p 0.031"
+    );
+    assert_eq!(lost(9), (Verdict::Contradicted, Verdict::Contradicted));
+}
+
+#[test]
+fn failed_and_unpaired_answers_decide_nothing() {
+    let reason = |change: &dyn Fn(&mut Vec<SampleRecord>, &mut RunRecord)| {
+        let mut samples = answers("standard", [0.4, 0.4]);
+        samples.extend(answers("rave", [0.8, 0.8]));
+        let mut record = trained("run", &["standard", "rave"]);
+        change(&mut samples, &mut record);
+        let table = table(&[Run::from_samples(record, &samples)], &[]);
+        let found = finding(&table, "average-gain");
+        assert_eq!(found.verdict, Verdict::Inconclusive);
+        found.reason.clone().unwrap()
+    };
+    let failed = reason(&|samples, _| {
+        let own = samples
+            .iter_mut()
+            .find(|own| own.variant == "rave")
+            .unwrap();
+        own.score = None;
+        own.error = Some("out of memory: 3 GiB asked".into());
+    });
+    assert!(
+        failed.contains("1 of 60 answers of ocr under rave failed"),
+        "{failed}"
+    );
+    // Each variant holds sixty of sixty answers, but of other samples.
+    let apart = reason(&|samples, _| {
+        let own = samples
+            .iter_mut()
+            .find(|own| (own.variant.as_str(), own.suite.as_str()) == ("rave", "ocr"));
+        own.unwrap().sample = "9999".into();
+    });
+    assert!(
+        apart.contains("ocr: 59 of 60 samples were answered under both rave and standard"),
+        "{apart}"
+    );
 }
 
 #[test]
@@ -332,6 +495,8 @@ fn overhead_is_judged_by_equivalence() {
         |prefill: f64, decode: f64| verdict(&table(&[], &[latency(prefill, decode)]), "overhead");
     assert_eq!(of(1.0, 1.02), Verdict::Reproduced);
     assert_eq!(of(0.8, 1.0), Verdict::Reproduced);
+    // Shorter, but not shown to be within 5 % of standard's: that is no longer, all the same.
+    assert_eq!(of(0.95, 1.0), Verdict::Reproduced);
     assert_eq!(of(1.0, 1.05), Verdict::Inconclusive);
     assert_eq!(of(1.2, 1.0), Verdict::Contradicted);
     let mut interrupted = latency(1.0, 1.0);
@@ -348,6 +513,62 @@ fn overhead_is_judged_by_equivalence() {
     without.rows.retain(|row| row.variant == "standard");
     let table = self::table(&[], &[without]);
     assert_eq!(verdict(&table, "overhead"), Verdict::NotMeasured);
+}
+
+/// `standard` timed once more, so many times as long as itself, give or take a hundredth.
+fn with_control(mut run: LatencyRun, ratio: f64) -> LatencyRun {
+    let own = run.rows.iter().filter(|row| row.variant == "standard");
+    let again: Vec<LatencyRow> = own
+        .map(|row| LatencyRow {
+            variant: AGAIN.into(),
+            milliseconds: row
+                .milliseconds
+                .map(|time| time * ratio * (0.99 + 0.01 * f64::from(row.round % 3))),
+            ..row.clone()
+        })
+        .collect();
+    run.rows.extend(again);
+    run
+}
+
+#[test]
+fn a_machine_that_differs_from_itself_judges_no_time() {
+    let of = |prefill: f64, ratio: f64| {
+        let table = table(&[], &[with_control(latency(prefill, 1.0), ratio)]);
+        let found = finding(&table, "overhead").clone();
+        (found.verdict, found.reason)
+    };
+    assert_eq!(of(1.0, 1.0), (Verdict::Reproduced, None));
+    assert_eq!(of(1.2, 1.0), (Verdict::Contradicted, None));
+    for prefill in [1.0, 1.2] {
+        let (verdict, reason) = of(prefill, 1.1);
+        assert_eq!(verdict, Verdict::Inconclusive);
+        let reason = reason.unwrap();
+        assert!(
+            reason.contains("prefill at 64 + 8 tokens, decode at 64 + 8 tokens"),
+            "{reason}"
+        );
+    }
+}
+
+#[test]
+fn one_long_time_of_several_takes_its_share_of_the_level() {
+    // Twelve rounds with a hundredth to and fro: the standard error is 0.0025, so 1.05 and two of them has p 0.035.
+    let mut one = latency(1.055, 1.0);
+    let by_itself = {
+        one.rows.retain(|row| row.phase == Phase::Prefill);
+        one.rows
+            .iter()
+            .filter(|row| row.variant == "rave")
+            .map(|row| row.milliseconds.unwrap() / 10.0)
+            .collect::<Vec<f64>>()
+    };
+    let alone = Equivalence::of(&by_itself, 0.05).unwrap();
+    assert!(alone.p_above > 0.025 && alone.p_above < 0.05, "{alone:?}");
+    assert_eq!(alone.sameness(), Sameness::Above);
+    // Of two times that is not enough.
+    let table = table(&[], &[latency(1.055, 1.0)]);
+    assert_eq!(verdict(&table, "overhead"), Verdict::Inconclusive);
 }
 
 /// A stored run of `rave` at its initial weights, whose answers `change` may alter.
@@ -407,6 +628,51 @@ fn a_graft_is_held_to_every_character() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+fn fail(sample: &mut SampleRecord) {
+    sample.score = None;
+    sample.error = Some("out of memory: 3 GiB asked".into());
+    sample.prediction.clear();
+    sample.new_tokens = 0;
+}
+
+#[test]
+fn a_graft_is_not_shown_by_what_was_not_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let of = |name: &str, change: fn(&mut SampleRecord)| {
+        let run = step_zero(&folder.path().join(name), change);
+        let found = finding(&table(&[run], &[]), "plug-and-play").clone();
+        (found.verdict, found.reason.unwrap_or_default())
+    };
+    // Under one alone: another answer.
+    let (verdict, _) = of("one", |sample| {
+        if (sample.variant.as_str(), sample.sample.as_str()) == ("rave", "0007") {
+            fail(sample);
+        }
+    });
+    assert_eq!(verdict, Verdict::Contradicted);
+    // Under both: no answer.
+    let (verdict, reason) = of("both", |sample| {
+        if sample.sample == "0007" {
+            fail(sample);
+        }
+    });
+    assert_eq!(verdict, Verdict::Inconclusive);
+    assert!(reason.contains("118 of 120 samples"), "{reason}");
+    let (verdict, reason) = of("empty", |sample| {
+        sample.prediction.clear();
+        sample.new_tokens = 0;
+    });
+    assert_eq!(verdict, Verdict::Inconclusive);
+    assert!(reason.contains("every answer is empty"), "{reason}");
+    // Random weights are no trained model.
+    let mut random = step_zero(&folder.path().join("random"), |_| {});
+    random.record.models[0].untrained = true;
+    assert_eq!(
+        self::verdict(&table(&[random], &[]), "plug-and-play"),
+        Verdict::NotMeasured
+    );
 }
 
 #[test]

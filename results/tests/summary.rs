@@ -35,10 +35,14 @@ fn the_contrast_is_the_gain_on_reading_minus_that_on_the_rest() {
     chart.reading = false;
     let (found, read) = contrast(&record);
     let (found, read) = (found.unwrap(), read.unwrap());
-    assert!(close(found.value, 0.1 - 0.05), "{}", found.value);
+    assert!(
+        close(found.between.value, 0.1 - 0.05),
+        "{}",
+        found.between.value
+    );
     // Every difference of `chart` is 0.05, so what spreads is `ocr` alone.
-    assert!((found.interval.low - (read.interval.low - 0.05)).abs() < 1e-9);
-    assert!((found.interval.high - (read.interval.high - 0.05)).abs() < 1e-9);
+    assert!((found.between.interval.low - (read.interval.low - 0.05)).abs() < 1e-9);
+    assert!((found.between.interval.high - (read.interval.high - 0.05)).abs() < 1e-9);
 }
 
 /// Two suites, two variants; rave gains one of ten on `ocr` and is graded on `chart`.

@@ -98,7 +98,7 @@ pub(super) fn draw<B: DrawingBackend>(
         .flat_map(|band| &band.lines)
         .any(|line| line.seeds.len() > 1);
     let explanation = format!(
-        "Score minus that of {} on the same samples; whiskers: {} % intervals{}; *: Holm-corrected p below 0.05.",
+        "Score minus that of {} on the same samples; whiskers: {} % intervals{}; *: Holm-corrected p below 0.05 and an interval without 0.",
         summary.baseline,
         summary.resampling.confidence * 100.0,
         if several { "; small dots: seeds" } else { "" }
@@ -161,7 +161,11 @@ fn draw_line<B: DrawingBackend>(
         signed(difference.value),
         signed(interval.low),
         signed(interval.high),
-        if difference.holm_p < 0.05 { " *" } else { "" }
+        if difference.decided().is_ne() {
+            " *"
+        } else {
+            ""
+        }
     );
     canvas.text(&text, (text_at, y), kind, Align::Left);
 }

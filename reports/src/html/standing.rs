@@ -1,5 +1,7 @@
 //! Who wins, by how much, how sure, at what cost: one line a variant, and the sentences above them.
 
+use std::cmp::Ordering;
+
 use rave_results::Summary;
 use rave_results::excerpt::{Excerpt, Tally};
 use rave_results::summary::{Difference, MacroCell, ModelNote};
@@ -25,13 +27,12 @@ pub(super) struct Standing {
     lost: Option<usize>,
 }
 
-/// Better or worse: Holm's p is below 0.05 and the interval has no zero. All else is undecided.
+/// [`Difference::decided`] in a word.
 fn verdict(difference: &Difference) -> &'static str {
-    let interval = difference.interval;
-    match difference.holm_p < 0.05 {
-        true if interval.low > 0.0 => "better",
-        true if interval.high < 0.0 => "worse",
-        _ => "undecided",
+    match difference.decided() {
+        Ordering::Greater => "better",
+        Ordering::Less => "worse",
+        Ordering::Equal => "undecided",
     }
 }
 
@@ -189,9 +190,30 @@ pub(super) fn headline(summary: &Summary, model: &ModelNote) -> Vec<String> {
             .flat_map(|(_, own)| [own.interval.low, own.interval.high]);
         let widest = ends.map(f64::abs).fold(0.0, f64::max);
         lines.push(format!(
-            "Undecided does not mean equal: differences of up to {} points lie within the intervals.",
-            percent(widest)
+            "Undecided does not mean equal: differences of up to {} points lie within the intervals.{}",
+            percent(widest),
+            found(&undecided)
         ));
     }
     lines
+}
+
+/// What the undecided comparisons could have found.
+fn found(undecided: &[&(&MacroCell, Difference)]) -> String {
+    let smallest = undecided
+        .iter()
+        .filter_map(|(_, own)| own.smallest_detectable);
+    let (least, most) = smallest.fold((f64::INFINITY, 0.0), |(least, most): (f64, f64), own| {
+        (least.min(own), most.max(own))
+    });
+    if most <= 0.0 {
+        return String::new();
+    }
+    let range = match (percent(least), percent(most)) {
+        (least, most) if least == most => most,
+        (least, most) => format!("{least} to {most}"),
+    };
+    format!(
+        " A true difference would have been found four times in five from {range} points on, by each comparison taken alone."
+    )
 }

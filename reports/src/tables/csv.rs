@@ -7,7 +7,7 @@ use rave_results::summary::{Cost, Difference, Estimate, Tokens};
 
 use crate::Error;
 
-const HEADER: [&str; 34] = [
+const HEADER: [&str; 35] = [
     "model",
     "untrained",
     "suite",
@@ -31,6 +31,7 @@ const HEADER: [&str; 34] = [
     "p",
     "holm_p",
     "p_by_image",
+    "p_by_seed",
     "smallest_detectable",
     "preprocess_ms",
     "vision_ms",
@@ -204,7 +205,7 @@ fn estimate(estimate: Option<&Estimate>) -> [String; 3] {
     ]
 }
 
-fn difference(difference: Option<&Difference>) -> [String; 9] {
+fn difference(difference: Option<&Difference>) -> [String; 10] {
     let Some(difference) = difference else {
         return Default::default();
     };
@@ -217,6 +218,7 @@ fn difference(difference: Option<&Difference>) -> [String; 9] {
         difference.p.to_string(),
         difference.holm_p.to_string(),
         number(difference.p_by_image),
+        number(difference.p_by_seed),
         number(difference.smallest_detectable),
     ]
 }

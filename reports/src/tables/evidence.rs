@@ -23,21 +23,16 @@ fn line(evidence: &Evidence, undecided: bool) -> String {
             value,
             interval,
             p,
+            p_by_seed,
             pairs,
             smallest_detectable,
             by_seed,
         } => {
             let mut text = format!(
-                "{variant} over {over}: {} points {}, p {}{}, {} answers",
+                "{variant} over {over}: {} points {}, {}, {} answers",
                 signed(*value),
                 points(*interval),
-                p_value(*p),
-                // The test flips images alone; the interval, by which the rule goes, draws seeds too.
-                if by_seed.is_empty() {
-                    ""
-                } else {
-                    " with the seeds as they are"
-                },
+                p_values(*p, *p_by_seed),
                 grouped(*pairs as u64)
             );
             text += &seeds(by_seed);
@@ -47,17 +42,22 @@ fn line(evidence: &Evidence, undecided: bool) -> String {
             variant,
             over,
             reading,
+            reading_interval,
             others,
             value,
             interval,
+            p,
+            p_by_seed,
             smallest_detectable,
         } => {
             let text = format!(
-                "{variant} over {over}: {} points on reading, {} on the others, {} between them {}",
+                "{variant} over {over}: {} points on reading {}, {} on the others, {} between them {}, {}",
                 signed(*reading),
+                points(*reading_interval),
                 signed(*others),
                 signed(*value),
-                points(*interval)
+                points(*interval),
+                p_values(*p, *p_by_seed)
             );
             text + &found(*smallest_detectable, undecided)
         }
@@ -117,6 +117,18 @@ fn line(evidence: &Evidence, undecided: bool) -> String {
 /// `[-0.6, +0.4]` in percentage points.
 fn points(interval: Interval) -> String {
     format!("[{}, {}]", signed(interval.low), signed(interval.high))
+}
+
+/// The p of images with the seeds as they are, and that of the seeds where there are several.
+fn p_values(p: f64, by_seed: Option<f64>) -> String {
+    match by_seed {
+        None => format!("p {}", p_value(p)),
+        Some(by_seed) => format!(
+            "p {} with the seeds as they are and {} by seed",
+            p_value(p),
+            p_value(by_seed)
+        ),
+    }
 }
 
 /// Every training seed's difference, and whether they agree.

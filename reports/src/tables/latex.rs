@@ -169,7 +169,7 @@ fn texts(column: &[Entry]) -> Vec<String> {
     let highest = (values.count() > 1).then(|| percent(highest));
     let text = |(entry, text): (&Entry, &String)| {
         let mut marks = String::new();
-        if let Some(own) = entry.difference.filter(|own| own.holm_p < 0.05) {
+        if let Some(own) = entry.difference.filter(|own| own.decided().is_ne()) {
             marks += if own.value > 0.0 {
                 "\\uparrow"
             } else {
@@ -207,7 +207,7 @@ fn caption(summary: &Summary, model: &ModelNote, columns: &[Vec<Entry>]) -> Stri
     );
     if summary.variants.len() > 1 {
         text += &format!(
-            " $\\uparrow$, $\\downarrow$: above or below {} on the same samples, Holm-corrected $p < 0.05$.",
+            " $\\uparrow$, $\\downarrow$: above or below {} on the same samples, Holm-corrected $p < 0.05$ and an interval without 0.",
             escape(&summary.baseline)
         );
     }

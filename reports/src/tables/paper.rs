@@ -128,7 +128,7 @@ fn verdicts(table: &PaperTable) -> Grid {
     let header = ["claim", "in words", "on", "verdict", "evidence"];
     Grid {
         title: "The claims and their verdicts".into(),
-        legend: "points: percentage points, with 95 % intervals over images and training seeds; the rules are below".into(),
+        legend: "points: percentage points, with 95 % intervals over images and training seeds, which alone decide nothing; the rules are below".into(),
         header: header.map(str::to_owned).to_vec(),
         rows: table.findings.iter().map(row).collect(),
         names: 5,
@@ -168,14 +168,15 @@ fn by_suite(summary: &Summary, model: &str) -> Grid {
             };
         };
         let mut text = percent(score.value);
-        if let Some(Difference {
-            value,
-            interval,
-            holm_p,
-            ..
-        }) = difference
-        {
-            let mark = if holm_p < 0.05 { " *" } else { "" };
+        if let Some(difference) = difference {
+            let Difference {
+                value, interval, ..
+            } = difference;
+            let mark = if difference.decided().is_ne() {
+                " *"
+            } else {
+                ""
+            };
             text += &format!(
                 " ({} [{}, {}]{mark})",
                 signed(value),
@@ -215,7 +216,8 @@ fn by_suite(summary: &Summary, model: &str) -> Grid {
     Grid {
         title: format!("{model}: variants by suites"),
         legend: format!(
-            "percent; in brackets the difference to {} in percentage points with its 95 % interval; * Holm-corrected p below 0.05",
+            "percent; in brackets the difference to {} in percentage points with its 95 % interval; * decided: Holm-corrected p below \
+             0.05 and an interval without 0",
             summary.baseline
         ),
         rows: rows.collect(),

@@ -27,6 +27,7 @@ pub(crate) fn paper_csv(table: &PaperTable) -> Result<String, Error> {
         "high",
         "confidence",
         "p",
+        "p_by_seed",
         "count",
         "smallest_detectable",
         "smallest_margin",
@@ -39,8 +40,8 @@ pub(crate) fn paper_csv(table: &PaperTable) -> Result<String, Error> {
             finding.verdict.name().to_owned(),
             finding.reason.clone().unwrap_or_default(),
         ];
-        let empty = [const { String::new() }; 12];
-        let mut rows: Vec<[String; 12]> = finding.evidence.iter().map(fields).collect();
+        let empty = [const { String::new() }; 13];
+        let mut rows: Vec<[String; 13]> = finding.evidence.iter().map(fields).collect();
         if rows.is_empty() {
             rows.push(empty);
         }
@@ -54,7 +55,7 @@ pub(crate) fn paper_csv(table: &PaperTable) -> Result<String, Error> {
 }
 
 /// The fields of a number from `kind` on.
-fn fields(evidence: &Evidence) -> [String; 12] {
+fn fields(evidence: &Evidence) -> [String; 13] {
     let number = csv::number;
     let text = str::to_owned;
     match evidence {
@@ -64,6 +65,7 @@ fn fields(evidence: &Evidence) -> [String; 12] {
             value,
             interval,
             p,
+            p_by_seed,
             pairs,
             smallest_detectable,
             ..
@@ -77,6 +79,7 @@ fn fields(evidence: &Evidence) -> [String; 12] {
             interval.high.to_string(),
             text("0.95"),
             p.to_string(),
+            number(*p_by_seed),
             pairs.to_string(),
             number(*smallest_detectable),
             String::new(),
@@ -86,6 +89,8 @@ fn fields(evidence: &Evidence) -> [String; 12] {
             over,
             value,
             interval,
+            p,
+            p_by_seed,
             smallest_detectable,
             ..
         } => [
@@ -97,7 +102,8 @@ fn fields(evidence: &Evidence) -> [String; 12] {
             interval.low.to_string(),
             interval.high.to_string(),
             text("0.95"),
-            String::new(),
+            p.to_string(),
+            number(*p_by_seed),
             String::new(),
             number(*smallest_detectable),
             String::new(),
@@ -119,6 +125,7 @@ fn fields(evidence: &Evidence) -> [String; 12] {
             equivalence.interval.high.to_string(),
             text("0.9"),
             equivalence.p.to_string(),
+            String::new(),
             rounds.to_string(),
             String::new(),
             equivalence.smallest_margin().to_string(),
@@ -133,6 +140,7 @@ fn fields(evidence: &Evidence) -> [String; 12] {
             String::new(),
             String::new(),
             String::new(),
+            String::new(),
             added.to_string(),
             String::new(),
             String::new(),
@@ -143,6 +151,7 @@ fn fields(evidence: &Evidence) -> [String; 12] {
             String::new(),
             text("the same"),
             same.to_string(),
+            String::new(),
             String::new(),
             String::new(),
             String::new(),

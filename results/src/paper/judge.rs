@@ -1,9 +1,11 @@
 //! Verdicts from summaries: gains, reading against the rest, times, parameters.
 
+use std::cmp::Ordering;
+
 use super::{Claim, Evidence, Finding, Summaries, Verdict};
 use crate::latency::{AGAIN, LatencyRun, LatencySummary, Place};
-use crate::statistics::{Equivalence, Resampling, Sameness};
-use crate::summary::Cell;
+use crate::statistics::{Resampling, Sameness};
+use crate::summary::{Cell, Contrast, LEVEL};
 use crate::{Error, Run, Summary};
 
 /// The finding of a claim of which nothing can be said.
@@ -48,11 +50,13 @@ pub(super) fn gain(
     let mut findings = Vec::new();
     for model in models(claim, summaries, &mut findings) {
         let (mut evidence, mut missing, mut partial) = (Vec::new(), Vec::new(), None);
+        let mut parts = Vec::new();
         for other in over {
             let summary = summaries.against(other)?;
-            match one_gain(summary, &model, variant, other) {
-                Ok((found, incomplete)) => {
+            match one_gain(summary, &model, variant, other, over.len()) {
+                Ok((found, verdict, incomplete)) => {
                     evidence.push(found);
+                    parts.push(verdict);
                     partial = partial.or(incomplete);
                 }
                 Err(reason) => missing.push(reason),
@@ -66,10 +70,6 @@ pub(super) fn gain(
             });
             continue;
         }
-        let parts = evidence.iter().filter_map(|part| match part {
-            Evidence::Gain { interval, .. } => Some(Verdict::of(*interval)),
-            _ => None,
-        });
         let verdict = Verdict::of_all(parts);
         findings.push(found(claim, &model, verdict, evidence, partial));
     }
@@ -118,7 +118,8 @@ fn one_gain(
     model: &str,
     variant: &str,
     over: &str,
-) -> Judged<(Evidence, Option<String>)> {
+    parts: usize,
+) -> Judged<(Evidence, Verdict, Option<String>)> {
     let summary = ready(summary, model, variant, over)?;
     let cell = summary.macro_cell(model, variant);
     let Some((cell, difference)) = cell.and_then(|cell| Some((cell, cell.difference?))) else {
@@ -130,11 +131,13 @@ fn one_gain(
         value: difference.value,
         interval: difference.interval,
         p: difference.p,
+        p_by_seed: difference.p_by_seed,
         pairs: difference.pairs,
         smallest_detectable: difference.smallest_detectable,
         by_seed: cell.by_seed.clone(),
     };
-    Ok((evidence, incomplete(summary, model, &[variant, over])))
+    let verdict = Verdict::of(&difference, parts);
+    Ok((evidence, verdict, incomplete(summary, model, variant, over)))
 }
 
 fn one_contrast(
@@ -150,38 +153,32 @@ fn one_contrast(
     {
         return Err(no_score(summary, model, &[variant, over]));
     }
-    let side = |reading: bool| {
-        let gains: Vec<f64> = summary
-            .suites
-            .iter()
-            .filter(|suite| suite.reading == reading)
-            .filter_map(|suite| summary.cell(model, &suite.id, variant)?.difference)
-            .map(|difference| difference.value)
-            .collect();
-        (!gains.is_empty()).then(|| gains.iter().sum::<f64>() / gains.len() as f64)
-    };
     let contrast = summary
         .macro_cell(model, variant)
         .and_then(|cell| cell.reading_contrast);
-    let (Some(contrast), Some(reading), Some(others)) = (contrast, side(true), side(false)) else {
+    let Some(Contrast { between, reading }) = contrast else {
         return Err("the runs lack suites of one of the two kinds".into());
     };
-    let verdict = match Verdict::of(contrast.interval) {
-        // More than the others' loss is not yet a gain.
-        Verdict::Reproduced if reading <= 0.0 => Verdict::Inconclusive,
+    let verdict = match Verdict::of(&between, 1) {
+        // Less loss than the others' is not yet a gain, and a gain within chance is none.
+        Verdict::Reproduced if reading.decided_alone(LEVEL) != Ordering::Greater => {
+            Verdict::Inconclusive
+        }
         other => other,
     };
     let evidence = Evidence::Reading {
         variant: variant.into(),
         over: over.into(),
-        reading,
-        others,
-        value: contrast.value,
-        interval: contrast.interval,
-        smallest_detectable: contrast.smallest_detectable,
+        reading: reading.value,
+        reading_interval: reading.interval,
+        others: reading.value - between.value,
+        value: between.value,
+        interval: between.interval,
+        p: between.p,
+        p_by_seed: between.p_by_seed,
+        smallest_detectable: between.smallest_detectable,
     };
-    let incomplete = incomplete(summary, model, &[variant, over]);
-    Ok((evidence, verdict, incomplete))
+    Ok((evidence, verdict, incomplete(summary, model, variant, over)))
 }
 
 /// The summary, if both variants can stand for their method in it.
@@ -234,20 +231,42 @@ fn no_score(summary: &Summary, model: &str, variants: &[&str]) -> String {
     format!("no answer is scored under both {}", variants.join(" and "))
 }
 
-/// Whether a cell lacks samples that were to be taken.
-fn incomplete(summary: &Summary, model: &str, variants: &[&str]) -> Option<String> {
-    let mut own = summary
-        .cells
-        .iter()
-        .filter(|cell| cell.model == model && variants.contains(&cell.variant.as_str()));
-    let cell = own.find(|cell| cell.is_incomplete())?;
-    Some(format!(
-        "{} under {} holds {} of {} samples: finish the run with --resume",
-        cell.suite,
-        cell.variant,
-        cell.scored + cell.failed,
-        cell.due
-    ))
+/// Why a comparison does not rest on all samples that were to be taken: an answer that is missing or failed may be the very one
+/// that would have changed the verdict.
+fn incomplete(summary: &Summary, model: &str, variant: &str, over: &str) -> Option<String> {
+    for suite in &summary.suites {
+        let cell = |id: &str| summary.cell(model, &suite.id, id);
+        let both: Vec<&Cell> = [cell(variant), cell(over)].into_iter().flatten().collect();
+        for cell in &both {
+            if cell.is_incomplete() {
+                return Some(format!(
+                    "{} under {} holds {} of {} samples: finish the run with --resume",
+                    cell.suite,
+                    cell.variant,
+                    cell.scored + cell.failed,
+                    cell.due
+                ));
+            }
+            if cell.failed > 0 {
+                return Some(format!(
+                    "{} of {} answers of {} under {} failed, and may be those that differ: see why, and repeat the run",
+                    cell.failed,
+                    cell.scored + cell.failed,
+                    cell.suite,
+                    cell.variant
+                ));
+            }
+        }
+        let due = both.iter().map(|cell| cell.due).max()?;
+        let pairs = cell(variant).and_then(|cell| cell.difference)?.pairs;
+        if pairs < due {
+            return Some(format!(
+                "{}: {pairs} of {due} samples were answered under both {variant} and {over}: give them the same rows and seeds",
+                suite.id
+            ));
+        }
+    }
+    None
 }
 
 /// The times of every latency run.
@@ -294,15 +313,18 @@ pub(super) fn overhead(
                 evidence.push(time);
             }
         }
-        let verdict = Verdict::of_all(evidence.iter().filter_map(|part| match part {
-            Evidence::Time { equivalence, .. } => Some(of_time(equivalence)),
-            _ => None,
-        }));
-        let again = summary.places.iter().filter(|place| place.variant == AGAIN);
-        evidence.extend(again.flat_map(times).filter_map(|(_, evidence)| evidence));
+        let again: Vec<Evidence> = summary
+            .places
+            .iter()
+            .filter(|place| place.variant == AGAIN)
+            .flat_map(times)
+            .filter_map(|(_, evidence)| evidence)
+            .collect();
+        let (verdict, unsteady) = judge_times(&evidence, &again);
+        evidence.extend(again);
         let interrupted = record.finished.is_none();
         let incomplete = interrupted.then(|| format!("run {} was interrupted", record.run));
-        found(claim, &subject, verdict, evidence, incomplete)
+        found(claim, &subject, verdict, evidence, incomplete.or(unsteady))
     };
     runs.iter().map(one).collect()
 }
@@ -323,12 +345,54 @@ fn times(place: &Place) -> [(&'static str, Option<Evidence>); 2] {
     })
 }
 
-fn of_time(equivalence: &Equivalence) -> Verdict {
-    match equivalence.sameness() {
-        Sameness::Equivalent | Sameness::Below => Verdict::Reproduced,
-        Sameness::Above => Verdict::Contradicted,
-        Sameness::Undecided => Verdict::Inconclusive,
+/// All times have to be no longer; one that is longer is enough against that, so for that they share the level. A time at which
+/// `standard` cannot be shown to be as long as itself says nothing either way: the verdict, and where that took a part from it.
+fn judge_times(times: &[Evidence], again: &[Evidence]) -> (Verdict, Option<String>) {
+    let parts = times.len() as f64;
+    let mut verdicts = Vec::new();
+    let mut unsteady = Vec::new();
+    for time in times {
+        let Evidence::Time {
+            phase,
+            image_tokens,
+            text_tokens,
+            equivalence,
+            ..
+        } = time
+        else {
+            continue;
+        };
+        let place = (phase, image_tokens, text_tokens);
+        let control = again.iter().find_map(|own| match own {
+            Evidence::Time {
+                phase,
+                image_tokens,
+                text_tokens,
+                equivalence,
+                ..
+            } if (phase, image_tokens, text_tokens) == place => Some(equivalence.sameness()),
+            _ => None,
+        });
+        verdicts.push(if control.is_some_and(|own| own != Sameness::Equivalent) {
+            unsteady.push(format!("{phase} at {image_tokens} + {text_tokens} tokens"));
+            Verdict::Inconclusive
+        } else if equivalence.is_no_more() {
+            Verdict::Reproduced
+        } else if equivalence.p_above < LEVEL / parts {
+            Verdict::Contradicted
+        } else {
+            Verdict::Inconclusive
+        });
     }
+    let verdict = Verdict::of_all(verdicts);
+    let undecided = verdict == Verdict::Inconclusive && !unsteady.is_empty();
+    let reason = undecided.then(|| {
+        format!(
+            "not shown to be the same as itself is standard's {}: the machine is too noisy there to judge",
+            unsteady.join(", ")
+        )
+    });
+    (verdict, reason)
 }
 
 /// What the trained weights of a variant add.

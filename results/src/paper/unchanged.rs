@@ -28,7 +28,9 @@ pub(super) fn judge(
             continue;
         }
         let models = run.record.models.iter();
-        let at_start = models.filter(|model| !model.adapters.contains_key(variant));
+        // Random weights are grafted on nothing that was trained.
+        let at_start =
+            models.filter(|model| !model.untrained && !model.adapters.contains_key(variant));
         let mut samples: Option<Vec<SampleRecord>> = None;
         for model in at_start {
             let samples = match &mut samples {
@@ -39,13 +41,12 @@ pub(super) fn judge(
             let own = |id: &str| -> Vec<&SampleRecord> {
                 let all = samples.iter();
                 all.filter(|sample| sample.variant == id && sample.model == model.name)
-                    .filter(|sample| sample.error.is_none())
                     .collect()
             };
             let precision = format!("{} on {}", asked.dtype, asked.device);
             findings.push(compare(
                 claim,
-                &subject,
+                (&subject, &model.name),
                 &own(variant),
                 &own(from),
                 precision,
@@ -64,7 +65,7 @@ pub(super) fn judge(
 
 fn compare(
     claim: &'static Claim,
-    subject: &str,
+    (subject, model): (&str, &str),
     own: &[&SampleRecord],
     from: &[&SampleRecord],
     precision: String,
@@ -78,9 +79,17 @@ fn compare(
         let Some(base) = known.get(&key(sample)) else {
             continue;
         };
+        // What fails under both was not answered; what fails under one was answered otherwise.
+        if sample.error.is_some() && base.error.is_some() {
+            continue;
+        }
         compared += 1;
         tokens += u64::from(base.new_tokens);
-        if (&sample.prediction, sample.new_tokens) == (&base.prediction, base.new_tokens) {
+        let answer = |own: &SampleRecord| {
+            let answered = own.error.is_none();
+            (answered, own.prediction.clone(), own.new_tokens)
+        };
+        if answer(sample) == answer(base) {
             same += 1;
         } else {
             others.push(sample.key());
@@ -102,12 +111,21 @@ fn compare(
     if same < compared {
         return found(claim, subject, Verdict::Contradicted, vec![evidence], None);
     }
-    let incomplete = run.interrupted.then(|| {
-        format!(
-            "run {} was interrupted: finish it with --resume",
-            run.record.run
-        )
-    });
+    let due = due(run, model);
+    let incomplete = if run.interrupted {
+        let name = &run.record.run;
+        Some(format!(
+            "run {name} was interrupted: finish it with --resume"
+        ))
+    } else if compared < due {
+        Some(format!(
+            "{compared} of {due} samples were answered under both: see why the others were not"
+        ))
+    } else if tokens == 0 {
+        Some("every answer is empty: a model that says nothing cannot show a change".to_owned())
+    } else {
+        None
+    };
     found(
         claim,
         subject,
@@ -115,4 +133,10 @@ fn compare(
         vec![evidence],
         incomplete,
     )
+}
+
+/// The samples that the run was to take of a model under each variant.
+fn due(run: &Run, model: &str) -> usize {
+    let rows: usize = run.record.data.values().map(|data| data.rows_used).sum();
+    rows * run.record.seeds_of(model)
 }

@@ -6,8 +6,9 @@
 //!
 //! Where the same images were answered under several training seeds, images and seeds are crossed: each resample draws
 //! images and, independently, seeds, and a pair counts as often as both were drawn (the pigeonhole bootstrap: Owen, The
-//! pigeonhole bootstrap, Annals of Applied Statistics 1 (2007), arXiv 0712.1111). With three seeds that is rough: a
-//! reader is to look at each seed as well.
+//! pigeonhole bootstrap, Annals of Applied Statistics 1 (2007), arXiv 0712.1111). With three seeds such an
+//! interval is too short (it misses the truth of seeds that differ much about one time in four), so no difference is decided by it
+//! alone: Student's t over the seeds must agree ([`super::mean_p`]).
 
 use rand::RngCore as _;
 use rand_chacha::ChaCha8Rng;

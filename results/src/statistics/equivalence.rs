@@ -24,6 +24,8 @@ pub struct Equivalence {
     pub interval: Interval,
     /// The larger p of the two tests.
     pub p: f64,
+    /// The p of one more one-sided test: how probable so large a ratio is if the true one is within the margin or smaller.
+    pub p_above: f64,
 }
 
 /// What the two tests say together.
@@ -63,6 +65,7 @@ impl Equivalence {
                 high: (mean + half).exp(),
             },
             p: tail(-bound - mean, error, degrees).max(tail(mean - bound, error, degrees)),
+            p_above: tail(bound - mean, error, degrees),
         })
     }
 
@@ -75,6 +78,11 @@ impl Equivalence {
             Interval { high, .. } if high < 1.0 / bound => Sameness::Below,
             _ => Sameness::Undecided,
         }
+    }
+
+    /// Whether the ratio is shown to be no larger than the margin, however small it is.
+    pub fn is_no_more(&self) -> bool {
+        self.interval.high < 1.0 + self.margin
     }
 
     /// The smallest margin within which this measurement would have shown equivalence: what it could resolve.

@@ -34,6 +34,22 @@ pub(super) fn below(t: f64, degrees: usize) -> f64 {
     f64::midpoint(1.0, within)
 }
 
+/// Two-sided p of the paired test that the mean of independent `values` is 0; `None` of fewer than two.
+///
+/// Used over training seeds: a seed's difference is one value, however many answers it was measured on.
+pub fn mean_p(values: &[f64]) -> Option<f64> {
+    let degrees = values.len().checked_sub(1).filter(|degrees| *degrees > 0)?;
+    let count = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / count;
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    let error = (squares / degrees as f64 / count).sqrt();
+    if error > 0.0 {
+        return Some((2.0 * below(-(mean / error).abs(), degrees)).clamp(0.0, 1.0));
+    }
+    // Values without any spread: another mean than 0 for certain, or 0.
+    Some(f64::from(u8::from(mean.abs() <= 0.0)))
+}
+
 /// The t below which it lies with this probability, for probabilities from 0.5 up to 1 (which is infinity).
 pub(super) fn quantile(probability: f64, degrees: usize) -> f64 {
     if probability >= 1.0 {

@@ -203,6 +203,22 @@ fn student_equals_scipy() {
 }
 
 #[test]
+fn the_p_of_a_mean_is_that_of_its_t() {
+    // t is the mean over its standard error: with 2 degrees of freedom 0.95 lies below 2.919986, 0.975 below 4.302653.
+    for (t, p) in [(2.919_986, 0.1), (4.302_653, 0.05)] {
+        // 1 apart on either side: a spread of 1, and a standard error of sqrt(1/3).
+        let mean = t / 3.0_f64.sqrt();
+        for sign in [1.0, -1.0] {
+            let ours = mean_p(&[sign * mean - 1.0, sign * mean, sign * mean + 1.0]).unwrap();
+            assert!((ours - p).abs() < 1e-6, "{ours} for {p}");
+        }
+    }
+    assert_eq!(mean_p(&[1.0]), None);
+    assert_eq!(mean_p(&[0.0, 0.0, 0.0]), Some(1.0));
+    assert_eq!(mean_p(&[0.25, 0.25]), Some(0.0));
+}
+
+#[test]
 fn equivalence_equals_statsmodels() {
     let cases = goldens().equivalence;
     assert!(cases.len() >= 8);
@@ -248,7 +264,7 @@ fn the_smallest_detectable_difference_equals_statsmodels() {
             .collect();
         let moved = vec![1e-9; case.samples];
         let movement = Movement::of(&moved, case.samples);
-        let ours = smallest_detectable(&drawn, &movement).unwrap();
+        let ours = smallest_detectable(&drawn, &movement, 1).unwrap();
         assert!(
             (ours / case.difference - 1.0).abs() < 1e-4,
             "{ours} for {}",

@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::strata::{Strata, mean_of};
+use super::averages::macro_cells;
+use super::strata::Strata;
 use super::{
-    Category, Cell, Contrast, Cost, Difference, Estimate, MacroCell, ModelNote, Options, SeedScore,
+    Category, Cell, Cost, Difference, Estimate, MacroCell, ModelNote, Options, SeedScore,
     SuiteNote, Test, Tokens, VariantNote,
 };
 use crate::schema::sha256_hex;
 use crate::statistics::{
-    Movement, Resampling, holm, interval_of, mcnemar_exact, median, p_of, sign_flip,
+    Movement, Resampling, holm, interval_of, mcnemar_exact, mean_p, median, sign_flip,
     sign_flip_sums, smallest_detectable,
 };
 use crate::store::ScoreRow;
@@ -44,12 +45,12 @@ pub(super) type Values = Vec<Option<f64>>;
 
 /// What a variant's resamples say, kept for the mean over suites.
 #[derive(Default)]
-struct Distributions {
-    score: Vec<f64>,
-    difference: Vec<f64>,
-    flips: Vec<f64>,
-    contribution: f64,
-    movement: Movement,
+pub(super) struct Distributions {
+    pub score: Vec<f64>,
+    pub difference: Vec<f64>,
+    pub flips: Vec<f64>,
+    pub contribution: f64,
+    pub movement: Movement,
 }
 
 /// All cells and the means over suites.
@@ -181,13 +182,18 @@ fn suite_cells(
                 kept.movement = Movement::of(&contributions[slot], pairs);
                 cell.difference = Some(Difference {
                     pairs,
-                    smallest_detectable: smallest_detectable(&paired[slot], &kept.movement),
+                    smallest_detectable: smallest_detectable(
+                        &paired[slot],
+                        &kept.movement,
+                        table.seeds.len(),
+                    ),
                     value,
                     interval,
                     test,
                     p,
                     holm_p: p,
                     p_by_image: clustered.then_some(p_flip),
+                    p_by_seed: p_by_seed(&cell.by_seed),
                 });
             }
             kept.difference.clone_from(&paired[slot]);
@@ -227,9 +233,18 @@ fn by_seed(
         .collect()
 }
 
-/// Holm's correction over one family.
+/// Student's p over the seeds' differences; `None` where there is one seed, 1 where fewer than two have a difference.
+fn p_by_seed(by_seed: &[SeedScore]) -> Option<f64> {
+    let differences: Vec<f64> = by_seed.iter().filter_map(|seed| seed.difference).collect();
+    (!by_seed.is_empty()).then(|| mean_p(&differences).unwrap_or(1.0))
+}
+
+/// Holm's correction over one family, of what all tests of each difference agree on.
 pub(crate) fn correct(mut family: Vec<&mut Difference>) {
-    let p: Vec<f64> = family.iter().map(|difference| difference.p).collect();
+    let p: Vec<f64> = family
+        .iter()
+        .map(|difference| difference.largest_p())
+        .collect();
     for (difference, corrected) in family.iter_mut().zip(holm(&p)) {
         difference.holm_p = corrected;
     }
@@ -387,159 +402,4 @@ fn describe(table: &SuiteTable, model: &ModelNote, suite: &SuiteNote, variant: &
             })
             .collect(),
     }
-}
-
-/// The means over suites of each seed that every suite has.
-fn macro_by_seed(own: &[&Cell], suites: usize) -> Vec<SeedScore> {
-    let Some(first) = own.first().filter(|_| own.len() == suites) else {
-        return Vec::new();
-    };
-    let mean = |seed: u64, of: fn(&SeedScore) -> Option<f64>| -> Option<f64> {
-        let values = own.iter().map(|cell| {
-            cell.by_seed
-                .iter()
-                .find(|score| score.seed == seed)
-                .and_then(of)
-        });
-        let values: Option<Vec<f64>> = values.collect();
-        Some(values?.iter().sum::<f64>() / suites as f64)
-    };
-    first
-        .by_seed
-        .iter()
-        .map(|score| SeedScore {
-            seed: score.seed,
-            value: mean(score.seed, |score| score.value),
-            difference: mean(score.seed, |score| score.difference),
-        })
-        .collect()
-}
-
-/// The mean difference over the suites that are read minus that over the others, with its interval: the same draws of seeds in
-/// every suite, as in the mean over all.
-fn reading_contrast(
-    own: &[&Cell],
-    distributions: &BTreeMap<(usize, usize), Distributions>,
-    variant: usize,
-    suites: &[SuiteNote],
-    options: &Options,
-) -> Option<Contrast> {
-    let mut movements = Vec::new();
-    let mut side = |reading: bool| -> Option<(f64, Vec<f64>)> {
-        let mut values = Vec::new();
-        let mut kept = Vec::new();
-        for (index, suite) in suites.iter().enumerate() {
-            if suite.reading != reading {
-                continue;
-            }
-            let cell = own.iter().find(|cell| cell.suite == suite.id)?;
-            values.push(cell.difference?.value);
-            let own = distributions.get(&(index, variant))?;
-            kept.push(&own.difference);
-            movements.push(own.movement);
-        }
-        let mean = values.iter().sum::<f64>() / values.len() as f64;
-        (!values.is_empty()).then(|| (mean, mean_of(&kept)))
-    };
-    let ((read, read_drawn), (other, other_drawn)) = (side(true)?, side(false)?);
-    let drawn: Vec<f64> = read_drawn
-        .iter()
-        .zip(&other_drawn)
-        .map(|(read, other)| read - other)
-        .collect();
-    Some(Contrast {
-        value: read - other,
-        interval: interval_of(&drawn, options.resampling.confidence)?,
-        smallest_detectable: smallest_detectable(&drawn, &Movement::mean_of(&movements)),
-    })
-}
-
-fn macro_cells(
-    cells: &[Cell],
-    distributions: &BTreeMap<(usize, usize), Distributions>,
-    model: &ModelNote,
-    suites: &[SuiteNote],
-    variants: &[VariantNote],
-    options: &Options,
-) -> Vec<MacroCell> {
-    let mut macros = Vec::new();
-    for (index, variant) in variants.iter().enumerate() {
-        let own: Vec<&Cell> = cells
-            .iter()
-            .filter(|cell| cell.model == model.name && cell.variant == variant.id)
-            .collect();
-        if own.is_empty() {
-            continue;
-        }
-        let kept: Vec<&Distributions> = (0..suites.len())
-            .filter_map(|suite| distributions.get(&(suite, index)))
-            .collect();
-        let mean = |values: Option<Vec<f64>>| -> Option<f64> {
-            let values = values.filter(|values| values.len() == suites.len())?;
-            Some(values.iter().sum::<f64>() / values.len() as f64)
-        };
-        let interval = |of: fn(&Distributions) -> &Vec<f64>| {
-            let all: Vec<&Vec<f64>> = kept.iter().map(|distribution| of(distribution)).collect();
-            interval_of(&mean_of(&all), options.resampling.confidence)
-        };
-        let score =
-            mean(own.iter().map(|cell| Some(cell.score?.value)).collect()).and_then(|value| {
-                Some(Estimate {
-                    value,
-                    interval: interval(|kept| &kept.score)?,
-                })
-            });
-        let difference = mean(
-            own.iter()
-                .map(|cell| Some(cell.difference?.value))
-                .collect(),
-        )
-        .and_then(|value| {
-            let flips: Vec<&Vec<f64>> = kept
-                .iter()
-                .map(|distribution| &distribution.flips)
-                .collect();
-            let observed =
-                kept.iter().map(|kept| kept.contribution).sum::<f64>() / kept.len() as f64;
-            let p = p_of(observed, &mean_of(&flips));
-            let drawn: Vec<&Vec<f64>> = kept.iter().map(|kept| &kept.difference).collect();
-            let movements: Vec<Movement> = kept.iter().map(|kept| kept.movement).collect();
-            Some(Difference {
-                smallest_detectable: smallest_detectable(
-                    &mean_of(&drawn),
-                    &Movement::mean_of(&movements),
-                ),
-                pairs: own
-                    .iter()
-                    .filter_map(|cell| cell.difference)
-                    .map(|difference| difference.pairs)
-                    .sum(),
-                value,
-                interval: interval(|kept| &kept.difference)?,
-                test: Test::SignFlip,
-                p,
-                holm_p: p,
-                p_by_image: None,
-            })
-        });
-        macros.push(MacroCell {
-            reading_contrast: reading_contrast(&own, distributions, index, suites, options),
-            by_seed: macro_by_seed(&own, suites.len()),
-            model: model.name.clone(),
-            variant: variant.id.clone(),
-            suites_scored: own.iter().filter(|cell| cell.score.is_some()).count(),
-            scored: own.iter().map(|cell| cell.scored).sum(),
-            failed: own.iter().map(|cell| cell.failed).sum(),
-            score,
-            difference,
-            total_ms: mean(own.iter().map(|cell| cell.cost.total_ms).collect()),
-        });
-    }
-    correct(
-        macros
-            .iter_mut()
-            .filter_map(|cell| cell.difference.as_mut())
-            .collect(),
-    );
-    macros
 }

@@ -68,8 +68,9 @@ pub(super) fn notes(summary: &Summary) -> Vec<String> {
     let seeds = summary.macros.iter().map(|cell| cell.by_seed.len()).max();
     if let Some(seeds @ 2..) = seeds {
         notes.push(format!(
-            "{seeds} training seeds: the intervals draw images and seeds, the p-values flip images and take the seeds as they are; \
-             see each seed"
+            "{seeds} training seeds: the intervals draw images and seeds and are too short with so few seeds, the p-values flip images \
+             and take the seeds as they are; so a difference is decided only if Student's t over the seeds' differences agrees, which \
+             Holm's p includes; see each seed"
         ));
     }
     for model in &summary.models {

@@ -6,6 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 
 use super::*;
+use crate::summary::{Difference, Test};
 
 /// Pairs in clusters: the images differ in ease, their questions share it.
 fn simulated(random: &mut ChaCha8Rng, images: usize, questions: usize, gain: f64) -> [Vec<f64>; 2] {
@@ -155,6 +156,99 @@ fn crossed_intervals_cover_a_truth_that_seeds_move() {
     assert!(share(by_image) < 0.8, "by image {}", share(by_image));
 }
 
+/// The difference over 60 images and three seeds, whose spread is so many times that of an answer, about a true gain.
+fn of_three_seeds(random: &mut ChaCha8Rng, spread: f64, gain: f64) -> Difference {
+    let (images, seeds) = (60, 3);
+    let options = Resampling {
+        resamples: 399,
+        ..Resampling::default()
+    };
+    let of_seed: Vec<f64> = (0..seeds).map(|_| gain + spread * normal(random)).collect();
+    let mut ratio = Ratio::new(images * seeds);
+    let mut contributions = vec![0.0; images];
+    let mut by_seed = vec![0.0; seeds];
+    for image in 0..images {
+        for (seed, centre) in of_seed.iter().enumerate() {
+            let value = centre + normal(random);
+            ratio.add(image * seeds + seed, value);
+            contributions[image] += value / (images * seeds) as f64;
+            by_seed[seed] += value / images as f64;
+        }
+    }
+    let value = ratio.mean().unwrap();
+    let drawn = bootstrap(&[ratio], seeds, &options);
+    let p = sign_flip(
+        &contributions,
+        &sign_flip_sums(&[&contributions], &options)[0],
+    );
+    Difference {
+        pairs: images * seeds,
+        value,
+        interval: interval_of(&drawn[0], 0.95).unwrap(),
+        test: Test::SignFlip,
+        p,
+        holm_p: p,
+        p_by_image: None,
+        p_by_seed: mean_p(&by_seed),
+        smallest_detectable: None,
+    }
+}
+
+/// Verdicts of three seeds: one in twenty errs where seeds move everything, which one in four does by interval and images alone.
+#[test]
+fn verdicts_of_three_seeds_err_no_more_often_than_they_say() {
+    let mut random = ChaCha8Rng::seed_from_u64(17);
+    let runs = 1_500;
+    let mut shares = Vec::new();
+    for spread in [0.0, 0.2, 2.0] {
+        let (mut decided, mut without_seeds) = (0, 0);
+        for _ in 0..runs {
+            let difference = of_three_seeds(&mut random, spread, 0.0);
+            decided += u32::from(difference.decided_alone(0.05).is_ne());
+            let images_alone = Difference {
+                p_by_seed: None,
+                ..difference
+            };
+            without_seeds += u32::from(images_alone.decided_alone(0.05).is_ne());
+        }
+        shares.push([decided, without_seeds].map(|count| f64::from(count) / f64::from(runs)));
+    }
+    // Three standard errors of 1,500 tries at 0.05 are 0.017.
+    assert!(shares.iter().all(|[own, _]| *own < 0.067), "{shares:?}");
+    assert!(shares[2][0] > 0.02, "the rule can decide: {shares:?}");
+    assert!(shares[2][1] > 0.2, "what the rule is for: {shares:?}");
+    // A gain that dwarfs the seeds is found.
+    let found = (0..200)
+        .filter(|_| {
+            of_three_seeds(&mut random, 0.2, 3.0)
+                .decided_alone(0.05)
+                .is_gt()
+        })
+        .count();
+    assert!(found > 190, "{found}");
+}
+
+#[test]
+fn three_seeds_find_what_is_called_detectable_four_times_in_five() {
+    // The bootstrap of three seeds of spread 1 sees sqrt(2/3) of the standard error of their mean.
+    let error = (1.0_f64 / 3.0).sqrt() * (2.0_f64 / 3.0).sqrt();
+    let drawn: Vec<f64> = (0..100_000)
+        .map(|resample| if resample % 2 == 0 { error } else { -error })
+        .collect();
+    let gain = smallest_detectable(&drawn, &Movement::of(&[1e-9; 100], 100), 3).unwrap();
+    let mut random = ChaCha8Rng::seed_from_u64(18);
+    let runs = 4_000;
+    let found = (0..runs)
+        .filter(|_| {
+            let seeds: Vec<f64> = (0..3).map(|_| gain + normal(&mut random)).collect();
+            mean_p(&seeds).unwrap() < 0.05
+        })
+        .count();
+    let share = found as f64 / f64::from(runs);
+    // t in z's place is an approximation of the noncentral one: 0.03 beside three standard errors of 0.02.
+    assert!((share - 0.8).abs() < 0.05, "{gain}: {share}");
+}
+
 /// A standard normal number, by Box and Muller.
 fn normal(random: &mut ChaCha8Rng) -> f64 {
     let radius = (-2.0 * random.random_range(f64::MIN_POSITIVE..1.0).ln()).sqrt();
@@ -268,7 +362,7 @@ fn the_smallest_detectable_gain_is_found_four_times_in_five() {
     let contributions: Vec<f64> = differences.sums.iter().map(|sum| sum / 900.0).collect();
     let moved = Movement::of(&contributions, 900);
     let drawn = bootstrap(&[differences], 1, &Resampling::default());
-    let gain = smallest_detectable(&drawn[0], &moved).unwrap();
+    let gain = smallest_detectable(&drawn[0], &moved, 1).unwrap();
     let shares = share_found(&mut random, gain, 400);
     // Three standard errors of 400 tries at 0.8 are 0.06; the standard error itself is known to some 4 %, which is 0.03.
     for share in shares {
@@ -287,7 +381,7 @@ fn what_cannot_be_significant_is_not_called_detectable() {
     };
     let drawn = bootstrap(&[ratio], 1, &Resampling::default());
     let smallest = |contributions: &[f64], drawn: &[f64]| {
-        smallest_detectable(drawn, &Movement::of(contributions, 10)).unwrap()
+        smallest_detectable(drawn, &Movement::of(contributions, 10), 1).unwrap()
     };
     assert!((smallest(&contributions, &drawn[0]) - 0.6).abs() < 1e-12);
     // None moved: six answers are what it takes.
@@ -295,6 +389,9 @@ fn what_cannot_be_significant_is_not_called_detectable() {
     // All of them by the same small step: six such steps.
     assert!((smallest(&[0.005; 10], &[0.05; 50]) - 0.03).abs() < 1e-12);
     let none = Movement::of(&[], 0);
-    assert_eq!(smallest_detectable(&[0.0; 50], &none), None);
-    assert_eq!(smallest_detectable(&[0.1], &Movement::of(&[0.1], 1)), None);
+    assert_eq!(smallest_detectable(&[0.0; 50], &none, 1), None);
+    assert_eq!(
+        smallest_detectable(&[0.1], &Movement::of(&[0.1], 1), 1),
+        None
+    );
 }
