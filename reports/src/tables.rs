@@ -3,7 +3,7 @@
 //! All are made of the same few grids of text, so that no number is formatted in two ways.
 
 use rave_results::Summary;
-use rave_results::summary::{Cell, Difference, Estimate, ModelNote, SeedScore};
+use rave_results::summary::{Cell, Difference, Estimate, ModelNote, RunNote, SeedScore};
 
 mod attention;
 mod csv;
@@ -401,17 +401,7 @@ fn failures(summary: &Summary, model: &str) -> Option<Grid> {
 
 /// Where the numbers come from: a line a run.
 pub(crate) fn provenance(summary: &Summary) -> Vec<String> {
-    let runs = summary.runs.iter().map(|run| {
-        format!(
-            "run {}: {}, {}, {}, rave {}, configuration {}",
-            run.run,
-            run.created,
-            run.precision,
-            run.machine,
-            run.code,
-            run.config_hash.get(..12).unwrap_or(&run.config_hash)
-        )
-    });
+    let runs = summary.runs.iter().map(origin);
     let suites = summary.suites.iter().map(|suite| {
         format!(
             "suite {} v{}: {} v{}, {} samples",
@@ -430,6 +420,19 @@ pub(crate) fn provenance(summary: &Summary) -> Vec<String> {
         summary.resampling.seed
     );
     runs.chain(suites).chain([statistics]).collect()
+}
+
+/// Where and with what a run was made.
+pub(crate) fn origin(run: &RunNote) -> String {
+    format!(
+        "run {}: {}, {}, {}, rave {}, configuration {}",
+        run.run,
+        run.created,
+        run.precision,
+        run.machine,
+        run.code,
+        run.config_hash.get(..12).unwrap_or(&run.config_hash)
+    )
 }
 
 pub(crate) fn percent(value: f64) -> String {

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::latency::LatencyRun;
 use crate::schema::RunRecord;
 use crate::statistics::{Equivalence, Interval, Resampling};
-use crate::summary::{Difference, LEVEL, Options, SeedScore};
+use crate::summary::{Difference, LEVEL, Options, RunNote, SeedScore};
 use crate::{Error, Run, Summary};
 
 mod claims;
@@ -36,6 +36,8 @@ pub struct PaperTable {
     pub scale: Vec<Scale>,
     /// The variants by suites, against `standard`; `None` where no run can be compared with it.
     pub summary: Option<Summary>,
+    /// The runs behind verdicts that the summary does not hold: for times, and of grafts before training.
+    pub further_runs: Vec<RunNote>,
     /// What a reader must know first.
     pub notes: Vec<String>,
 }
@@ -236,6 +238,12 @@ pub fn paper_table(
             .iter()
             .flat_map(|summary| scale::of(summary, &measured))
             .collect(),
+        further_runs: runs
+            .iter()
+            .filter(|run| is_step_zero(&run.record))
+            .map(RunNote::of)
+            .chain(latency.iter().map(RunNote::of_latency))
+            .collect(),
         notes: notes(summary.as_ref(), &measured, latency),
         summary,
     })
@@ -278,11 +286,18 @@ fn notes(summary: Option<&Summary>, measured: &[Run], latency: &[LatencyRun]) ->
     notes
 }
 
+/// Whether a run was to take samples of this model.
+fn holds(run: &Run, model: &str) -> bool {
+    let models = &run.record.configuration.models;
+    models.iter().any(|name| name == model)
+}
+
 /// Summaries of the same runs against one variant after the other, each made once.
 struct Summaries<'a> {
     runs: &'a [Run],
     resampling: &'a Resampling,
-    made: BTreeMap<String, Option<Summary>>,
+    /// By model and baseline; the model is empty where it is in every run.
+    made: BTreeMap<(String, String), Option<Summary>>,
 }
 
 impl<'a> Summaries<'a> {
@@ -294,22 +309,41 @@ impl<'a> Summaries<'a> {
         }
     }
 
-    /// The summary against this variant; `None` where no run holds it.
+    /// The summary of all runs against this variant; `None` where no run holds it.
     fn against(&mut self, baseline: &str) -> Result<Option<&Summary>, Error> {
-        if !self.made.contains_key(baseline) {
+        self.made("", baseline)
+    }
+
+    /// The same over the runs that hold a model: suites and variants of another model's runs are not missing in its own.
+    fn of_model(&mut self, model: &str, baseline: &str) -> Result<Option<&Summary>, Error> {
+        let everywhere = self.runs.iter().all(|run| holds(run, model));
+        self.made(if everywhere { "" } else { model }, baseline)
+    }
+
+    fn made(&mut self, model: &str, baseline: &str) -> Result<Option<&Summary>, Error> {
+        let key = (model.to_owned(), baseline.to_owned());
+        if !self.made.contains_key(&key) {
             let options = Options {
                 baseline: baseline.to_owned(),
                 resampling: *self.resampling,
                 force: false,
             };
-            let summary = match Summary::with_options(self.runs, &options) {
+            let own: Vec<Run>;
+            let runs = if model.is_empty() {
+                self.runs
+            } else {
+                let holding = self.runs.iter().filter(|run| holds(run, model));
+                own = holding.cloned().collect();
+                &own
+            };
+            let summary = match Summary::with_options(runs, &options) {
                 Ok(summary) => Some(summary),
                 Err(Error::NoRuns | Error::UnknownBaseline { .. }) => None,
                 Err(error) => return Err(error),
             };
-            self.made.insert(baseline.to_owned(), summary);
+            self.made.insert(key.clone(), summary);
         }
-        Ok(self.made[baseline].as_ref())
+        Ok(self.made[&key].as_ref())
     }
 
     /// The models of the runs, in order.

@@ -329,6 +329,43 @@ fn failed_and_unpaired_answers_decide_nothing() {
     );
 }
 
+/// A second model's run with other suites and variants takes nothing from the first.
+#[test]
+fn each_model_is_judged_by_the_runs_that_hold_it() {
+    let first = run(&[("standard", [0.4, 0.4]), ("rave", [0.8, 0.5])]);
+    let mut record = trained("second", &["standard", "rave"]);
+    record
+        .configuration
+        .suites
+        .retain(|suite| suite.id == "ocr");
+    record.data.retain(|suite, _| suite == "ocr");
+    record.configuration.models = vec!["other".into()];
+    record.models[0].name = "other".into();
+    let samples: Vec<SampleRecord> = [("standard", 0.4), ("rave", 0.9)]
+        .iter()
+        .flat_map(|(id, share)| answers(id, [*share; 2]))
+        .filter(|sample| sample.suite == "ocr")
+        .map(|sample| SampleRecord {
+            model: "other".into(),
+            ..sample
+        })
+        .collect();
+    let table = table(&[first, Run::from_samples(record, &samples)], &[]);
+    let gains: Vec<(&str, Verdict)> = table
+        .findings
+        .iter()
+        .filter(|finding| finding.claim == "average-gain")
+        .map(|finding| (finding.subject.as_str(), finding.verdict))
+        .collect();
+    assert_eq!(
+        gains,
+        [
+            ("nano", Verdict::Reproduced),
+            ("other", Verdict::Reproduced)
+        ]
+    );
+}
+
 #[test]
 fn what_is_missing_is_named_and_never_guessed() {
     let reason = |runs: &[Run], claim: &str| {

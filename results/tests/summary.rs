@@ -368,6 +368,24 @@ fn runs_of_other_data_prompts_or_metrics_are_refused_unless_forced() {
     );
     let prompts = others(|_, samples| samples[0].prompt_sha256 = "other".into());
     refused(&prompts, "another prompt for sample '0000'");
+    // Under another seed it is the same sample all the same.
+    let apart = others(|_, samples| {
+        samples[0].seed = 7;
+        samples[0].prompt_sha256 = "other".into();
+    });
+    refused(&apart, "another prompt for sample '0000'");
+    refused(
+        &others(|record, _| record.configuration.suites[0].definition = Some("d".into())),
+        "another definition",
+    );
+    refused(
+        &others(|record, _| record.configuration.suites[0].asked_alike = true),
+        "another way of asking",
+    );
+    refused(
+        &others(|record, _| record.configuration.suites[0].reading = false),
+        "another place among what is read",
+    );
     let resampling = rave_results::statistics::Resampling::default();
     let forced = Options {
         baseline: "standard".into(),

@@ -5,7 +5,7 @@ use rave_results::paper::{Finding, PaperTable, Scale};
 use rave_results::summary::{Difference, Estimate};
 
 use super::evidence::{evidence, grouped};
-use super::{Grid, NOTHING, latex, markdown, percent, provenance, seeds, signed, terminal};
+use super::{Grid, NOTHING, latex, markdown, origin, percent, provenance, seeds, signed, terminal};
 use crate::tables::TerminalStyle;
 
 /// Everything for a terminal or a text file.
@@ -267,6 +267,7 @@ fn origins(table: &PaperTable) -> Vec<String> {
         .summary
         .iter()
         .flat_map(provenance)
+        .chain(table.further_runs.iter().map(origin))
         .chain([claims])
         .collect()
 }

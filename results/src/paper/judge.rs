@@ -52,7 +52,7 @@ pub(super) fn gain(
         let (mut evidence, mut missing, mut partial) = (Vec::new(), Vec::new(), None);
         let mut parts = Vec::new();
         for other in over {
-            let summary = summaries.against(other)?;
+            let summary = summaries.of_model(&model, other)?;
             match one_gain(summary, &model, variant, other, over.len()) {
                 Ok((found, verdict, incomplete)) => {
                     evidence.push(found);
@@ -85,7 +85,7 @@ pub(super) fn reading(
 ) -> Result<Vec<Finding>, Error> {
     let mut findings = Vec::new();
     for model in models(claim, summaries, &mut findings) {
-        let summary = summaries.against(over)?;
+        let summary = summaries.of_model(&model, over)?;
         findings.push(match one_contrast(summary, &model, variant, over) {
             Err(reason) => not_measured(claim, &model, reason),
             Ok((evidence, verdict, incomplete)) => {
@@ -338,7 +338,7 @@ fn times(place: &Place) -> [(&'static str, Option<Evidence>); 2] {
             phase,
             image_tokens: place.image_tokens,
             text_tokens: place.text_tokens,
-            rounds: place.rounds,
+            rounds: equivalence.pairs,
             equivalence,
         });
         (phase, evidence)
@@ -388,7 +388,7 @@ fn judge_times(times: &[Evidence], again: &[Evidence]) -> (Verdict, Option<Strin
     let undecided = verdict == Verdict::Inconclusive && !unsteady.is_empty();
     let reason = undecided.then(|| {
         format!(
-            "not shown to be the same as itself is standard's {}: the machine is too noisy there to judge",
+            "standard is not shown to be as long as itself within the margin ({}): the machine is too noisy there to judge",
             unsteady.join(", ")
         )
     });

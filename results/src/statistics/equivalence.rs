@@ -22,6 +22,8 @@ pub struct Equivalence {
     pub ratio: f64,
     /// Its 90 % interval: inside the margin just where `p` is below 0.05.
     pub interval: Interval,
+    /// Ratios that it rests on.
+    pub pairs: usize,
     /// The larger p of the two tests.
     pub p: f64,
     /// The p of one more one-sided test: how probable so large a ratio is if the true one is within the margin or smaller.
@@ -64,6 +66,7 @@ impl Equivalence {
                 low: (mean - half).exp(),
                 high: (mean + half).exp(),
             },
+            pairs: ratios.len(),
             p: tail(-bound - mean, error, degrees).max(tail(mean - bound, error, degrees)),
             p_above: tail(bound - mean, error, degrees),
         })

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::cells::{Sample, SuiteTable};
 use super::{Failure, ModelNote, Options, RunNote, SuiteNote, Summary, VariantNote};
-use crate::schema::ModelRecord;
+use crate::latency::LatencyRun;
+use crate::schema::{CodeVersion, Counts, Machine, ModelRecord, SuiteConfiguration};
 use crate::store::{Names, ScoreRow};
 use crate::{Error, Run};
 
@@ -26,7 +27,7 @@ pub(super) fn summary(runs: &[Run], options: &Options) -> Result<Summary, Error>
     let failures = failures(runs, &models, &suites, &variants);
     Ok(Summary {
         baseline: options.baseline.clone(),
-        runs: runs.iter().map(run_note).collect(),
+        runs: runs.iter().map(RunNote::of).collect(),
         models,
         variants,
         suites,
@@ -105,33 +106,52 @@ fn failures(
     found.into_iter().map(failure).collect()
 }
 
-fn run_note(run: &Run) -> RunNote {
-    let (record, configuration) = (&run.record, &run.record.configuration);
-    let commit = record
-        .code
-        .commit
-        .as_deref()
-        .map_or(String::new(), |commit| format!(" ({commit})"));
-    let gpu = record
-        .machine
-        .gpu
-        .as_deref()
-        .map_or(String::new(), |gpu| format!(", {gpu}"));
-    RunNote {
-        run: record.run.clone(),
-        config_hash: record.config_hash.clone(),
-        created: record.created.to_string(),
-        code: format!("{}{commit}", record.code.version),
-        machine: format!(
-            "{}, {} cores{gpu}",
-            record.machine.cpu, record.machine.cores
-        ),
-        precision: format!("{} on {}", configuration.dtype, configuration.device),
-        interrupted: run.interrupted,
-        truncated_bytes: run.truncated_bytes,
-        damaged_lines: run.damaged_lines.len(),
-        counts: record.counts,
+impl RunNote {
+    /// Of a run of `rave eval`.
+    pub(crate) fn of(run: &Run) -> Self {
+        let (record, configuration) = (&run.record, &run.record.configuration);
+        Self {
+            run: record.run.clone(),
+            config_hash: record.config_hash.clone(),
+            created: record.created.to_string(),
+            code: code(&record.code),
+            machine: machine(&record.machine),
+            precision: format!("{} on {}", configuration.dtype, configuration.device),
+            interrupted: run.interrupted,
+            truncated_bytes: run.truncated_bytes,
+            damaged_lines: run.damaged_lines.len(),
+            counts: record.counts,
+        }
     }
+
+    /// Of a run of `rave latency`, which has no samples to count.
+    pub(crate) fn of_latency(run: &LatencyRun) -> Self {
+        let (record, configuration) = (&run.record, &run.record.configuration);
+        Self {
+            run: record.run.clone(),
+            config_hash: record.config_hash.clone(),
+            created: record.created.to_string(),
+            code: code(&record.code),
+            machine: machine(&record.machine),
+            precision: format!("{} on {}", configuration.dtype, configuration.device),
+            interrupted: record.finished.is_none(),
+            truncated_bytes: 0,
+            damaged_lines: 0,
+            counts: Counts::default(),
+        }
+    }
+}
+
+fn code(code: &CodeVersion) -> String {
+    let commit = code.commit.as_deref();
+    let commit = commit.map_or(String::new(), |commit| format!(" ({commit})"));
+    format!("{}{commit}", code.version)
+}
+
+fn machine(machine: &Machine) -> String {
+    let gpu = machine.gpu.as_deref();
+    let gpu = gpu.map_or(String::new(), |gpu| format!(", {gpu}"));
+    format!("{}, {} cores{gpu}", machine.cpu, machine.cores)
 }
 
 /// Lets a difference between runs pass if that was forced, and notes it.
@@ -191,7 +211,7 @@ fn models(runs: &[Run], force: bool, forced: &mut Vec<String>) -> Result<Vec<Mod
 }
 
 fn suites(runs: &[Run], force: bool, forced: &mut Vec<String>) -> Result<Vec<SuiteNote>, Error> {
-    let mut notes: Vec<(SuiteNote, String, &str)> = Vec::new();
+    let mut notes: Vec<(SuiteNote, String, &SuiteConfiguration, &str)> = Vec::new();
     for run in runs {
         let id = run.record.run.as_str();
         for suite in &run.record.configuration.suites {
@@ -206,10 +226,10 @@ fn suites(runs: &[Run], force: bool, forced: &mut Vec<String>) -> Result<Vec<Sui
                 rows_used: data.rows_used,
                 rows_total: data.rows_total,
             };
-            let Some((first, fingerprint, first_run)) =
+            let Some((first, fingerprint, asked, first_run)) =
                 notes.iter().find(|(known, ..)| known.id == note.id)
             else {
-                notes.push((note, data.fingerprint, id));
+                notes.push((note, data.fingerprint, suite, id));
                 continue;
             };
             let what = [
@@ -220,6 +240,15 @@ fn suites(runs: &[Run], force: bool, forced: &mut Vec<String>) -> Result<Vec<Sui
                 ),
                 ("aggregate", first.aggregate != note.aggregate),
                 ("data", *fingerprint != data.fingerprint),
+                (
+                    "place among what is read off the picture",
+                    first.reading != note.reading,
+                ),
+                ("definition", asked.definition != suite.definition),
+                (
+                    "way of asking every family",
+                    asked.asked_alike != suite.asked_alike,
+                ),
             ];
             for (what, _) in what.into_iter().filter(|(_, different)| *different) {
                 differs(
@@ -348,7 +377,8 @@ fn suite_table(
         samples: vec![None; keys.len()],
         columns: BTreeMap::new(),
     };
-    let mut prompts: Vec<Option<(&str, &str)>> = vec![None; keys.len()];
+    // By sample, whatever the seed: runs of other seeds have to ask the same of the same picture, too.
+    let mut asked: HashMap<&str, (&str, &str, (usize, usize))> = HashMap::new();
     let mut told = false;
     for (run, row) in rows {
         let names = names_of(run);
@@ -359,8 +389,12 @@ fn suite_table(
             seed: table.seeds.partition_point(|seed| *seed < row.seed),
         };
         let prompt = names.of(row.prompt);
-        let (first_run, first_prompt) = *prompts[position].get_or_insert((&run.record.run, prompt));
-        let moved = *table.samples[position].get_or_insert(sample) != sample;
+        let place = (sample.image, sample.category);
+        let (first_run, first_prompt, first_place) = *asked
+            .entry(names.of(row.sample))
+            .or_insert((&run.record.run, prompt, place));
+        table.samples[position].get_or_insert(sample);
+        let moved = first_place != place;
         if (first_prompt != prompt || moved) && !told {
             told = true;
             let what = if moved { "image or category" } else { "prompt" };
