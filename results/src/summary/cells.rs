@@ -96,6 +96,17 @@ pub(super) fn resampling_of(suite: &str, resampling: &Resampling) -> Resampling 
     }
 }
 
+/// What each column differs by from that of the baseline, over the pairs: where both are scored.
+fn differences_to(values: &[Values], baseline: usize) -> Vec<Values> {
+    let to_baseline = |column: &Values| {
+        let pairs = column.iter().zip(&values[baseline]);
+        pairs
+            .map(|(own, other)| Some((*own)? - (*other)?))
+            .collect()
+    };
+    values.iter().map(to_baseline).collect()
+}
+
 fn suite_cells(
     table: &SuiteTable,
     model: &ModelNote,
@@ -122,18 +133,8 @@ fn suite_cells(
     let baseline = present
         .iter()
         .position(|&index| variants[index].id == options.baseline);
-    // Differences over the pairs: where both are scored.
-    let differences: Vec<Values> = match baseline {
-        Some(baseline) => values
-            .iter()
-            .map(|column| {
-                column
-                    .iter()
-                    .zip(&values[baseline])
-                    .map(|(a, b)| Some((*a)? - (*b)?))
-                    .collect()
-            })
-            .collect(),
+    let differences = match baseline {
+        Some(baseline) => differences_to(&values, baseline),
         None => Vec::new(),
     };
     let paired = paired_distributions(

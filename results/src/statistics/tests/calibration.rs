@@ -167,11 +167,11 @@ fn of_three_seeds(random: &mut ChaCha8Rng, spread: f64, gain: f64) -> Difference
     let mut ratio = Ratio::new(images * seeds);
     let mut contributions = vec![0.0; images];
     let mut by_seed = vec![0.0; seeds];
-    for image in 0..images {
+    for (image, contribution) in contributions.iter_mut().enumerate() {
         for (seed, centre) in of_seed.iter().enumerate() {
             let value = centre + normal(random);
             ratio.add(image * seeds + seed, value);
-            contributions[image] += value / (images * seeds) as f64;
+            *contribution += value / (images * seeds) as f64;
             by_seed[seed] += value / images as f64;
         }
     }
