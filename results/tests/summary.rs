@@ -382,10 +382,6 @@ fn runs_of_other_data_prompts_or_metrics_are_refused_unless_forced() {
         &others(|record, _| record.configuration.suites[0].asked_alike = true),
         "another way of asking",
     );
-    refused(
-        &others(|record, _| record.configuration.suites[0].reading = false),
-        "another place among what is read",
-    );
     let resampling = rave_results::statistics::Resampling::default();
     let forced = Options {
         baseline: "standard".into(),

@@ -240,10 +240,6 @@ fn suites(runs: &[Run], force: bool, forced: &mut Vec<String>) -> Result<Vec<Sui
                 ),
                 ("aggregate", first.aggregate != note.aggregate),
                 ("data", *fingerprint != data.fingerprint),
-                (
-                    "place among what is read off the picture",
-                    first.reading != note.reading,
-                ),
                 ("definition", asked.definition != suite.definition),
                 (
                     "way of asking every family",
