@@ -113,15 +113,11 @@ fn differences(summary: &Summary, model: &str) -> Option<Grid> {
             holm_p,
             ..
         } = *difference;
-        let marked = format!(
-            "{}{}",
-            p_value(holm_p),
-            if difference.decided().is_ne() {
-                " *"
-            } else {
-                ""
-            }
-        );
+        let star = if difference.decided().is_ne() {
+            " *"
+        } else {
+            ""
+        };
         vec![
             variant.to_string(),
             suite.to_string(),
@@ -129,7 +125,7 @@ fn differences(summary: &Summary, model: &str) -> Option<Grid> {
             signed(value),
             format!("[{}, {}]", signed(interval.low), signed(interval.high)),
             p_value(p),
-            marked,
+            format!("{}{star}", p_value(holm_p)),
             difference.test.name().to_string(),
             detectable(difference.smallest_detectable),
         ]

@@ -130,35 +130,24 @@ fn fields(evidence: &Evidence) -> [String; 13] {
             String::new(),
             equivalence.smallest_margin().to_string(),
         ],
-        Evidence::Parameters { added, share, .. } => [
-            text("parameters"),
-            String::new(),
-            String::new(),
-            text("share"),
-            share.to_string(),
-            String::new(),
-            String::new(),
-            String::new(),
-            String::new(),
-            String::new(),
-            added.to_string(),
-            String::new(),
-            String::new(),
-        ],
-        Evidence::Answers { compared, same, .. } => [
-            text("answers"),
-            String::new(),
-            String::new(),
-            text("the same"),
+        Evidence::Parameters { added, share, .. } => {
+            counted("parameters", "share", share.to_string(), added.to_string())
+        }
+        Evidence::Answers { compared, same, .. } => counted(
+            "answers",
+            "the same",
             same.to_string(),
-            String::new(),
-            String::new(),
-            String::new(),
-            String::new(),
-            String::new(),
             compared.to_string(),
-            String::new(),
-            String::new(),
-        ],
+        ),
     }
+}
+
+/// The fields of a number that nothing is estimated of.
+fn counted(kind: &str, quantity: &str, value: String, count: String) -> [String; 13] {
+    let mut fields = [const { String::new() }; 13];
+    kind.clone_into(&mut fields[0]);
+    quantity.clone_into(&mut fields[3]);
+    fields[4] = value;
+    fields[10] = count;
+    fields
 }
