@@ -187,10 +187,10 @@ mod tests {
         for (text, reason) in [
             ("{", "EOF"),
             ("[]", "no object"),
-            (r#"{"answers": ["a"]}"#, "missing field `prediction`"),
+            (r#"{"answers": ["a"]}"#, "`prediction` is missing"),
             (
                 r#"{"prediction": null, "answers": ["a"]}"#,
-                "expected a string",
+                "`prediction` is missing",
             ),
             (
                 r#"{"prediction": "a", "answers": [1]}"#,
