@@ -22,7 +22,11 @@ fn record(seeds: u64) -> RunRecord {
         ..Plan::default()
     })
     .record;
-    record.configuration.suites[4].aggregate = Aggregate::CategoryMean;
+    let suites = &mut record.configuration.suites;
+    for named in [0, 2] {
+        suites[named].split = "validation".into();
+    }
+    suites[4].aggregate = Aggregate::CategoryMean;
     record
 }
 
@@ -98,6 +102,14 @@ fn every_task_has_its_own_keys() {
         json!({"category": "DE", "score": 1.0})
     );
     assert_eq!(first("meters")["score"], 0.25);
+    // Another split is no score of the task that people compare with.
+    let mut trained = record(1);
+    for suite in &mut trained.configuration.suites {
+        suite.split = "train".into();
+    }
+    let other = rave_reports::lmms_eval::export(&trained, &samples).unwrap();
+    named(&other.files, "_samples_docvqa_train.jsonl");
+    named(&other.files, "_samples_chartqa_train.jsonl");
 
     let results: Value = serde_json::from_slice(&named(files, "_results.json").bytes).unwrap();
     let of = |task: &str, key: &str| results["results"][task][&format!("{key},none")].clone();
