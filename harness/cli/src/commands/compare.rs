@@ -5,12 +5,11 @@ use std::path::PathBuf;
 use anyhow::bail;
 use clap::Args;
 use rave_reports::{Format, latency, render, tables};
+use rave_results::compare;
 use rave_results::latency::{LatencyComparison, LatencyRun};
 use rave_results::statistics::Resampling;
-use rave_results::summary::Options;
-use rave_results::{Run, compare};
 
-use super::report::{formats, write};
+use super::report::{formats, opened, write};
 use super::{print, print_json};
 use crate::Outcome;
 
@@ -61,16 +60,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     if formats.contains(&Format::Html) {
         bail!("the HTML page is of runs that make one summary: rave report RUN --format html");
     }
-    let runs = arguments
-        .runs
-        .iter()
-        .map(|folder| Run::open(folder))
-        .collect::<Result<Vec<_>, _>>()?;
-    let options = Options {
-        baseline: arguments.baseline.clone(),
-        resampling: Resampling::default(),
-        force: arguments.force,
-    };
+    let (runs, options) = opened(&arguments.runs, &arguments.baseline, arguments.force)?;
     let summary = compare(&runs, &options)?;
     if let Some(out) = &arguments.out {
         let mut artifacts = Vec::new();

@@ -66,16 +66,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     if let Some(latency) = arguments.runs.iter().find(|run| LatencyRun::is_in(run)) {
         return latency_report(arguments, latency, &formats);
     }
-    let runs = arguments
-        .runs
-        .iter()
-        .map(|folder| Run::open(folder))
-        .collect::<Result<Vec<_>, _>>()?;
-    let options = Options {
-        baseline: arguments.baseline.clone(),
-        resampling: Resampling::default(),
-        force: arguments.force,
-    };
+    let (runs, options) = opened(&arguments.runs, &arguments.baseline, arguments.force)?;
     let summary = Summary::with_options(&runs, &options)?;
     let out = arguments
         .out
@@ -102,6 +93,21 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         json: arguments.json,
     })?;
     Ok(Outcome::Clean)
+}
+
+/// Runs, and how they are to be summarised.
+pub fn opened(
+    folders: &[PathBuf],
+    baseline: &str,
+    force: bool,
+) -> anyhow::Result<(Vec<Run>, Options)> {
+    let runs = folders.iter().map(|folder| Run::open(folder));
+    let options = Options {
+        baseline: baseline.to_owned(),
+        resampling: Resampling::default(),
+        force,
+    };
+    Ok((runs.collect::<Result<_, _>>()?, options))
 }
 
 /// The report of a latency run, which stands alone.
