@@ -133,6 +133,7 @@ fn end_to_end(
     let options = GenerationOptions {
         max_new_tokens: 1,
         stop_at_end: false,
+        deadline: None,
     };
     let times = interleave(contenders, budget, |attention| {
         let generation = model

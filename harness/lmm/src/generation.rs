@@ -23,6 +23,9 @@ pub struct GenerationOptions {
     pub max_new_tokens: usize,
     /// Whether to stop at the checkpoint's end tokens (they are not part of the result).
     pub stop_at_end: bool,
+    /// When to give up with [`Error::Deadline`]; looked at before every layer of the decoder, so the answer ends within the time
+    /// of a layer. The vision side has no deadline of its own: one that is over by then ends the answer before the first layer.
+    pub deadline: Option<Instant>,
 }
 
 /// Wall time of the phases of one answer; of one in a batch that of the batch, but for the vision side.
@@ -53,7 +56,7 @@ impl Model {
     /// Answers a prompt greedily.
     ///
     /// # Errors
-    /// [`Error::NotFinite`] when the logits overflow; LibTorch's own errors.
+    /// [`Error::NotFinite`] when the logits overflow, [`Error::Deadline`] when that of the options is over; LibTorch's own errors.
     pub fn generate(
         &self,
         attention: &dyn Attention,
@@ -135,10 +138,8 @@ impl Model {
             let mut cache = Cache::new(decoder.geometry().layers, options.max_new_tokens);
             let Embedded { embeddings, deep } = self.embed(&ids, &tokens, visual.as_ref())?;
             let pass = Pass {
-                attention,
-                tokens: Some(Rc::clone(&tokens)),
-                deep: &deep,
-                probe: None,
+                deadline: options.deadline,
+                ..Pass::new(attention, Some(Rc::clone(&tokens)), &deep)
             };
             let hidden = decoder.forward(&embeddings, Some(&mut cache), pass)?;
             let last = hidden.f_flatten(0, 1)?.f_index_select(0, &ends)?; // [B, C]
@@ -161,7 +162,21 @@ impl Model {
                     .collect();
                 logits = penalised(&logits, &said, penalty)?;
             }
-            let next = self.next_tokens(&logits, &ended, position)?;
+            let next = next_tokens(&logits, &ended)?;
+            let next = next.map_err(|sequence| Error::NotFinite {
+                position,
+                sequence,
+                // What keeps the search from its end is no news: the answer is lost already.
+                stage: self
+                    .first_not_finite(
+                        attention,
+                        prompts[sequence],
+                        features[sequence],
+                        &answers[sequence],
+                    )
+                    .unwrap_or(None),
+                kind: format!("{:?}", decoder.options().0),
+            })?;
             first_token.get_or_insert_with(|| start.elapsed());
             for ((answer, ended), &token) in answers.iter_mut().zip(&mut ended).zip(&next) {
                 *ended |= options.stop_at_end && self.end_tokens().contains(&token);
@@ -176,10 +191,8 @@ impl Model {
                 .f_view([batch as i64, 1])?
                 .f_to_device(device)?;
             let pass = Pass {
-                attention,
-                tokens: None,
-                deep: &[],
-                probe: None,
+                deadline: options.deadline,
+                ..Pass::new(attention, None, &[])
             };
             let hidden = decoder.forward(&decoder.embed(&input)?, Some(&mut cache), pass)?;
             logits = decoder.logits(&hidden)?.f_squeeze_dim(1)?; // [B, vocabulary]
@@ -216,29 +229,22 @@ impl Model {
             _ => Ok(()),
         }
     }
+}
 
-    /// The likeliest token of every sequence; the logits `[B, vocabulary]` must be finite where it has not ended.
-    fn next_tokens(
-        &self,
-        logits: &Tensor,
-        ended: &[bool],
-        position: usize,
-    ) -> Result<Vec<i64>, Error> {
-        // A maximum is NaN or infinite exactly when some logit is (a minus infinity alone cannot win): one pass, one copy.
-        let (best, tokens) = logits.f_to_kind(Kind::Float)?.f_max_dim(-1, false)?;
-        let best: Vec<f32> = Vec::try_from(&best)?;
-        if best
-            .iter()
-            .zip(ended)
-            .all(|(best, ended)| best.is_finite() || *ended)
-        {
-            return Ok(Vec::try_from(&tokens)?);
-        }
-        Err(Error::NotFinite {
-            position,
-            kind: format!("{:?}", self.network().decoder().options().0),
-        })
-    }
+/// The likeliest token of every sequence, given the logits `[B, vocabulary]`; or the first sequence that has not ended and whose
+/// logits are not finite.
+fn next_tokens(logits: &Tensor, ended: &[bool]) -> Result<Result<Vec<i64>, usize>, Error> {
+    // A maximum is NaN or infinite exactly when some logit is (a minus infinity alone cannot win): one pass, one copy.
+    let (best, tokens) = logits.f_to_kind(Kind::Float)?.f_max_dim(-1, false)?;
+    let best: Vec<f32> = Vec::try_from(&best)?;
+    let overflowed = best
+        .iter()
+        .zip(ended)
+        .position(|(best, ended)| !best.is_finite() && !ended);
+    Ok(match overflowed {
+        Some(sequence) => Err(sequence),
+        None => Ok(Vec::try_from(&tokens)?),
+    })
 }
 
 /// Logits `[B, vocabulary]` in f32, in which those of the tokens that stand in a sequence already are divided by the penalty, or

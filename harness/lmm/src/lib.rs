@@ -18,6 +18,7 @@ mod decoder;
 mod encoder;
 mod error;
 mod families;
+mod finite;
 mod generation;
 mod gguf;
 pub mod grid;
@@ -39,6 +40,7 @@ pub use checkpoint::{Checkpoint, Hashes};
 pub use decoder::Probe;
 pub use error::Error;
 pub use families::{FAMILIES, Family, Pixels, Seen};
+pub use finite::Stage;
 pub use generation::{Generation, GenerationOptions, Timings};
 pub use grid::Grid;
 pub use model::{
