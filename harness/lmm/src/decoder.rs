@@ -55,7 +55,7 @@ struct Layer {
 pub(crate) struct Pass<'a, 'p> {
     /// The attention variant.
     pub attention: &'a dyn Attention,
-    /// The tokens of a first pass; `None` for one more text token in every sequence, after what the cache holds.
+    /// The tokens of a first pass, or of one after a prefix that all layers have stored; `None` for one more text token in every sequence, after what the cache holds.
     pub tokens: Option<Rc<Tokens>>,
     /// What is added to the output of the first layers, one after the other, `[B, T, C]` each.
     pub deep: &'a [Tensor],
@@ -191,9 +191,9 @@ impl Decoder {
                 (Some(_), None) => false,
             };
             if !is_as_before {
-                let tokens = match (&stored, &pass.tokens) {
-                    (Some(stored), _) => Rc::new(stored.then_text()),
-                    (None, Some(tokens)) => Rc::clone(tokens),
+                let tokens = match (&pass.tokens, &stored) {
+                    (Some(tokens), _) => Rc::clone(tokens),
+                    (None, Some(stored)) => Rc::new(stored.then_text()),
                     (None, None) => panic!("a first pass says what its tokens are"),
                 };
                 now = Some((Rc::clone(&tokens), self.rotation(&tokens)?));

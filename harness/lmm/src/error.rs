@@ -103,6 +103,9 @@ pub enum Error {
         "it took longer than allowed; allow more time, fewer new tokens, or fewer or smaller pictures"
     )]
     Deadline,
+    /// A shared beginning of prompts that cannot be had, or that is not a prompt's.
+    #[error("shared prefix: {0}; answer the prompt as a whole")]
+    Prefix(&'static str),
     /// A device that is not there.
     #[error("device `{device}`: {reason}")]
     Device {

@@ -14,7 +14,7 @@ use crate::cache::Cache;
 use crate::decoder::Pass;
 use crate::families::Visual;
 use crate::model::{Embedded, Features};
-use crate::{Error, Model, Prompt};
+use crate::{Error, Model, Prefix, Prompt};
 
 /// How to generate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub struct GenerationOptions {
 pub struct Timings {
     /// Vision tower and connector.
     pub vision: Duration,
-    /// The decoder over the whole prompt, to the first token.
+    /// The decoder over the prompt, or what of it follows a [`Prefix`], to the first token.
     pub prefill: Duration,
     /// All further tokens.
     pub decode: Duration,
@@ -64,7 +64,7 @@ impl Model {
         features: &Features,
         options: &GenerationOptions,
     ) -> Result<Generation, Error> {
-        let mut answers = tch::no_grad(|| self.decode(attention, &[prompt], &[features], options))?;
+        let mut answers = self.answer(attention, &[prompt], &[features], None, options)?;
         Ok(answers.remove(0))
     }
 
@@ -88,16 +88,32 @@ impl Model {
             features.len(),
             "every prompt has its features"
         );
-        if prompts.is_empty() {
-            return Ok(Vec::new());
-        }
-        if attention.again(0.0).is_some() {
-            let each = prompts.iter().zip(features);
-            return each
-                .map(|(prompt, features)| self.generate(attention, prompt, features, options))
-                .collect();
-        }
-        tch::no_grad(|| self.decode(attention, prompts, features, options))
+        self.answer(attention, prompts, features, None, options)
+    }
+
+    /// Answers prompts with their features in one batch, or one after the other where the variant runs each a second time; after
+    /// a prefix that all of them begin with, if one is given.
+    pub(crate) fn answer(
+        &self,
+        attention: &dyn Attention,
+        prompts: &[&Prompt],
+        features: &[&Features],
+        prefix: Option<&Prefix>,
+        options: &GenerationOptions,
+    ) -> Result<Vec<Generation>, Error> {
+        let each = match attention.again(0.0) {
+            Some(_) => 1,
+            None => prompts.len().max(1),
+        };
+        let batches = prompts.chunks(each).zip(features.chunks(each));
+        let answers = batches.map(|(prompts, features)| {
+            tch::no_grad(|| self.decode(attention, prompts, features, prefix, options))
+        });
+        Ok(answers
+            .collect::<Result<Vec<_>, _>>()?
+            .into_iter()
+            .flatten()
+            .collect())
     }
 
     fn decode(
@@ -105,6 +121,7 @@ impl Model {
         attention: &dyn Attention,
         prompts: &[&Prompt],
         features: &[&Features],
+        prefix: Option<&Prefix>,
         options: &GenerationOptions,
     ) -> Result<Vec<Generation>, Error> {
         let decoder = self.network().decoder();
@@ -114,11 +131,13 @@ impl Model {
         for prompt in prompts {
             self.check_length(prompt, options)?;
         }
-        let tokens = Rc::new(self.tokens(prompts, &vec![&[][..]; batch], true));
-        let longest = tokens.stored();
+        let known = prefix.map_or(0, Prefix::tokens);
+        let tokens = self.tokens(prompts, &vec![&[][..]; batch], true);
+        let tokens = Rc::new(tokens.after(known));
+        let longest = tokens.new_tokens();
         let mut ids = vec![0; batch * longest];
         for (row, prompt) in ids.chunks_mut(longest).zip(prompts) {
-            row[..prompt.ids.len()].copy_from_slice(&prompt.ids);
+            row[..prompt.ids.len() - known].copy_from_slice(&prompt.ids[known..]);
         }
         let ids = Tensor::f_from_slice(&ids)?
             .f_view([batch as i64, longest as i64])?
@@ -126,16 +145,23 @@ impl Model {
         let ends: Vec<_> = prompts
             .iter()
             .enumerate()
-            .map(|(row, prompt)| (row * longest + prompt.ids.len() - 1) as i64)
+            .map(|(row, prompt)| (row * longest + prompt.ids.len() - known - 1) as i64)
             .collect();
         let ends = Tensor::f_from_slice(&ends)?.f_to_device(device)?;
-        let visual: Vec<_> = features
+        // All visual tokens stand in the prefix.
+        let new = if prefix.is_some() { &[] } else { features };
+        let visual: Vec<_> = new
             .iter()
             .filter_map(|features| features.visual.as_ref())
             .collect();
         let visual = Visual::joined(&visual)?;
         let prefill = |attention| -> Result<(Cache, Tensor), Error> {
-            let mut cache = Cache::new(decoder.geometry().layers, options.max_new_tokens);
+            let mut cache = match prefix {
+                None => Cache::new(decoder.geometry().layers, options.max_new_tokens),
+                Some(prefix) => prefix
+                    .cache
+                    .copies(batch as i64, longest + options.max_new_tokens)?,
+            };
             let Embedded { embeddings, deep } = self.embed(&ids, &tokens, visual.as_ref())?;
             let pass = Pass {
                 deadline: options.deadline,

@@ -30,6 +30,7 @@ pub mod libtorch;
 mod model;
 mod part;
 mod picture;
+mod prefix;
 mod prompt;
 mod resample;
 mod text;
@@ -49,6 +50,7 @@ pub use model::{
 };
 pub use part::Part;
 pub use picture::{MAX_PIXELS, decode};
+pub use prefix::Prefix;
 pub use prompt::{PictureLayout, Place, Processor, Prompt, rotary_positions};
 pub use resample::{Filter, resize};
 pub use training::{Batch, Example, TensorFile, Turn, read_tensors, write_tensors};

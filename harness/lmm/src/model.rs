@@ -101,6 +101,16 @@ pub struct Features {
     pub(crate) elapsed: Duration,
 }
 
+impl Features {
+    /// The same storage.
+    pub(crate) fn shallow_clone(&self) -> Self {
+        Self {
+            visual: self.visual.as_ref().map(Visual::shallow_clone),
+            elapsed: self.elapsed,
+        }
+    }
+}
+
 /// What the decoder begins with.
 pub(crate) struct Embedded {
     /// `[B, T, C]`.

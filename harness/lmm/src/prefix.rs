@@ -1,0 +1,139 @@
+//! Questions on the same pictures share their prompts' beginning: its keys and values are computed once a variant, by
+//! themselves, and then serve every question. Each question's bits are the same whichever came before it; against a run
+//! without a shared beginning the products have other shapes, and the logits other last bits.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use rave_methods::Attention;
+use tch::Tensor;
+
+use crate::cache::Cache;
+use crate::decoder::Pass;
+use crate::model::Embedded;
+use crate::{Error, Features, Generation, GenerationOptions, Model, PictureLayout, Prompt};
+
+/// What the decoder has stored of a prompt up to its last visual token, under one attention of one model.
+#[derive(Debug)]
+pub struct Prefix {
+    /// Keys `[1, G, P, K]` and values `[1, G, P, D]` of every layer.
+    pub(crate) cache: Cache,
+    /// The same storage as the caller's.
+    pub(crate) features: Features,
+    /// P of them.
+    ids: Vec<i64>,
+    rotary: Option<Vec<[i64; 3]>>,
+    pictures: Vec<PictureLayout>,
+    elapsed: Duration,
+}
+
+impl Prefix {
+    /// Its number of tokens, P.
+    pub fn tokens(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Bytes of its keys and values.
+    pub fn bytes(&self) -> u64 {
+        self.cache.bytes()
+    }
+
+    /// How long the decoder took for it. No [`Timings`](crate::Timings) of an answer count it.
+    pub fn elapsed(&self) -> Duration {
+        self.elapsed
+    }
+
+    /// Whether a prompt begins with it: the same tokens at the same rotary places, with pictures of the same sizes and cut. That
+    /// their pixels are the same is for the caller to know, who gave the features (by the pictures' content, say).
+    pub fn fits(&self, prompt: &Prompt) -> bool {
+        let own = self.ids.len();
+        prompt.prefix_len() == own
+            && prompt.ids[..own] == self.ids
+            && prompt.rotary.as_ref().map(|rows| &rows[..own]) == self.rotary.as_deref()
+            && prompt.pictures == self.pictures
+    }
+}
+
+impl Prompt {
+    /// Number of tokens up to the last visual one, which prompts on the same pictures share whatever they ask; 0 without a
+    /// picture, and where no text follows it.
+    pub fn prefix_len(&self) -> usize {
+        let last = self.visual.iter().rposition(|&visual| visual);
+        let length = last.map_or(0, |last| last + 1);
+        if length < self.ids.len() { length } else { 0 }
+    }
+}
+
+impl Model {
+    /// Runs the decoder over a prompt up to its last visual token, for all prompts that [begin alike](Prefix::fits).
+    ///
+    /// # Errors
+    /// [`Error::Prefix`] for an attention under which the beginning depends on what follows, and for a prompt without a picture;
+    /// [`Error::Deadline`]; LibTorch's own errors.
+    pub fn prefix(
+        &self,
+        attention: &dyn Attention,
+        prompt: &Prompt,
+        features: &Features,
+        deadline: Option<Instant>,
+    ) -> Result<Prefix, Error> {
+        let length = prompt.prefix_len();
+        if !attention.reuses_prefix() {
+            return Err(Error::Prefix(
+                "what this variant makes of a prompt's beginning depends on what follows it",
+            ));
+        }
+        if length == 0 {
+            return Err(Error::Prefix(
+                "the prompt has no picture with a question after it",
+            ));
+        }
+        let start = Instant::now();
+        let decoder = self.network().decoder();
+        let tokens = Rc::new(self.tokens(&[prompt], &[&[]], true).first(length));
+        let ids = Tensor::f_from_slice(&prompt.ids[..length])?
+            .f_unsqueeze(0)?
+            .f_to_device(decoder.options().1)?;
+        let mut cache = Cache::new(decoder.geometry().layers, 0);
+        tch::no_grad(|| {
+            let Embedded { embeddings, deep } =
+                self.embed(&ids, &tokens, features.visual.as_ref())?;
+            let pass = Pass {
+                deadline,
+                ..Pass::new(attention, Some(Rc::clone(&tokens)), &deep)
+            };
+            // The hidden states are of no use: what follows sees keys and values.
+            decoder
+                .forward(&embeddings, Some(&mut cache), pass)
+                .map(drop)
+        })?;
+        self.finish();
+        Ok(Prefix {
+            cache,
+            features: features.shallow_clone(),
+            ids: prompt.ids[..length].to_vec(),
+            rotary: prompt.rotary.as_ref().map(|rows| rows[..length].to_vec()),
+            pictures: prompt.pictures.clone(),
+            elapsed: start.elapsed(),
+        })
+    }
+
+    /// Answers several prompts that begin alike in one batch, as [`Model::generate_batch`] does, after what the decoder has stored
+    /// of their beginning. The prefix must come from this model and this attention.
+    ///
+    /// # Errors
+    /// [`Error::Prefix`] for a prompt that begins otherwise; as [`Model::generate`].
+    pub fn generate_after(
+        &self,
+        attention: &dyn Attention,
+        prefix: &Prefix,
+        prompts: &[&Prompt],
+        options: &GenerationOptions,
+    ) -> Result<Vec<Generation>, Error> {
+        if !prompts.iter().all(|prompt| prefix.fits(prompt)) {
+            return Err(Error::Prefix("a prompt begins otherwise than it"));
+        }
+        let features = vec![&prefix.features; prompts.len()];
+        self.answer(attention, prompts, &features, Some(prefix), options)
+    }
+}
