@@ -4,16 +4,13 @@
 //! shapes of the products differ, and with them the last bits of the logits). A sequence that has ended goes on until all
 //! have, and what it then says is not looked at.
 
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use rave_methods::Attention;
 use tch::{Kind, Tensor};
 
-use crate::cache::Cache;
 use crate::decoder::Pass;
-use crate::families::Visual;
-use crate::model::{Embedded, Features};
+use crate::model::Features;
 use crate::{Error, Model, Prefix, Prompt};
 
 /// How to generate.
@@ -131,46 +128,8 @@ impl Model {
         for prompt in prompts {
             self.check_length(prompt, options)?;
         }
-        let known = prefix.map_or(0, Prefix::tokens);
-        let tokens = self.tokens(prompts, &vec![&[][..]; batch], true);
-        let tokens = Rc::new(tokens.after(known));
-        let longest = tokens.new_tokens();
-        let mut ids = vec![0; batch * longest];
-        for (row, prompt) in ids.chunks_mut(longest).zip(prompts) {
-            row[..prompt.ids.len() - known].copy_from_slice(&prompt.ids[known..]);
-        }
-        let ids = Tensor::f_from_slice(&ids)?
-            .f_view([batch as i64, longest as i64])?
-            .f_to_device(device)?;
-        let ends: Vec<_> = prompts
-            .iter()
-            .enumerate()
-            .map(|(row, prompt)| (row * longest + prompt.ids.len() - known - 1) as i64)
-            .collect();
-        let ends = Tensor::f_from_slice(&ends)?.f_to_device(device)?;
-        // All visual tokens stand in the prefix.
-        let new = if prefix.is_some() { &[] } else { features };
-        let visual: Vec<_> = new
-            .iter()
-            .filter_map(|features| features.visual.as_ref())
-            .collect();
-        let visual = Visual::joined(&visual)?;
-        let prefill = |attention| -> Result<(Cache, Tensor), Error> {
-            let mut cache = match prefix {
-                None => Cache::new(decoder.geometry().layers, options.max_new_tokens),
-                Some(prefix) => prefix
-                    .cache
-                    .copies(batch as i64, longest + options.max_new_tokens)?,
-            };
-            let Embedded { embeddings, deep } = self.embed(&ids, &tokens, visual.as_ref())?;
-            let pass = Pass {
-                deadline: options.deadline,
-                ..Pass::new(attention, Some(Rc::clone(&tokens)), &deep)
-            };
-            let hidden = decoder.forward(&embeddings, Some(&mut cache), pass)?;
-            let last = hidden.f_flatten(0, 1)?.f_index_select(0, &ends)?; // [B, C]
-            Ok((cache, decoder.logits(&last)?))
-        };
+        let input = self.input(prompts, features, prefix)?;
+        let prefill = |attention| self.prefill(attention, &input, options);
         let (mut cache, mut logits) = prefill(attention)?;
         let mut attention = attention;
         if let Some(chosen) = second(attention, &logits)? {

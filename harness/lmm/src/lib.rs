@@ -30,6 +30,7 @@ pub mod libtorch;
 mod model;
 mod part;
 mod picture;
+mod prefill;
 mod prefix;
 mod prompt;
 mod resample;

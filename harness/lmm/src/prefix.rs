@@ -137,3 +137,139 @@ impl Model {
         self.answer(attention, prompts, &features, Some(prefix), options)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::path::Path;
+
+    use image::RgbImage;
+    use rave_methods::noise::disturb;
+    use rave_methods::{REGISTRY, variant};
+
+    use super::*;
+    use crate::LoadOptions;
+
+    const QUESTIONS: [&str; 4] = [
+        "Read it.",
+        "What stands in the third row of the table, and what does it cost?",
+        "?",
+        "Who wrote this, and when?",
+    ];
+
+    const OPTIONS: GenerationOptions = GenerationOptions {
+        max_new_tokens: 4,
+        stop_at_end: false,
+        deadline: None,
+    };
+
+    fn open(name: &str) -> (Model, Vec<Prompt>) {
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/fixtures")
+            .join(name);
+        let name = if fixture.join("config.json").is_file() {
+            fixture.to_str().unwrap()
+        } else {
+            name
+        };
+        let model = Model::load(name, LoadOptions::default()).unwrap();
+        let prompts = QUESTIONS.map(|question| prompt(&model, question));
+        (model, prompts.into())
+    }
+
+    fn prompt(model: &Model, question: &str) -> Prompt {
+        let picture = RgbImage::from_fn(90, 56, |x, y| {
+            image::Rgb([(3 * x) as u8, (5 * y) as u8, 90])
+        });
+        model.processor().prepare(&[&picture], question).unwrap()
+    }
+
+    fn logits(
+        model: &Model,
+        attention: &dyn Attention,
+        prompts: &[&Prompt],
+        features: &Features,
+        prefix: Option<&Prefix>,
+    ) -> Tensor {
+        let features = vec![features; prompts.len()];
+        let input = model.input(prompts, &features, prefix).unwrap();
+        tch::no_grad(|| model.prefill(attention, &input, &OPTIONS))
+            .unwrap()
+            .1
+    }
+
+    /// In every family, under every variant that says so: the logits after a shared beginning are those of the whole prompt, of
+    /// each question alone and of all in one batch.
+    #[test]
+    fn logits_after_a_shared_beginning_are_those_of_the_whole_prompt() {
+        let mut most: f64 = 0.0;
+        for name in [
+            "nano",
+            "smolvlm_new",
+            "smolvlm_old",
+            "llava",
+            "llava_onevision",
+            "qwen2_vl",
+            "qwen2_5_vl",
+            "qwen3_vl",
+        ] {
+            let (model, prompts) = open(name);
+            let features = model.see(&prompts[0]).unwrap();
+            for variant in REGISTRY {
+                let built = model.build(variant, 5, None).unwrap();
+                let attention = built.attention.as_ref();
+                disturb(attention, 11).unwrap();
+                if !attention.reuses_prefix() {
+                    continue;
+                }
+                let prefix = model
+                    .prefix(attention, &prompts[0], &features, None)
+                    .unwrap();
+                assert!(prefix.tokens() > 0 && prefix.bytes() > 0);
+                let all: Vec<_> = prompts.iter().collect();
+                let together = logits(&model, attention, &all, &features, Some(&prefix));
+                for (prompt, row) in prompts.iter().zip(0..) {
+                    let whole = logits(&model, attention, &[prompt], &features, None);
+                    let alone = logits(&model, attention, &[prompt], &features, Some(&prefix));
+                    let size = f64::try_from(whole.abs().max()).unwrap();
+                    for after in [alone.get(0), together.get(row)] {
+                        let off = f64::try_from((after - whole.get(0)).abs().max()).unwrap() / size;
+                        assert!(off < 1e-4, "{} on {name}: off by {off:.1e}", variant.id);
+                        most = most.max(off);
+                    }
+                }
+            }
+        }
+        println!("logits within {most:.1e} relative");
+    }
+
+    /// A prefix has the same bits whichever question it was made from, and so have the answers' logits.
+    #[test]
+    fn the_question_that_a_prefix_is_made_from_changes_no_bit() {
+        for name in ["nano", "qwen3_vl"] {
+            let (model, prompts) = open(name);
+            let features = model.see(&prompts[0]).unwrap();
+            for id in [
+                "standard",
+                "rave",
+                "vaf",
+                "adapt-vis",
+                "learned-sink",
+                "dape",
+            ] {
+                let built = model.build(variant(id).unwrap(), 5, None).unwrap();
+                let attention = built.attention.as_ref();
+                disturb(attention, 11).unwrap();
+                let of = |prompt| {
+                    let prefix = model.prefix(attention, prompt, &features, None).unwrap();
+                    logits(&model, attention, &[&prompts[1]], &features, Some(&prefix))
+                };
+                let first = of(&prompts[0]);
+                for other in &prompts[1..] {
+                    assert!(of(other).equal(&first), "{id} on {name}");
+                }
+            }
+        }
+    }
+}
