@@ -272,4 +272,27 @@ mod tests {
             }
         }
     }
+
+    /// Batches of the same prompts give the same bits each time, whole and after a prefix.
+    #[test]
+    fn the_same_batch_gives_the_same_bits() {
+        let (model, prompts) = open("nano");
+        let features = model.see(&prompts[0]).unwrap();
+        let all: Vec<_> = prompts.iter().collect();
+        for id in ["standard", "rave", "vis-sink"] {
+            let built = model.build(variant(id).unwrap(), 5, None).unwrap();
+            let attention = built.attention.as_ref();
+            disturb(attention, 11).unwrap();
+            let prefix = model
+                .prefix(attention, &prompts[0], &features, None)
+                .unwrap();
+            for prefix in [None, Some(&prefix)] {
+                let run = || logits(&model, attention, &all, &features, prefix);
+                let first = run();
+                for _ in 0..5 {
+                    assert!(run().equal(&first), "{id}");
+                }
+            }
+        }
+    }
 }
