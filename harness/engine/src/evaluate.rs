@@ -17,12 +17,12 @@ use rave_lmm::{
     ModelInfo, Patches, Processor, attention, libtorch, resolve,
 };
 use rave_methods::Variant;
-use rave_results::schema::{CodeVersion, Configuration, Libraries, RunRecord};
+use rave_results::schema::{CodeVersion, Configuration, Libraries, RunRecord, Shard};
 use rave_results::{AttentionRecord, RunWriter, SampleRecord};
 use rayon::prelude::*;
 
 use crate::Error;
-use crate::chosen::choose;
+use crate::chosen::{Chosen, choose};
 use crate::record::{self, Prepared};
 
 /// Samples that are prepared together at most, and no more than there are threads for: a page of a scan is hundreds of
@@ -51,6 +51,8 @@ pub struct Request {
     pub shuffle: Option<u64>,
     /// Only the samples of these ids, `ID` or `SUITE/ID`; empty for all.
     pub samples: Vec<String>,
+    /// Only this part of the samples, which other runs complete.
+    pub shard: Option<Shard>,
     /// Ask each family in the words that its authors prescribe, where a suite knows them, instead of all alike.
     pub family_prompts: bool,
     /// Of a grid of checkpoints the seed to take, by default all that it holds; elsewhere the seed of variants at their
@@ -158,8 +160,8 @@ pub fn evaluate(request: &Request, observer: &mut dyn Observer) -> Result<RunRec
         observer.loaded(fields[0].contenders[0].model.info());
         for field in &fields {
             let cell = Cell::new(field, request, &done)?;
-            for (dataset, rows) in datasets.iter().zip(&chosen) {
-                cell.run(dataset, rows, &mut writer, observer)?;
+            for (dataset, chosen) in datasets.iter().zip(&chosen) {
+                cell.run(dataset, &chosen.rows, &mut writer, observer)?;
             }
         }
     }
@@ -187,7 +189,7 @@ pub(crate) fn run_name(folder: &Path) -> String {
 fn open_run(
     request: &Request,
     datasets: &[Dataset],
-    chosen: &[Vec<usize>],
+    chosen: &[Chosen],
 ) -> Result<(RunWriter, HashSet<String>), Error> {
     let configuration = Configuration {
         models: request.models.clone(),
@@ -199,7 +201,7 @@ fn open_run(
         suites: datasets
             .iter()
             .zip(chosen)
-            .map(|(dataset, rows)| record::suite(request, dataset, rows))
+            .map(|(dataset, chosen)| record::suite(request, dataset, chosen))
             .collect(),
         seed: request.seed,
         dtype: request.dtype.clone(),
@@ -207,6 +209,7 @@ fn open_run(
         threads: tch::get_num_threads() as usize,
         batch: 1,
         attention: request.attention,
+        shard: request.shard,
     };
     let mut run = RunRecord::new(
         run_name(&request.out),
@@ -215,9 +218,9 @@ fn open_run(
         request.code.clone(),
         libraries(),
     );
-    for (dataset, rows) in datasets.iter().zip(chosen) {
+    for (dataset, chosen) in datasets.iter().zip(chosen) {
         let suite = dataset.suite().id.clone();
-        run.data.insert(suite, record::data(dataset, rows.len()));
+        run.data.insert(suite, record::data(dataset, chosen));
     }
     if !request.resume {
         return Ok((RunWriter::create(&request.out, &run)?, HashSet::new()));

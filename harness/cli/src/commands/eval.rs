@@ -11,6 +11,7 @@ use rave_engine::{FailOnError, Request, evaluate};
 use rave_lmm::LoadOptions;
 use rave_methods::{REGISTRY, Variant};
 use rave_reports::Format;
+use rave_results::schema::Shard;
 use rave_results::summary::Failure;
 use rave_results::{Run, Summary};
 
@@ -59,6 +60,9 @@ pub struct Arguments {
         conflicts_with = "limit"
     )]
     pub samples: Vec<String>,
+    /// Only part I of N of the samples, for a run on several machines; `rave merge` joins the parts
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<Shard>,
     /// Whose words a question is asked in
     #[arg(long, default_value = "family")]
     pub prompts: Prompts,
@@ -138,6 +142,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
             .into_iter()
             .map(str::to_owned)
             .collect(),
+        shard: arguments.shard,
         family_prompts: arguments.prompts == Prompts::Family,
         seed: arguments.seed,
         device: arguments.device,
