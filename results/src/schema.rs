@@ -332,6 +332,16 @@ pub struct Counts {
     pub failed: u64,
 }
 
+impl Counts {
+    /// Counts one more sample.
+    pub(crate) fn add(&mut self, sample: &SampleRecord) {
+        match sample.score {
+            Some(_) => self.scored += 1,
+            None => self.failed += 1,
+        }
+    }
+}
+
 /// One sample under one model and variant.
 ///
 /// Times are milliseconds, and `None` where the step did not run for this sample: it failed before, or the work was

@@ -4,7 +4,7 @@
 //! run.json          everything but the samples; `finished` is null until the end
 //! run.lock          locked by the process that writes, while the run lasts
 //! samples.log       one checksummed line a sample, while the run lasts
-//! samples.parquet   the samples, written at the end; then the log goes
+//! samples.parquet   the samples in the order of the data, written at the end; then the log goes
 //! attention.log     where attention is probed: one checksummed line an answer, while the run lasts
 //! attention.parquet the probes, written at the end; then that log goes
 //! ```
@@ -31,6 +31,7 @@ use crate::schema::{
 mod attention;
 mod lock;
 mod log;
+pub(crate) mod order;
 mod scores;
 pub(crate) mod table;
 
@@ -41,7 +42,8 @@ pub use scores::Scores;
 pub(crate) use scores::{Names, ScoreRow};
 
 use lock::Lock;
-use log::{LOG, LogWriter};
+use log::{LOG, LogReader, LogWriter};
+use order::Order;
 use table::{PARQUET, TableWriter};
 
 const RECORD: &str = "run.json";
@@ -190,11 +192,14 @@ impl RunWriter {
     pub fn finish(mut self, update: impl FnOnce(&mut RunRecord)) -> Result<RunRecord, Error> {
         self.log.synchronise()?;
         update(&mut self.record);
-        let mut found = 0;
-        log::for_each(&self.folder.join(LOG), |_: SampleRecord| {
-            found += 1;
+        let log = self.folder.join(LOG);
+        let order = Order::of(&self.record);
+        let mut lines = Vec::new();
+        log::for_each(&log, |sample: SampleRecord, line| {
+            lines.push((order.rank(&sample), line));
             Ok(())
         })?;
+        let found = lines.len() as u64;
         if let Some(due) = self.record.due().filter(|&due| due != found) {
             return Err(Error::Miscounted {
                 folder: self.folder,
@@ -202,24 +207,28 @@ impl RunWriter {
                 due,
             });
         }
+        lines.sort_by_key(|(rank, _)| *rank);
         let mut counts = Counts::default();
         let mut table = TableWriter::create(&self.folder.join(PARQUET))?;
-        log::for_each(&self.folder.join(LOG), |sample: SampleRecord| {
-            match sample.score {
-                Some(_) => counts.scored += 1,
-                None => counts.failed += 1,
+        let mut reader = LogReader::open(&log)?;
+        // The samples in the order of the table, for that of the probes.
+        let mut keys = Vec::new();
+        for (_, line) in lines {
+            let sample: SampleRecord = reader.read(line)?;
+            counts.add(&sample);
+            if self.attention.is_some() {
+                keys.push(sample.key());
             }
-            table.push(sample)
-        })?;
+            table.push(sample)?;
+        }
         table.finish()?;
         if let Some(log) = &mut self.attention {
             log.synchronise()?;
-            attention::write_table(&self.folder)?;
+            attention::write_table(&self.folder, &keys)?;
         }
         self.record.counts = counts;
         self.record.finished = Some(whole_milliseconds(Timestamp::now()));
         write_record(&self.folder, &self.record)?;
-        let log = self.folder.join(LOG);
         fs::remove_file(&log).map_err(|source| Error::writing(&log, source))?;
         if self.attention.is_some() {
             let log = self.folder.join(attention::LOG);
@@ -330,7 +339,8 @@ impl Run {
         self
     }
 
-    /// Every sample in full, in the order of recording.
+    /// Every sample in full: of a finished run in the order of its table (model, seed, suite, sample, variant), of an interrupted
+    /// one in the order of recording.
     ///
     /// # Errors
     /// A damaged or missing file.
@@ -341,7 +351,7 @@ impl Run {
         table::read_samples(&self.folder.join(PARQUET))
     }
 
-    /// The samples at these places of the order of recording, in full; the places ascend. Of a long table only the parts
+    /// The samples at these places of that order, in full; the places ascend. Of a long table only the parts
     /// are read that hold one.
     ///
     /// # Errors
