@@ -23,6 +23,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::Error;
+use crate::differences::{Difference, differences, weights};
 use crate::schema::{
     AttentionRecord, Counts, ModelRecord, RunRecord, SCHEMA_VERSION, SampleRecord,
     whole_milliseconds,
@@ -31,6 +32,7 @@ use crate::schema::{
 mod attention;
 mod lock;
 mod log;
+pub(crate) mod merging;
 pub(crate) mod order;
 mod scores;
 pub(crate) mod table;
@@ -133,13 +135,7 @@ impl RunWriter {
         let lock = Lock::take(folder)?;
         // Again, now that nobody else writes.
         let present = unfinished()?;
-        let differences = differences(&present, record);
-        if !differences.is_empty() {
-            return Err(Error::ChangedRun {
-                folder: folder.to_path_buf(),
-                differences,
-            });
-        }
+        unchanged(folder, &differences(&present, record))?;
         let contents = read_log(folder)?;
         let log = LogWriter::open(&folder.join(LOG), contents.whole_bytes)?;
         let attention = present.configuration.attention;
@@ -243,11 +239,8 @@ impl RunWriter {
     /// # Errors
     /// Other weights than before under the same name; a full disk or a failed write.
     pub fn model(&mut self, model: ModelRecord) -> Result<(), Error> {
-        if is_another(&self.record, &model) {
-            return Err(Error::ChangedRun {
-                folder: self.folder.clone(),
-                differences: vec![format!("checkpoint or adapter of {}", model.name)],
-            });
+        if let Some(known) = self.record.model(&model.name) {
+            unchanged(&self.folder, &weights(known, &model))?;
         }
         self.update(|run| {
             run.models.retain(|known| known.name != model.name);
@@ -373,41 +366,19 @@ impl Run {
     }
 }
 
-/// What two records of the same run must agree on, where they do not.
-fn differences(stored: &RunRecord, now: &RunRecord) -> Vec<String> {
-    let (a, b) = (&stored.configuration, &now.configuration);
-    [
-        ("models", a.models != b.models),
-        ("variants", a.variants != b.variants),
-        ("suites", a.suites != b.suites),
-        ("seed", a.seed != b.seed),
-        ("dtype", a.dtype != b.dtype),
-        ("device", a.device != b.device),
-        ("threads", a.threads != b.threads),
-        ("batch", a.batch != b.batch),
-        ("attention", a.attention != b.attention),
-        ("code version", stored.code != now.code),
-        (
-            "checkpoint or adapter",
-            now.models.iter().any(|model| is_another(stored, model)),
-        ),
-        ("data", stored.data != now.data),
-    ]
-    .into_iter()
-    .filter(|(_, differs)| *differs)
-    .map(|(what, _)| what.to_string())
-    .collect()
+/// Refuses to go on with a run that is now another one.
+fn unchanged(folder: &Path, differences: &[Difference]) -> Result<(), Error> {
+    if differences.is_empty() {
+        return Ok(());
+    }
+    let told = differences.iter();
+    Err(Error::ChangedRun {
+        folder: folder.to_path_buf(),
+        differences: told.map(|one| one.told(["before", "now"])).collect(),
+    })
 }
 
-/// Whether a run has recorded this model with other weights. Models are known only once they are loaded, so a record
-/// may lack some.
-fn is_another(stored: &RunRecord, now: &ModelRecord) -> bool {
-    stored
-        .model(&now.name)
-        .is_some_and(|model| model.sha256 != now.sha256 || model.adapters != now.adapters)
-}
-
-fn read_record(folder: &Path) -> Result<RunRecord, Error> {
+pub(crate) fn read_record(folder: &Path) -> Result<RunRecord, Error> {
     let path = folder.join(RECORD);
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,

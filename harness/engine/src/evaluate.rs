@@ -178,7 +178,7 @@ pub(crate) fn libraries() -> Libraries {
 }
 
 /// The name of a run: that of its folder.
-pub(crate) fn run_name(folder: &Path) -> String {
+pub fn run_name(folder: &Path) -> String {
     folder.file_name().map_or_else(
         || "run".to_owned(),
         |name| name.to_string_lossy().into_owned(),

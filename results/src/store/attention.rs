@@ -18,9 +18,9 @@ use crate::schema::{AttentionRecord, HeadRecord, RunRecord};
 /// The log's name in a run's folder.
 pub(super) const LOG: &str = "attention.log";
 /// The table's name in a run's folder.
-const PARQUET: &str = "attention.parquet";
+pub(super) const PARQUET: &str = "attention.parquet";
 /// Rows a row group, and rows that are read at a time: bounds the memory of both.
-const ROW_GROUP: usize = 100_000;
+pub(super) const ROW_GROUP: usize = 100_000;
 /// Statistics of a [`HeadRecord`].
 const STATISTICS: usize = HeadRecord::STATISTICS.len();
 
@@ -332,15 +332,15 @@ fn take(table: &Table, attention: &mut Attention) -> Result<(), Error> {
     let (models, variants) = (table.texts("model")?, table.texts("variant")?);
     let (suites, samples) = (table.texts("suite")?, table.texts("sample")?);
     let (images, seeds) = (table.texts("image_id")?, table.longs("seed")?);
-    let layers = table
-        .column("layer")?
-        .u32()
-        .map_err(|error| table.invalid("layer", &error.to_string()))?;
+    let layers = table.maybe_counts("layer")?;
     let mut values = Vec::new();
     for (name, _) in HeadRecord::STATISTICS {
         values.push(table.numbers(name)?);
     }
-    let rows = layers.iter().zip(table.text("error")?.iter()).enumerate();
+    let rows = layers
+        .into_iter()
+        .zip(table.text("error")?.iter())
+        .enumerate();
     for (row, (layer, error)) in rows {
         let key = Key {
             model: models[row],
