@@ -72,7 +72,7 @@ impl RunWriter {
             let reason = io::Error::new(io::ErrorKind::NotADirectory, "a file, not a folder");
             return Err(Error::writing(folder, reason));
         }
-        if !folder.join(RECORD).exists() {
+        if !Self::is_begun(folder) {
             return Ok(());
         }
         let present = read_record(folder)?;
@@ -81,6 +81,11 @@ impl RunWriter {
             Some(_) => Error::FinishedRun { folder, run },
             None => Error::InterruptedRun { folder, run },
         })
+    }
+
+    /// Whether a run was begun in `folder`: its record is there, whatever became of the run.
+    pub fn is_begun(folder: &Path) -> bool {
+        folder.join(RECORD).exists()
     }
 
     /// Begins a run in `folder`, which is made if need be.

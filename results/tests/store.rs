@@ -206,9 +206,115 @@ fn resume_refuses_a_changed_run_and_says_what_changed() {
     let message = RunWriter::resume(folder.path(), &other)
         .unwrap_err()
         .to_string();
+    let told = "in: variants: standard before, standard,rave now; seed: 1 before, 9 now; checkpoint of nano: ab before, cd now;";
+    assert!(message.contains(told), "{message}");
+}
+
+#[test]
+fn what_changed_is_told_with_both_values_where_they_are_short() {
+    type Change = fn(&mut RunRecord);
+    let changes: [(Change, &str); 8] = [
+        (
+            |run| run.configuration.suites[0].limit = Some(6),
+            "in: limit of suite ocr: none before, 6 now;",
+        ),
+        (
+            |run| run.configuration.suites[0].metric_version = 2,
+            "in: metric_version of suite ocr: 1 before, 2 now;",
+        ),
+        (
+            |run| run.configuration.variants[0].version = 2,
+            "in: version of variant standard: 1 before, 2 now;",
+        ),
+        (
+            |run| run.configuration.threads = 4,
+            "in: threads (the last bits of sums depend on how many there are): 2 before, 4 now;",
+        ),
+        (
+            |run| run.configuration.shard = Some("2/3".parse().unwrap()),
+            "in: shard: none before, 2/3 now;",
+        ),
+        (
+            |run| run.code.commit = Some("0123456789abcdef".into()),
+            "in: code: 0.1.0 before, 0.1.0 at 0123456789ab now;",
+        ),
+        (
+            |run| run.data.get_mut("ocr").unwrap().fingerprint = "ab".repeat(32),
+            "in: fingerprint of the data of ocr: f before, abababababab.. now;",
+        ),
+        (
+            |run| run.models[0].sha256 = "cd".repeat(32),
+            "in: checkpoint of nano: ab before, cdcdcdcdcdcd.. now;",
+        ),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), &[], false);
+    for (change, told) in changes {
+        let mut other = due(0);
+        change(&mut other);
+        let error = RunWriter::resume(folder.path(), &other).unwrap_err();
+        assert!(error.to_string().contains(told), "{error}");
+    }
+    // A model is known only once it is loaded.
+    let (mut writer, _) = RunWriter::resume(folder.path(), &due(0)).unwrap();
+    let mut other = due(0).models.remove(0);
+    other.sha256 = "cd".into();
+    let message = writer.model(other).unwrap_err().to_string();
     assert!(
-        message.contains("in: variants, seed, checkpoint or adapter;"),
+        message.contains("in: checkpoint of nano: ab before, cd now;"),
         "{message}"
+    );
+}
+
+#[test]
+fn a_run_goes_on_after_a_log_cut_at_any_byte() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples: Vec<_> = (0..3)
+        .map(|index| sample("ocr", "standard", index, Some(0.5)))
+        .collect();
+    write(folder.path(), &samples, false);
+    let log = folder.path().join("samples.log");
+    let whole = fs::read(&log).unwrap();
+    let end = |part: &[u8]| part.iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
+    let last = end(&whole[..whole.len() - 1]);
+    for length in last..whole.len() {
+        fs::write(&log, &whole[..length]).unwrap();
+        let (mut writer, done) = RunWriter::resume(folder.path(), &due(3)).unwrap();
+        assert_eq!(done.samples, samples[..2], "cut at {length}");
+        writer.append(&samples[2]).unwrap();
+        drop(writer);
+        assert!(fs::read(&log).unwrap() == whole, "cut at {length}");
+    }
+    let (writer, _) = RunWriter::resume(folder.path(), &due(3)).unwrap();
+    writer.finish(|_| ()).unwrap();
+    assert_eq!(
+        Run::open(folder.path()).unwrap().samples().unwrap(),
+        samples
+    );
+}
+
+#[test]
+fn the_table_is_in_the_order_of_the_data_whatever_the_order_of_recording() {
+    let variants = ["rave", "standard"];
+    let mut record = record("r", &["ocr", "chart"], &variants);
+    let mut samples = Vec::new();
+    for suite in ["ocr", "chart"] {
+        for index in 0..4 {
+            samples.extend(variants.map(|variant| sample(suite, variant, index, Some(0.5))));
+        }
+    }
+    record.data.values_mut().for_each(|data| data.rows_used = 4);
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = RunWriter::create(folder.path(), &record).unwrap();
+    for start in 0..5 {
+        for sample in samples.iter().skip(start).step_by(5) {
+            writer.append(sample).unwrap();
+        }
+    }
+    writer.finish(|_| ()).unwrap();
+    assert_eq!(
+        Run::open(folder.path()).unwrap().samples().unwrap(),
+        samples
     );
 }
 

@@ -18,6 +18,7 @@ use rave_lmm::{
 };
 use rave_methods::Variant;
 use rave_results::schema::{CodeVersion, Configuration, Libraries, RunRecord, Shard};
+use rave_results::store::LogContents;
 use rave_results::{AttentionRecord, RunWriter, SampleRecord};
 use rayon::prelude::*;
 
@@ -68,7 +69,7 @@ pub struct Request {
     pub attention: bool,
     /// The run's folder.
     pub out: PathBuf,
-    /// Go on with the interrupted run in `out`.
+    /// Go on with the interrupted run in `out`; where none was begun, begin it.
     pub resume: bool,
     /// The command line, for the record.
     pub command_line: Vec<String>,
@@ -78,6 +79,10 @@ pub struct Request {
 
 /// Hears how a run goes. Every method does nothing by default.
 pub trait Observer {
+    /// There is no run yet to resume: it begins.
+    fn nothing_to_resume(&mut self, _folder: &Path) {}
+    /// An interrupted run goes on with what its log holds.
+    fn resumed(&mut self, _log: &LogContents) {}
     /// A model is about to be loaded.
     fn loading(&mut self, _model: &str) {}
     /// A model was loaded and its variants were built.
@@ -118,8 +123,12 @@ pub fn evaluate(request: &Request, observer: &mut dyn Observer) -> Result<RunRec
     }
     // Whatever can be wrong with the request is found before the run's folder is made: a mistyped name must not leave a
     // run there that has to be removed by hand.
-    if !request.resume {
+    let resume = request.resume && RunWriter::is_begun(&request.out);
+    if !resume {
         RunWriter::vacant(&request.out)?;
+    }
+    if request.resume && !resume {
+        observer.nothing_to_resume(&request.out);
     }
     for name in &request.models {
         for (_, _, folder) in places(name, request)? {
@@ -150,7 +159,7 @@ pub fn evaluate(request: &Request, observer: &mut dyn Observer) -> Result<RunRec
         Some(name) => Some(load(name, request, options, observer)?),
         None => None,
     };
-    let (mut writer, done) = open_run(request, &datasets, &chosen)?;
+    let (mut writer, done) = open_run(request, resume, &datasets, &chosen, observer)?;
     for name in &request.models {
         let fields = match first.take() {
             Some(loaded) => loaded,
@@ -188,8 +197,10 @@ pub fn run_name(folder: &Path) -> String {
 /// Begins or resumes the run; returns the keys of the samples that are already recorded.
 fn open_run(
     request: &Request,
+    resume: bool,
     datasets: &[Dataset],
     chosen: &[Chosen],
+    observer: &mut dyn Observer,
 ) -> Result<(RunWriter, HashSet<String>), Error> {
     let configuration = Configuration {
         models: request.models.clone(),
@@ -222,10 +233,11 @@ fn open_run(
         let suite = dataset.suite().id.clone();
         run.data.insert(suite, record::data(dataset, chosen));
     }
-    if !request.resume {
+    if !resume {
         return Ok((RunWriter::create(&request.out, &run)?, HashSet::new()));
     }
     let (writer, contents) = RunWriter::resume(&request.out, &run)?;
+    observer.resumed(&contents);
     // A sample that failed is not an answer: it is tried again only in a new run, so that a resumed run counts it once.
     Ok((
         writer,

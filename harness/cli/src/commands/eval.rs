@@ -85,7 +85,7 @@ pub struct Arguments {
     /// The run's folder; by default results/runs/local/eval-<time>
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Go on with the interrupted run in --out
+    /// Go on with the interrupted run in --out; where none was begun yet, begin it
     #[arg(long, requires = "out")]
     pub resume: bool,
     /// Exit with 1 when samples failed: never, any, or more than this fraction of them
@@ -183,6 +183,9 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         json: arguments.json,
     });
     eprint!("{}", told_failures(&summary.failures, &out));
+    if let Some(shard) = arguments.shard.filter(|_| finished.due() == Some(0)) {
+        eprintln!("shard {shard} has no samples: there are fewer pictures than shards");
+    }
     eprintln!(
         "run: {} ({} scored, {} failed)",
         out.display(),

@@ -8,6 +8,7 @@ mod compare;
 mod eval;
 mod hub;
 mod latency;
+mod shards;
 mod suites;
 mod train;
 
