@@ -206,7 +206,7 @@ fn resume_refuses_a_changed_run_and_says_what_changed() {
     let message = RunWriter::resume(folder.path(), &other)
         .unwrap_err()
         .to_string();
-    let told = "in: variants: standard before, standard,rave now; seed: 1 before, 9 now; checkpoint of nano: ab before, cd now;";
+    let told = "in: seed: 1 before, 9 now; variants: standard before, standard,rave now; checkpoint of nano: ab before, cd now;";
     assert!(message.contains(told), "{message}");
 }
 

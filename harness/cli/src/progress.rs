@@ -119,6 +119,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_log_that_lost_nothing_is_told_in_no_words() {
+        let mut log = LogContents::default();
+        assert_eq!(told_losses(&log), "");
+        log.truncated_bytes = 7;
+        log.damaged_lines = vec![3, 9];
+        let told = told_losses(&log);
+        assert!(told.contains("7 bytes dropped"), "{told}");
+        assert!(told.contains("2 damaged (line 3, 9)"), "{told}");
+    }
+
+    #[test]
     fn a_cell_counts_its_samples() {
         let mut bars = Bars::new();
         let suite = &rave_benchmarks::suites()[0];
