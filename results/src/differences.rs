@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::schema::{DataRecord, ModelRecord, RunRecord};
+use crate::schema::{DataRecord, ModelRecord, RunRecord, Shard};
 
 /// Characters of a value that is told in full, and of the beginning of a longer one.
 const SHORT: usize = 40;
@@ -62,7 +62,7 @@ pub(crate) fn shard_differences(first: &RunRecord, second: &RunRecord) -> Vec<Di
         run
     };
     let mut found = Vec::new();
-    let count = |run: &RunRecord| json(&run.configuration.shard.map(|shard| shard.count()));
+    let count = |run: &RunRecord| json(&run.configuration.shard.map(Shard::count));
     compare(
         "number of shards",
         &count(first),

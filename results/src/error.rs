@@ -92,7 +92,7 @@ pub enum Error {
         second: PathBuf,
     },
     /// Shards that were not given.
-    #[error("shard {} is missing; run it with the others' command line and --shard {}, or give its folder", named(missing), missing[0])]
+    #[error("shards missing: {}; run each with the command line of the others (--shard {}), or give its folder", named(missing), missing[0])]
     MissingShards {
         /// Which, at least one.
         missing: Vec<Shard>,

@@ -73,7 +73,8 @@ pub fn merge(
     let parts = complete(folders)?;
     let mut record = joined(&parts, run, command_line);
     let draft = Draft::begin(out)?;
-    let keys = merge_samples(&parts, &mut record, &draft)?;
+    let (counts, keys) = merge_samples(&parts, &record, &draft)?;
+    record.counts = counts;
     if record.configuration.attention {
         merge_attention(&parts, &keys, &draft)?;
     }
@@ -167,12 +168,12 @@ fn cell(sample: &SampleRecord) -> Cell {
     )
 }
 
-/// Writes the table of samples and counts them; returns for each row its shard and, where probes follow, its key.
+/// Writes the table of samples; returns how many there are and, where probes follow, the shard and the key of each.
 fn merge_samples(
     parts: &[Part],
-    record: &mut RunRecord,
+    record: &RunRecord,
     draft: &Draft,
-) -> Result<Vec<(usize, String)>, Error> {
+) -> Result<(Counts, Vec<(usize, String)>), Error> {
     let order = Order::of(record);
     let mut tables: Vec<Rows<SampleRecord>> = parts
         .iter()
@@ -218,9 +219,7 @@ fn merge_samples(
         scored: sum.scored + own.scored,
         failed: sum.failed + own.failed,
     });
-    drop(order);
-    record.counts = counts;
-    Ok(keys)
+    Ok((counts, keys))
 }
 
 /// Refuses samples that are not those that the shards were dealt from, each once, under every model, seed and variant.

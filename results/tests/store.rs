@@ -294,6 +294,56 @@ fn a_run_goes_on_after_a_log_cut_at_any_byte() {
 }
 
 #[test]
+fn a_crash_between_any_two_steps_of_the_end_costs_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples: Vec<_> = (0..3)
+        .map(|index| sample("ocr", "standard", index, Some(0.5)))
+        .collect();
+    write(folder.path(), &samples, false);
+    let at = |name: &str| folder.path().join(name);
+    let (log, begun) = (
+        fs::read(at("samples.log")).unwrap(),
+        fs::read(at("run.json")).unwrap(),
+    );
+    let end = || {
+        RunWriter::resume(folder.path(), &due(3))
+            .unwrap()
+            .0
+            .finish(|_| ())
+    };
+    end().unwrap();
+    let (table, finished) = (
+        fs::read(at("samples.parquet")).unwrap(),
+        fs::read(at("run.json")).unwrap(),
+    );
+
+    // The table half written, in place, or in place beside a half-written record; the log and the first record are there.
+    let half = |bytes: &[u8]| bytes[..bytes.len() / 2].to_vec();
+    let steps = [
+        ("samples.parquet.tmp", half(&table)),
+        ("samples.parquet", table.clone()),
+        ("run.json.tmp", half(&finished)),
+    ];
+    for (name, content) in steps {
+        fs::write(at("samples.log"), &log).unwrap();
+        fs::write(at("run.json"), &begun).unwrap();
+        fs::write(at(name), content).unwrap();
+        let run = Run::open(folder.path()).unwrap();
+        assert!(
+            run.interrupted && run.samples().unwrap() == samples,
+            "{name}"
+        );
+        end().unwrap();
+        assert!(fs::read(at("samples.parquet")).unwrap() == table, "{name}");
+        assert!(!at(name).exists() || name == "samples.parquet", "{name}");
+    }
+    // The record says that it has finished, and the log is not removed yet.
+    fs::write(at("samples.log"), &log).unwrap();
+    let run = Run::open(folder.path()).unwrap();
+    assert!(!run.interrupted && run.samples().unwrap() == samples);
+}
+
+#[test]
 fn the_table_is_in_the_order_of_the_data_whatever_the_order_of_recording() {
     let variants = ["rave", "standard"];
     let mut record = record("r", &["ocr", "chart"], &variants);

@@ -95,7 +95,7 @@ mod tests {
     /// Rows 3 to 22 with one, two or three questions a picture; every fifth picture has no name.
     fn picture(row: usize) -> Option<String> {
         let number = row * 4 / 7;
-        (number % 5 != 0).then(|| format!("picture {number}"))
+        (!number.is_multiple_of(5)).then(|| format!("picture {number}"))
     }
 
     fn dealt(rows: &[usize], count: usize) -> Vec<Vec<usize>> {
