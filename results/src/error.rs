@@ -126,7 +126,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The disk is full, or a limit on the size of files is reached.
-    #[error("{}: no space left on the device ({source}); free some, or raise the limit (quota, ulimit -f), and continue with --resume: every sample up to here is kept", path.display())]
+    #[error("{}: no space left on the device ({source}); free some, or raise the limit (quota, ulimit -f), and continue with --resume, or repeat the merge: every sample up to here is kept", path.display())]
     NoSpace {
         /// What was being written.
         path: PathBuf,

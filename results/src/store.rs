@@ -168,6 +168,10 @@ impl RunWriter {
     /// # Errors
     /// A full disk or a failed write; the log is then cut back to its last whole line, so that nothing before is lost.
     pub fn append(&mut self, sample: &SampleRecord) -> Result<(), Error> {
+        // The probes first: after a power cut no sample may stand without the probe that came before it.
+        if let Some(attention) = self.attention.as_mut().filter(|_| self.log.is_due()) {
+            attention.synchronise()?;
+        }
         self.log.append(&sample.clone().normalised())
     }
 

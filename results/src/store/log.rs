@@ -195,10 +195,15 @@ impl LogWriter {
             return Err(Error::writing(&self.path, source));
         }
         self.length += line.len() as u64;
-        if self.synchronised.elapsed() >= SYNCHRONISE_EVERY {
+        if self.is_due() {
             self.synchronise()?;
         }
         Ok(())
+    }
+
+    /// Whether what was appended has waited for the disk long enough.
+    pub(super) fn is_due(&self) -> bool {
+        self.synchronised.elapsed() >= SYNCHRONISE_EVERY
     }
 
     pub(super) fn synchronise(&mut self) -> Result<(), Error> {
