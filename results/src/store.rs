@@ -88,6 +88,30 @@ impl RunWriter {
         folder.join(RECORD).exists()
     }
 
+    /// Whether the run in `folder` has finished.
+    ///
+    /// # Errors
+    /// No run there, a damaged file, or another schema version.
+    pub fn has_ended(folder: &Path) -> Result<bool, Error> {
+        Ok(read_record(folder)?.finished.is_some())
+    }
+
+    /// The finished run in `folder`, of which nothing is left to resume; removes what a process left that was killed just before
+    /// its end. `record` is as for [`RunWriter::resume`], with its models.
+    ///
+    /// # Errors
+    /// No run there, or one that differs (the error lists what changed).
+    pub fn ended(folder: &Path, record: &RunRecord) -> Result<RunRecord, Error> {
+        let present = read_record(folder)?;
+        unchanged(folder, &differences(&present, record))?;
+        for log in [LOG, attention::LOG] {
+            // What cannot be removed harms nobody: a finished run is read from its tables.
+            let _ = fs::remove_file(folder.join(log));
+        }
+        Lock::remove(folder);
+        Ok(present)
+    }
+
     /// Begins a run in `folder`, which is made if need be.
     ///
     /// # Errors

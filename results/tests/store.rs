@@ -341,6 +341,16 @@ fn a_crash_between_any_two_steps_of_the_end_costs_nothing() {
     fs::write(at("samples.log"), &log).unwrap();
     let run = Run::open(folder.path()).unwrap();
     assert!(!run.interrupted && run.samples().unwrap() == samples);
+    assert!(RunWriter::has_ended(folder.path()).unwrap());
+    let mut other = due(3);
+    other.models[0].sha256 = "cd".into();
+    let error = RunWriter::ended(folder.path(), &other).unwrap_err();
+    assert!(matches!(error, Error::ChangedRun { .. }), "{error}");
+    assert_eq!(
+        RunWriter::ended(folder.path(), &due(3)).unwrap(),
+        run.record
+    );
+    assert!(!at("samples.log").exists());
 }
 
 #[test]

@@ -62,6 +62,10 @@ impl Observer for Bars {
         });
     }
 
+    fn ended_before(&mut self) {
+        eprintln!("resume: the run has finished already, nothing is asked");
+    }
+
     fn loading(&mut self, model: &str) {
         let bar = self
             .all

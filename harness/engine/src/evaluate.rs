@@ -69,7 +69,7 @@ pub struct Request {
     pub attention: bool,
     /// The run's folder.
     pub out: PathBuf,
-    /// Go on with the interrupted run in `out`; where none was begun, begin it.
+    /// Go on with the interrupted run in `out`; where none was begun, begin it, and where it has finished, return its record.
     pub resume: bool,
     /// The command line, for the record.
     pub command_line: Vec<String>,
@@ -83,6 +83,8 @@ pub trait Observer {
     fn nothing_to_resume(&mut self, _folder: &Path) {}
     /// An interrupted run goes on with what its log holds.
     fn resumed(&mut self, _log: &LogContents) {}
+    /// The run that was to be resumed has finished, and nothing is asked.
+    fn ended_before(&mut self) {}
     /// A model is about to be loaded.
     fn loading(&mut self, _model: &str) {}
     /// A model was loaded and its variants were built.
@@ -154,12 +156,23 @@ pub fn evaluate(request: &Request, observer: &mut dyn Observer) -> Result<RunRec
         })
         .collect::<Result<Vec<_>, _>>()?;
     let chosen = choose(request, &datasets)?;
+    let mut run = begun(request, &datasets, &chosen);
+    if resume && RunWriter::has_ended(&request.out)? {
+        for name in &request.models {
+            let fields = load(name, request, options, observer)?;
+            observer.loaded(fields[0].contenders[0].model.info());
+            run.models.push(record::model(&fields));
+        }
+        let ended = RunWriter::ended(&request.out, &run)?;
+        observer.ended_before();
+        return Ok(ended);
+    }
     // The first model entirely, as it shows what a header does not: an adapter of another checkpoint, a wrong config.
     let mut first = match request.models.first() {
         Some(name) => Some(load(name, request, options, observer)?),
         None => None,
     };
-    let (mut writer, done) = open_run(request, resume, &datasets, &chosen, observer)?;
+    let (mut writer, done) = open_run(request, resume, &run, observer)?;
     for name in &request.models {
         let fields = match first.take() {
             Some(loaded) => loaded,
@@ -194,14 +207,8 @@ pub fn run_name(folder: &Path) -> String {
     )
 }
 
-/// Begins or resumes the run; returns the keys of the samples that are already recorded.
-fn open_run(
-    request: &Request,
-    resume: bool,
-    datasets: &[Dataset],
-    chosen: &[Chosen],
-    observer: &mut dyn Observer,
-) -> Result<(RunWriter, HashSet<String>), Error> {
+/// The record of the run as it begins now, but for its models.
+fn begun(request: &Request, datasets: &[Dataset], chosen: &[Chosen]) -> RunRecord {
     let configuration = Configuration {
         models: request.models.clone(),
         variants: request
@@ -233,10 +240,20 @@ fn open_run(
         let suite = dataset.suite().id.clone();
         run.data.insert(suite, record::data(dataset, chosen));
     }
+    run
+}
+
+/// Begins or resumes the run; returns the keys of the samples that are already recorded.
+fn open_run(
+    request: &Request,
+    resume: bool,
+    run: &RunRecord,
+    observer: &mut dyn Observer,
+) -> Result<(RunWriter, HashSet<String>), Error> {
     if !resume {
-        return Ok((RunWriter::create(&request.out, &run)?, HashSet::new()));
+        return Ok((RunWriter::create(&request.out, run)?, HashSet::new()));
     }
-    let (writer, contents) = RunWriter::resume(&request.out, &run)?;
+    let (writer, contents) = RunWriter::resume(&request.out, run)?;
     observer.resumed(&contents);
     // A sample that failed is not an answer: it is tried again only in a new run, so that a resumed run counts it once.
     Ok((

@@ -85,7 +85,7 @@ pub struct Arguments {
     /// The run's folder; by default results/runs/local/eval-<time>
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Go on with the interrupted run in --out; where none was begun yet, begin it
+    /// Go on with the interrupted run in --out; where none was begun yet, begin it, and where it has finished, report it
     #[arg(long, requires = "out")]
     pub resume: bool,
     /// Exit with 1 when samples failed: never, any, or more than this fraction of them
