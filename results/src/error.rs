@@ -204,9 +204,15 @@ pub enum Error {
     NoRuns,
 }
 
+/// The first of the shards by name, and how many there are besides.
 fn named(shards: &[Shard]) -> String {
-    let names: Vec<String> = shards.iter().map(ToString::to_string).collect();
-    names.join(", ")
+    const NAMED: usize = 10;
+    let names: Vec<String> = shards.iter().take(NAMED).map(ToString::to_string).collect();
+    let names = names.join(", ");
+    match shards.len().saturating_sub(NAMED) {
+        0 => names,
+        more => format!("{names} and {more} more"),
+    }
 }
 
 const SCHEMA: u32 = crate::schema::SCHEMA_VERSION;

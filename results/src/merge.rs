@@ -14,9 +14,9 @@ use crate::differences::shard_differences;
 use crate::schema::{
     AttentionRecord, Counts, DataRecord, MergedShard, RunRecord, SampleRecord, Selection, Shard,
 };
+use crate::store::files::read_record;
 use crate::store::merging::{Draft, Rows};
 use crate::store::order::{Order, Rank};
-use crate::store::read_record;
 
 /// A finished shard.
 #[derive(Debug)]

@@ -15,40 +15,40 @@
 //! the old or the new one and never a half. The parquet is on the disk before `run.json` says that the run has
 //! finished, and the log is removed only after that: at each moment one complete copy of the samples exists.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use serde::Serialize;
 
 use crate::Error;
 use crate::differences::{Difference, differences, weights};
 use crate::schema::{
-    AttentionRecord, Counts, ModelRecord, RunRecord, SCHEMA_VERSION, SampleRecord,
-    whole_milliseconds,
+    AttentionRecord, Counts, ModelRecord, RunRecord, SampleRecord, whole_milliseconds,
 };
 
 mod attention;
+pub(crate) mod files;
 mod lock;
 mod log;
 pub(crate) mod merging;
 pub(crate) mod order;
+mod run;
 mod scores;
 pub(crate) mod table;
 
 pub(crate) use attention::Probed;
 pub use attention::{Attention, read_attention};
 pub use log::{LogContents, read_log};
+pub use run::Run;
 pub use scores::Scores;
 pub(crate) use scores::{Names, ScoreRow};
 
+use files::{RECORD, read_record, write_record};
 use lock::Lock;
 use log::{LOG, LogReader, LogWriter};
 use order::Order;
 use table::{PARQUET, TableWriter};
-
-const RECORD: &str = "run.json";
 
 /// Writes one run. Dropping it without [`RunWriter::finish`] leaves an interrupted run, which [`Run::open`] reads.
 #[derive(Debug)]
@@ -292,113 +292,6 @@ impl RunWriter {
     }
 }
 
-/// A stored run: its record, and of its samples what a summary needs. Prompts and predictions stay on the disk
-/// until [`Run::samples`].
-#[derive(Clone, Debug)]
-pub struct Run {
-    /// Where it lies.
-    pub folder: PathBuf,
-    /// `run.json`; for an interrupted run with the counts as far as it went.
-    pub record: RunRecord,
-    /// The run has no end: it was read from its log.
-    pub interrupted: bool,
-    /// Bytes of a torn last line of the log, which were left out.
-    pub truncated_bytes: u64,
-    /// Numbers of log lines within the file whose checksum failed, which were left out.
-    pub damaged_lines: Vec<usize>,
-    /// Scores, tokens and times.
-    pub scores: Scores,
-    /// What attention probes saw; empty where there were none.
-    pub attention: Attention,
-}
-
-impl Run {
-    /// Reads a run's folder.
-    ///
-    /// # Errors
-    /// No run there, a damaged file, or another schema version.
-    pub fn open(folder: &Path) -> Result<Self, Error> {
-        let mut record = read_record(folder)?;
-        let folder = folder.to_path_buf();
-        if record.finished.is_some() {
-            let scores = table::read_scores(&folder.join(PARQUET))?;
-            return Ok(Self {
-                attention: attention::read(&folder, &record)?,
-                folder,
-                record,
-                interrupted: false,
-                truncated_bytes: 0,
-                damaged_lines: Vec::new(),
-                scores,
-            });
-        }
-        let contents = read_log(&folder)?;
-        record.counts = contents.counts();
-        Ok(Self {
-            scores: Scores::from_samples(&contents.samples),
-            attention: attention::read(&folder, &record)?,
-            folder,
-            record,
-            interrupted: true,
-            truncated_bytes: contents.truncated_bytes,
-            damaged_lines: contents.damaged_lines,
-        })
-    }
-
-    /// A run that lies nowhere, for tests and for callers that hold the records already.
-    pub fn from_samples(record: RunRecord, samples: &[SampleRecord]) -> Self {
-        Self {
-            folder: PathBuf::from(&record.run),
-            interrupted: record.finished.is_none(),
-            record,
-            truncated_bytes: 0,
-            damaged_lines: Vec::new(),
-            scores: Scores::from_samples(samples),
-            attention: Attention::default(),
-        }
-    }
-
-    /// The same with these probes.
-    #[must_use]
-    pub fn with_attention(mut self, records: &[AttentionRecord]) -> Self {
-        self.attention = Attention::from_records(records);
-        self
-    }
-
-    /// Every sample in full: of a finished run in the order of its table (model, seed, suite, sample, variant), of an interrupted
-    /// one in the order of recording.
-    ///
-    /// # Errors
-    /// A damaged or missing file.
-    pub fn samples(&self) -> Result<Vec<SampleRecord>, Error> {
-        if self.interrupted {
-            return Ok(read_log(&self.folder)?.samples);
-        }
-        table::read_samples(&self.folder.join(PARQUET))
-    }
-
-    /// The samples at these places of that order, in full; the places ascend. Of a long table only the parts
-    /// are read that hold one.
-    ///
-    /// # Errors
-    /// A damaged or missing file, or one that is shorter than when the run was opened.
-    pub(crate) fn samples_at(&self, places: &[usize]) -> Result<Vec<SampleRecord>, Error> {
-        if places.is_empty() {
-            return Ok(Vec::new());
-        }
-        if !self.interrupted {
-            return table::read_samples_at(&self.folder.join(PARQUET), places);
-        }
-        let samples = read_log(&self.folder)?.samples;
-        let found = places.iter().map(|&place| samples.get(place).cloned());
-        found.collect::<Option<_>>().ok_or_else(|| {
-            let reason = "fewer samples than a moment ago".into();
-            let path = self.folder.join(LOG);
-            Error::Table { path, reason }
-        })
-    }
-}
-
 /// Refuses to go on with a run that is now another one.
 fn unchanged(folder: &Path, differences: &[Difference]) -> Result<(), Error> {
     if differences.is_empty() {
@@ -409,97 +302,4 @@ fn unchanged(folder: &Path, differences: &[Difference]) -> Result<(), Error> {
         folder: folder.to_path_buf(),
         differences: told.map(|one| one.told(["before", "now"])).collect(),
     })
-}
-
-pub(crate) fn read_record(folder: &Path) -> Result<RunRecord, Error> {
-    let path = folder.join(RECORD);
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(Error::NoRun {
-                folder: folder.to_path_buf(),
-                missing: RECORD,
-            });
-        }
-        Err(error) => return Err(Error::reading(&path, error)),
-    };
-    let invalid = |error: serde_json::Error| Error::Json {
-        path: path.clone(),
-        reason: error.to_string(),
-    };
-    let value: serde_json::Value = serde_json::from_str(&text).map_err(invalid)?;
-    // The version first: a record of another version may lack fields, and that message would mislead.
-    let found = value
-        .get("schema_version")
-        .and_then(serde_json::Value::as_u64);
-    match found {
-        Some(found) if found == u64::from(SCHEMA_VERSION) => {}
-        Some(found) => {
-            return Err(Error::SchemaVersion {
-                path,
-                found: u32::try_from(found).unwrap_or(u32::MAX),
-            });
-        }
-        None => {
-            return Err(Error::Json {
-                path: path.clone(),
-                reason: "no schema_version".into(),
-            });
-        }
-    }
-    serde_json::from_value(value).map_err(invalid)
-}
-
-fn write_record(folder: &Path, record: &RunRecord) -> Result<(), Error> {
-    replace_json(&folder.join(RECORD), record)
-}
-
-/// Writes a JSON document for people and programs, as [`replace_file`] does.
-pub(crate) fn replace_json(path: &Path, document: &impl Serialize) -> Result<(), Error> {
-    let mut text = serde_json::to_string_pretty(document).map_err(|error| Error::Json {
-        path: path.to_path_buf(),
-        reason: error.to_string(),
-    })?;
-    text.push('\n');
-    replace_file(path, |file| {
-        file.write_all(text.as_bytes())
-            .map_err(|source| Error::writing(path, source))
-    })
-}
-
-/// Writes a file so that a reader sees the old or the new one: temporary name, synchronise, rename.
-pub(crate) fn replace_file(
-    path: &Path,
-    write: impl FnOnce(&mut File) -> Result<(), Error>,
-) -> Result<(), Error> {
-    let temporary = temporary_name(path);
-    let mut file = File::create(&temporary).map_err(|source| Error::writing(path, source))?;
-    let written = write(&mut file).and_then(|()| {
-        file.sync_all()
-            .map_err(|source| Error::writing(path, source))
-    });
-    if let Err(error) = written {
-        // The half-written file is of no use; if even this fails, the first error is the one to tell.
-        let _ = fs::remove_file(&temporary);
-        return Err(error);
-    }
-    commit_file(path)
-}
-
-fn temporary_name(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_os_string();
-    name.push(".tmp");
-    PathBuf::from(name)
-}
-
-/// Puts the synchronised temporary file in the place of `path`, and makes the renaming durable.
-fn commit_file(path: &Path) -> Result<(), Error> {
-    fs::rename(temporary_name(path), path).map_err(|source| Error::writing(path, source))?;
-    if let Some(folder) = path.parent()
-        && let Ok(handle) = File::open(folder)
-    {
-        // Some file systems cannot synchronise a folder; the file itself is safe either way.
-        let _ = handle.sync_all();
-    }
-    Ok(())
 }

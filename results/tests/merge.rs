@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rave_results::schema::{AttentionRecord, HeadRecord, Selection, Shard};
-use rave_results::{Error, Run, RunRecord, RunWriter, SampleRecord, merge};
+use rave_results::{Error, Run, RunRecord, RunWriter, SampleRecord, Summary, merge};
 
 mod common;
 use common::{record, sample};
@@ -161,6 +161,13 @@ fn a_missing_shard_is_named_and_one_that_is_given_twice() {
         &["both are shard 3/4", "run 3 of 4", "each shard once"],
     );
     refused(&[], &["no run given"]);
+    let folder = tempfile::tempdir().unwrap();
+    let record = shard_record(5, "12/14".parse().unwrap());
+    let one = write(folder.path(), &record, &[], true);
+    refused(
+        &[one],
+        &["shards missing: 1/14, 2/14,", "10/14 and 3 more;"],
+    );
 }
 
 #[test]
@@ -247,6 +254,13 @@ fn where_the_data_lay_and_where_a_shard_ran_is_no_difference() {
     let record = joined(&shards, &folder.path().join("out")).unwrap();
     let machines = record.merged_from.iter().map(|part| &part.machine.cpu);
     assert_eq!(machines.collect::<Vec<_>>(), ["machine 1/2", "machine 2/2"]);
+    let run = Run::open(&folder.path().join("out")).unwrap();
+    let summary = Summary::from_runs(&[run], "standard").unwrap();
+    let told = &summary.runs[0].machine;
+    assert!(
+        told.contains("machine 1/2") && told.contains("; machine 2/2"),
+        "{told}"
+    );
 }
 
 #[test]

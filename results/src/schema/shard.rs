@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Counts, Machine, sha256_hex};
 
+/// Parts that a run can have at most: more than machines that anybody has, and few enough to name those that are missing.
+const MOST: usize = 100_000;
+
 /// Part `number` of `count` of a run's samples, written `number/count`; parts are numbered from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -40,10 +43,11 @@ impl FromStr for Shard {
         text.split_once('/')
             .and_then(|(number, count)| {
                 let (number, count) = (number.parse().ok()?, count.parse().ok()?);
-                (1..=count).contains(&number).then_some(Self { number, count })
+                let is_part = (1..=count).contains(&number) && count <= MOST;
+                is_part.then_some(Self { number, count })
             })
             .ok_or_else(|| {
-                format!("`{text}` is no part of a run; write I/N with I from 1 to N, as 1/4 for the first of four")
+                format!("`{text}` is no part of a run; write I/N with I from 1 to N and N up to {MOST}, as 1/4 for the first of four")
             })
     }
 }
@@ -129,7 +133,9 @@ mod tests {
 
     #[test]
     fn what_is_no_shard_is_refused_with_the_remedy() {
-        for text in ["", "1", "0/3", "4/3", "1/0", "-1/3", "a/b", "1/2/3"] {
+        for text in [
+            "", "1", "0/3", "4/3", "1/0", "-1/3", "a/b", "1/2/3", "1/100001",
+        ] {
             let message = text.parse::<Shard>().unwrap_err();
             assert!(message.contains("I from 1 to N"), "{message}");
             let json = format!("\"{text}\"");

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use polars::io::parquet::write::BatchedWriter;
 use polars::prelude::*;
 
+use super::files::{commit_file, temporary_name};
 use super::log::{LogReader, LogWriter, for_each};
 use super::scores::{Names, reason};
 use super::table::{Table, table_error};
-use super::{commit_file, temporary_name};
 use crate::Error;
 use crate::schema::{AttentionRecord, HeadRecord, RunRecord};
 

@@ -5,10 +5,11 @@ use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::RunWriter;
 use super::attention::{self, AttentionWriter};
+use super::files::{temporary_name, write_record};
 use super::lock::Lock;
 use super::table::{self, PARQUET, Table, TableWriter};
-use super::{RunWriter, temporary_name, write_record};
 use crate::Error;
 use crate::schema::{AttentionRecord, HeadRecord, RunRecord, SampleRecord};
 

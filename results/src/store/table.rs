@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use polars::io::parquet::write::BatchedWriter;
 use polars::prelude::*;
 
+use super::files::{commit_file, replace_file, temporary_name};
 use super::scores::{Names, ScoreRow, Scores, UNSCORED, reason};
-use super::{commit_file, replace_file, temporary_name};
 use crate::Error;
 use crate::schema::SampleRecord;
 
