@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::schema::Shard;
+
 /// What can go wrong in recording, reading or summarising a run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -46,12 +48,66 @@ pub enum Error {
         due: u64,
     },
     /// A resumed run is not the one that was interrupted.
-    #[error("{}: cannot resume, the run differs from the stored one in: {}; repeat the first command line, or choose another --out", folder.display(), differences.join(", "))]
+    #[error("{}: cannot resume, the run differs from the stored one in: {}; repeat the first command line with the same rave, or choose another --out", folder.display(), differences.join("; "))]
     ChangedRun {
         /// The run folder.
         folder: PathBuf,
-        /// The fields that differ.
+        /// What differs, with both values where they are short.
         differences: Vec<String>,
+    },
+    /// A run that is to be merged and is no shard.
+    #[error("{}: '{run}' is a whole run and no shard, so there is nothing to merge it with; give runs of `rave eval --shard I/N`", folder.display())]
+    WholeRun {
+        /// The run folder.
+        folder: PathBuf,
+        /// Its run id.
+        run: String,
+    },
+    /// A shard that has not ended.
+    #[error("{}: shard {shard} has not finished; end it with its command line and --resume, then merge again", folder.display())]
+    UnfinishedShard {
+        /// The run folder.
+        folder: PathBuf,
+        /// Which shard.
+        shard: Shard,
+    },
+    /// Shards of different runs.
+    #[error("{first} and {second} are not of one run: {}; give shards of the same command line, code, checkpoints and data", differences.join("; "))]
+    OtherRun {
+        /// One shard, with its folder.
+        first: String,
+        /// Another, with its folder.
+        second: String,
+        /// What differs, with both values where they are short.
+        differences: Vec<String>,
+    },
+    /// The same shard twice.
+    #[error("{} and {}: both are shard {shard}; give each shard once", first.display(), second.display())]
+    ShardTwice {
+        /// Which shard.
+        shard: Shard,
+        /// One folder.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
+    },
+    /// Shards that were not given.
+    #[error("shards missing: {}; run each with the command line of the others (--shard {}), or give its folder", named(missing), missing[0])]
+    MissingShards {
+        /// Which, at least one.
+        missing: Vec<Shard>,
+    },
+    /// Shards whose samples are not those that were dealt out.
+    #[error(
+        "{cell}: the shards hold {found} samples that are not the {due} that were dealt out, each once; a shard was changed: run the shards again"
+    )]
+    OtherSelection {
+        /// Model, suite, variant and seed.
+        cell: String,
+        /// Samples there.
+        found: usize,
+        /// Samples of all shards as they were dealt.
+        due: usize,
     },
     /// Nothing to read at this path.
     #[error("{}: no run here ({missing} is missing); give the folder of a run, as `rave eval --out` made it", folder.display())]
@@ -70,7 +126,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The disk is full, or a limit on the size of files is reached.
-    #[error("{}: no space left on the device ({source}); free some, or raise the limit (quota, ulimit -f), and continue with --resume: every sample up to here is kept", path.display())]
+    #[error("{}: no space left on the device ({source}); free some, or raise the limit (quota, ulimit -f), and continue with --resume, or repeat the merge: every sample up to here is kept", path.display())]
     NoSpace {
         /// What was being written.
         path: PathBuf,
@@ -146,6 +202,17 @@ pub enum Error {
     /// No run was given.
     #[error("no run given; name at least one run folder")]
     NoRuns,
+}
+
+/// The first of the shards by name, and how many there are besides.
+fn named(shards: &[Shard]) -> String {
+    const NAMED: usize = 10;
+    let names: Vec<String> = shards.iter().take(NAMED).map(ToString::to_string).collect();
+    let names = names.join(", ");
+    match shards.len().saturating_sub(NAMED) {
+        0 => names,
+        more => format!("{names} and {more} more"),
+    }
 }
 
 const SCHEMA: u32 = crate::schema::SCHEMA_VERSION;

@@ -24,7 +24,7 @@ use crate::schema::{
     CodeVersion, Libraries, Machine, ModelRecord, VariantConfiguration, canonical_hash,
     whole_milliseconds,
 };
-use crate::store::replace_json;
+use crate::store::files::replace_json;
 use crate::store::table::{Table, replace_table};
 
 mod compare;

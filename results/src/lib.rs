@@ -13,10 +13,12 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod compare;
+mod differences;
 mod error;
 pub mod excerpt;
 pub mod latency;
 pub mod maps;
+mod merge;
 pub mod paper;
 pub mod schema;
 pub mod statistics;
@@ -26,6 +28,7 @@ pub mod training;
 
 pub use compare::compare;
 pub use error::Error;
+pub use merge::merge;
 pub use schema::{AttentionRecord, RunRecord, SCHEMA_VERSION, SampleRecord};
 pub use store::{Run, RunWriter};
 pub use summary::Summary;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::store::replace_json;
+use crate::store::files::replace_json;
 
 /// The file's name.
 pub const MAPS: &str = "attention.json";

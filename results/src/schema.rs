@@ -11,9 +11,11 @@ use sha2::{Digest, Sha256};
 
 mod attention;
 mod machine;
+mod shard;
 
 pub use attention::{AttentionRecord, HeadRecord};
 pub use machine::{Libraries, Machine};
+pub use shard::{MergedShard, Selection, Shard};
 
 /// The version of `run.json` and `samples.parquet` that this library writes and reads.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -47,6 +49,9 @@ pub struct RunRecord {
     pub finished: Option<Timestamp>,
     /// How many samples have a score and how many have none.
     pub counts: Counts,
+    /// The shards that it was joined of, in order; none of a run that was not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub merged_from: Vec<MergedShard>,
 }
 
 impl RunRecord {
@@ -73,6 +78,7 @@ impl RunRecord {
             libraries,
             finished: None,
             counts: Counts::default(),
+            merged_from: Vec::new(),
         }
     }
 
@@ -129,6 +135,9 @@ pub struct Configuration {
     /// configurations from before there were probes keep their hash.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub attention: bool,
+    /// Which part of the samples the run takes; `None` for all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<Shard>,
 }
 
 impl Configuration {
@@ -296,10 +305,13 @@ pub struct DataRecord {
     /// SHA-256 of each file that was read, by its path in the repository or folder, in hexadecimal.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, String>,
-    /// Rows that the run took.
+    /// Rows that the run took; of a shard its own.
     pub rows_used: usize,
     /// Rows that there are.
     pub rows_total: usize,
+    /// What all shards take together; `None` of a run that is no shard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selection: Option<Selection>,
 }
 
 /// The code that ran.
@@ -318,6 +330,16 @@ pub struct Counts {
     pub scored: u64,
     /// Samples without one.
     pub failed: u64,
+}
+
+impl Counts {
+    /// Counts one more sample.
+    pub(crate) fn add(&mut self, sample: &SampleRecord) {
+        match sample.score {
+            Some(_) => self.scored += 1,
+            None => self.failed += 1,
+        }
+    }
 }
 
 /// One sample under one model and variant.
@@ -470,6 +492,7 @@ mod tests {
             threads: 2,
             batch: 1,
             attention: false,
+            shard: None,
         }
     }
 

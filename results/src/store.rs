@@ -4,7 +4,7 @@
 //! run.json          everything but the samples; `finished` is null until the end
 //! run.lock          locked by the process that writes, while the run lasts
 //! samples.log       one checksummed line a sample, while the run lasts
-//! samples.parquet   the samples, written at the end; then the log goes
+//! samples.parquet   the samples in the order of the data, written at the end; then the log goes
 //! attention.log     where attention is probed: one checksummed line an answer, while the run lasts
 //! attention.parquet the probes, written at the end; then that log goes
 //! ```
@@ -15,36 +15,40 @@
 //! the old or the new one and never a half. The parquet is on the disk before `run.json` says that the run has
 //! finished, and the log is removed only after that: at each moment one complete copy of the samples exists.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use serde::Serialize;
 
 use crate::Error;
+use crate::differences::{Difference, differences, weights};
 use crate::schema::{
-    AttentionRecord, Counts, ModelRecord, RunRecord, SCHEMA_VERSION, SampleRecord,
-    whole_milliseconds,
+    AttentionRecord, Counts, ModelRecord, RunRecord, SampleRecord, whole_milliseconds,
 };
 
 mod attention;
+pub(crate) mod files;
 mod lock;
 mod log;
+pub(crate) mod merging;
+pub(crate) mod order;
+mod run;
 mod scores;
 pub(crate) mod table;
 
 pub(crate) use attention::Probed;
 pub use attention::{Attention, read_attention};
 pub use log::{LogContents, read_log};
+pub use run::Run;
 pub use scores::Scores;
 pub(crate) use scores::{Names, ScoreRow};
 
+use files::{RECORD, read_record, write_record};
 use lock::Lock;
-use log::{LOG, LogWriter};
+use log::{LOG, LogReader, LogWriter};
+use order::Order;
 use table::{PARQUET, TableWriter};
-
-const RECORD: &str = "run.json";
 
 /// Writes one run. Dropping it without [`RunWriter::finish`] leaves an interrupted run, which [`Run::open`] reads.
 #[derive(Debug)]
@@ -68,7 +72,7 @@ impl RunWriter {
             let reason = io::Error::new(io::ErrorKind::NotADirectory, "a file, not a folder");
             return Err(Error::writing(folder, reason));
         }
-        if !folder.join(RECORD).exists() {
+        if !Self::is_begun(folder) {
             return Ok(());
         }
         let present = read_record(folder)?;
@@ -77,6 +81,35 @@ impl RunWriter {
             Some(_) => Error::FinishedRun { folder, run },
             None => Error::InterruptedRun { folder, run },
         })
+    }
+
+    /// Whether a run was begun in `folder`: its record is there, whatever became of the run.
+    pub fn is_begun(folder: &Path) -> bool {
+        folder.join(RECORD).exists()
+    }
+
+    /// Whether the run in `folder` has finished.
+    ///
+    /// # Errors
+    /// No run there, a damaged file, or another schema version.
+    pub fn has_ended(folder: &Path) -> Result<bool, Error> {
+        Ok(read_record(folder)?.finished.is_some())
+    }
+
+    /// The finished run in `folder`, of which nothing is left to resume; removes what a process left that was killed just before
+    /// its end. `record` is as for [`RunWriter::resume`], with its models.
+    ///
+    /// # Errors
+    /// No run there, or one that differs (the error lists what changed).
+    pub fn ended(folder: &Path, record: &RunRecord) -> Result<RunRecord, Error> {
+        let present = read_record(folder)?;
+        unchanged(folder, &differences(&present, record))?;
+        for log in [LOG, attention::LOG] {
+            // What cannot be removed harms nobody: a finished run is read from its tables.
+            let _ = fs::remove_file(folder.join(log));
+        }
+        Lock::remove(folder);
+        Ok(present)
     }
 
     /// Begins a run in `folder`, which is made if need be.
@@ -131,13 +164,7 @@ impl RunWriter {
         let lock = Lock::take(folder)?;
         // Again, now that nobody else writes.
         let present = unfinished()?;
-        let differences = differences(&present, record);
-        if !differences.is_empty() {
-            return Err(Error::ChangedRun {
-                folder: folder.to_path_buf(),
-                differences,
-            });
-        }
+        unchanged(folder, &differences(&present, record))?;
         let contents = read_log(folder)?;
         let log = LogWriter::open(&folder.join(LOG), contents.whole_bytes)?;
         let attention = present.configuration.attention;
@@ -165,6 +192,10 @@ impl RunWriter {
     /// # Errors
     /// A full disk or a failed write; the log is then cut back to its last whole line, so that nothing before is lost.
     pub fn append(&mut self, sample: &SampleRecord) -> Result<(), Error> {
+        // The probes first: after a power cut no sample may stand without the probe that came before it.
+        if let Some(attention) = self.attention.as_mut().filter(|_| self.log.is_due()) {
+            attention.synchronise()?;
+        }
         self.log.append(&sample.clone().normalised())
     }
 
@@ -190,11 +221,14 @@ impl RunWriter {
     pub fn finish(mut self, update: impl FnOnce(&mut RunRecord)) -> Result<RunRecord, Error> {
         self.log.synchronise()?;
         update(&mut self.record);
-        let mut found = 0;
-        log::for_each(&self.folder.join(LOG), |_: SampleRecord| {
-            found += 1;
+        let log = self.folder.join(LOG);
+        let order = Order::of(&self.record);
+        let mut lines = Vec::new();
+        log::for_each(&log, |sample: SampleRecord, line| {
+            lines.push((order.rank(&sample), line));
             Ok(())
         })?;
+        let found = lines.len() as u64;
         if let Some(due) = self.record.due().filter(|&due| due != found) {
             return Err(Error::Miscounted {
                 folder: self.folder,
@@ -202,24 +236,28 @@ impl RunWriter {
                 due,
             });
         }
+        lines.sort_by_key(|(rank, _)| *rank);
         let mut counts = Counts::default();
         let mut table = TableWriter::create(&self.folder.join(PARQUET))?;
-        log::for_each(&self.folder.join(LOG), |sample: SampleRecord| {
-            match sample.score {
-                Some(_) => counts.scored += 1,
-                None => counts.failed += 1,
+        let mut reader = LogReader::open(&log)?;
+        // The samples in the order of the table, for that of the probes.
+        let mut keys = Vec::new();
+        for (_, line) in lines {
+            let sample: SampleRecord = reader.read(line)?;
+            counts.add(&sample);
+            if self.attention.is_some() {
+                keys.push(sample.key());
             }
-            table.push(sample)
-        })?;
+            table.push(sample)?;
+        }
         table.finish()?;
         if let Some(log) = &mut self.attention {
             log.synchronise()?;
-            attention::write_table(&self.folder)?;
+            attention::write_table(&self.folder, &keys)?;
         }
         self.record.counts = counts;
         self.record.finished = Some(whole_milliseconds(Timestamp::now()));
         write_record(&self.folder, &self.record)?;
-        let log = self.folder.join(LOG);
         fs::remove_file(&log).map_err(|source| Error::writing(&log, source))?;
         if self.attention.is_some() {
             let log = self.folder.join(attention::LOG);
@@ -234,11 +272,8 @@ impl RunWriter {
     /// # Errors
     /// Other weights than before under the same name; a full disk or a failed write.
     pub fn model(&mut self, model: ModelRecord) -> Result<(), Error> {
-        if is_another(&self.record, &model) {
-            return Err(Error::ChangedRun {
-                folder: self.folder.clone(),
-                differences: vec![format!("checkpoint or adapter of {}", model.name)],
-            });
+        if let Some(known) = self.record.model(&model.name) {
+            unchanged(&self.folder, &weights(known, &model))?;
         }
         self.update(|run| {
             run.models.retain(|known| known.name != model.name);
@@ -257,235 +292,14 @@ impl RunWriter {
     }
 }
 
-/// A stored run: its record, and of its samples what a summary needs. Prompts and predictions stay on the disk
-/// until [`Run::samples`].
-#[derive(Clone, Debug)]
-pub struct Run {
-    /// Where it lies.
-    pub folder: PathBuf,
-    /// `run.json`; for an interrupted run with the counts as far as it went.
-    pub record: RunRecord,
-    /// The run has no end: it was read from its log.
-    pub interrupted: bool,
-    /// Bytes of a torn last line of the log, which were left out.
-    pub truncated_bytes: u64,
-    /// Numbers of log lines within the file whose checksum failed, which were left out.
-    pub damaged_lines: Vec<usize>,
-    /// Scores, tokens and times.
-    pub scores: Scores,
-    /// What attention probes saw; empty where there were none.
-    pub attention: Attention,
-}
-
-impl Run {
-    /// Reads a run's folder.
-    ///
-    /// # Errors
-    /// No run there, a damaged file, or another schema version.
-    pub fn open(folder: &Path) -> Result<Self, Error> {
-        let mut record = read_record(folder)?;
-        let folder = folder.to_path_buf();
-        if record.finished.is_some() {
-            let scores = table::read_scores(&folder.join(PARQUET))?;
-            return Ok(Self {
-                attention: attention::read(&folder, &record)?,
-                folder,
-                record,
-                interrupted: false,
-                truncated_bytes: 0,
-                damaged_lines: Vec::new(),
-                scores,
-            });
-        }
-        let contents = read_log(&folder)?;
-        record.counts = contents.counts();
-        Ok(Self {
-            scores: Scores::from_samples(&contents.samples),
-            attention: attention::read(&folder, &record)?,
-            folder,
-            record,
-            interrupted: true,
-            truncated_bytes: contents.truncated_bytes,
-            damaged_lines: contents.damaged_lines,
-        })
+/// Refuses to go on with a run that is now another one.
+fn unchanged(folder: &Path, differences: &[Difference]) -> Result<(), Error> {
+    if differences.is_empty() {
+        return Ok(());
     }
-
-    /// A run that lies nowhere, for tests and for callers that hold the records already.
-    pub fn from_samples(record: RunRecord, samples: &[SampleRecord]) -> Self {
-        Self {
-            folder: PathBuf::from(&record.run),
-            interrupted: record.finished.is_none(),
-            record,
-            truncated_bytes: 0,
-            damaged_lines: Vec::new(),
-            scores: Scores::from_samples(samples),
-            attention: Attention::default(),
-        }
-    }
-
-    /// The same with these probes.
-    #[must_use]
-    pub fn with_attention(mut self, records: &[AttentionRecord]) -> Self {
-        self.attention = Attention::from_records(records);
-        self
-    }
-
-    /// Every sample in full, in the order of recording.
-    ///
-    /// # Errors
-    /// A damaged or missing file.
-    pub fn samples(&self) -> Result<Vec<SampleRecord>, Error> {
-        if self.interrupted {
-            return Ok(read_log(&self.folder)?.samples);
-        }
-        table::read_samples(&self.folder.join(PARQUET))
-    }
-
-    /// The samples at these places of the order of recording, in full; the places ascend. Of a long table only the parts
-    /// are read that hold one.
-    ///
-    /// # Errors
-    /// A damaged or missing file, or one that is shorter than when the run was opened.
-    pub(crate) fn samples_at(&self, places: &[usize]) -> Result<Vec<SampleRecord>, Error> {
-        if places.is_empty() {
-            return Ok(Vec::new());
-        }
-        if !self.interrupted {
-            return table::read_samples_at(&self.folder.join(PARQUET), places);
-        }
-        let samples = read_log(&self.folder)?.samples;
-        let found = places.iter().map(|&place| samples.get(place).cloned());
-        found.collect::<Option<_>>().ok_or_else(|| {
-            let reason = "fewer samples than a moment ago".into();
-            let path = self.folder.join(LOG);
-            Error::Table { path, reason }
-        })
-    }
-}
-
-/// What two records of the same run must agree on, where they do not.
-fn differences(stored: &RunRecord, now: &RunRecord) -> Vec<String> {
-    let (a, b) = (&stored.configuration, &now.configuration);
-    [
-        ("models", a.models != b.models),
-        ("variants", a.variants != b.variants),
-        ("suites", a.suites != b.suites),
-        ("seed", a.seed != b.seed),
-        ("dtype", a.dtype != b.dtype),
-        ("device", a.device != b.device),
-        ("threads", a.threads != b.threads),
-        ("batch", a.batch != b.batch),
-        ("attention", a.attention != b.attention),
-        ("code version", stored.code != now.code),
-        (
-            "checkpoint or adapter",
-            now.models.iter().any(|model| is_another(stored, model)),
-        ),
-        ("data", stored.data != now.data),
-    ]
-    .into_iter()
-    .filter(|(_, differs)| *differs)
-    .map(|(what, _)| what.to_string())
-    .collect()
-}
-
-/// Whether a run has recorded this model with other weights. Models are known only once they are loaded, so a record
-/// may lack some.
-fn is_another(stored: &RunRecord, now: &ModelRecord) -> bool {
-    stored
-        .model(&now.name)
-        .is_some_and(|model| model.sha256 != now.sha256 || model.adapters != now.adapters)
-}
-
-fn read_record(folder: &Path) -> Result<RunRecord, Error> {
-    let path = folder.join(RECORD);
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(Error::NoRun {
-                folder: folder.to_path_buf(),
-                missing: RECORD,
-            });
-        }
-        Err(error) => return Err(Error::reading(&path, error)),
-    };
-    let invalid = |error: serde_json::Error| Error::Json {
-        path: path.clone(),
-        reason: error.to_string(),
-    };
-    let value: serde_json::Value = serde_json::from_str(&text).map_err(invalid)?;
-    // The version first: a record of another version may lack fields, and that message would mislead.
-    let found = value
-        .get("schema_version")
-        .and_then(serde_json::Value::as_u64);
-    match found {
-        Some(found) if found == u64::from(SCHEMA_VERSION) => {}
-        Some(found) => {
-            return Err(Error::SchemaVersion {
-                path,
-                found: u32::try_from(found).unwrap_or(u32::MAX),
-            });
-        }
-        None => {
-            return Err(Error::Json {
-                path: path.clone(),
-                reason: "no schema_version".into(),
-            });
-        }
-    }
-    serde_json::from_value(value).map_err(invalid)
-}
-
-fn write_record(folder: &Path, record: &RunRecord) -> Result<(), Error> {
-    replace_json(&folder.join(RECORD), record)
-}
-
-/// Writes a JSON document for people and programs, as [`replace_file`] does.
-pub(crate) fn replace_json(path: &Path, document: &impl Serialize) -> Result<(), Error> {
-    let mut text = serde_json::to_string_pretty(document).map_err(|error| Error::Json {
-        path: path.to_path_buf(),
-        reason: error.to_string(),
-    })?;
-    text.push('\n');
-    replace_file(path, |file| {
-        file.write_all(text.as_bytes())
-            .map_err(|source| Error::writing(path, source))
+    let told = differences.iter();
+    Err(Error::ChangedRun {
+        folder: folder.to_path_buf(),
+        differences: told.map(|one| one.told(["before", "now"])).collect(),
     })
-}
-
-/// Writes a file so that a reader sees the old or the new one: temporary name, synchronise, rename.
-pub(crate) fn replace_file(
-    path: &Path,
-    write: impl FnOnce(&mut File) -> Result<(), Error>,
-) -> Result<(), Error> {
-    let temporary = temporary_name(path);
-    let mut file = File::create(&temporary).map_err(|source| Error::writing(path, source))?;
-    let written = write(&mut file).and_then(|()| {
-        file.sync_all()
-            .map_err(|source| Error::writing(path, source))
-    });
-    if let Err(error) = written {
-        // The half-written file is of no use; if even this fails, the first error is the one to tell.
-        let _ = fs::remove_file(&temporary);
-        return Err(error);
-    }
-    commit_file(path)
-}
-
-fn temporary_name(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_os_string();
-    name.push(".tmp");
-    PathBuf::from(name)
-}
-
-/// Puts the synchronised temporary file in the place of `path`, and makes the renaming durable.
-fn commit_file(path: &Path) -> Result<(), Error> {
-    fs::rename(temporary_name(path), path).map_err(|source| Error::writing(path, source))?;
-    if let Some(folder) = path.parent()
-        && let Ok(handle) = File::open(folder)
-    {
-        // Some file systems cannot synchronise a folder; the file itself is safe either way.
-        let _ = handle.sync_all();
-    }
-    Ok(())
 }

@@ -24,6 +24,8 @@ struct Cli {
 enum Command {
     /// Run suites over models and attention variants, and record every sample
     Eval(commands::eval::Arguments),
+    /// Join the shards of one run (rave eval --shard) into the run that they are parts of
+    Merge(commands::merge::Arguments),
     /// What variants cost: vision, prefill, decoding, cache and peak memory, over a grid of prompt sizes
     Latency(commands::latency::Arguments),
     /// The peak of memory of one answer, for `rave latency`
@@ -81,6 +83,7 @@ fn main() -> ExitCode {
     };
     let ran = std::panic::catch_unwind(|| match cli.command {
         Command::Eval(arguments) => commands::eval::run(arguments),
+        Command::Merge(arguments) => commands::merge::run(&arguments),
         Command::Latency(arguments) => commands::latency::run(arguments),
         Command::MeasureMemory(arguments) => commands::latency::measure_memory(&arguments),
         Command::Train(arguments) => commands::train::run(&arguments),

@@ -1,6 +1,7 @@
 //! Progress bars of a run: one a cell (suite and variant), with rate and time left; silent where stderr is no terminal.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use rave_benchmarks::Suite;
@@ -8,6 +9,7 @@ use rave_engine::Observer;
 use rave_lmm::ModelInfo;
 use rave_methods::Variant;
 use rave_results::SampleRecord;
+use rave_results::store::LogContents;
 
 /// The bars of the suite that runs now.
 pub struct Bars {
@@ -27,7 +29,43 @@ impl Bars {
     }
 }
 
+/// What a log that a run goes on with has lost, if anything: nothing stays lost, as those samples are asked again.
+fn told_losses(log: &LogContents) -> String {
+    let mut text = String::new();
+    if log.truncated_bytes > 0 {
+        text += &format!(
+            "samples.log: its end was cut off in mid-write; {} bytes dropped, the sample is asked again\n",
+            log.truncated_bytes
+        );
+    }
+    if !log.damaged_lines.is_empty() {
+        let numbers: Vec<String> = log.damaged_lines.iter().map(ToString::to_string).collect();
+        text += &format!(
+            "samples.log: {} damaged (line {}); the samples are asked again\n",
+            numbers.len(),
+            numbers.join(", ")
+        );
+    }
+    text
+}
+
 impl Observer for Bars {
+    fn nothing_to_resume(&mut self, folder: &Path) {
+        eprintln!("resume: no run in {} yet, it begins now", folder.display());
+    }
+
+    fn resumed(&mut self, log: &LogContents) {
+        // The spinner of a model that is being loaded may be on the screen.
+        self.all.suspend(|| {
+            eprint!("{}", told_losses(log));
+            eprintln!("resume: {} samples are recorded already", log.samples.len());
+        });
+    }
+
+    fn ended_before(&mut self) {
+        eprintln!("resume: the run has finished already, nothing is asked");
+    }
+
     fn loading(&mut self, model: &str) {
         let bar = self
             .all
@@ -83,6 +121,17 @@ impl Observer for Bars {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_log_that_lost_nothing_is_told_in_no_words() {
+        let mut log = LogContents::default();
+        assert_eq!(told_losses(&log), "");
+        log.truncated_bytes = 7;
+        log.damaged_lines = vec![3, 9];
+        let told = told_losses(&log);
+        assert!(told.contains("7 bytes dropped"), "{told}");
+        assert!(told.contains("2 damaged (line 3, 9)"), "{told}");
+    }
 
     #[test]
     fn a_cell_counts_its_samples() {

@@ -17,12 +17,13 @@ use rave_lmm::{
     ModelInfo, Patches, Processor, attention, libtorch, resolve,
 };
 use rave_methods::Variant;
-use rave_results::schema::{CodeVersion, Configuration, Libraries, RunRecord};
+use rave_results::schema::{CodeVersion, Configuration, Libraries, RunRecord, Shard};
+use rave_results::store::LogContents;
 use rave_results::{AttentionRecord, RunWriter, SampleRecord};
 use rayon::prelude::*;
 
 use crate::Error;
-use crate::chosen::choose;
+use crate::chosen::{Chosen, choose};
 use crate::record::{self, Prepared};
 
 /// Samples that are prepared together at most, and no more than there are threads for: a page of a scan is hundreds of
@@ -51,6 +52,8 @@ pub struct Request {
     pub shuffle: Option<u64>,
     /// Only the samples of these ids, `ID` or `SUITE/ID`; empty for all.
     pub samples: Vec<String>,
+    /// Only this part of the samples, which other runs complete.
+    pub shard: Option<Shard>,
     /// Ask each family in the words that its authors prescribe, where a suite knows them, instead of all alike.
     pub family_prompts: bool,
     /// Of a grid of checkpoints the seed to take, by default all that it holds; elsewhere the seed of variants at their
@@ -66,7 +69,7 @@ pub struct Request {
     pub attention: bool,
     /// The run's folder.
     pub out: PathBuf,
-    /// Go on with the interrupted run in `out`.
+    /// Go on with the interrupted run in `out`; where none was begun, begin it, and where it has finished, return its record.
     pub resume: bool,
     /// The command line, for the record.
     pub command_line: Vec<String>,
@@ -76,6 +79,12 @@ pub struct Request {
 
 /// Hears how a run goes. Every method does nothing by default.
 pub trait Observer {
+    /// There is no run yet to resume: it begins.
+    fn nothing_to_resume(&mut self, _folder: &Path) {}
+    /// An interrupted run goes on with what its log holds.
+    fn resumed(&mut self, _log: &LogContents) {}
+    /// The run that was to be resumed has finished, and nothing is asked.
+    fn ended_before(&mut self) {}
     /// A model is about to be loaded.
     fn loading(&mut self, _model: &str) {}
     /// A model was loaded and its variants were built.
@@ -116,8 +125,12 @@ pub fn evaluate(request: &Request, observer: &mut dyn Observer) -> Result<RunRec
     }
     // Whatever can be wrong with the request is found before the run's folder is made: a mistyped name must not leave a
     // run there that has to be removed by hand.
-    if !request.resume {
+    let resume = request.resume && RunWriter::is_begun(&request.out);
+    if !resume {
         RunWriter::vacant(&request.out)?;
+    }
+    if request.resume && !resume {
+        observer.nothing_to_resume(&request.out);
     }
     for name in &request.models {
         for (_, _, folder) in places(name, request)? {
@@ -143,12 +156,23 @@ pub fn evaluate(request: &Request, observer: &mut dyn Observer) -> Result<RunRec
         })
         .collect::<Result<Vec<_>, _>>()?;
     let chosen = choose(request, &datasets)?;
+    let mut run = begun(request, &datasets, &chosen);
+    if resume && RunWriter::has_ended(&request.out)? {
+        for name in &request.models {
+            let fields = load(name, request, options, observer)?;
+            observer.loaded(fields[0].contenders[0].model.info());
+            run.models.push(record::model(&fields));
+        }
+        let ended = RunWriter::ended(&request.out, &run)?;
+        observer.ended_before();
+        return Ok(ended);
+    }
     // The first model entirely, as it shows what a header does not: an adapter of another checkpoint, a wrong config.
     let mut first = match request.models.first() {
         Some(name) => Some(load(name, request, options, observer)?),
         None => None,
     };
-    let (mut writer, done) = open_run(request, &datasets, &chosen)?;
+    let (mut writer, done) = open_run(request, resume, &run, observer)?;
     for name in &request.models {
         let fields = match first.take() {
             Some(loaded) => loaded,
@@ -158,8 +182,8 @@ pub fn evaluate(request: &Request, observer: &mut dyn Observer) -> Result<RunRec
         observer.loaded(fields[0].contenders[0].model.info());
         for field in &fields {
             let cell = Cell::new(field, request, &done)?;
-            for (dataset, rows) in datasets.iter().zip(&chosen) {
-                cell.run(dataset, rows, &mut writer, observer)?;
+            for (dataset, chosen) in datasets.iter().zip(&chosen) {
+                cell.run(dataset, &chosen.rows, &mut writer, observer)?;
             }
         }
     }
@@ -176,19 +200,15 @@ pub(crate) fn libraries() -> Libraries {
 }
 
 /// The name of a run: that of its folder.
-pub(crate) fn run_name(folder: &Path) -> String {
+pub fn run_name(folder: &Path) -> String {
     folder.file_name().map_or_else(
         || "run".to_owned(),
         |name| name.to_string_lossy().into_owned(),
     )
 }
 
-/// Begins or resumes the run; returns the keys of the samples that are already recorded.
-fn open_run(
-    request: &Request,
-    datasets: &[Dataset],
-    chosen: &[Vec<usize>],
-) -> Result<(RunWriter, HashSet<String>), Error> {
+/// The record of the run as it begins now, but for its models.
+fn begun(request: &Request, datasets: &[Dataset], chosen: &[Chosen]) -> RunRecord {
     let configuration = Configuration {
         models: request.models.clone(),
         variants: request
@@ -199,7 +219,7 @@ fn open_run(
         suites: datasets
             .iter()
             .zip(chosen)
-            .map(|(dataset, rows)| record::suite(request, dataset, rows))
+            .map(|(dataset, chosen)| record::suite(request, dataset, chosen))
             .collect(),
         seed: request.seed,
         dtype: request.dtype.clone(),
@@ -207,6 +227,7 @@ fn open_run(
         threads: tch::get_num_threads() as usize,
         batch: 1,
         attention: request.attention,
+        shard: request.shard,
     };
     let mut run = RunRecord::new(
         run_name(&request.out),
@@ -215,14 +236,25 @@ fn open_run(
         request.code.clone(),
         libraries(),
     );
-    for (dataset, rows) in datasets.iter().zip(chosen) {
+    for (dataset, chosen) in datasets.iter().zip(chosen) {
         let suite = dataset.suite().id.clone();
-        run.data.insert(suite, record::data(dataset, rows.len()));
+        run.data.insert(suite, record::data(dataset, chosen));
     }
-    if !request.resume {
-        return Ok((RunWriter::create(&request.out, &run)?, HashSet::new()));
+    run
+}
+
+/// Begins or resumes the run; returns the keys of the samples that are already recorded.
+fn open_run(
+    request: &Request,
+    resume: bool,
+    run: &RunRecord,
+    observer: &mut dyn Observer,
+) -> Result<(RunWriter, HashSet<String>), Error> {
+    if !resume {
+        return Ok((RunWriter::create(&request.out, run)?, HashSet::new()));
     }
-    let (writer, contents) = RunWriter::resume(&request.out, &run)?;
+    let (writer, contents) = RunWriter::resume(&request.out, run)?;
+    observer.resumed(&contents);
     // A sample that failed is not an answer: it is tried again only in a new run, so that a resumed run counts it once.
     Ok((
         writer,

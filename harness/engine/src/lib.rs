@@ -15,6 +15,6 @@ mod record;
 pub mod train;
 
 pub use error::Error;
-pub use evaluate::{Observer, Request, evaluate};
+pub use evaluate::{Observer, Request, evaluate, run_name};
 pub use policy::FailOnError;
 pub use record::{answer_boxes, model_type, picture};

@@ -15,6 +15,7 @@ use rave_results::schema::{
 };
 use rave_results::{AttentionRecord, SampleRecord};
 
+use crate::chosen::Chosen;
 use crate::evaluate::{Contender, Field, Request};
 
 /// The configuration record of a variant.
@@ -31,13 +32,14 @@ pub(crate) fn variant(variant: &Variant) -> VariantConfiguration {
     }
 }
 
-/// The configuration record of a suite, of whose data `rows` are taken.
-pub(crate) fn suite(request: &Request, dataset: &Dataset, rows: &[usize]) -> SuiteConfiguration {
+/// The configuration record of a suite: what all shards of a run take, so that it is the same in each of them.
+pub(crate) fn suite(request: &Request, dataset: &Dataset, chosen: &Chosen) -> SuiteConfiguration {
     let suite = dataset.suite();
     let samples = if request.samples.is_empty() {
         Vec::new()
     } else {
-        rows.iter().filter_map(|&row| dataset.id(row)).collect()
+        let rows = chosen.all.iter();
+        rows.filter_map(|&row| dataset.id(row)).collect()
     };
     SuiteConfiguration {
         id: suite.id.clone(),
@@ -145,16 +147,17 @@ pub(crate) fn model(fields: &[Field]) -> ModelRecord {
     record
 }
 
-/// The record of a suite's data, of which `used` rows are taken.
-pub(crate) fn data(dataset: &Dataset, used: usize) -> DataRecord {
+/// The record of a suite's data, and of what is taken of it.
+pub(crate) fn data(dataset: &Dataset, chosen: &Chosen) -> DataRecord {
     DataRecord {
         fingerprint: dataset.fingerprint().to_owned(),
         source: dataset.source(),
         repository: dataset.origin().map(|origin| origin.repository.clone()),
         revision: dataset.origin().map(|origin| origin.revision.clone()),
         files: dataset.files().iter().cloned().collect(),
-        rows_used: used,
+        rows_used: chosen.rows.len(),
         rows_total: dataset.size_hint_full().unwrap_or(dataset.len()),
+        selection: chosen.selection.clone(),
     }
 }
 

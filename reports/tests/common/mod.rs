@@ -256,6 +256,7 @@ fn record(plan: &Plan) -> RunRecord {
         threads: 2,
         batch: 1,
         attention: false,
+        shard: None,
     };
     let code = CodeVersion {
         version: "0.1.0".into(),

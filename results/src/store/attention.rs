@@ -1,26 +1,26 @@
 //! `attention.parquet`: a row a layer and head of each answer, written in row groups from the probes' log, and read in parts
 //! into what a summary needs of it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use polars::io::parquet::write::BatchedWriter;
 use polars::prelude::*;
 
-use super::log::{LogWriter, for_each};
+use super::files::{commit_file, temporary_name};
+use super::log::{LogReader, LogWriter, for_each};
 use super::scores::{Names, reason};
 use super::table::{Table, table_error};
-use super::{commit_file, temporary_name};
 use crate::Error;
 use crate::schema::{AttentionRecord, HeadRecord, RunRecord};
 
 /// The log's name in a run's folder.
 pub(super) const LOG: &str = "attention.log";
 /// The table's name in a run's folder.
-const PARQUET: &str = "attention.parquet";
+pub(super) const PARQUET: &str = "attention.parquet";
 /// Rows a row group, and rows that are read at a time: bounds the memory of both.
-const ROW_GROUP: usize = 100_000;
+pub(super) const ROW_GROUP: usize = 100_000;
 /// Statistics of a [`HeadRecord`].
 const STATISTICS: usize = HeadRecord::STATISTICS.len();
 
@@ -158,7 +158,7 @@ impl Attention {
 /// Opens the log of a run that goes on, without the torn end that a crash may have left.
 pub(super) fn resume(folder: &Path) -> Result<LogWriter, Error> {
     let path = folder.join(LOG);
-    let contents = for_each(&path, |_: AttentionRecord| Ok(()))?;
+    let contents = for_each(&path, |_: AttentionRecord, _| Ok(()))?;
     LogWriter::open(&path, contents.whole_bytes)
 }
 
@@ -171,61 +171,90 @@ pub(super) fn read(folder: &Path, record: &RunRecord) -> Result<Attention, Error
         return read_attention(&folder.join(PARQUET));
     }
     let mut attention = Attention::default();
-    for_each_once(folder, |record| {
-        attention.push(&record);
+    // Of the probes of one sample the first alone.
+    let mut seen = HashSet::new();
+    for_each(&folder.join(LOG), |record: AttentionRecord, _| {
+        if seen.insert(record.key()) {
+            attention.push(&record);
+        }
         Ok(())
     })?;
     Ok(attention)
 }
 
-/// Gives each record of the log to `take`, but the first alone of those of one sample.
-fn for_each_once(
-    folder: &Path,
-    mut take: impl FnMut(AttentionRecord) -> Result<(), Error>,
-) -> Result<(), Error> {
-    let mut seen = HashSet::new();
-    for_each(&folder.join(LOG), |record: AttentionRecord| {
-        if seen.insert(record.key()) {
-            take(record)
-        } else {
-            Ok(())
-        }
+/// Writes the table from the log, of the probes of one sample the first alone; `keys` are the samples in their order.
+pub(super) fn write_table(folder: &Path, keys: &[String]) -> Result<(), Error> {
+    let log = folder.join(LOG);
+    let mut lines = HashMap::new();
+    for_each(&log, |record: AttentionRecord, line| {
+        lines.entry(record.key()).or_insert(line);
+        Ok(())
     })?;
-    Ok(())
+    let mut reader = LogReader::open(&log)?;
+    let mut table = AttentionWriter::create(folder)?;
+    for line in keys.iter().filter_map(|key| lines.get(key)) {
+        table.push(reader.read(*line)?)?;
+    }
+    table.finish()
 }
 
-/// Writes the table from the log, row group by row group, under a temporary name, then moves it into place.
-pub(super) fn write_table(folder: &Path) -> Result<(), Error> {
-    let path = &folder.join(PARQUET);
-    let failed = |source| Error::writing(path, source);
-    let refused = |error| table_error(path, error);
-    let file = File::create(temporary_name(path)).map_err(failed)?;
-    let empty = frame(&[]).map_err(refused)?;
-    let mut writer: BatchedWriter<File> = ParquetWriter::new(file.try_clone().map_err(failed)?)
-        .batched(empty.schema())
-        .map_err(refused)?;
-    let mut batch: Vec<AttentionRecord> = Vec::new();
-    let mut rows = 0;
-    let mut flush = |batch: &mut Vec<AttentionRecord>| {
-        let written = frame(batch).and_then(|frame| writer.write_batch(&frame));
-        batch.clear();
-        written.map_err(|error| table_error(path, error))
-    };
-    for_each_once(folder, |record| {
-        rows += record.heads.len().max(1);
-        batch.push(record);
-        if rows < ROW_GROUP {
+/// Writes the table of a run's folder row group by row group, under a temporary name until it is whole.
+pub(crate) struct AttentionWriter {
+    path: PathBuf,
+    batch: Vec<AttentionRecord>,
+    /// Rows of the batch.
+    rows: usize,
+    writer: BatchedWriter<File>,
+    file: File,
+}
+
+impl AttentionWriter {
+    pub(crate) fn create(folder: &Path) -> Result<Self, Error> {
+        let path = folder.join(PARQUET);
+        let failed = |source| Error::writing(&path, source);
+        let refused = |error| table_error(&path, error);
+        let file = File::create(temporary_name(&path)).map_err(failed)?;
+        let empty = frame(&[]).map_err(refused)?;
+        let writer = ParquetWriter::new(file.try_clone().map_err(failed)?)
+            .batched(empty.schema())
+            .map_err(refused)?;
+        Ok(Self {
+            batch: Vec::new(),
+            rows: 0,
+            writer,
+            file,
+            path,
+        })
+    }
+
+    pub(crate) fn push(&mut self, record: AttentionRecord) -> Result<(), Error> {
+        self.rows += record.heads.len().max(1);
+        self.batch.push(record);
+        if self.rows < ROW_GROUP {
             return Ok(());
         }
-        rows = 0;
-        flush(&mut batch)
-    })?;
-    if !batch.is_empty() {
-        flush(&mut batch)?;
+        self.flush()
     }
-    writer.finish().map_err(refused)?;
-    file.sync_all().map_err(failed)?;
-    commit_file(path)
+
+    fn flush(&mut self) -> Result<(), Error> {
+        let written = frame(&self.batch).and_then(|frame| self.writer.write_batch(&frame));
+        self.batch.clear();
+        self.rows = 0;
+        written.map_err(|error| table_error(&self.path, error))
+    }
+
+    pub(crate) fn finish(mut self) -> Result<(), Error> {
+        if !self.batch.is_empty() {
+            self.flush()?;
+        }
+        self.writer
+            .finish()
+            .map_err(|error| table_error(&self.path, error))?;
+        self.file
+            .sync_all()
+            .map_err(|source| Error::writing(&self.path, source))?;
+        commit_file(&self.path)
+    }
 }
 
 /// A row: the record and one of its heads; none where it has no heads.
@@ -303,15 +332,15 @@ fn take(table: &Table, attention: &mut Attention) -> Result<(), Error> {
     let (models, variants) = (table.texts("model")?, table.texts("variant")?);
     let (suites, samples) = (table.texts("suite")?, table.texts("sample")?);
     let (images, seeds) = (table.texts("image_id")?, table.longs("seed")?);
-    let layers = table
-        .column("layer")?
-        .u32()
-        .map_err(|error| table.invalid("layer", &error.to_string()))?;
+    let layers = table.maybe_counts("layer")?;
     let mut values = Vec::new();
     for (name, _) in HeadRecord::STATISTICS {
         values.push(table.numbers(name)?);
     }
-    let rows = layers.iter().zip(table.text("error")?.iter()).enumerate();
+    let rows = layers
+        .into_iter()
+        .zip(table.text("error")?.iter())
+        .enumerate();
     for (row, (layer, error)) in rows {
         let key = Key {
             model: models[row],

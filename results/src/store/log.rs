@@ -8,7 +8,7 @@
 //! [`SYNCHRONISE_EVERY`]. Kill -9 loses nothing that was appended; a power cut at most the last interval.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, ErrorKind, Seek, SeekFrom, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -40,15 +40,11 @@ pub struct LogContents {
 impl LogContents {
     /// How many samples have a score and how many have none.
     pub fn counts(&self) -> Counts {
-        let scored = self
-            .samples
-            .iter()
-            .filter(|sample| sample.score.is_some())
-            .count() as u64;
-        Counts {
-            scored,
-            failed: self.samples.len() as u64 - scored,
+        let mut counts = Counts::default();
+        for sample in &self.samples {
+            counts.add(sample);
         }
+        counts
     }
 }
 
@@ -58,7 +54,7 @@ impl LogContents {
 /// A file that cannot be read. Torn and damaged lines are no error: they are in the contents.
 pub fn read_log(folder: &Path) -> Result<LogContents, Error> {
     let mut samples = Vec::new();
-    let mut contents = for_each(&folder.join(LOG), |sample| {
+    let mut contents = for_each(&folder.join(LOG), |sample, _| {
         samples.push(sample);
         Ok(())
     })?;
@@ -66,10 +62,17 @@ pub fn read_log(folder: &Path) -> Result<LogContents, Error> {
     Ok(contents)
 }
 
-/// Gives each record of the log at `path` to `take`; the contents returned lack the samples.
+/// Where a line stands in its log.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Line {
+    start: u64,
+    bytes: usize,
+}
+
+/// Gives each record of the log at `path` to `take`, with its line; the contents returned lack the samples.
 pub(super) fn for_each<T: DeserializeOwned>(
     path: &Path,
-    mut take: impl FnMut(T) -> Result<(), Error>,
+    mut take: impl FnMut(T, Line) -> Result<(), Error>,
 ) -> Result<LogContents, Error> {
     let mut contents = LogContents::default();
     let file = match File::open(path) {
@@ -98,12 +101,44 @@ pub(super) fn for_each<T: DeserializeOwned>(
             continue;
         };
         contents.damaged_lines.append(&mut pending);
-        contents.whole_bytes += pending_bytes + read as u64;
+        let start = contents.whole_bytes + pending_bytes;
+        contents.whole_bytes = start + read as u64;
         pending_bytes = 0;
-        take(record)?;
+        take(record, Line { start, bytes: read })?;
     }
     contents.truncated_bytes = pending_bytes;
     Ok(contents)
+}
+
+/// Reads lines of a log in any order.
+pub(super) struct LogReader {
+    path: PathBuf,
+    file: File,
+    line: Vec<u8>,
+}
+
+impl LogReader {
+    pub(super) fn open(path: &Path) -> Result<Self, Error> {
+        Ok(Self {
+            path: path.to_path_buf(),
+            file: File::open(path).map_err(|error| Error::reading(path, error))?,
+            line: Vec::new(),
+        })
+    }
+
+    /// The record of a line that [`for_each`] gave.
+    pub(super) fn read<T: DeserializeOwned>(&mut self, line: Line) -> Result<T, Error> {
+        self.line.resize(line.bytes, 0);
+        self.file
+            .seek(SeekFrom::Start(line.start))
+            .and_then(|_| self.file.read_exact(&mut self.line))
+            .map_err(|error| Error::reading(&self.path, error))?;
+        parse(&self.line).ok_or_else(|| {
+            let reason = format!("the line at byte {} was whole a moment ago", line.start);
+            let path = self.path.clone();
+            Error::Table { path, reason }
+        })
+    }
 }
 
 fn parse<T: DeserializeOwned>(line: &[u8]) -> Option<T> {
@@ -160,10 +195,15 @@ impl LogWriter {
             return Err(Error::writing(&self.path, source));
         }
         self.length += line.len() as u64;
-        if self.synchronised.elapsed() >= SYNCHRONISE_EVERY {
+        if self.is_due() {
             self.synchronise()?;
         }
         Ok(())
+    }
+
+    /// Whether what was appended has waited for the disk long enough.
+    pub(super) fn is_due(&self) -> bool {
+        self.synchronised.elapsed() >= SYNCHRONISE_EVERY
     }
 
     pub(super) fn synchronise(&mut self) -> Result<(), Error> {

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use polars::io::parquet::write::BatchedWriter;
 use polars::prelude::*;
 
+use super::files::{commit_file, replace_file, temporary_name};
 use super::scores::{Names, ScoreRow, Scores, UNSCORED, reason};
-use super::{commit_file, replace_file, temporary_name};
 use crate::Error;
 use crate::schema::SampleRecord;
 
@@ -17,7 +17,7 @@ pub(super) const PARQUET: &str = "samples.parquet";
 const ROW_GROUP: usize = 20_000;
 
 /// Writes the table row group by row group under a temporary name.
-pub(super) struct TableWriter {
+pub(crate) struct TableWriter {
     path: PathBuf,
     batch: Vec<SampleRecord>,
     writer: BatchedWriter<File>,
@@ -25,7 +25,7 @@ pub(super) struct TableWriter {
 }
 
 impl TableWriter {
-    pub(super) fn create(path: &Path) -> Result<Self, Error> {
+    pub(crate) fn create(path: &Path) -> Result<Self, Error> {
         let failed = |source| Error::writing(path, source);
         let file = File::create(temporary_name(path)).map_err(failed)?;
         let empty = frame(&[]).map_err(|error| table_error(path, error))?;
@@ -40,7 +40,7 @@ impl TableWriter {
         })
     }
 
-    pub(super) fn push(&mut self, sample: SampleRecord) -> Result<(), Error> {
+    pub(crate) fn push(&mut self, sample: SampleRecord) -> Result<(), Error> {
         self.batch.push(sample);
         if self.batch.len() >= ROW_GROUP {
             self.flush()
@@ -55,7 +55,7 @@ impl TableWriter {
         written.map_err(|error| table_error(&self.path, error))
     }
 
-    pub(super) fn finish(mut self) -> Result<(), Error> {
+    pub(crate) fn finish(mut self) -> Result<(), Error> {
         if !self.batch.is_empty() {
             self.flush()?;
         }
@@ -242,6 +242,14 @@ impl<'a> Table<'a> {
             .collect()
     }
 
+    pub(crate) fn maybe_counts(&self, name: &str) -> Result<Vec<Option<u32>>, Error> {
+        let column = self
+            .column(name)?
+            .u32()
+            .map_err(|error| self.invalid(name, &error.to_string()))?;
+        Ok(column.iter().collect())
+    }
+
     pub(crate) fn longs(&self, name: &str) -> Result<Vec<u64>, Error> {
         let column = self
             .column(name)?
@@ -260,6 +268,17 @@ type Field<T> = (&'static str, fn(&mut SampleRecord) -> &mut T);
 /// All samples in full.
 pub(super) fn read_samples(path: &Path) -> Result<Vec<SampleRecord>, Error> {
     let table = Table::read(path, None)?;
+    let rows: Vec<usize> = (0..table.rows()).collect();
+    samples(&table, &rows)
+}
+
+/// At most so many samples from a row on, in full; none past the end.
+pub(super) fn read_samples_from(
+    path: &Path,
+    start: usize,
+    count: usize,
+) -> Result<Vec<SampleRecord>, Error> {
+    let table = Table::read_slice(path, None, Some((start, count)))?;
     let rows: Vec<usize> = (0..table.rows()).collect();
     samples(&table, &rows)
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::cells::{Sample, SuiteTable};
 use super::{Failure, ModelNote, Options, RunNote, SuiteNote, Summary, VariantNote};
 use crate::latency::LatencyRun;
-use crate::schema::{CodeVersion, Counts, Machine, ModelRecord, SuiteConfiguration};
+use crate::schema::{CodeVersion, Counts, Machine, ModelRecord, RunRecord, SuiteConfiguration};
 use crate::store::{Names, ScoreRow};
 use crate::{Error, Run};
 
@@ -115,7 +115,7 @@ impl RunNote {
             config_hash: record.config_hash.clone(),
             created: record.created.to_string(),
             code: code(&record.code),
-            machine: machine(&record.machine),
+            machine: machines(record),
             precision: format!("{} on {}", configuration.dtype, configuration.device),
             interrupted: run.interrupted,
             truncated_bytes: run.truncated_bytes,
@@ -146,6 +146,18 @@ fn code(code: &CodeVersion) -> String {
     let commit = code.commit.as_deref();
     let commit = commit.map_or(String::new(), |commit| format!(" ({commit})"));
     format!("{}{commit}", code.version)
+}
+
+/// The machine of a run, or the different ones of the shards that it was joined of.
+fn machines(record: &RunRecord) -> String {
+    let mut names = vec![machine(&record.machine)];
+    for part in &record.merged_from {
+        let name = machine(&part.machine);
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names.join("; ")
 }
 
 fn machine(machine: &Machine) -> String {

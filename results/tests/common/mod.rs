@@ -43,6 +43,7 @@ pub fn record(run: &str, suites: &[&str], variants: &[&str]) -> RunRecord {
         threads: 2,
         batch: 1,
         attention: false,
+        shard: None,
     };
     let code = CodeVersion {
         version: "0.1.0".into(),

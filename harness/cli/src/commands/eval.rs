@@ -11,6 +11,7 @@ use rave_engine::{FailOnError, Request, evaluate};
 use rave_lmm::LoadOptions;
 use rave_methods::{REGISTRY, Variant};
 use rave_reports::Format;
+use rave_results::schema::Shard;
 use rave_results::summary::Failure;
 use rave_results::{Run, Summary};
 
@@ -59,6 +60,9 @@ pub struct Arguments {
         conflicts_with = "limit"
     )]
     pub samples: Vec<String>,
+    /// Only part I of N of the samples, for a run on several machines; `rave merge` joins the parts
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<Shard>,
     /// Whose words a question is asked in
     #[arg(long, default_value = "family")]
     pub prompts: Prompts,
@@ -81,7 +85,7 @@ pub struct Arguments {
     /// The run's folder; by default results/runs/local/eval-<time>
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Go on with the interrupted run in --out
+    /// Go on with the interrupted run in --out; where none was begun yet, begin it, and where it has finished, report it
     #[arg(long, requires = "out")]
     pub resume: bool,
     /// Exit with 1 when samples failed: never, any, or more than this fraction of them
@@ -138,6 +142,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
             .into_iter()
             .map(str::to_owned)
             .collect(),
+        shard: arguments.shard,
         family_prompts: arguments.prompts == Prompts::Family,
         seed: arguments.seed,
         device: arguments.device,
@@ -178,6 +183,9 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         json: arguments.json,
     });
     eprint!("{}", told_failures(&summary.failures, &out));
+    if let Some(shard) = arguments.shard.filter(|_| finished.due() == Some(0)) {
+        eprintln!("shard {shard} has no samples: there are fewer pictures than shards");
+    }
     eprintln!(
         "run: {} ({} scored, {} failed)",
         out.display(),

@@ -10,6 +10,7 @@ pub mod hub;
 pub mod import;
 pub mod latency;
 pub mod listing;
+pub mod merge;
 pub mod paper_table;
 pub mod report;
 pub mod score;

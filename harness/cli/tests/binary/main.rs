@@ -5,9 +5,12 @@ mod attend;
 mod bad_input;
 mod commands;
 mod compare;
+#[cfg(unix)]
+mod crash;
 mod eval;
 mod hub;
 mod latency;
+mod shards;
 mod suites;
 mod train;
 
@@ -79,8 +82,8 @@ fn fixture() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../lmm/tests/fixtures/smolvlm_new")
 }
 
-/// What a run says of its samples, timings apart, in a stable order.
-fn answers(run: &Path) -> Vec<SampleRecord> {
+/// What a run says of its samples, timings apart, in its order.
+fn records(run: &Path) -> Vec<SampleRecord> {
     let mut samples = Run::open(run).unwrap().samples().unwrap();
     for sample in &mut samples {
         (
@@ -90,6 +93,12 @@ fn answers(run: &Path) -> Vec<SampleRecord> {
             sample.decode_ms,
         ) = (None, None, None, None);
     }
+    samples
+}
+
+/// The same in a stable order.
+fn answers(run: &Path) -> Vec<SampleRecord> {
+    let mut samples = records(run);
     samples.sort_by_key(SampleRecord::key);
     samples
 }

@@ -133,10 +133,11 @@ fn a_run_goes_on_with_the_samples_that_it_began_with_and_no_others() {
         let arguments = arguments(&[more, &["--resume"]].concat());
         rave(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
     };
-    for other in [&["--shuffle", "8"][..], &[]] {
+    for (other, now) in [(&["--shuffle", "8"][..], "8"), (&[], "none")] {
         let refused = resume(other);
         assert_eq!(refused.status.code(), Some(1));
-        assert!(stderr(&refused).contains("suites"), "{}", stderr(&refused));
+        let told = format!("in: shuffle of suite embedded-ocr: 7 before, {now} now;");
+        assert!(stderr(&refused).contains(&told), "{}", stderr(&refused));
     }
     let output = resume(&["--shuffle", "7"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));

@@ -9,7 +9,9 @@ use rave_results::{Error, Run, RunRecord, RunWriter, SampleRecord, store::read_l
 
 use proptest::prelude::*;
 
+#[path = "../common/mod.rs"]
 mod common;
+mod resume;
 use common::{record, sample};
 
 fn awkward() -> Vec<SampleRecord> {
@@ -120,95 +122,27 @@ fn more_samples_than_one_row_group_keep_their_order() {
 }
 
 #[test]
-fn a_log_cut_anywhere_loses_the_last_record_alone() {
-    let folder = tempfile::tempdir().unwrap();
-    let samples: Vec<_> = (0..3)
-        .map(|index| sample("ocr", "standard", index, Some(0.5)))
-        .collect();
-    write(folder.path(), &samples, false);
-    let log = folder.path().join("samples.log");
-    let whole = fs::read(&log).unwrap();
-    let last = whole[..whole.len() - 1]
-        .iter()
-        .rposition(|byte| *byte == b'\n')
-        .unwrap()
-        + 1;
-    for length in last..whole.len() {
-        fs::write(&log, &whole[..length]).unwrap();
-        let contents = read_log(folder.path()).unwrap();
-        assert_eq!(contents.samples, samples[..2], "cut at {length}");
-        assert_eq!(contents.truncated_bytes, (length - last) as u64);
-        assert!(contents.damaged_lines.is_empty());
+fn the_table_is_in_the_order_of_the_data_whatever_the_order_of_recording() {
+    let variants = ["rave", "standard"];
+    let mut record = record("r", &["ocr", "chart"], &variants);
+    let mut samples = Vec::new();
+    for suite in ["ocr", "chart"] {
+        for index in 0..4 {
+            samples.extend(variants.map(|variant| sample(suite, variant, index, Some(0.5))));
+        }
     }
-}
-
-#[test]
-fn a_flipped_bit_costs_its_line_and_is_reported() {
+    record.data.values_mut().for_each(|data| data.rows_used = 4);
     let folder = tempfile::tempdir().unwrap();
-    let samples: Vec<_> = (0..3)
-        .map(|index| sample("ocr", "standard", index, Some(0.5)))
-        .collect();
-    write(folder.path(), &samples, false);
-    let log = folder.path().join("samples.log");
-    let mut bytes = fs::read(&log).unwrap();
-    let second = bytes.iter().position(|byte| *byte == b'\n').unwrap() + 40;
-    bytes[second] ^= 1;
-    fs::write(&log, bytes).unwrap();
-    let run = Run::open(folder.path()).unwrap();
-    assert_eq!(run.damaged_lines, [2]);
-    assert_eq!(
-        run.samples().unwrap(),
-        [samples[0].clone(), samples[2].clone()]
-    );
-}
-
-#[test]
-fn resume_cuts_the_torn_tail_and_goes_on() {
-    let folder = tempfile::tempdir().unwrap();
-    let samples: Vec<_> = (0..4)
-        .map(|index| sample("ocr", "standard", index, Some(0.5)))
-        .collect();
-    let mut writer = RunWriter::create(folder.path(), &due(4)).unwrap();
-    for sample in &samples[..2] {
-        writer.append(sample).unwrap();
+    let mut writer = RunWriter::create(folder.path(), &record).unwrap();
+    for start in 0..5 {
+        for sample in samples.iter().skip(start).step_by(5) {
+            writer.append(sample).unwrap();
+        }
     }
-    drop(writer);
-    let mut log = OpenOptions::new()
-        .append(true)
-        .open(folder.path().join("samples.log"))
-        .unwrap();
-    log.write_all(b"0123456789abcdef {\"model\":\"na").unwrap();
-    let begin = RunRecord {
-        run: "another id".into(),
-        ..due(4)
-    };
-    let (mut writer, done) = RunWriter::resume(folder.path(), &begin).unwrap();
-    assert_eq!(done.samples, samples[..2]);
-    assert!(done.truncated_bytes > 0);
-    for sample in &samples[2..] {
-        writer.append(sample).unwrap();
-    }
-    assert_eq!(writer.finish(|_| ()).unwrap().run, "r");
+    writer.finish(|_| ()).unwrap();
     assert_eq!(
         Run::open(folder.path()).unwrap().samples().unwrap(),
         samples
-    );
-}
-
-#[test]
-fn resume_refuses_a_changed_run_and_says_what_changed() {
-    let folder = tempfile::tempdir().unwrap();
-    write(folder.path(), &[], false);
-    let mut other = record("r", &["ocr"], &["standard", "rave"]);
-    other.data = due(0).data;
-    other.configuration.seed = Some(9);
-    other.models[0].sha256 = "cd".into();
-    let message = RunWriter::resume(folder.path(), &other)
-        .unwrap_err()
-        .to_string();
-    assert!(
-        message.contains("in: variants, seed, checkpoint or adapter;"),
-        "{message}"
     );
 }
 

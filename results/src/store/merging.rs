@@ -1,0 +1,194 @@
+//! What joining runs needs of the store: the rows of finished tables one after the other, and a folder that becomes a run at once
+//! or not at all.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::RunWriter;
+use super::attention::{self, AttentionWriter};
+use super::files::{temporary_name, write_record};
+use super::lock::Lock;
+use super::table::{self, PARQUET, Table, TableWriter};
+use crate::Error;
+use crate::schema::{AttentionRecord, HeadRecord, RunRecord, SampleRecord};
+
+/// Rows of samples that are read at a time: bounds the memory of a merge, whatever the runs hold.
+const SAMPLES: usize = 5_000;
+
+/// Reads rows of a table from a first one on and adds their records; returns how many rows there were.
+type Read<T> = fn(&Path, usize, &mut VecDeque<T>) -> Result<usize, Error>;
+
+/// The records of a finished run's table, in its order.
+pub(crate) struct Rows<T> {
+    path: PathBuf,
+    read: Read<T>,
+    /// Rows that were read.
+    start: usize,
+    ended: bool,
+    ready: VecDeque<T>,
+    /// Records at the end of those that are ready to which rows that follow may belong.
+    open: usize,
+}
+
+impl Rows<SampleRecord> {
+    pub(crate) fn samples(folder: &Path) -> Self {
+        Self::of(folder.join(PARQUET), read_samples, 0)
+    }
+}
+
+impl Rows<AttentionRecord> {
+    pub(crate) fn attention(folder: &Path) -> Self {
+        Self::of(folder.join(attention::PARQUET), read_probes, 1)
+    }
+}
+
+impl<T> Rows<T> {
+    fn of(path: PathBuf, read: Read<T>, open: usize) -> Self {
+        Self {
+            path,
+            read,
+            start: 0,
+            ended: false,
+            ready: VecDeque::new(),
+            open,
+        }
+    }
+
+    /// The record that comes next; `None` after the last.
+    pub(crate) fn peek(&mut self) -> Result<Option<&T>, Error> {
+        while self.ready.len() <= self.open && !self.ended {
+            let rows = (self.read)(&self.path, self.start, &mut self.ready)?;
+            self.start += rows;
+            self.ended = rows == 0;
+        }
+        Ok(self.ready.front())
+    }
+
+    /// Takes that record.
+    pub(crate) fn next(&mut self) -> Result<Option<T>, Error> {
+        self.peek()?;
+        Ok(self.ready.pop_front())
+    }
+}
+
+fn read_samples(
+    path: &Path,
+    start: usize,
+    ready: &mut VecDeque<SampleRecord>,
+) -> Result<usize, Error> {
+    let samples = table::read_samples_from(path, start, SAMPLES)?;
+    let rows = samples.len();
+    ready.extend(samples);
+    Ok(rows)
+}
+
+/// Adds the heads of each probe to the last one that is ready, or begins a new one.
+fn read_probes(
+    path: &Path,
+    start: usize,
+    ready: &mut VecDeque<AttentionRecord>,
+) -> Result<usize, Error> {
+    let table = Table::read_slice(path, None, Some((start, attention::ROW_GROUP)))?;
+    let (models, variants) = (table.texts("model")?, table.texts("variant")?);
+    let (suites, samples) = (table.texts("suite")?, table.texts("sample")?);
+    let (images, errors) = (table.texts("image_id")?, table.maybe_texts("error")?);
+    let (seeds, queries) = (table.longs("seed")?, table.counts("queries")?);
+    let (layers, heads) = (table.maybe_counts("layer")?, table.maybe_counts("head")?);
+    let visual_tokens = table.maybe_counts("visual_tokens")?;
+    let mut statistics = Vec::new();
+    for (name, place) in HeadRecord::STATISTICS {
+        statistics.push((place, table.numbers(name)?));
+    }
+    for row in 0..table.rows() {
+        let probe = AttentionRecord {
+            model: models[row].to_owned(),
+            seed: seeds[row],
+            variant: variants[row].to_owned(),
+            suite: suites[row].to_owned(),
+            sample: samples[row].to_owned(),
+            image_id: images[row].to_owned(),
+            queries: queries[row],
+            error: errors[row].map(str::to_owned),
+            heads: Vec::new(),
+        };
+        if ready.back().is_none_or(|last| last.key() != probe.key()) {
+            ready.push_back(probe);
+        }
+        if let (Some(layer), Some(head), Some(tokens), Some(last)) = (
+            layers[row],
+            heads[row],
+            visual_tokens[row],
+            ready.back_mut(),
+        ) {
+            let mut found = HeadRecord {
+                layer,
+                head,
+                visual_tokens: tokens,
+                ..HeadRecord::default()
+            };
+            for (place, values) in &statistics {
+                *place(&mut found) = values[row];
+            }
+            last.heads.push(found);
+        }
+    }
+    Ok(table.rows())
+}
+
+/// A run's folder that is being filled from others. Dropped without [`Draft::finish`], it leaves nothing behind.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    folder: PathBuf,
+    finished: bool,
+    _lock: Lock,
+}
+
+impl Draft {
+    /// Takes a folder that holds no run, and makes it if need be.
+    pub(crate) fn begin(folder: &Path) -> Result<Self, Error> {
+        RunWriter::vacant(folder)?;
+        fs::create_dir_all(folder).map_err(|source| Error::writing(folder, source))?;
+        let lock = Lock::take(folder)?;
+        // Again, now that nobody else writes.
+        RunWriter::vacant(folder)?;
+        Ok(Self {
+            folder: folder.to_path_buf(),
+            finished: false,
+            _lock: lock,
+        })
+    }
+
+    pub(crate) fn samples(&self) -> Result<TableWriter, Error> {
+        TableWriter::create(&self.folder.join(PARQUET))
+    }
+
+    pub(crate) fn attention(&self) -> Result<AttentionWriter, Error> {
+        AttentionWriter::create(&self.folder)
+    }
+
+    /// Makes it the run of this record, whose tables are in place.
+    pub(crate) fn finish(mut self, record: &RunRecord) -> Result<(), Error> {
+        write_record(&self.folder, record)?;
+        self.finished = true;
+        Lock::remove(&self.folder);
+        Ok(())
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if self.finished {
+            return;
+        }
+        // What cannot be removed is in nobody's way: the next merge into this folder writes over it.
+        for table in [PARQUET, attention::PARQUET] {
+            let path = self.folder.join(table);
+            let _ = fs::remove_file(temporary_name(&path));
+            let _ = fs::remove_file(path);
+        }
+        Lock::remove(&self.folder);
+        // Only if nothing else is in it.
+        let _ = fs::remove_dir(&self.folder);
+    }
+}
