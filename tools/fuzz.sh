@@ -29,7 +29,7 @@ fuzz() {
     while kill -0 "$pid" 2>/dev/null; do
         used=$(spent "$pid")
         if [ "$used" -ge $((minutes * 60)) ]; then
-            kill -INT "$pid"
+            kill -USR1 "$pid"
             break
         fi
         if [ -n "${RAVE_FUZZ_PAUSE:-}" ] && [ -e "$RAVE_FUZZ_PAUSE" ]; then

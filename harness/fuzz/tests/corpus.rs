@@ -26,7 +26,9 @@ fn no_input_of_the_corpus_panics_and_every_seed_is_read() {
             let name = path.file_name().unwrap().to_str().unwrap();
             match catch_unwind(|| (target.read)(&input)) {
                 Err(_) => wrong.push(format!("{}/{name}: a panic", target.name)),
-                Ok(Outcome::Foreign) => wrong.push(format!("{}/{name}: not read at all", target.name)),
+                Ok(Outcome::Foreign) => {
+                    wrong.push(format!("{}/{name}: not read at all", target.name))
+                }
                 Ok(Outcome::Refused(reason)) if name.starts_with(SEED) || reason.is_empty() => {
                     wrong.push(format!("{}/{name}: refused: {reason}", target.name));
                 }
@@ -35,13 +37,19 @@ fn no_input_of_the_corpus_panics_and_every_seed_is_read() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(peak().is_none_or(|peak| peak < MEMORY), "{:?} bytes at the peak", peak());
+    assert!(
+        peak().is_none_or(|peak| peak < MEMORY),
+        "{:?} bytes at the peak",
+        peak()
+    );
 }
 
 /// The most memory that this process has had, in bytes, where the system tells: of the process, with LibTorch's share.
 fn peak() -> Option<usize> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kilobytes: usize = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kilobytes << 10)
 }

@@ -13,7 +13,10 @@ use crate::Outcome;
 
 /// A finished and an interrupted evaluation and a latency run, and which files of each are read.
 const RUNS: [(&str, &[&str]); 3] = [
-    ("finished", &["run.json", "samples.parquet", "attention.parquet"]),
+    (
+        "finished",
+        &["run.json", "samples.parquet", "attention.parquet"],
+    ),
     ("interrupted", &["run.json", "samples.log", "attention.log"]),
     ("latency", &["latency.json", "latency.parquet"]),
 ];
