@@ -135,6 +135,11 @@ test-browser +runs="results/runs/nano": build
         && mv target/browser/report/report.html "target/browser/pages/run-$(basename "$run").html" || exit 1; done
     cd target/browser && node ../../reports/tests/browser/check.mjs shots pages/*.html
 
+# Mutates the files that readers read, under libFuzzer (a C++ compiler): ./just fuzz [TARGET|all] [MINUTES of processor time a target]
+[group('develop')]
+fuzz target="all" minutes="10": ready
+    tools/fuzz.sh '{{ target }}' '{{ minutes }}'
+
 # Formatting, clippy and, where it is installed, cargo deny; nothing is changed
 [group('develop')]
 lint: ready

@@ -4,6 +4,7 @@ use crate::Error;
 use crate::layouts::Layout;
 use crate::metrics::Metric;
 use crate::render::Task;
+use rave_hub::stays_inside;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -41,7 +42,7 @@ pub struct Suite {
     /// The data set's configuration, where it has several.
     #[serde(default)]
     pub config: Option<String>,
-    /// Of a suite in a file: its data, a path from that file's folder; by default the folder itself.
+    /// Of a suite in a file: its data, a path within that file's folder; by default the folder itself.
     #[serde(default)]
     pub data: Option<PathBuf>,
     /// The split that is scored.
@@ -163,10 +164,17 @@ impl Suite {
     fn check(&self) -> Result<(), String> {
         let is_plain =
             |character: char| character.is_ascii_alphanumeric() || "-_.".contains(character);
-        if self.id.is_empty() || !self.id.chars().all(is_plain) {
+        if self.id.is_empty() || self.id.starts_with('.') || !self.id.chars().all(is_plain) {
             return Err(format!(
-                "the id `{}` is to be letters, digits, `-`, `_` and `.`: it is part of every sample's key",
+                "the id `{}` is to be letters, digits, `-`, `_` and, but at its start, `.`: it is part of every sample's key",
                 self.id
+            ));
+        }
+        if let Some(data) = self.data.as_ref().filter(|data| !stays_inside(data)) {
+            return Err(format!(
+                "`data` is `{}`, which is not in this file's folder; leave it out and give the data's folder with --data, or put a \
+                 link to it beside this file",
+                data.display()
             ));
         }
         if self.is_embedded() {
@@ -266,6 +274,12 @@ mod tests {
         for (changed, reason) in [
             (format!("{SMALL}colour = 1\n"), "unknown field `colour`"),
             (SMALL.replace("\"mine\"", "\"my/own\""), "the id `my/own`"),
+            (SMALL.replace("\"mine\"", "\"..\""), "the id `..`"),
+            (
+                format!("{SMALL}data = \"../other\"\n"),
+                "`data` is `../other`, which is not in this file's folder",
+            ),
+            (format!("{SMALL}data = \"/etc\"\n"), "`data` is `/etc`"),
             (SMALL.replace("jsonl", "json"), "unknown variant `json`"),
             (SMALL.replace("anls", "bleu"), "unknown variant `bleu`"),
             (SMALL.replace("= 8", "= 0"), "at least 1"),

@@ -166,7 +166,7 @@ fn a_suite_of_ones_own_over_published_columns() {
 fn what_is_wrong_with_a_suite_is_one_error_with_the_file() {
     let line = "{\"image\": \"pictures/1.png\", \"question\": \"Who?\", \"answers\": [\"me\"]}\n";
     let id = line.replace("{\"im", "{\"id\": \"a\", \"im");
-    let cases: [(String, String, &[&str]); 11] = [
+    let cases: [(String, String, &[&str]); 14] = [
         (
             format!("{TOML}colour = 1\n"),
             line.into(),
@@ -208,6 +208,25 @@ fn what_is_wrong_with_a_suite_is_one_error_with_the_file() {
             ],
         ),
         (
+            TOML.into(),
+            line.replace("pictures/", "pictures/../../"),
+            &[
+                "line 1",
+                "the image `pictures/../../1.png`",
+                "put the pictures below it",
+            ],
+        ),
+        (
+            TOML.into(),
+            line.replace("pictures/1.png", "/etc/hostname"),
+            &["line 1", "the image `/etc/hostname`"],
+        ),
+        (
+            format!("{TOML}data = \"../others\"\n"),
+            line.into(),
+            &["suite.toml", "`data` is `../others`", "--data"],
+        ),
+        (
             TOML.replace("anls", "vqa_accuracy"),
             line.into(),
             &["line 1", "10 answers", "repeat an answer"],
@@ -233,6 +252,34 @@ fn what_is_wrong_with_a_suite_is_one_error_with_the_file() {
         .unwrap_err()
         .to_string();
     assert!(missing.contains("/no/such/suite.toml"), "{missing}");
+}
+
+#[test]
+fn a_split_leads_nowhere_and_a_link_to_where_it_does() {
+    let line = "{\"image\": \"pictures/1.png\", \"question\": \"Who?\", \"answers\": [\"me\"]}\n";
+    let outer = folder(TOML, line);
+    let inner = outer.path().join("inner");
+    fs::create_dir(&inner).unwrap();
+    fs::write(
+        inner.join("suite.toml"),
+        format!("{TOML}split = \"../test\"\n"),
+    )
+    .unwrap();
+    let own = Suite::load(&inner).unwrap();
+    let message = own.open(None).unwrap_err().to_string();
+    assert!(message.contains("holds no ../test.jsonl"), "{message}");
+    assert!(own.open_split(None, "../test").is_err());
+    // What its owner linked into the folder is read, as in a cache of the hub.
+    #[cfg(unix)]
+    for name in ["test.jsonl", "pictures"] {
+        std::os::unix::fs::symlink(Path::new("..").join(name), inner.join(name)).unwrap();
+    }
+    #[cfg(unix)]
+    {
+        fs::write(inner.join("suite.toml"), TOML).unwrap();
+        let dataset = Suite::load(&inner).unwrap().open(None).unwrap();
+        assert_eq!(common::bytes(&dataset.item(0).unwrap()), "first");
+    }
 }
 
 #[test]

@@ -82,7 +82,7 @@ pub fn export(run: &RunRecord, samples: &[SampleRecord]) -> Result<Export, Error
         let mut tables = Tables::default();
         for (suite, mut samples) in tasks {
             samples.sort_by_key(|sample| (sample.number, &sample.sample));
-            let task = task(run, suite);
+            let task = sanitised(&task(run, suite));
             let mut text = String::new();
             for (place, sample) in samples.iter().enumerate() {
                 let line = serde_json::to_string(&line(sample, place as u64));

@@ -168,3 +168,28 @@ fn variants_and_seeds_are_models_of_their_own() {
         .find(|file| file.name.contains("_samples_"));
     assert_eq!(lines(file.unwrap())[0]["doc_id"], 0);
 }
+
+#[test]
+fn names_out_of_a_record_stay_in_the_folder() {
+    let mut record = record(1);
+    record.configuration.suites[5].id = "../../away".into();
+    let samples =
+        [("..", "..", "../../away"), ("../..", "/", "/etc/away")].map(|(model, variant, suite)| {
+            SampleRecord {
+                model: model.into(),
+                variant: variant.into(),
+                ..sample(suite, 0, "", Some(1.0))
+            }
+        });
+    let export = export(&record, &samples).unwrap();
+    assert_eq!(export.files.len(), 4);
+    for file in &export.files {
+        let parts: Vec<&str> = file.name.split('/').collect();
+        assert_eq!(parts.len(), 2, "{}", file.name);
+        assert!(
+            !parts.contains(&"..") && !parts.contains(&""),
+            "{}",
+            file.name
+        );
+    }
+}

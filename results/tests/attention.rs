@@ -228,3 +228,20 @@ fn training_seeds_are_drawn_and_shown() {
         "the seeds differ: {interval:?}"
     );
 }
+
+#[test]
+fn a_layer_that_follows_none_is_refused_before_it_takes_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let one = &samples()[0];
+    let mut record = probe(one, 0.3);
+    record.heads[3].layer = u32::MAX;
+    let mut writer = RunWriter::create(folder.path(), &probing(&VARIANTS)).unwrap();
+    writer.append_attention(&record).unwrap();
+    writer.append(one).unwrap();
+    drop(writer);
+    let message = Run::open(folder.path()).unwrap_err().to_string();
+    assert!(
+        message.contains("attention.log") && message.contains("layer 4294967295 follows 2"),
+        "{message}"
+    );
+}

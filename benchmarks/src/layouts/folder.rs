@@ -7,7 +7,7 @@
 
 use crate::Error;
 use crate::suite::Suite;
-use rave_hub::Origin;
+use rave_hub::{Origin, stays_inside};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -197,7 +197,7 @@ fn snapshot(repository: &Path) -> Result<PathBuf, Error> {
     let snapshots = repository.join("snapshots");
     if let Ok(revision) = std::fs::read_to_string(repository.join("refs").join("main")) {
         let folder = snapshots.join(revision.trim());
-        if folder.is_dir() {
+        if stays_inside(Path::new(revision.trim())) && folder.is_dir() {
             return Ok(folder);
         }
     }

@@ -1,6 +1,6 @@
 //! The layout of a user's own data: one JSON object a line, pictures in files beside it.
 //!
-//! `image` is a path from the folder of the JSONL file and names the picture (questions about one file are one cluster);
+//! `image` is a path from the folder of the JSONL file, not out of it, and names the picture (questions about one file are one cluster);
 //! `question` and `answers` (a list, or one text) are text; `id`, `category`, `dataset` and `metric` may be there. Other keys
 //! are ignored. Lines of white space are none. A line that cannot be read is refused at once; a picture that is missing
 //! costs its own items alone.
@@ -11,6 +11,7 @@ use crate::Error;
 use crate::metrics::{ANNOTATORS, Metric};
 use crate::predictions::one_or_many;
 use crate::suite::{DEFAULT_SPLIT, Suite};
+use rave_hub::stays_inside;
 use serde::Deserialize;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -75,6 +76,13 @@ impl Lines {
             };
             let line: Line = serde_json::from_str(text)
                 .map_err(|error| refused(format!("{error}; a line is an object {SHAPE}")))?;
+            if !stays_inside(Path::new(&line.image)) {
+                return Err(refused(format!(
+                    "the image `{}` is not in this file's folder; put the pictures below it, or a link to where they are, and \
+                     give their paths from there",
+                    line.image
+                )));
+            }
             let position = lines.pictures.len();
             lines.pictures.push(line.image.clone());
             if !says_something(&line.question)
@@ -163,8 +171,9 @@ pub(super) fn find(suite: &Suite, data: &Path, by_name: bool) -> Result<PathBuf,
     if data.is_file() {
         return Ok(data.to_owned());
     }
-    let named = data.join(format!("{}.jsonl", suite.split));
-    if named.is_file() {
+    let wanted = format!("{}.jsonl", suite.split);
+    let named = data.join(&wanted);
+    if stays_inside(Path::new(&wanted)) && named.is_file() {
         return Ok(named);
     }
     let mut found: Vec<PathBuf> = super::folder::entries(data)?
@@ -181,7 +190,7 @@ pub(super) fn find(suite: &Suite, data: &Path, by_name: bool) -> Result<PathBuf,
             found.extend(last);
             Err(Error::NoLines {
                 path: data.to_owned(),
-                wanted: format!("{}.jsonl", suite.split),
+                wanted,
                 suite: suite.id.clone(),
                 found: found
                     .iter()

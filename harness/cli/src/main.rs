@@ -8,7 +8,7 @@ mod progress;
 
 use std::process::ExitCode;
 #[cfg(unix)]
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::{Parser, Subcommand};
 
@@ -81,6 +81,7 @@ fn main() -> ExitCode {
             return ExitCode::from(u8::from(error.use_stderr()));
         }
     };
+    quiet_readers();
     let ran = std::panic::catch_unwind(|| match cli.command {
         Command::Eval(arguments) => commands::eval::run(arguments),
         Command::Merge(arguments) => commands::merge::run(&arguments),
@@ -105,12 +106,32 @@ fn main() -> ExitCode {
         Ok(Ok(Outcome::Failures)) => ExitCode::from(1),
         Ok(Err(error)) => fail(&error),
         Err(_) => {
+            if let Some(panic) = UNTOLD.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                eprintln!("{panic}");
+            }
             eprintln!(
                 "error: rave met a fault of its own (the panic above); please report it with the command line"
             );
             ExitCode::from(2)
         }
     }
+}
+
+/// The last panic within polars.
+static UNTOLD: Mutex<Option<String>> = Mutex::new(None);
+
+/// Keeps the words of panics within polars for later. Its parquet reader panics on some damaged files; whoever reads one makes an
+/// error of that, which names the file.
+fn quiet_readers() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let within = |place: &std::panic::Location| place.file().contains("/polars-");
+        if panic.location().is_some_and(within) {
+            *UNTOLD.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic.to_string());
+        } else {
+            report(panic);
+        }
+    }));
 }
 
 /// Prints an error with its causes and chooses the exit code.

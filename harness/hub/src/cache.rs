@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use hf_hub::Cache;
 
+use crate::reference::is_plain_name;
 use crate::{Error, Kind, Reference, Settings, repo};
 
 /// Folders deeper than this are not searched: a link that leads back up must not be followed forever.
@@ -58,7 +59,7 @@ pub fn cached(kind: Kind, reference: &Reference, settings: &Settings) -> Result<
     let folder = Cache::new(settings.cache.clone())
         .repo(repo)
         .pointer_path(commit);
-    if folder.is_dir() {
+    if is_plain_name(commit) && folder.is_dir() {
         Ok(folder)
     } else {
         Err(Error::NotCached {

@@ -30,7 +30,7 @@ use serde::Deserialize;
 pub use cache::{Origin, cached};
 use client::Client;
 pub use error::Error;
-pub use reference::Reference;
+pub use reference::{Reference, stays_inside};
 pub use settings::Settings;
 
 /// What a repository holds.

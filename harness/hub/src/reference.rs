@@ -1,6 +1,7 @@
 //! `org/name` and `org/name@revision`.
 
 use std::fmt;
+use std::path::{Component, Path};
 use std::str::FromStr;
 
 use crate::Error;
@@ -72,6 +73,13 @@ pub(crate) fn is_plain_name(name: &str) -> bool {
             .all(|character| character.is_ascii_alphanumeric() || "-_.".contains(character))
 }
 
+/// Whether a path that a file names stays in the folder that it is taken from. Only the name is looked at: a link in that folder
+/// is its owner's, and the snapshots of the hub's cache are made of such.
+pub fn stays_inside(path: &Path) -> bool {
+    let mut parts = path.components();
+    parts.all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+}
+
 /// Whether this is a relative path that leads nowhere up: the names of files and revisions.
 pub(crate) fn is_plain_path(path: &str) -> bool {
     path.split('/').all(|part| {
@@ -98,6 +106,16 @@ mod tests {
             ("a/b.c", "refs/pr/3")
         );
         assert_eq!(pinned.to_string(), "a/b.c@refs/pr/3");
+    }
+
+    #[test]
+    fn a_path_goes_up_or_away_or_stays() {
+        for inside in ["a", "a/b.png", "./a", "a/./b", "...", ""] {
+            assert!(stays_inside(Path::new(inside)), "{inside}");
+        }
+        for outside in ["..", "a/../../b", "/etc/passwd", "../a", "/"] {
+            assert!(!stays_inside(Path::new(outside)), "{outside}");
+        }
     }
 
     #[test]

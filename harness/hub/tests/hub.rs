@@ -408,6 +408,21 @@ fn every_refusal_is_one_line_with_its_remedy() {
 }
 
 #[test]
+fn a_ref_leads_to_a_snapshot_and_nowhere_else() {
+    let mut case = Case::new();
+    let folder = case
+        .fetch("org/name", &["config.json"], case.settings())
+        .unwrap();
+    let reference = "org/name".parse().unwrap();
+    let settings = case.settings();
+    assert_eq!(cached(Kind::Model, &reference, &settings).unwrap(), folder);
+    let refs = folder.ancestors().nth(2).unwrap().join("refs/main");
+    fs::write(&refs, "../../..").unwrap();
+    let error = cached(Kind::Model, &reference, &settings).unwrap_err();
+    assert_parts(&error.to_string(), &["org/name"]);
+}
+
+#[test]
 fn a_token_goes_to_the_hub_and_is_told_to_nobody() {
     let mut case = Case::new();
     let settings = Settings {

@@ -1,8 +1,12 @@
 //! The chat template of a checkpoint, rendered as `transformers` renders it (Jinja with `trim_blocks`, `lstrip_blocks`,
 //! loop controls and Python's string methods; `generation` blocks, which mark an assistant's words for training, as the text
 //! that they hold).
+//!
+//! A template is a program that came with a checkpoint. It can name no file; it may take [`MOST_STEPS`] and write [`LONGEST`]
+//! bytes. Deviation: what it keeps in its own variables has no limit, as in `transformers`.
 
-use std::path::PathBuf;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
 use minijinja::{Environment, ErrorKind, UndefinedBehavior, context};
 use serde_json::{Value, json};
@@ -25,30 +29,36 @@ const JSON_PLACES: [&str; 3] = [
     "tokenizer_config.json",
 ];
 
+/// Instructions that rendering a prompt may take; those of published checkpoints take some hundreds.
+const MOST_STEPS: u64 = 1_000_000;
+
+/// The longest prompt that a template may write, in bytes.
+const LONGEST: usize = 16 << 20;
+
+/// What a template writes, up to [`LONGEST`].
+#[derive(Default)]
+struct Written(Vec<u8>);
+
+impl Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > LONGEST {
+            return Err(io::Error::other(format!(
+                "it writes more than {LONGEST} bytes; use the template of this checkpoint"
+            )));
+        }
+        self.0.extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 impl ChatTemplate {
     /// Finds and compiles the template of a checkpoint.
     pub(crate) fn open(checkpoint: &Checkpoint) -> Result<Self, Error> {
         let (path, source) = find(checkpoint)?;
-        let mut environment = Environment::new();
-        environment.set_trim_blocks(true);
-        environment.set_lstrip_blocks(true);
-        environment.set_undefined_behavior(UndefinedBehavior::Lenient);
-        environment
-            .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-        environment.add_function(
-            "raise_exception",
-            |message: String| -> Result<String, minijinja::Error> {
-                Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
-            },
-        );
-        environment
-            .add_template_owned("chat", without_generation_blocks(&source))
-            .map_err(|error| {
-                Error::malformed(
-                    &path,
-                    format!("the chat template does not compile: {error}; fetch it again"),
-                )
-            })?;
         let config = checkpoint.path("tokenizer_config.json");
         let config = if config.is_file() {
             read_json(&config)?
@@ -64,7 +74,32 @@ impl ChatTemplate {
                     token.get("content").unwrap_or(token).clone(),
                 ))
             });
-        let tokens = Value::Object(tokens.collect());
+        Self::compile(&path, &source, Value::Object(tokens.collect()))
+    }
+
+    /// Compiles the template of a file, which may name these special tokens.
+    fn compile(path: &Path, source: &str, tokens: Value) -> Result<Self, Error> {
+        let mut environment = Environment::new();
+        environment.set_trim_blocks(true);
+        environment.set_lstrip_blocks(true);
+        environment.set_undefined_behavior(UndefinedBehavior::Lenient);
+        environment.set_fuel(Some(MOST_STEPS));
+        environment
+            .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment.add_function(
+            "raise_exception",
+            |message: String| -> Result<String, minijinja::Error> {
+                Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
+            },
+        );
+        environment
+            .add_template_owned("chat", without_generation_blocks(source))
+            .map_err(|error| {
+                Error::malformed(
+                    path,
+                    format!("the chat template does not compile: {error}; fetch it again"),
+                )
+            })?;
         Ok(Self {
             environment,
             tokens,
@@ -116,7 +151,12 @@ impl ChatTemplate {
             messages.push(json!({ "role": "user", "content": content }));
         }
         let values = context! { messages, add_generation_prompt => answer.is_none() || next.is_some(), ..minijinja::Value::from_serialize(&self.tokens) };
-        template.render(values).map_err(fail)
+        let mut written = Written::default();
+        template
+            .render_captured_to(values, &mut written)
+            .map_err(fail)?;
+        // Jinja writes text alone.
+        Ok(String::from_utf8_lossy(&written.0).into_owned())
     }
 }
 
@@ -182,6 +222,24 @@ fn find(checkpoint: &Checkpoint) -> Result<(PathBuf, String), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A template without a checkpoint.
+    fn template(source: &str) -> ChatTemplate {
+        ChatTemplate::compile(Path::new("chat_template.jinja"), source, Value::Null)
+            .expect("it compiles")
+    }
+
+    #[test]
+    fn a_template_without_end_is_an_error() {
+        let rounds =
+            "{% for a in range(99999) %}{% for b in range(99999) %}BODY{% endfor %}{% endfor %}";
+        for (body, reason) in [("", "fuel"), ("{{ 'long' * 9999 }}", "16777216 bytes")] {
+            let error = template(&rounds.replace("BODY", body))
+                .render(0, "?")
+                .expect_err("it has no end");
+            assert!(error.to_string().contains(reason), "{error}");
+        }
+    }
 
     #[test]
     fn generation_blocks_leave_what_they_hold() {

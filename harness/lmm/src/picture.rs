@@ -12,10 +12,21 @@ use crate::Error;
 /// The largest picture that is decoded, in pixels: Pillow's own limit against decompression bombs.
 pub const MAX_PIXELS: u64 = 178_956_970;
 
+/// How many pixels of a format are decoded within 1 GiB. A file of some bytes can claim any size, and these decoders hold every
+/// pixel more than once before the first is checked: a JPEG's coefficients, the canvas of an animation.
+fn most_pixels(format: ImageFormat) -> u64 {
+    match format {
+        ImageFormat::Jpeg => MAX_PIXELS / 2,
+        ImageFormat::WebP | ImageFormat::Gif => MAX_PIXELS / 4,
+        _ => MAX_PIXELS,
+    }
+}
+
 /// Decodes the bytes of a PNG, JPEG, WebP, GIF (first frame), BMP or TIFF file. `name` is used in errors.
 ///
 /// # Errors
-/// [`Error::Picture`] for an empty, unknown, damaged or oversized picture. The size is checked before decoding.
+/// [`Error::Picture`] for an empty, unknown, damaged or oversized picture. The size is checked before decoding: at most
+/// [`MAX_PIXELS`], half of them of a JPEG, a quarter of a WebP or GIF.
 pub fn decode(bytes: &[u8], name: &str) -> Result<RgbImage, Error> {
     let fail = |reason: String| Error::Picture {
         name: name.to_owned(),
@@ -29,26 +40,27 @@ pub fn decode(bytes: &[u8], name: &str) -> Result<RgbImage, Error> {
             .with_guessed_format()
             .map_err(|error| fail(error.to_string()))
     };
-    if reader()?.format().is_none() {
+    let Some(format) = reader()?.format() else {
         return Err(fail(
             "not a PNG, JPEG, WebP, GIF, BMP or TIFF file; convert it to one of these".into(),
         ));
-    }
+    };
     let damaged = |error| {
         fail(format!(
             "cannot be decoded ({error}); fetch it again or convert it to PNG"
         ))
     };
     let (width, height) = reader()?.into_dimensions().map_err(damaged)?;
-    if u64::from(width) * u64::from(height) > MAX_PIXELS {
+    let most = most_pixels(format);
+    if u64::from(width) * u64::from(height) > most {
         return Err(fail(format!(
-            "{width} x {height} is over the limit of {MAX_PIXELS} pixels; scale it down"
+            "{width} x {height} is over the limit of {most} pixels of this format; scale it down"
         )));
     }
     if width == 0 || height == 0 {
         return Err(fail(format!("{width} x {height} has no pixels")));
     }
-    if reader()?.format() == Some(ImageFormat::Jpeg) && !ends(bytes) {
+    if format == ImageFormat::Jpeg && !ends(bytes) {
         return Err(fail(
             "the JPEG is cut short (it has no end marker); fetch it again".into(),
         ));
@@ -191,6 +203,31 @@ mod tests {
         assert!(
             message.contains("20000 x 20000") && message.contains("limit"),
             "{message}"
+        );
+    }
+
+    #[test]
+    fn a_picture_that_claims_gigabytes_is_refused_by_its_format() {
+        // Lossless WebP: a signature, and 14 bits a side.
+        let webp = |side: u32| {
+            let sides = (side - 1) | (side - 1) << 14;
+            let data = [&[0x2f][..], &sides.to_le_bytes(), &[0]].concat();
+            [&b"RIFF\x12\0\0\0WEBPVP8L\x06\0\0\0"[..], &data].concat()
+        };
+        let refusal = |side| {
+            decode(&webp(side), "w.webp")
+                .expect_err("it has no pixels")
+                .to_string()
+        };
+        assert!(
+            refusal(6_700).contains("over the limit of 44739242 pixels"),
+            "{}",
+            refusal(6_700)
+        );
+        assert!(
+            refusal(6_000).contains("cannot be decoded"),
+            "{}",
+            refusal(6_000)
         );
     }
 

@@ -60,10 +60,15 @@ impl Probed {
         (count > 0.0).then(|| sum / count)
     }
 
-    fn add(&mut self, layer: u32, values: [Option<f64>; STATISTICS]) {
+    /// Adds a head. Layers come in order, so that one number in a damaged file cannot ask for billions of them.
+    fn add(&mut self, layer: u32, values: [Option<f64>; STATISTICS]) -> Result<(), String> {
         let layer = layer as usize;
-        if self.layers.len() <= layer {
-            self.layers.resize(layer + 1, [(0.0, 0.0); STATISTICS]);
+        if layer > self.layers.len() {
+            let before = self.layers.len();
+            return Err(format!("layer {layer} follows {before} layer(s)"));
+        }
+        if layer == self.layers.len() {
+            self.layers.push([(0.0, 0.0); STATISTICS]);
         }
         for ((sum, count), value) in self.layers[layer].iter_mut().zip(values) {
             if let Some(value) = value {
@@ -71,6 +76,7 @@ impl Probed {
                 *count += 1.0;
             }
         }
+        Ok(())
     }
 }
 
@@ -99,12 +105,13 @@ impl Attention {
     pub(super) fn from_records(records: &[AttentionRecord]) -> Self {
         let mut attention = Self::default();
         for record in records {
-            attention.push(&record.clone().normalised());
+            // Layers of records that were made here are in order.
+            attention.push(&record.clone().normalised()).ok();
         }
         attention
     }
 
-    fn push(&mut self, record: &AttentionRecord) {
+    fn push(&mut self, record: &AttentionRecord) -> Result<(), String> {
         let error = record.error.as_deref();
         self.begin(
             Key {
@@ -119,9 +126,10 @@ impl Attention {
         );
         if let Some(probed) = self.probes.last_mut() {
             for head in &record.heads {
-                probed.add(head.layer, head.values());
+                probed.add(head.layer, head.values())?;
             }
         }
+        Ok(())
     }
 
     fn begin(&mut self, key: Key, error: Option<&str>) {
@@ -174,10 +182,13 @@ pub(super) fn read(folder: &Path, record: &RunRecord) -> Result<Attention, Error
     // Of the probes of one sample the first alone.
     let mut seen = HashSet::new();
     for_each(&folder.join(LOG), |record: AttentionRecord, _| {
-        if seen.insert(record.key()) {
-            attention.push(&record);
+        if !seen.insert(record.key()) {
+            return Ok(());
         }
-        Ok(())
+        attention.push(&record).map_err(|reason| Error::Table {
+            path: folder.join(LOG),
+            reason,
+        })
     })?;
     Ok(attention)
 }
@@ -354,10 +365,9 @@ fn take(table: &Table, attention: &mut Attention) -> Result<(), Error> {
             attention.begin(key, error);
         }
         if let (Some(layer), Some(probed)) = (layer, attention.probes.last_mut()) {
-            probed.add(
-                layer,
-                std::array::from_fn(|statistic| values[statistic][row]),
-            );
+            let statistics = std::array::from_fn(|statistic| values[statistic][row]);
+            let added = probed.add(layer, statistics);
+            added.map_err(|reason| table.invalid("layer", &reason))?;
         }
     }
     Ok(())

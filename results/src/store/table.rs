@@ -1,6 +1,7 @@
 //! `samples.parquet`: writing it in row groups, reading all of it, and reading the columns a summary needs.
 
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use polars::io::parquet::write::BatchedWriter;
@@ -168,14 +169,20 @@ impl<'a> Table<'a> {
         slice: Option<(usize, usize)>,
     ) -> Result<Self, Error> {
         let file = File::open(path).map_err(|source| Error::reading(path, source))?;
-        let frame = ParquetReader::new(file)
-            .with_columns(columns)
-            .with_slice(slice)
-            .finish()
-            .map_err(|error| Error::Table {
-                path: path.to_path_buf(),
-                reason: error.to_string(),
-            })?;
+        let damaged = |reason: String| Error::Table {
+            path: path.to_path_buf(),
+            reason,
+        };
+        let read = || {
+            ParquetReader::new(file)
+                .with_columns(columns)
+                .with_slice(slice)
+                .finish()
+        };
+        // The reader panics on some damaged files, such as one whose page header lies about its size.
+        let frame = catch_unwind(AssertUnwindSafe(read))
+            .map_err(|_| damaged("its contents contradict its footer".into()))?
+            .map_err(|error| damaged(error.to_string()))?;
         Ok(Self { path, frame })
     }
 

@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use rave_reports::lmms_eval;
 use rave_results::Run;
 
+use super::report::inside;
 use crate::Outcome;
 
 /// Whose files to write.
@@ -44,7 +45,7 @@ pub fn write(run: &Run, target: Target, out: Option<&Path>) -> anyhow::Result<()
     let export = lmms_eval::export(&run.record, &run.samples()?)?;
     let out = out.map_or_else(|| run.folder.join("lmms-eval"), Path::to_owned);
     for file in &export.files {
-        let path = out.join(&file.name);
+        let path = inside(&out, &file.name)?;
         let folder = path.parent().unwrap_or(&out);
         fs::create_dir_all(folder)
             .and_then(|()| fs::write(&path, &file.bytes))

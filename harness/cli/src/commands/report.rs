@@ -8,6 +8,7 @@ use std::str::FromStr;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use rave_benchmarks::{Suite, suite};
+use rave_hub::stays_inside;
 use rave_reports::charts::{Curve, training_curves};
 use rave_reports::{Artifact, Format, html, latency, render, tables};
 use rave_results::excerpt::Excerpt;
@@ -260,12 +261,23 @@ pub fn formats<F: FromStr<Err = rave_reports::Error>>(names: &[String]) -> anyho
     Ok(names.map(str::parse).collect::<Result<_, _>>()?)
 }
 
+/// The path of a file in a folder. What a record says may be in its name, and records come from others too.
+pub fn inside(folder: &Path, name: &str) -> anyhow::Result<PathBuf> {
+    if stays_inside(Path::new(name)) {
+        return Ok(folder.join(name));
+    }
+    bail!(
+        "`{name}` leads out of {}, and a run's records name it so; make that run anew",
+        folder.display()
+    )
+}
+
 /// Writes files into a folder, and says on stderr which: `what` is what they are together.
 pub fn write(what: &str, folder: &Path, artifacts: &[Artifact]) -> anyhow::Result<()> {
     fs::create_dir_all(folder)
         .with_context(|| format!("cannot make {}; choose another --out", folder.display()))?;
     for artifact in artifacts {
-        let path = folder.join(&artifact.name);
+        let path = inside(folder, &artifact.name)?;
         fs::write(&path, &artifact.bytes).with_context(|| {
             format!(
                 "cannot write {}; check the folder and the free space",
@@ -278,4 +290,25 @@ pub fn write(what: &str, folder: &Path, artifacts: &[Artifact]) -> anyhow::Resul
         eprintln!("{what}: {} in {}", names.join(", "), folder.display());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_written_outside_the_folder() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let out = folder.path().join("out");
+        let artifact = |name: &str| Artifact {
+            name: name.into(),
+            bytes: b"text".to_vec(),
+        };
+        assert!(write("report", &out, &[artifact("summary.md")]).is_ok());
+        for name in ["../away.md", "/away.md", "charts/../../away.svg"] {
+            let error = write("report", &out, &[artifact(name)]).expect_err("it leads away");
+            assert!(error.to_string().contains(name), "{error}");
+        }
+        assert!(!folder.path().join("away.md").exists());
+    }
 }

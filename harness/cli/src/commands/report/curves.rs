@@ -8,6 +8,8 @@ use rave_reports::charts::Curve;
 use rave_results::Summary;
 use rave_results::training::read_rows;
 
+use super::inside;
+
 /// The curves of the summary's variants under `folder`, by seed in the order of the folders' names.
 ///
 /// # Errors
@@ -33,8 +35,8 @@ pub fn read(folder: &Path, summary: &Summary) -> anyhow::Result<Vec<Curve>> {
     for variant in &summary.variants {
         for seed in &seeds {
             let files = [
-                seed.join(format!("{}.parquet", variant.id)),
-                seed.join(&variant.id).join("training.parquet"),
+                inside(seed, &format!("{}.parquet", variant.id))?,
+                inside(seed, &variant.id)?.join("training.parquet"),
             ];
             let Some(file) = files.into_iter().find(|file| file.is_file()) else {
                 continue;

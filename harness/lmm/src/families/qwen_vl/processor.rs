@@ -21,6 +21,9 @@ const RESERVED: [&str; 4] = [IMAGE, "<|video_pad|>", "<|vision_start|>", "<|visi
 /// The longer side of a picture may be so many times the shorter one.
 const LARGEST_RATIO: f64 = 200.0;
 
+/// A picture is never scaled up beyond so many pixels.
+const MOST_AT_LEAST: u64 = 1 << 24;
+
 /// `preprocessor_config.json`, or the `image_processor` part of `processor_config.json`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default)]
@@ -132,11 +135,12 @@ impl QwenVlProcessor {
             image.min_pixels.unwrap_or(image.size.shortest_edge),
             image.max_pixels.unwrap_or(image.size.longest_edge),
         ];
-        if bounds[0] < 1 || bounds[1] < bounds[0] {
+        if bounds[0] < 1 || bounds[1] < bounds[0] || bounds[0] > MOST_AT_LEAST {
             return Err(Error::malformed(
                 &path,
                 format!(
-                    "a picture cannot have {} to {} pixels; use the file that was saved with the weights",
+                    "a picture cannot have {} to {} pixels, or more than {MOST_AT_LEAST} at least; use the file that was saved with \
+                     the weights",
                     bounds[0], bounds[1]
                 ),
             ));
