@@ -12,10 +12,12 @@ use sha2::{Digest, Sha256};
 mod attention;
 mod machine;
 mod shard;
+mod work;
 
 pub use attention::{AttentionRecord, HeadRecord};
 pub use machine::{Libraries, Machine};
 pub use shard::{MergedShard, Selection, Shard};
+pub use work::WorkRecord;
 
 /// The version of `run.json` and `samples.parquet` that this library writes and reads.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -49,6 +51,9 @@ pub struct RunRecord {
     pub finished: Option<Timestamp>,
     /// How many samples have a score and how many have none.
     pub counts: Counts,
+    /// How the time was spent; `None` while it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work: Option<WorkRecord>,
     /// The shards that it was joined of, in order; none of a run that was not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub merged_from: Vec<MergedShard>,
@@ -78,6 +83,7 @@ impl RunRecord {
             libraries,
             finished: None,
             counts: Counts::default(),
+            work: None,
             merged_from: Vec::new(),
         }
     }
@@ -135,6 +141,12 @@ pub struct Configuration {
     /// configurations from before there were probes keep their hash.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub attention: bool,
+    /// Whether questions on one picture shared the keys and values of their beginning, and pictures that came again their features.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reuse: bool,
+    /// Most seconds for one answer, preparing and vision included; `None` without a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample_timeout: Option<f64>,
     /// Which part of the samples the run takes; `None` for all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<Shard>,
@@ -344,8 +356,8 @@ impl Counts {
 
 /// One sample under one model and variant.
 ///
-/// Times are milliseconds, and `None` where the step did not run for this sample: it failed before, or the work was
-/// shared with another variant. Text is kept as it came: not trimmed, not shortened, no word taken for "missing".
+/// Times are milliseconds, and `None` where the step did not run for this sample alone: it failed before, or the work was
+/// shared with other samples (a batch, a common beginning). Text is kept as it came: not trimmed, not shortened, no word taken for "missing".
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SampleRecord {
     /// The model's name.
@@ -492,6 +504,8 @@ mod tests {
             threads: 2,
             batch: 1,
             attention: false,
+            reuse: false,
+            sample_timeout: None,
             shard: None,
         }
     }

@@ -211,6 +211,18 @@ impl RunWriter {
         }
     }
 
+    /// Brings all that was added to the disk: for a run that stops before its end.
+    ///
+    /// # Errors
+    /// A failed write.
+    pub fn synchronise(&mut self) -> Result<(), Error> {
+        // The probe of a sample before the sample.
+        if let Some(log) = &mut self.attention {
+            log.synchronise()?;
+        }
+        self.log.synchronise()
+    }
+
     /// Ends the run: `samples.parquet` from the log, `run.json` with the time and the counts, and the log removed.
     ///
     /// What the engine learned on the way (data, models, accelerator) may be set through `update`.

@@ -1,10 +1,11 @@
 //! The binary `rave`: evaluate attention variants of large multimodal models, and report what came out.
 //!
 //! Data goes to stdout, progress and messages to stderr. Exit codes: 0 clean, 1 bad input or failed samples, 2 a fault of
-//! ours (a panic, or LibTorch refusing an operation).
+//! ours (a panic, or LibTorch refusing an operation), 128 and a signal's number after that signal (130 for Ctrl-C).
 
 mod commands;
 mod progress;
+mod signals;
 
 use std::process::ExitCode;
 #[cfg(unix)]
@@ -65,6 +66,8 @@ enum Outcome {
     Clean,
     /// It did what it could, and some of its samples or checks failed.
     Failures,
+    /// This signal asked it to stop, and it did so cleanly.
+    Stopped(usize),
 }
 
 fn main() -> ExitCode {
@@ -104,6 +107,8 @@ fn main() -> ExitCode {
     match ran {
         Ok(Ok(Outcome::Clean)) => ExitCode::SUCCESS,
         Ok(Ok(Outcome::Failures)) => ExitCode::from(1),
+        // As shells say it: 130 after Ctrl-C.
+        Ok(Ok(Outcome::Stopped(signal))) => ExitCode::from(128 + signal as u8),
         Ok(Err(error)) => fail(&error),
         Err(_) => {
             if let Some(panic) = UNTOLD.lock().unwrap_or_else(PoisonError::into_inner).take() {

@@ -8,7 +8,7 @@
 //! the first of each round; raw times are kept.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rave_engine::train::{Freeze, Plan, TrainObserver, train};
@@ -137,7 +137,7 @@ struct Measured {
 struct Stopwatch<'a> {
     start: Instant,
     turn: Duration,
-    stop: &'a AtomicBool,
+    stop: &'a AtomicUsize,
     measured: &'a mut Measured,
 }
 
@@ -152,12 +152,12 @@ impl TrainObserver for Stopwatch<'_> {
             self.measured.steps.push((row.seconds, operations));
         }
         let enough = row.step > 1 && self.start.elapsed() > self.turn;
-        self.stop.store(enough, Ordering::Relaxed);
+        self.stop.store(usize::from(enough), Ordering::Relaxed);
     }
 }
 
 fn train_for(turn: Duration, plan: &Plan, measured: &mut Measured) {
-    let stop = AtomicBool::new(false);
+    let stop = AtomicUsize::new(0);
     let mut stopwatch = Stopwatch {
         start: Instant::now(),
         turn,

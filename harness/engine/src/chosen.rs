@@ -1,18 +1,20 @@
-//! Which samples of each suite a request takes, and which of those its shard does.
+//! Which samples of each suite a request takes, which of them are worked on together, and which its shard does.
 //!
-//! Shards are dealt from the chosen rows alone: neither models nor variants nor the machine have a part in it. Questions on one
-//! picture that follow each other stay in one shard, where their work can be shared; otherwise the pictures go round in turn.
+//! Shards are dealt from the chosen rows alone: neither models nor variants nor the machine have a part in it. What is worked on
+//! together (`Window`) stays in one shard and is the same in it as in an undivided run, so that the same products are computed;
+//! otherwise the windows go round in turn.
 
 use rave_benchmarks::{Choice, Dataset};
 use rave_results::schema::{Selection, Shard};
 
+use crate::batches::{Window, windows};
 use crate::{Error, Request};
 
 /// What a request takes of a data set.
 #[derive(Debug)]
 pub(crate) struct Chosen {
     /// The rows that this run takes, ascending.
-    pub rows: Vec<usize>,
+    pub windows: Vec<Window>,
     /// The rows that all shards take together; the same where there are none.
     pub all: Vec<usize>,
     /// Of a shard the fingerprint of all.
@@ -52,14 +54,16 @@ pub(crate) fn choose(request: &Request, datasets: &[Dataset]) -> Result<Vec<Chos
             shuffle: request.shuffle,
             samples,
         })?;
+        let picture = |row| dataset.label(row)?.image_id;
+        let windows = windows(&all, picture, request.batch);
         chosen.push(match request.shard {
             Some(shard) => Chosen {
-                rows: deal(&all, shard, |row| dataset.label(row)?.image_id),
+                windows: deal(windows, shard),
                 selection: Some(Selection::of(all.iter().filter_map(|&row| dataset.id(row)))),
                 all,
             },
             None => Chosen {
-                rows: all.clone(),
+                windows,
                 all,
                 selection: None,
             },
@@ -68,22 +72,20 @@ pub(crate) fn choose(request: &Request, datasets: &[Dataset]) -> Result<Vec<Chos
     Ok(chosen)
 }
 
-/// The rows of a shard. `picture` names the picture of a row; one without a name is a picture of its own.
-fn deal(rows: &[usize], shard: Shard, picture: impl Fn(usize) -> Option<String>) -> Vec<usize> {
-    let mut own = Vec::new();
-    let mut pictures = 0;
-    let mut last = None;
-    for &row in rows {
-        let name = picture(row);
-        if name.is_none() || name != last {
-            pictures += 1;
-        }
-        if (pictures - 1) % shard.count() + 1 == shard.number() {
-            own.push(row);
-        }
-        last = name;
+impl Chosen {
+    /// The rows that this run takes, ascending.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = usize> {
+        self.windows.iter().flat_map(Window::rows)
     }
-    own
+}
+
+/// The windows of a shard.
+fn deal(windows: Vec<Window>, shard: Shard) -> Vec<Window> {
+    let turns = windows.into_iter().enumerate();
+    turns
+        .filter(|(turn, _)| turn % shard.count() + 1 == shard.number())
+        .map(|(_, window)| window)
+        .collect()
 }
 
 #[cfg(test)]
@@ -98,9 +100,14 @@ mod tests {
         (!number.is_multiple_of(5)).then(|| format!("picture {number}"))
     }
 
+    fn own(rows: &[usize], shard: Shard, batch: usize) -> Vec<usize> {
+        let windows = deal(windows(rows, picture, batch), shard);
+        windows.iter().flat_map(Window::rows).collect()
+    }
+
     fn dealt(rows: &[usize], count: usize) -> Vec<Vec<usize>> {
         let shards = Shard::all(count);
-        shards.map(|shard| deal(rows, shard, picture)).collect()
+        shards.map(|shard| own(rows, shard, 1)).collect()
     }
 
     #[test]
@@ -124,11 +131,22 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_stands_in_one_shard_as_it_does_undivided() {
+        let rows: Vec<usize> = (3..23).collect();
+        let all = windows(&rows, picture, 2);
+        let mut together: Vec<Window> = Shard::all(3)
+            .flat_map(|shard| deal(windows(&rows, picture, 2), shard))
+            .collect();
+        together.sort_by_key(|window| window.rows().next());
+        assert_eq!(together, all);
+    }
+
+    #[test]
     fn pictures_go_round_and_a_shard_may_be_empty() {
         let own = |shard: &str, rows: &[usize]| {
-            deal(rows, shard.parse().unwrap(), |row| {
-                Some((row / 2).to_string())
-            })
+            let windows = windows(rows, |row| Some((row / 2).to_string()), 1);
+            let windows = deal(windows, shard.parse().unwrap());
+            windows.iter().flat_map(Window::rows).collect::<Vec<_>>()
         };
         assert_eq!(own("1/2", &[0, 1, 2, 3, 5, 6]), [0, 1, 5]);
         assert_eq!(own("2/2", &[0, 1, 2, 3, 5, 6]), [2, 3, 6]);

@@ -1,11 +1,12 @@
 //! Runs suites over models and attention variants, and records what happens.
 //!
-//! [`train::train`] trains what is evaluated. [`evaluate`] does the work and tells an [`Observer`] how it goes; drawing bars and tables is the caller's. One thread
-//! owns the model; pictures are decoded and prepared on the `rayon` pool in windows *between* the model's turns, so that
-//! preparing one sample never slows down the timing of another.
+//! [`train::train`] trains what is evaluated. [`evaluate`] does the work and tells an [`Observer`] how it goes; drawing bars and
+//! tables is the caller's. One thread owns the model; pictures are decoded and prepared on the `rayon` pool ahead of it. What is
+//! measured is measured by [`latency`], where nothing runs beside the model.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod batches;
 mod chosen;
 mod error;
 mod evaluate;
@@ -15,6 +16,6 @@ mod record;
 pub mod train;
 
 pub use error::Error;
-pub use evaluate::{Observer, Request, evaluate, run_name};
+pub use evaluate::{Ended, Observer, Request, evaluate, run_name};
 pub use policy::FailOnError;
 pub use record::{answer_boxes, model_type, picture};

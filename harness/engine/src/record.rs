@@ -155,7 +155,7 @@ pub(crate) fn data(dataset: &Dataset, chosen: &Chosen) -> DataRecord {
         repository: dataset.origin().map(|origin| origin.repository.clone()),
         revision: dataset.origin().map(|origin| origin.revision.clone()),
         files: dataset.files().iter().cloned().collect(),
-        rows_used: chosen.rows.len(),
+        rows_used: chosen.rows().count(),
         rows_total: dataset.size_hint_full().unwrap_or(dataset.len()),
         selection: chosen.selection.clone(),
     }
@@ -248,20 +248,31 @@ pub(crate) struct Prepared {
     pub item: Option<Item>,
     /// Its number in the data set.
     pub index: usize,
+    /// A hash of its picture's content; `None` when it could not be read.
+    pub picture: Option<[u8; 32]>,
     /// The prompt, or the failure as `reason: detail`.
     pub prompt: Result<Prompt, String>,
     /// Time to decode the picture, prepare it and tokenise.
     pub elapsed: Duration,
 }
 
-/// The record of one sample under one variant; `generation` is the answer, or the failure as `reason: detail`.
+/// An answer, with the times that are its own: what was computed for several samples together has none.
+pub(crate) struct Answer {
+    pub generation: Generation,
+    /// Vision tower and connector, when they ran for this picture.
+    pub vision: Duration,
+    pub prefill: Option<Duration>,
+    pub decode: Option<Duration>,
+}
+
+/// The record of one sample under one variant; `answer` is the answer, or the failure as `reason: detail`.
 pub(crate) fn sample(
     model: &ModelInfo,
     variant: &Variant,
     suite: &Suite,
     seed: u64,
     prepared: &Prepared,
-    generation: Result<&Generation, &str>,
+    answer: Result<&Answer, &str>,
 ) -> SampleRecord {
     let mut record = SampleRecord {
         model: model.name.clone(),
@@ -292,18 +303,19 @@ pub(crate) fn sample(
         record.visual_tokens = prompt.visual_tokens() as u32;
         record.preprocess_ms = Some(milliseconds(prepared.elapsed));
     }
-    match (generation, &prepared.item) {
-        (Ok(generation), Some(item)) => {
-            record.prediction.clone_from(&generation.text);
+    match (answer, &prepared.item) {
+        (Ok(answer), Some(item)) => {
+            let text = &answer.generation.text;
+            record.prediction.clone_from(text);
             record.score = Some(item.metric.unwrap_or(suite.metric).score(
-                &generation.text,
+                text,
                 &item.answers,
                 item.dataset.as_deref(),
             ));
-            record.new_tokens = generation.ids.len() as u32;
-            record.vision_ms = Some(milliseconds(generation.timings.vision));
-            record.prefill_ms = Some(milliseconds(generation.timings.prefill));
-            record.decode_ms = Some(milliseconds(generation.timings.decode));
+            record.new_tokens = answer.generation.ids.len() as u32;
+            record.vision_ms = Some(milliseconds(answer.vision));
+            record.prefill_ms = answer.prefill.map(milliseconds);
+            record.decode_ms = answer.decode.map(milliseconds);
         }
         (Err(reason), _) => record.error = Some(reason.to_owned()),
         (Ok(_), None) => record.error = Some("item: it could not be read".to_owned()),

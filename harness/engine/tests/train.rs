@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rave_benchmarks::render::Task;
 use rave_engine::train::{Ended, Freeze, Plan, ROWS, Source, TrainObserver, train};
@@ -54,18 +54,18 @@ fn plan(out: PathBuf) -> Plan {
 }
 
 /// Sets the flag to stop after so many steps.
-struct StopAfter<'a>(u64, &'a AtomicBool);
+struct StopAfter<'a>(u64, &'a AtomicUsize);
 
 impl TrainObserver for StopAfter<'_> {
     fn step(&mut self, row: &Row, _operations: f64) {
         if row.step >= self.0 {
-            self.1.store(true, Ordering::Relaxed);
+            self.1.store(1, Ordering::Relaxed);
         }
     }
 }
 
 fn run(plan: &Plan, stop_after: u64) -> Result<Ended, rave_engine::Error> {
-    let stop = AtomicBool::new(false);
+    let stop = AtomicUsize::new(0);
     train(plan, &mut StopAfter(stop_after, &stop), &stop)
 }
 

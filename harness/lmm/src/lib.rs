@@ -18,6 +18,7 @@ mod decoder;
 mod encoder;
 mod error;
 mod families;
+mod features;
 mod finite;
 mod generation;
 mod gguf;

@@ -89,8 +89,8 @@ pub struct Model {
 #[derive(Debug)]
 pub struct Patches {
     /// `None` for a prompt without pictures.
-    seen: Option<Seen>,
-    elapsed: Duration,
+    pub(crate) seen: Option<Seen>,
+    pub(crate) elapsed: Duration,
 }
 
 /// What the vision side (tower and connector) makes of a prompt; independent of the attention variant.
@@ -248,6 +248,11 @@ impl Model {
     /// What a run record says of it.
     pub fn info(&self) -> &ModelInfo {
         &self.info
+    }
+
+    /// Where its tensors are.
+    pub fn device(&self) -> Device {
+        self.network.decoder().options().1
     }
 
     /// Its processor, for any thread.

@@ -256,6 +256,8 @@ fn record(plan: &Plan) -> RunRecord {
         threads: 2,
         batch: 1,
         attention: false,
+        reuse: false,
+        sample_timeout: None,
         shard: None,
     };
     let code = CodeVersion {

@@ -43,6 +43,8 @@ pub fn record(run: &str, suites: &[&str], variants: &[&str]) -> RunRecord {
         threads: 2,
         batch: 1,
         attention: false,
+        reuse: false,
+        sample_timeout: None,
         shard: None,
     };
     let code = CodeVersion {

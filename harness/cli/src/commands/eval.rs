@@ -3,15 +3,17 @@
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use anyhow::bail;
 use clap::{Args, ValueEnum};
 use rave_benchmarks::{Suite, suites};
-use rave_engine::{FailOnError, Request, evaluate};
+use rave_engine::{Ended, FailOnError, Request, evaluate};
 use rave_lmm::LoadOptions;
 use rave_methods::{REGISTRY, Variant};
 use rave_reports::Format;
-use rave_results::schema::Shard;
+use rave_results::schema::{Shard, WorkRecord};
 use rave_results::summary::Failure;
 use rave_results::{Run, Summary};
 
@@ -20,6 +22,7 @@ use super::report::{self, Data, Report};
 use super::{code_version, command_line, export, listed, named_suite, named_variant, run_folder};
 use crate::Outcome;
 use crate::progress::Bars;
+use crate::signals::stop_on_signals;
 
 /// Failed samples that are told one by one at the end.
 const TOLD_FAILURES: usize = 10;
@@ -82,6 +85,15 @@ pub struct Arguments {
     /// changes neither answers nor recorded times
     #[arg(long)]
     pub attention: bool,
+    /// Samples a batch, of about the same length; times are then recorded for the vision side alone. Halved where memory is short
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one)]
+    pub batch: usize,
+    /// Compute everything for each sample anew: no common beginning of questions on one picture, no features kept
+    #[arg(long)]
+    pub no_reuse: bool,
+    /// Fail a sample whose answer takes longer, preparing and vision included
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub sample_timeout: Option<Duration>,
     /// The run's folder; by default results/runs/local/eval-<time>
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -149,17 +161,31 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         dtype: arguments.dtype,
         adapter: arguments.adapter,
         attention: arguments.attention,
+        batch: arguments.batch,
+        reuse: !arguments.no_reuse,
+        sample_timeout: arguments.sample_timeout,
         out: out.clone(),
         resume: arguments.resume,
         command_line: command_line(),
         code: code_version(),
     };
-    let finished = evaluate(&request, &mut Bars::new()).inspect_err(|_| {
+    let stop = stop_on_signals()?;
+    let ended = evaluate(&request, &mut Bars::new(), &stop).inspect_err(|_| {
         if made {
             // Goes only while it is empty: what a run recorded stays.
             let _ = fs::remove_dir(&out);
         }
     })?;
+    let finished = match ended {
+        Ended::Finished(finished) => finished,
+        Ended::Stopped => {
+            eprintln!(
+                "stopped: what was recorded is kept; give the same command with --resume --out {} to go on",
+                out.display()
+            );
+            return Ok(Outcome::Stopped(stop.load(Ordering::Relaxed)));
+        }
+    };
     let runs = [Run::open(&out)?];
     let exported = arguments
         .export
@@ -183,6 +209,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         json: arguments.json,
     });
     eprint!("{}", told_failures(&summary.failures, &out));
+    eprint!("{}", told_work(&request, finished.work.as_ref()));
     if let Some(shard) = arguments.shard.filter(|_| finished.due() == Some(0)) {
         eprintln!("shard {shard} has no samples: there are fewer pictures than shards");
     }
@@ -201,6 +228,41 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Failures);
     }
     Ok(Outcome::Clean)
+}
+
+/// What a batch size may be.
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("give a whole number from 1 on".to_owned()),
+        Ok(number) => Ok(number),
+    }
+}
+
+/// A time on the command line.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().filter(|&seconds: &f64| seconds > 0.0);
+    seconds
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .ok_or_else(|| "give seconds above 0, for example 60 or 0.5".to_owned())
+}
+
+/// How the time was spent, and whether batches had to be made smaller.
+fn told_work(request: &Request, work: Option<&WorkRecord>) -> String {
+    let Some(work) = work else {
+        return String::new();
+    };
+    let share = 100.0 * work.waited_seconds / work.seconds.max(f64::MIN_POSITIVE);
+    let mut text = format!(
+        "time: {:.1} s, of which the model waited {share:.1} % for data; vision ran {} times for {} pictures\n",
+        work.seconds, work.towers, work.features
+    );
+    if work.least_batch < request.batch {
+        text += &format!(
+            "memory was short: batches of {} became batches of {}\n",
+            request.batch, work.least_batch
+        );
+    }
+    text
 }
 
 /// The first failures with their whole reason, a line each, and where the others are.

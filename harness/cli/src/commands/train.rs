@@ -2,8 +2,6 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
@@ -15,6 +13,7 @@ use rave_results::training::{Row, read_rows};
 use super::eval::chosen_variants;
 use super::hub::{HubArguments, Part};
 use crate::Outcome;
+use crate::signals::stop_on_signals;
 
 /// Options of `rave train`.
 #[derive(Debug, Args)]
@@ -182,11 +181,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         out: arguments.out.clone(),
         resume: arguments.resume,
     };
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
-        signal_hook::flag::register(signal, Arc::clone(&stop))
-            .context("cannot listen for signals")?;
-    }
+    let stop = stop_on_signals()?;
     let mut progress = Progress::new(&plan);
     let ended = train(&plan, &mut progress, &stop)?;
     progress.bar.finish();

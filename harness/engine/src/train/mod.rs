@@ -16,7 +16,7 @@ mod stream;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
@@ -59,14 +59,14 @@ pub enum Ended {
     Stopped,
 }
 
-/// Trains to the end of the plan, or until `stop` is set.
+/// Trains to the end of the plan, or until `stop` is no longer 0.
 ///
 /// # Errors
 /// Bad input; a folder that cannot be written; a loss that is not finite (the last saved state is kept).
 pub fn train(
     plan: &Plan,
     observer: &mut dyn TrainObserver,
-    stop: &AtomicBool,
+    stop: &AtomicUsize,
 ) -> Result<Ended, Error> {
     plan.check()?;
     let mut trainer = Trainer::new(plan)?;
@@ -78,7 +78,7 @@ pub fn train(
         let (receiver, thread) = trainer.stream.clone().spawn(scope, first, plan.batch);
         let mut work = || -> Result<Ended, Error> {
             while trainer.step < plan.steps {
-                if stop.load(Ordering::Relaxed) {
+                if stop.load(Ordering::Relaxed) != 0 {
                     trainer.save(&rows)?;
                     return Ok(Ended::Stopped);
                 }

@@ -1,0 +1,171 @@
+//! Which samples are worked on together, and what happens to those of a batch that fails.
+//!
+//! What stands in a batch is fixed by the request alone, never by what was recorded before or by how fast anything was: a
+//! resumed run, or one with other threads, computes the same products of the same shapes and so the same bits.
+
+use std::cell::Cell;
+
+/// Windows of so many batches are sorted by length: longer ones would hold more prepared pictures in memory.
+const BATCHES_A_WINDOW: usize = 2;
+
+/// Rows that are prepared before the first of them is answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Window {
+    /// The rows, those that follow each other on one picture in a group.
+    pub groups: Vec<Vec<usize>>,
+}
+
+impl Window {
+    /// Its rows in order.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = usize> {
+        self.groups.iter().flatten().copied()
+    }
+}
+
+/// Cuts rows into windows: one picture each for single samples, else as many as fill some batches. `picture` names the picture of
+/// a row; one without a name is a picture of its own.
+pub(crate) fn windows(
+    rows: &[usize],
+    picture: impl Fn(usize) -> Option<String>,
+    batch: usize,
+) -> Vec<Window> {
+    let full = if batch == 1 {
+        1
+    } else {
+        batch * BATCHES_A_WINDOW
+    };
+    let mut windows: Vec<Window> = Vec::new();
+    let mut last = None;
+    for &row in rows {
+        let name = picture(row);
+        let is_next = name.is_some() && name == last;
+        last = name;
+        match windows.last_mut() {
+            Some(window) if is_next => {
+                if let Some(group) = window.groups.last_mut() {
+                    group.push(row);
+                }
+            }
+            Some(window) if window.rows().count() < full => window.groups.push(vec![row]),
+            _ => windows.push(Window {
+                groups: vec![vec![row]],
+            }),
+        }
+    }
+    windows
+}
+
+/// Runs `run` over `items` in batches of at most `most`. A batch that finds no memory is halved, and so are all after it; one
+/// that fails for another reason is run item by item, so that only what is at fault fails.
+pub(crate) fn run<T, R, E>(
+    items: &[T],
+    most: &Cell<usize>,
+    is_out_of_memory: &dyn Fn(&E) -> bool,
+    run: &mut dyn FnMut(&[T]) -> Result<Vec<R>, E>,
+) -> Vec<Result<R, E>> {
+    let mut results = Vec::with_capacity(items.len());
+    let mut rest = items;
+    // Of a batch that failed as a whole, how many are still to be run alone.
+    let mut alone = 0_usize;
+    while !rest.is_empty() {
+        let size = if alone > 0 {
+            1
+        } else {
+            most.get().clamp(1, rest.len())
+        };
+        let (batch, after) = rest.split_at(size);
+        match run(batch) {
+            Ok(answers) => results.extend(answers.into_iter().map(Ok)),
+            Err(error) if size == 1 => results.push(Err(error)),
+            Err(error) => {
+                if is_out_of_memory(&error) {
+                    most.set(size / 2);
+                } else {
+                    alone = size;
+                }
+                continue;
+            }
+        }
+        alone = alone.saturating_sub(size);
+        rest = after;
+    }
+    results
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cut(pictures: &[Option<&str>], batch: usize) -> Vec<Vec<Vec<usize>>> {
+        let rows: Vec<usize> = (0..pictures.len()).collect();
+        let windows = windows(&rows, |row| pictures[row].map(str::to_owned), batch);
+        windows.into_iter().map(|window| window.groups).collect()
+    }
+
+    #[test]
+    fn neighbours_on_one_picture_stand_together() {
+        let pictures = [Some("a"), Some("a"), Some("b"), None, None, Some("a")];
+        let groups = [vec![0, 1], vec![2], vec![3], vec![4], vec![5]];
+        assert_eq!(cut(&pictures, 1), groups.map(|group| vec![group]));
+        assert_eq!(cut(&[], 4), Vec::<Vec<Vec<usize>>>::new());
+    }
+
+    #[test]
+    fn windows_hold_whole_groups() {
+        let pictures = [None, None, None, Some("a"), Some("a"), None];
+        let windows = [vec![vec![0], vec![1], vec![2], vec![3, 4]], vec![vec![5]]];
+        assert_eq!(cut(&pictures, 2), windows);
+    }
+
+    /// Runs 0..count where a batch above `fits` has no memory and one with a `bad` item fails.
+    fn outcome(
+        count: u32,
+        fits: usize,
+        bad: &[u32],
+        most: &Cell<usize>,
+    ) -> (Vec<Result<u32, &'static str>>, Vec<usize>) {
+        let items: Vec<u32> = (0..count).collect();
+        let mut sizes = Vec::new();
+        let results = run(&items, most, &|error| *error == "memory", &mut |batch| {
+            sizes.push(batch.len());
+            if batch.len() > fits {
+                return Err("memory");
+            }
+            if batch.iter().any(|item| bad.contains(item)) {
+                return Err("bad");
+            }
+            Ok(batch.to_vec())
+        });
+        (results, sizes)
+    }
+
+    #[test]
+    fn a_batch_without_memory_is_halved_and_that_is_remembered() {
+        let most = Cell::new(8);
+        let (results, sizes) = outcome(10, 3, &[], &most);
+        assert_eq!(results, (0..10).map(Ok).collect::<Vec<_>>());
+        assert_eq!(sizes, [8, 4, 2, 2, 2, 2, 2]);
+        assert_eq!(most.get(), 2);
+        assert_eq!(outcome(4, 3, &[], &most).1, [2, 2]);
+    }
+
+    #[test]
+    fn without_memory_for_one_that_one_fails() {
+        let most = Cell::new(2);
+        let (results, sizes) = outcome(2, 0, &[], &most);
+        assert_eq!(results, [Err("memory"), Err("memory")]);
+        assert_eq!(sizes, [2, 1, 1]);
+    }
+
+    #[test]
+    fn only_what_is_at_fault_fails() {
+        let most = Cell::new(4);
+        let (results, sizes) = outcome(8, 4, &[1], &most);
+        let expected: Vec<_> = (0..8)
+            .map(|item| if item == 1 { Err("bad") } else { Ok(item) })
+            .collect();
+        assert_eq!(results, expected);
+        assert_eq!(sizes, [4, 1, 1, 1, 1, 4]);
+        assert_eq!(most.get(), 4);
+    }
+}

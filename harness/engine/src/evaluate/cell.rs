@@ -1,0 +1,432 @@
+//! One field, while it goes through the suites: units of samples that are answered together, under every variant in turn.
+
+use std::cell::Cell as Shared;
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use rave_benchmarks::{Dataset, Suite};
+use rave_lmm::{Features, GenerationOptions, Model, Prefix, Prompt, attention};
+use rave_results::{AttentionRecord, RunWriter, SampleRecord};
+
+use super::ahead::{Ahead, ahead};
+use super::field::{Contender, Field};
+use super::prepare::{failed, prepare};
+use super::vision::Vision;
+use super::{Observer, Request};
+use crate::Error;
+use crate::batches::{self, Window};
+use crate::chosen::Chosen;
+use crate::record::{self, Answer, Prepared};
+
+/// Samples that are prepared ahead of the model at most, and no more than there are threads for: a page of a scan is hundreds
+/// of megabytes when it is cut into patches.
+const AHEAD: usize = 16;
+
+/// What the cells of a run share.
+pub(super) struct Common<'a> {
+    pub request: &'a Request,
+    /// Keys of the samples that were recorded before.
+    pub done: &'a HashSet<String>,
+    /// The signal that asks to stop; 0 for none.
+    pub stop: &'a AtomicUsize,
+    /// Samples a batch; fewer than were asked for once there was no memory for those.
+    pub batch: Shared<usize>,
+    /// How long the model stood idle for data.
+    pub waited: Shared<Duration>,
+}
+
+impl Common<'_> {
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stop.load(Ordering::Relaxed) != 0
+    }
+}
+
+/// One field, while it goes through the suites.
+pub(super) struct Cell<'a> {
+    field: &'a Field,
+    common: &'a Common<'a>,
+    /// The `model_type` that prompts are chosen by; `None` where all models are asked alike.
+    model_type: Option<String>,
+}
+
+/// Samples that are answered together.
+struct Unit {
+    samples: Vec<Prepared>,
+    /// For each the first of them that has the same picture.
+    sources: Vec<usize>,
+    /// Whether they were put together for their picture, and so begin alike.
+    on_one_picture: bool,
+}
+
+/// A sample of a unit that can be answered.
+struct Ready<'a> {
+    /// Its place in the unit.
+    place: usize,
+    prompt: &'a Prompt,
+    features: Rc<Features>,
+    /// What was spent on it before it was its variant's turn.
+    spent: Duration,
+}
+
+/// The features of a unit's pictures, or why there are none, by checkpoint and place of the picture's first sample.
+type Seen = HashMap<(usize, usize), Result<Rc<Features>, String>>;
+
+impl<'a> Cell<'a> {
+    pub(super) fn new(field: &'a Field, common: &'a Common<'a>) -> Result<Self, Error> {
+        let model_type = record::model_type(&field.contenders[0].model.info().folder)?;
+        Ok(Self {
+            field,
+            common,
+            model_type: model_type.filter(|_| common.request.family_prompts),
+        })
+    }
+
+    /// The model that prepares the prompts: preprocessing and chat template are those of all checkpoints of a grid.
+    fn lead(&self) -> &Model {
+        &self.field.contenders[0].model
+    }
+
+    /// Answers the rows of a data set that are not recorded yet; ends early when asked to stop.
+    pub(super) fn run(
+        &self,
+        dataset: &Dataset,
+        chosen: &Chosen,
+        vision: &mut Vision,
+        writer: &mut RunWriter,
+        observer: &mut dyn Observer,
+    ) -> Result<(), Error> {
+        let suite = dataset.suite();
+        let contenders = &self.field.contenders;
+        let is_recorded = |contender: &Contender, row: usize| {
+            let id = dataset.id(row).unwrap_or_default();
+            self.is_recorded(contender, suite, &id)
+        };
+        let variants: Vec<_> = contenders.iter().map(|own| own.variant).collect();
+        let done = contenders.iter().map(|contender| {
+            let recorded = chosen.rows().filter(|&row| is_recorded(contender, row));
+            recorded.count()
+        });
+        let name = &self.lead().info().name;
+        let shown = if self.field.trained_by_seed {
+            format!("{name}, seed {}", self.field.seed)
+        } else {
+            name.clone()
+        };
+        let samples = chosen.rows().count();
+        observer.suite(&shown, suite, &variants, samples, &done.collect::<Vec<_>>());
+        // Of a window of which everything is recorded nothing is prepared.
+        let mut open: Vec<&Window> = chosen.windows.iter().collect();
+        open.retain(|window| {
+            let mut rows = window.rows();
+            rows.any(|row| contenders.iter().any(|own| !is_recorded(own, row)))
+        });
+        let items = open.iter().flat_map(|window| window.rows());
+        let depth = rayon::current_num_threads().clamp(2, AHEAD);
+        let processor = self.lead().processor();
+        let model_type = self.model_type.as_deref();
+        let prepare = |row| prepare(dataset, row, model_type, processor.as_ref());
+        let ran = ahead(items, depth, prepare, |ahead| {
+            for window in &open {
+                for unit in self.units(window, ahead) {
+                    self.unit(suite, &unit, vision, writer, observer)?;
+                    if self.common.is_stopping() {
+                        return Ok(());
+                    }
+                }
+            }
+            let waited = &self.common.waited;
+            waited.set(waited.get() + ahead.waited());
+            Ok(())
+        });
+        observer.suite_done();
+        ran
+    }
+
+    fn is_recorded(&self, contender: &Contender, suite: &Suite, sample: &str) -> bool {
+        let record = SampleRecord {
+            model: contender.model.info().name.clone(),
+            variant: contender.variant.id.to_owned(),
+            suite: suite.id.clone(),
+            sample: sample.to_owned(),
+            seed: self.field.seed,
+            ..SampleRecord::default()
+        };
+        self.common.done.contains(&record.key())
+    }
+
+    /// The samples of a window as they are answered together: questions on one picture where their common beginning is
+    /// computed once, else batches of about the same length.
+    fn units(&self, window: &Window, ahead: &mut Ahead<Prepared>) -> Vec<Unit> {
+        let request = self.common.request;
+        let mut units = Vec::new();
+        let mut others = Vec::new();
+        for group in &window.groups {
+            let samples = std::iter::from_fn(|| ahead.take()).take(group.len());
+            if group.len() > 1 && request.reuse {
+                units.push(Unit::new(samples, true));
+            } else {
+                others.extend(samples);
+            }
+        }
+        others.sort_by_key(|sample| sample.prompt.as_ref().map_or(0, |prompt| prompt.ids.len()));
+        let mut others = others.into_iter();
+        while others.len() > 0 {
+            units.push(Unit::new(others.by_ref().take(request.batch), false));
+        }
+        units
+    }
+
+    /// A unit under every variant that has not recorded it yet. Asked to stop, it ends between two variants.
+    fn unit(
+        &self,
+        suite: &Suite,
+        unit: &Unit,
+        vision: &mut Vision,
+        writer: &mut RunWriter,
+        observer: &mut dyn Observer,
+    ) -> Result<(), Error> {
+        let is_open = |contender: &Contender, sample: &Prepared| {
+            !self.is_recorded(contender, suite, &sample.label.id)
+        };
+        let open: Vec<_> = self
+            .field
+            .contenders
+            .iter()
+            .filter(|contender| unit.samples.iter().any(|sample| is_open(contender, sample)))
+            .collect();
+        let mut seen = Seen::new();
+        let mut probes = Vec::new();
+        for turn in 0..open.len() {
+            let contender = open[(turn + unit.samples[0].index) % open.len()];
+            // What stands in a batch must not depend on where a run was interrupted: all or nothing of it is answered again.
+            let due: Vec<bool> = unit
+                .samples
+                .iter()
+                .map(|sample| is_open(contender, sample))
+                .collect();
+            let asked = |place: usize| self.common.request.batch > 1 || due[place];
+            let answers = self.answers(contender, suite, unit, &asked, vision, &mut seen);
+            for (place, answer) in answers.into_iter().filter(|(place, _)| due[*place]) {
+                let sample = &unit.samples[place];
+                let record = record::sample(
+                    contender.model.info(),
+                    contender.variant,
+                    suite,
+                    self.field.seed,
+                    sample,
+                    answer.as_ref().map_err(String::as_str),
+                );
+                if self.common.request.attention {
+                    probes.push((contender, place, answer, record));
+                } else {
+                    writer.append(&record)?;
+                    observer.sample(&record);
+                }
+            }
+            if self.common.is_stopping() && !self.common.request.attention {
+                break;
+            }
+        }
+        // The probe before its sample: a sample that is recorded is not probed again.
+        for (contender, place, answer, record) in probes {
+            let features = seen.get(&(contender.checkpoint, unit.sources[place]));
+            if let (Ok(answer), Some(Ok(features))) = (answer, features) {
+                let sample = &unit.samples[place];
+                let ids = &answer.generation.ids;
+                writer.append_attention(&probe(contender, sample, features, ids, &record))?;
+            }
+            writer.append(&record)?;
+            observer.sample(&record);
+        }
+        vision.end_of_unit();
+        Ok(())
+    }
+
+    /// The answers of one variant to the samples of a unit that are `asked`, or why there are none as `reason: detail`, with
+    /// their places.
+    fn answers(
+        &self,
+        contender: &Contender,
+        suite: &Suite,
+        unit: &Unit,
+        asked: &dyn Fn(usize) -> bool,
+        vision: &mut Vision,
+        seen: &mut Seen,
+    ) -> Vec<(usize, Result<Answer, String>)> {
+        let mut answers = Vec::with_capacity(unit.samples.len());
+        let mut ready = Vec::with_capacity(unit.samples.len());
+        for place in (0..unit.samples.len()).filter(|&place| asked(place)) {
+            match self.ready(contender, unit, place, vision, seen) {
+                Ok(sample) => ready.push(sample),
+                Err(reason) => answers.push((place, Err(reason))),
+            }
+        }
+        let prefix = self.prefix(contender, unit, &ready);
+        let generated = batches::run(
+            &ready,
+            &self.common.batch,
+            &rave_lmm::Error::is_out_of_memory,
+            &mut |batch| self.generate(contender, suite, batch, prefix.as_ref()),
+        );
+        let generated = ready.iter().zip(generated);
+        answers.extend(
+            generated.map(|(ready, answer)| (ready.place, answer.map_err(|error| failed(&error)))),
+        );
+        answers.sort_by_key(|(place, _)| *place);
+        answers
+    }
+
+    /// A sample with the features of its picture.
+    fn ready<'u>(
+        &self,
+        contender: &Contender,
+        unit: &'u Unit,
+        place: usize,
+        vision: &mut Vision,
+        seen: &mut Seen,
+    ) -> Result<Ready<'u>, String> {
+        let sample = &unit.samples[place];
+        let prompt = sample.prompt.as_ref().map_err(String::clone)?;
+        let source = unit.sources[place];
+        let features = seen
+            .entry((contender.checkpoint, source))
+            .or_insert_with(|| {
+                let source = &unit.samples[source];
+                let prompt = source.prompt.as_ref().map_err(String::clone)?;
+                vision
+                    .features(contender, source.picture, prompt)
+                    .map_err(|error| failed(&error))
+            })
+            .as_ref()
+            .map_err(String::clone)?;
+        Ok(Ready {
+            place,
+            prompt,
+            spent: sample.elapsed + features.elapsed(),
+            features: Rc::clone(features),
+        })
+    }
+
+    /// What the prompts of a unit on one picture begin with, where the variant can go on from it. Without memory for it, or
+    /// time, each sample is answered from its own beginning and says itself what is wrong.
+    fn prefix(&self, contender: &Contender, unit: &Unit, ready: &[Ready]) -> Option<Prefix> {
+        let first = ready.first().filter(|_| unit.on_one_picture)?;
+        let attention = contender.built.attention.as_ref();
+        if !attention.reuses_prefix() {
+            return None;
+        }
+        let deadline = self.deadline(std::slice::from_ref(first)).ok()?;
+        let features = &first.features;
+        contender
+            .model
+            .prefix(attention, first.prompt, features, deadline)
+            .ok()
+    }
+
+    /// Answers some samples in one batch; those that go on from the prefix apart from those that do not.
+    fn generate(
+        &self,
+        contender: &Contender,
+        suite: &Suite,
+        batch: &[Ready],
+        prefix: Option<&Prefix>,
+    ) -> Result<Vec<Answer>, rave_lmm::Error> {
+        let options = GenerationOptions {
+            max_new_tokens: suite.max_new_tokens as usize,
+            stop_at_end: true,
+            deadline: self.deadline(batch)?,
+        };
+        let attention = contender.built.attention.as_ref();
+        let prompts: Vec<_> = batch.iter().map(|ready| ready.prompt).collect();
+        let features: Vec<_> = batch.iter().map(|ready| ready.features.as_ref()).collect();
+        let prefix = prefix.filter(|prefix| prompts.iter().all(|prompt| prefix.fits(prompt)));
+        let generations = match prefix {
+            Some(prefix) => contender
+                .model
+                .generate_after(attention, prefix, &prompts, &options)?,
+            None => contender
+                .model
+                .generate_batch(attention, &prompts, &features, &options)?,
+        };
+        let alone = batch.len() == 1;
+        let answers = generations.into_iter().zip(&features);
+        let answers = answers.map(|(generation, features)| Answer {
+            vision: features.elapsed(),
+            prefill: (alone && prefix.is_none()).then_some(generation.timings.prefill),
+            decode: alone.then_some(generation.timings.decode),
+            generation,
+        });
+        Ok(answers.collect())
+    }
+
+    /// When the first of some samples has had its time.
+    fn deadline(&self, batch: &[Ready]) -> Result<Option<Instant>, rave_lmm::Error> {
+        let Some(limit) = self.common.request.sample_timeout else {
+            return Ok(None);
+        };
+        let spent = batch
+            .iter()
+            .map(|ready| ready.spent)
+            .max()
+            .unwrap_or_default();
+        match limit.checked_sub(spent) {
+            Some(left) => Ok(Some(Instant::now() + left)),
+            None => Err(rave_lmm::Error::Deadline),
+        }
+    }
+}
+
+impl Unit {
+    /// Of samples with the same picture the first alone keeps its pixels: all are given the features that it gets.
+    fn new(samples: impl Iterator<Item = Prepared>, on_one_picture: bool) -> Self {
+        let mut unit = Self {
+            samples: Vec::new(),
+            sources: Vec::new(),
+            on_one_picture,
+        };
+        for mut sample in samples {
+            let source = unit.samples.iter().position(|earlier| {
+                earlier.prompt.is_ok()
+                    && earlier.picture.is_some()
+                    && earlier.picture == sample.picture
+            });
+            if let (Some(_), Ok(prompt)) = (source, &mut sample.prompt) {
+                prompt.pixels = Vec::new();
+            }
+            unit.sources.push(source.unwrap_or(unit.samples.len()));
+            unit.samples.push(sample);
+        }
+        unit
+    }
+}
+
+/// What the attention behind an answer was; a probe that fails is recorded with its reason, and costs no answer.
+fn probe(
+    contender: &Contender,
+    prepared: &Prepared,
+    features: &Features,
+    answer: &[i64],
+    sample: &SampleRecord,
+) -> AttentionRecord {
+    let probed = match (&prepared.prompt, &prepared.item) {
+        (Ok(prompt), Some(item)) => record::answer_boxes(item).and_then(|boxes| {
+            attention::statistics(
+                &contender.model,
+                contender.built.attention.as_ref(),
+                prompt,
+                features,
+                answer,
+                &boxes,
+            )
+        }),
+        _ => Ok(None),
+    };
+    let probed = match probed {
+        Ok(Some(probed)) => Ok(probed),
+        Ok(None) => Err("no picture: the prompt has no visual tokens".to_owned()),
+        Err(error) => Err(failed(&error)),
+    };
+    record::attention(sample, probed)
+}

@@ -1,0 +1,334 @@
+//! `rave eval`: every model, suite, sample and variant of a request, into one run folder.
+//!
+//! A picture's vision features do not depend on the decoder's attention: they are computed and timed once (`vision`) and handed to
+//! every variant of the same checkpoint; in a [`Grid`](rave_lmm::Grid), where each variant has a checkpoint of its own, those whose
+//! vision towers are equal share the tower's work. Neighbouring questions on one picture share the keys and values of their common
+//! beginning, under the variants that allow it. The variants of a sample run one after the other, in an order that turns by one
+//! from sample to sample, so that none is always first. Where attention is probed, that comes after all variants have answered.
+//!
+//! Items are prepared on the rayon pool ahead of the model (`ahead`). What is computed together is fixed by the request alone
+//! (`batches`), so that neither an interruption nor the number of rayon threads moves a bit of an answer. Times are recorded
+//! where they are a sample's own: none of what was computed for several at once. Measuring is the job of
+//! [`latency`](crate::latency), where nothing is shared.
+
+mod ahead;
+mod cell;
+mod field;
+mod prepare;
+mod vision;
+
+use std::cell::Cell as Shared;
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicUsize;
+use std::time::{Duration, Instant};
+
+use rave_benchmarks::{Dataset, Suite};
+use rave_lmm::{Checkpoint, LoadOptions, ModelInfo, libtorch};
+use rave_methods::Variant;
+use rave_results::schema::{CodeVersion, Configuration, Libraries, RunRecord, Shard, WorkRecord};
+use rave_results::store::LogContents;
+use rave_results::{RunWriter, SampleRecord};
+
+use self::cell::{Cell, Common};
+pub(crate) use self::field::{Contender, Field};
+use self::field::{load, places};
+use self::vision::Vision;
+use crate::chosen::{Chosen, choose};
+use crate::{Error, record};
+
+/// The `tch` that is pinned in the workspace's `Cargo.toml`; a test reads the lock file.
+const TCH: &str = "0.24.0";
+
+/// What to evaluate.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Models by name, folder, or repository that the hub's cache holds.
+    pub models: Vec<String>,
+    /// Attention variants.
+    pub variants: Vec<&'static Variant>,
+    /// Suites.
+    pub suites: Vec<&'static Suite>,
+    /// The folder of the data of each suite that is not embedded, by the suite's id; a suite in a file may have its own.
+    pub data: BTreeMap<String, PathBuf>,
+    /// Another split of the suites' data than they name.
+    pub split: Option<String>,
+    /// At most so many samples of each suite, from the start or drawn under `shuffle`.
+    pub limit: Option<usize>,
+    /// Draws the samples of a limit under this seed instead of taking the first.
+    pub shuffle: Option<u64>,
+    /// Only the samples of these ids, `ID` or `SUITE/ID`; empty for all.
+    pub samples: Vec<String>,
+    /// Only this part of the samples, which other runs complete.
+    pub shard: Option<Shard>,
+    /// Ask each family in the words that its authors prescribe, where a suite knows them, instead of all alike.
+    pub family_prompts: bool,
+    /// Of a grid of checkpoints the seed to take, by default all that it holds; elsewhere the seed of variants at their
+    /// initial values, by default 0.
+    pub seed: Option<u64>,
+    /// `cpu`, `cuda` or `cuda:N`.
+    pub device: String,
+    /// `f32`, `bf16` or `f16`.
+    pub dtype: String,
+    /// Trained weights for the one trained variant of the request; otherwise those beside the checkpoint are taken.
+    pub adapter: Option<PathBuf>,
+    /// Probe the attention behind every answer, after it was given and timed.
+    pub attention: bool,
+    /// Samples a batch, 1 or more. Those of a batch are padded to the longest and answered together.
+    pub batch: usize,
+    /// Whether questions on one picture share the keys and values of their beginning, and pictures that come again their features.
+    pub reuse: bool,
+    /// Most time for one answer, preparing and vision included; a sample that takes longer is failed.
+    pub sample_timeout: Option<Duration>,
+    /// The run's folder.
+    pub out: PathBuf,
+    /// Go on with the interrupted run in `out`; where none was begun, begin it, and where it has finished, return its record.
+    pub resume: bool,
+    /// The command line, for the record.
+    pub command_line: Vec<String>,
+    /// Version of the program, for the record.
+    pub code: CodeVersion,
+}
+
+/// Hears how a run goes. Every method does nothing by default.
+pub trait Observer {
+    /// There is no run yet to resume: it begins.
+    fn nothing_to_resume(&mut self, _folder: &Path) {}
+    /// An interrupted run goes on with what its log holds.
+    fn resumed(&mut self, _log: &LogContents) {}
+    /// The run that was to be resumed has finished, and nothing is asked.
+    fn ended_before(&mut self) {}
+    /// A model is about to be loaded.
+    fn loading(&mut self, _model: &str) {}
+    /// A model was loaded and its variants were built.
+    fn loaded(&mut self, _model: &ModelInfo) {}
+    /// A suite begins: samples to run, and those already recorded before a resume, for each variant.
+    fn suite(
+        &mut self,
+        _model: &str,
+        _suite: &Suite,
+        _variants: &[&'static Variant],
+        _samples: usize,
+        _done: &[usize],
+    ) {
+    }
+    /// A sample was recorded.
+    fn sample(&mut self, _record: &SampleRecord) {}
+    /// The suite that began last has ended.
+    fn suite_done(&mut self) {}
+}
+
+/// How an evaluation ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// All samples are recorded; the finished run's record.
+    Finished(Box<RunRecord>),
+    /// It was asked to stop; what was recorded is on the disk, and a resume goes on.
+    Stopped,
+}
+
+/// Runs a request to its end, or until `stop` is no longer 0: then the answers under way are recorded first.
+///
+/// # Errors
+/// Bad input, a model or data that cannot be opened, a run folder that cannot be written. Samples that fail are recorded.
+pub fn evaluate(
+    request: &Request,
+    observer: &mut dyn Observer,
+    stop: &AtomicUsize,
+) -> Result<Ended, Error> {
+    let start = Instant::now();
+    let options = LoadOptions::named(&request.device, &request.dtype)?;
+    if request.adapter.is_some()
+        && request
+            .variants
+            .iter()
+            .filter(|variant| variant.is_trained())
+            .count()
+            != 1
+    {
+        return Err(Error::Request(
+            "--adapter needs exactly one trained variant in --variant".into(),
+        ));
+    }
+    // Whatever can be wrong with the request is found before the run's folder is made: a mistyped name must not leave a
+    // run there that has to be removed by hand.
+    let resume = request.resume && RunWriter::is_begun(&request.out);
+    if !resume {
+        RunWriter::vacant(&request.out)?;
+    }
+    if request.resume && !resume {
+        observer.nothing_to_resume(&request.out);
+    }
+    for name in &request.models {
+        for (_, _, folder) in places(name, request)? {
+            Checkpoint::open(&folder)?;
+        }
+    }
+    if let Some(path) = request.adapter.as_ref().filter(|path| !path.is_file()) {
+        return Err(Error::Request(format!(
+            "--adapter {}: there is no such file; give the adapter that `rave train` wrote",
+            path.display()
+        )));
+    }
+    // All data is opened before the first model is: a wrong folder is reported at once.
+    let datasets = request
+        .suites
+        .iter()
+        .map(|suite| {
+            let data = request.data.get(&suite.id).map(PathBuf::as_path);
+            match &request.split {
+                Some(split) => suite.open_split(data, split),
+                None => suite.open(data),
+            }
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let chosen = choose(request, &datasets)?;
+    let mut run = begun(request, &datasets, &chosen);
+    if resume && RunWriter::has_ended(&request.out)? {
+        for name in &request.models {
+            let fields = load(name, request, options, observer)?;
+            observer.loaded(fields[0].contenders[0].model.info());
+            run.models.push(record::model(&fields));
+        }
+        let ended = RunWriter::ended(&request.out, &run)?;
+        observer.ended_before();
+        return Ok(Ended::Finished(Box::new(ended)));
+    }
+    // The first model entirely, as it shows what a header does not: an adapter of another checkpoint, a wrong config.
+    let mut first = match request.models.first() {
+        Some(name) => Some(load(name, request, options, observer)?),
+        None => None,
+    };
+    let (mut writer, done) = open_run(request, resume, &run, observer)?;
+    let common = Common {
+        request,
+        done: &done,
+        stop,
+        batch: Shared::new(request.batch),
+        waited: Shared::default(),
+    };
+    let mut work = WorkRecord::default();
+    for name in &request.models {
+        let fields = match first.take() {
+            Some(loaded) => loaded,
+            None => load(name, request, options, observer)?,
+        };
+        writer.model(record::model(&fields))?;
+        observer.loaded(fields[0].contenders[0].model.info());
+        let mut vision = Vision::new(writer.folder(), request.reuse, &fields);
+        for field in &fields {
+            let cell = Cell::new(field, &common)?;
+            for (dataset, chosen) in datasets.iter().zip(&chosen) {
+                cell.run(dataset, chosen, &mut vision, &mut writer, observer)?;
+                if common.is_stopping() {
+                    writer.synchronise()?;
+                    return Ok(Ended::Stopped);
+                }
+            }
+        }
+        work.features += vision.counts.asked;
+        work.towers += vision.counts.computed;
+    }
+    work.seconds = start.elapsed().as_secs_f64();
+    work.waited_seconds = common.waited.get().as_secs_f64();
+    work.least_batch = common.batch.get();
+    let finished = writer.finish(|run| run.work = Some(work))?;
+    Ok(Ended::Finished(Box::new(finished)))
+}
+
+/// The versions of what does the arithmetic.
+pub(crate) fn libraries() -> Libraries {
+    Libraries {
+        libtorch: Some(libtorch::VERSION.to_owned()),
+        tch: Some(TCH.to_owned()),
+        rustc: Some(env!("RAVE_RUSTC").to_owned()).filter(|version| !version.is_empty()),
+    }
+}
+
+/// The name of a run: that of its folder.
+pub fn run_name(folder: &Path) -> String {
+    folder.file_name().map_or_else(
+        || "run".to_owned(),
+        |name| name.to_string_lossy().into_owned(),
+    )
+}
+
+/// The record of the run as it begins now, but for its models.
+fn begun(request: &Request, datasets: &[Dataset], chosen: &[Chosen]) -> RunRecord {
+    let configuration = Configuration {
+        models: request.models.clone(),
+        variants: request
+            .variants
+            .iter()
+            .map(|variant| record::variant(variant))
+            .collect(),
+        suites: datasets
+            .iter()
+            .zip(chosen)
+            .map(|(dataset, chosen)| record::suite(request, dataset, chosen))
+            .collect(),
+        seed: request.seed,
+        dtype: request.dtype.clone(),
+        device: request.device.clone(),
+        threads: tch::get_num_threads() as usize,
+        batch: request.batch,
+        attention: request.attention,
+        reuse: request.reuse,
+        sample_timeout: request.sample_timeout.map(|limit| limit.as_secs_f64()),
+        shard: request.shard,
+    };
+    let mut run = RunRecord::new(
+        run_name(&request.out),
+        request.command_line.clone(),
+        configuration,
+        request.code.clone(),
+        libraries(),
+    );
+    for (dataset, chosen) in datasets.iter().zip(chosen) {
+        let suite = dataset.suite().id.clone();
+        run.data.insert(suite, record::data(dataset, chosen));
+    }
+    run
+}
+
+/// Begins or resumes the run; returns the keys of the samples that are already recorded.
+fn open_run(
+    request: &Request,
+    resume: bool,
+    run: &RunRecord,
+    observer: &mut dyn Observer,
+) -> Result<(RunWriter, HashSet<String>), Error> {
+    if !resume {
+        return Ok((RunWriter::create(&request.out, run)?, HashSet::new()));
+    }
+    let (writer, contents) = RunWriter::resume(&request.out, run)?;
+    observer.resumed(&contents);
+    // A sample that failed is not an answer: it is tried again only in a new run, so that a resumed run counts it once.
+    Ok((
+        writer,
+        contents.samples.iter().map(SampleRecord::key).collect(),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn the_recorded_tch_is_the_locked_one() {
+        let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.lock");
+        let text = fs::read_to_string(lock).expect("the workspace has a lock file");
+        let entry = format!("name = \"tch\"\nversion = \"{TCH}\"\n");
+        assert!(
+            text.contains(&entry),
+            "Cargo.lock has another tch than {TCH}"
+        );
+    }
+
+    #[test]
+    fn the_compiler_is_known() {
+        assert!(env!("RAVE_RUSTC").starts_with("rustc 1."));
+    }
+}

@@ -1,0 +1,213 @@
+//! The vision features of pictures, computed once: for all variants of a sample, all questions about a picture, and all
+//! checkpoints whose vision towers are equal.
+//!
+//! What the tower makes of a picture depends on nothing but the picture and the tower's weights, so it is kept by a hash of the
+//! picture's content: in memory up to [`MEMORY`], then, where several checkpoints share a tower and so will ask again, in files
+//! of the run's folder up to [`DISK`], which go when the run ends. Features that were kept are those that were computed, bit
+//! by bit.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+use lru::LruCache;
+use rave_lmm::{Error, Features, Model, Patches, Prompt};
+
+use super::field::{Contender, Field};
+
+/// Most bytes that are kept in memory.
+const MEMORY: usize = 1 << 30;
+/// Most bytes that are kept in files.
+const DISK: u64 = 8 << 30;
+/// The folder of those within the run's.
+const FOLDER: &str = "vision-cache";
+
+/// A hash of a picture's content.
+pub(super) type PictureKey = [u8; 32];
+
+/// What is kept, by the picture and the number of the tower, or of the checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Key {
+    Patches(usize, PictureKey),
+    Features(usize, PictureKey),
+}
+
+#[derive(Clone)]
+enum Kept {
+    Patches(Rc<Patches>),
+    Features(Rc<Features>),
+}
+
+impl Kept {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Patches(patches) => patches.bytes(),
+            Self::Features(features) => features.bytes(),
+        }
+    }
+}
+
+/// The vision side of a model's checkpoints.
+pub(super) struct Vision {
+    /// Whether anything outlives the samples that are answered together.
+    keeps: bool,
+    /// Whether checkpoints share towers, so that what the towers made will be asked for again.
+    shares_towers: bool,
+    memory: LruCache<Key, Kept>,
+    bytes: usize,
+    limit: usize,
+    disk: Disk,
+    pub counts: Counts,
+}
+
+/// How often the work was spared.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Counts {
+    /// Features that samples asked for.
+    pub asked: u64,
+    /// Times that a tower ran.
+    pub computed: u64,
+}
+
+/// Files of what the towers made.
+struct Disk {
+    folder: PathBuf,
+    files: HashMap<Key, (PathBuf, Duration)>,
+    bytes: u64,
+}
+
+impl Vision {
+    /// Nothing kept yet; files go into a folder of `run`'s. Without `keeps`, everything is computed for each sample anew.
+    pub(super) fn new(run: &Path, keeps: bool, fields: &[Field]) -> Self {
+        let folder = run.join(FOLDER);
+        // Of a run that was killed.
+        let _ = fs::remove_dir_all(&folder);
+        let contenders = fields.iter().flat_map(|field| &field.contenders);
+        let checkpoints: HashSet<(usize, usize)> = contenders
+            .map(|contender| (contender.checkpoint, contender.tower))
+            .collect();
+        Self {
+            keeps,
+            shares_towers: checkpoints.iter().any(|(checkpoint, tower)| {
+                let mut others = checkpoints.iter();
+                others.any(|(other, its)| other != checkpoint && its == tower)
+            }),
+            memory: LruCache::unbounded(),
+            bytes: 0,
+            limit: MEMORY,
+            disk: Disk {
+                folder,
+                files: HashMap::new(),
+                bytes: 0,
+            },
+            counts: Counts::default(),
+        }
+    }
+
+    /// The features of a prompt's picture, whose key is `picture`, under a contender's checkpoint.
+    pub(super) fn features(
+        &mut self,
+        contender: &Contender,
+        picture: Option<PictureKey>,
+        prompt: &Prompt,
+    ) -> Result<Rc<Features>, Error> {
+        let Contender { model, tower, .. } = contender;
+        self.counts.asked += 1;
+        let Some(picture) = picture else {
+            self.counts.computed += 1;
+            return Ok(Rc::new(model.see(prompt)?));
+        };
+        let key = Key::Features(contender.checkpoint, picture);
+        if let Some(Kept::Features(features)) = self.memory.get(&key) {
+            return Ok(Rc::clone(features));
+        }
+        let features = Rc::new(if self.shares_towers {
+            let patches = self.patches(model, *tower, picture, prompt)?;
+            model.connect(&patches)?
+        } else {
+            self.counts.computed += 1;
+            model.see(prompt)?
+        });
+        self.keep(key, Kept::Features(Rc::clone(&features)));
+        Ok(features)
+    }
+
+    /// Forgets what is not to outlive a unit of samples.
+    pub(super) fn end_of_unit(&mut self) {
+        if !self.keeps {
+            self.memory.clear();
+            self.bytes = 0;
+        }
+    }
+
+    fn patches(
+        &mut self,
+        model: &Model,
+        tower: usize,
+        picture: PictureKey,
+        prompt: &Prompt,
+    ) -> Result<Rc<Patches>, Error> {
+        let key = Key::Patches(tower, picture);
+        if let Some(Kept::Patches(patches)) = self.memory.get(&key) {
+            return Ok(Rc::clone(patches));
+        }
+        if let Some((path, elapsed)) = self.disk.files.get(&key) {
+            // A file that somebody removed costs the work that it was to spare.
+            if let Ok(patches) = Patches::read(path, prompt, *elapsed, model.device()) {
+                let patches = Rc::new(patches);
+                self.keep(key, Kept::Patches(Rc::clone(&patches)));
+                return Ok(patches);
+            }
+        }
+        self.counts.computed += 1;
+        let patches = Rc::new(model.patches(prompt)?);
+        self.keep(key, Kept::Patches(Rc::clone(&patches)));
+        Ok(patches)
+    }
+
+    fn keep(&mut self, key: Key, kept: Kept) {
+        self.bytes += kept.bytes();
+        if let Some(before) = self.memory.put(key, kept) {
+            self.bytes -= before.bytes();
+        }
+        // The newest stays even where it is larger than all that is allowed: the sample under way needs it.
+        while self.bytes > self.limit && self.memory.len() > 1 {
+            let Some((key, kept)) = self.memory.pop_lru() else {
+                return;
+            };
+            self.bytes -= kept.bytes();
+            if let (Kept::Patches(patches), true) = (kept, self.keeps) {
+                self.disk.keep(key, &patches);
+            }
+        }
+    }
+}
+
+impl Disk {
+    /// Writes what the memory has no room for. A full disk, ours or the machine's, costs work and no sample.
+    fn keep(&mut self, key: Key, patches: &Patches) {
+        let bytes = patches.bytes() as u64;
+        if self.files.contains_key(&key) || self.bytes + bytes > DISK {
+            return;
+        }
+        let path = self
+            .folder
+            .join(format!("{}.safetensors", self.files.len()));
+        let written = fs::create_dir_all(&self.folder).is_ok() && patches.write(&path).is_ok();
+        if written {
+            self.bytes += bytes;
+            self.files.insert(key, (path, patches.elapsed()));
+        } else {
+            let _ = fs::remove_file(&path);
+        }
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // What cannot be removed now is removed when the run is resumed.
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
