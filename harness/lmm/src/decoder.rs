@@ -15,7 +15,7 @@ use tch::{Device, Kind, Tensor};
 
 pub(crate) use self::config::{DecoderConfig, Style};
 use crate::cache::Cache;
-use crate::layers::{Activation, Linear, RmsNorm, Rotation, Weights, rotate};
+use crate::layers::{Activation, Linear, RmsNorm, Rotation, Weights, plus, rotate, times};
 use crate::{Error, Part};
 
 /// The decoder of a model: embeddings in, logits out.
@@ -330,7 +330,7 @@ impl Layer {
     ) -> Result<(Tensor, Option<Vec<bool>>), Error> {
         // Apart, so that nothing of the attention is alive while the feed-forward, the larger of the two, takes its memory.
         let (hidden, keep) = self.attend(hidden, inputs, cache, pass)?;
-        Ok((hidden.f_add(&self.feed_forward(&hidden)?)?, keep))
+        Ok((plus(self.feed_forward(&hidden)?, &hidden)?, keep))
     }
 
     /// Adds what the attention mixes, `[B, T, C]`, and says which of the tokens go on if not all do.
@@ -352,13 +352,15 @@ impl Layer {
         let split =
             |x: Tensor, heads: i64| x.f_view([batch, tokens, heads, width])?.f_transpose(1, 2);
         let normed = self.input_norm.forward(hidden)?;
-        let mut query_features = split(self.query.forward(&normed)?, geometry.heads)?; // [B, H, T, D]
-        let mut key_features = split(self.key.forward(&normed)?, geometry.groups)?; // [B, G, T, D]
+        let projections = [&self.query, &self.key, &self.value];
+        let [query, key, value] = Linear::forward_all(projections, &normed)?;
+        let mut query_features = split(query, geometry.heads)?; // [B, H, T, D]
+        let mut key_features = split(key, geometry.groups)?; // [B, G, T, D]
         if let Some([query_norm, key_norm]) = &self.head_norms {
             query_features = query_norm.forward(&query_features)?;
             key_features = key_norm.forward(&key_features)?;
         }
-        let value = split(self.value.forward(&normed)?, geometry.groups)?; // [B, G, T, D]
+        let value = split(value, geometry.groups)?; // [B, G, T, D]
         let step = Step {
             layer: number,
             hidden,
@@ -383,15 +385,15 @@ impl Layer {
         let mixed = mixed
             .f_transpose(1, 2)?
             .f_reshape([batch, tokens, geometry.heads * width])?;
-        Ok((hidden.f_add(&self.output.forward(&mixed)?)?, keep))
+        Ok((plus(self.output.forward(&mixed)?, hidden)?, keep))
     }
 
     /// The gated feed-forward of `[B, T, C]`, same shape.
     fn feed_forward(&self, hidden: &Tensor) -> Result<Tensor, Error> {
         let normed = self.feed_forward_norm.forward(hidden)?;
-        let gate = self.activation.apply(&self.gate.forward(&normed)?)?;
-        let gated = gate.f_mul(&self.up.forward(&normed)?)?;
-        drop(gate);
+        let [gate, up] = Linear::forward_all([&self.gate, &self.up], &normed)?;
+        let gated = times(self.activation.apply(gate)?, &up)?;
+        drop(up);
         self.down.forward(&gated)
     }
 }

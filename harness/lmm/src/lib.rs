@@ -26,6 +26,7 @@ mod image_config;
 pub mod import;
 mod layers;
 pub mod libtorch;
+mod matvec;
 mod model;
 mod part;
 mod picture;
