@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use tch::{Device, Kind, Tensor};
 
-use crate::{Checkpoint, Error, Part, matvec};
+use crate::{Checkpoint, Error, Part, matvec, pointwise};
 
 /// A tensor of a model.
 #[derive(Debug)]
@@ -257,6 +257,9 @@ impl RmsNorm {
 
     /// Same shape in and out.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor, Error> {
+        if let Some(normed) = pointwise::rms_norm(x, &self.weight, self.epsilon)? {
+            return Ok(normed);
+        }
         let wide = x.f_to_kind(Kind::Float)?;
         let variance = wide
             .f_square()?
@@ -289,6 +292,9 @@ pub(crate) type Rotation = (Tensor, Tensor);
 
 /// Rotary embedding by rotating halves: `x cos + [-x2 ; x1] sin`, same shape.
 pub(crate) fn rotate(x: &Tensor, (cosine, sine): &Rotation) -> Result<Tensor, Error> {
+    if let Some(rotated) = pointwise::rotate(x, cosine, sine)? {
+        return Ok(rotated);
+    }
     let halves = x.f_chunk(2, -1)?;
     let turned = Tensor::f_cat(&[&halves[1].f_neg()?, &halves[0]], -1)?;
     Ok(x.f_mul(cosine)?.f_add(&turned.f_mul(sine)?)?)

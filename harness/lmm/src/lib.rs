@@ -30,6 +30,7 @@ mod matvec;
 mod model;
 mod part;
 mod picture;
+mod pointwise;
 mod prompt;
 mod resample;
 mod text;

@@ -2,17 +2,15 @@
 //!
 //! Such a product is as fast as the weights stream from memory. LibTorch hands it to MKL's `gemv`, which runs on one thread on
 //! processors that are not Intel's (measured: 15 of 33 GB/s in f32, 18 in bf16), and with 2 to 8 rows to a `gemm` that is
-//! slower still. Here the rows of W are dealt out in blocks to the threads on which LibTorch's own operators run: a pool
-//! beside it would fight with it for the cores.
+//! slower still. Here the rows of W are dealt out in blocks to LibTorch's threads.
 //!
 //! Sums are f32 whatever the element type, and none depends on the number of threads or on the other rows of x: a sequence gets the
 //! same bits alone and in a batch.
 
-use std::ffi::{c_uint, c_void};
 use std::iter::zip;
-use std::sync::{Mutex, OnceLock, PoisonError};
 
 use half::bf16;
+use rave_methods::team::{Element, Loop, Team, dot, is_readable, values, values_mut, vectorised};
 use tch::{Device, Kind, Tensor};
 
 use crate::Error;
@@ -37,20 +35,16 @@ pub(crate) fn products<const N: usize>(
     };
     let rows: i64 = others.iter().product();
     let fits = |weight: &Tensor| {
-        weight.kind() == kind
-            && weight.device() == Device::Cpu
+        is_readable(weight)
+            && weight.kind() == kind
             && weight.is_contiguous()
             && weight.size().last() == Some(&width)
-            && !weight.requires_grad()
     };
     let is_ours = (1..=MOST_ROWS).contains(&rows)
         && width > 0
-        && x.device() == Device::Cpu
-        && !x.requires_grad()
-        && matches!(kind, Kind::Float | Kind::BFloat16)
-        && instructions_fit()
+        && is_readable(x)
         && weights.into_iter().all(fits);
-    let (true, Some(team)) = (is_ours, team()) else {
+    let (true, Some(team)) = (is_ours, Team::get()) else {
         return Ok(None);
     };
     let x = x.f_to_kind(Kind::Float)?.f_contiguous()?;
@@ -97,26 +91,6 @@ pub(crate) fn products<const N: usize>(
     Ok(shaped.try_into().ok())
 }
 
-/// The elements of a tensor.
-///
-/// # Safety
-/// It must be contiguous on the CPU and hold elements of this type, and nothing may write to it meanwhile.
-#[allow(unsafe_code)]
-unsafe fn values<T>(tensor: &Tensor) -> &[T] {
-    // SAFETY: the caller's promise.
-    unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast(), tensor.numel()) }
-}
-
-/// The elements of a tensor that nothing else refers to.
-///
-/// # Safety
-/// As [`values`], and nothing may read it meanwhile.
-#[allow(unsafe_code, clippy::mut_from_ref)]
-unsafe fn values_mut<T>(tensor: &Tensor) -> &mut [T] {
-    // SAFETY: the caller's promise.
-    unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast(), tensor.numel()) }
-}
-
 /// Fills outputs `[N_i, rows]` with the products of x `[rows, K]` and weights `[N_i, K]`.
 fn fill<'a, T: Element + 'a>(
     team: Team,
@@ -131,156 +105,36 @@ fn fill<'a, T: Element + 'a>(
             output.chunks_mut(BLOCK * rows),
         )
     });
-    let blocks = Mutex::new(blocks);
-    let next = || {
-        let mut blocks = blocks.lock().unwrap_or_else(PoisonError::into_inner);
-        blocks.next()
-    };
-    team.run(&|| {
-        while let Some((weight, output)) = next() {
-            block(weight, x, rows, output);
-        }
+    team.share(blocks, |(weight, output)| {
+        vectorised(
+            team,
+            Block {
+                weight,
+                x,
+                rows,
+                output,
+            },
+        );
     });
 }
 
-/// Whether the processor has what [`block`] is compiled for.
-#[cfg(target_arch = "x86_64")]
-fn instructions_fit() -> bool {
-    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
+/// Some rows of a weight, `[N, K]`, with x `[rows, K]`: `[N, rows]`.
+struct Block<'a, T> {
+    weight: &'a [T],
+    x: &'a [f32],
+    rows: usize,
+    output: &'a mut [f32],
 }
 
-/// Whether the processor has what [`block`] is compiled for.
-#[cfg(not(target_arch = "x86_64"))]
-fn instructions_fit() -> bool {
-    cfg!(target_arch = "aarch64")
-}
-
-/// Products of a block's rows.
-#[cfg(target_arch = "x86_64")]
-fn block<T: Element>(weight: &[T], x: &[f32], rows: usize, output: &mut [f32]) {
-    #[target_feature(enable = "avx2,fma")]
-    fn with_vectors<T: Element>(weight: &[T], x: &[f32], rows: usize, output: &mut [f32]) {
-        dots(weight, x, rows, output);
-    }
-    // SAFETY: `products` has asked `instructions_fit`.
-    #[allow(unsafe_code)]
-    unsafe {
-        with_vectors(weight, x, rows, output);
-    }
-}
-
-/// Products of a block's rows.
-#[cfg(not(target_arch = "x86_64"))]
-fn block<T: Element>(weight: &[T], x: &[f32], rows: usize, output: &mut [f32]) {
-    dots(weight, x, rows, output);
-}
-
-#[inline(always)]
-fn dots<T: Element>(weight: &[T], x: &[f32], rows: usize, output: &mut [f32]) {
-    let width = x.len() / rows;
-    for (weight, output) in zip(weight.chunks_exact(width), output.chunks_exact_mut(rows)) {
-        for (x, output) in zip(x.chunks_exact(width), output) {
-            *output = dot(weight, x);
-        }
-    }
-}
-
-/// Eight lanes of a vector register.
-const LANES: usize = 8;
-/// Sums that are made beside each other, so that none waits for the one before.
-const SUMS: usize = 4;
-
-/// The compiler makes vector instructions of the loops over lanes.
-#[inline(always)]
-fn dot<T: Element>(weight: &[T], x: &[f32]) -> f32 {
-    let mut sums = [[0.0_f32; LANES]; SUMS];
-    let (weight_steps, weight_rest) = weight.as_chunks::<{ LANES * SUMS }>();
-    let (x_steps, x_rest) = x.as_chunks::<{ LANES * SUMS }>();
-    for (weight, x) in zip(weight_steps, x_steps) {
-        for (number, sums) in sums.iter_mut().enumerate() {
-            for (lane, sum) in sums.iter_mut().enumerate() {
-                let at = number * LANES + lane;
-                *sum = weight[at].widened().mul_add(x[at], *sum);
+impl<T: Element> Loop for Block<'_, T> {
+    #[inline(always)]
+    fn run(self) {
+        let width = self.x.len() / self.rows;
+        let outputs = self.output.chunks_exact_mut(self.rows);
+        for (weight, output) in zip(self.weight.chunks_exact(width), outputs) {
+            for (x, output) in zip(self.x.chunks_exact(width), output) {
+                *output = dot(weight, x);
             }
-        }
-    }
-    let mut rest = 0.0_f32;
-    for (weight, x) in zip(weight_rest, x_rest) {
-        rest = weight.widened().mul_add(*x, rest);
-    }
-    let [a, b, c, d] = sums;
-    let mut lanes = [0.0; LANES];
-    for (lane, sum) in lanes.iter_mut().enumerate() {
-        *sum = (a[lane] + b[lane]) + (c[lane] + d[lane]);
-    }
-    let [a, b, c, d, e, f, g, h] = lanes;
-    rest + (((a + e) + (b + f)) + ((c + g) + (d + h)))
-}
-
-/// An element type of weights.
-trait Element: Copy + Send + Sync {
-    /// As f32.
-    fn widened(self) -> f32;
-}
-
-impl Element for f32 {
-    #[inline(always)]
-    fn widened(self) -> f32 {
-        self
-    }
-}
-
-impl Element for bf16 {
-    #[inline(always)]
-    fn widened(self) -> f32 {
-        // Not `to_f32`, whose treatment of NaN keeps it from becoming one shift of a vector; a NaN stays one here too.
-        f32::from_bits(u32::from(self.to_bits()) << 16)
-    }
-}
-
-/// OpenMP's way to run a function on every thread of a team (libgomp's interface, which LLVM's library has as well).
-type Fork = unsafe extern "C" fn(extern "C" fn(*mut c_void), *mut c_void, c_uint, c_uint);
-
-/// The threads on which LibTorch runs its operators.
-#[derive(Debug, Clone, Copy)]
-struct Team {
-    fork: Fork,
-}
-
-/// LibTorch's threads; `None` where it is built without OpenMP.
-fn team() -> Option<Team> {
-    static FORK: OnceLock<Option<Team>> = OnceLock::new();
-    *FORK.get_or_init(|| {
-        #[cfg(unix)]
-        {
-            let own = libloading::os::unix::Library::this();
-            // SAFETY: the function has had this signature since libgomp's first release; LibTorch's library, which this
-            // program is linked against, keeps it loaded.
-            #[allow(unsafe_code)]
-            let fork = unsafe { own.get::<Fork>(b"GOMP_parallel\0") }.ok()?;
-            Some(Team { fork: *fork })
-        }
-        #[cfg(not(unix))]
-        None
-    })
-}
-
-impl Team {
-    /// Runs `work` once on each of as many threads as LibTorch uses, and waits for all of them.
-    fn run(self, work: &(dyn Fn() + Sync)) {
-        extern "C" fn one(work: *mut c_void) {
-            // SAFETY: `run` hands over a pointer to this type, and waits for every thread before what it points to ends. A panic
-            // ends the program, as it cannot leave a function with this calling convention.
-            #[allow(unsafe_code)]
-            let work = unsafe { *work.cast::<&(dyn Fn() + Sync)>() };
-            work();
-        }
-        let threads = tch::get_num_threads().max(1) as c_uint;
-        let mut work = work;
-        // SAFETY: `one` takes what it is given here, and may run on several threads, since `work` is `Sync`.
-        #[allow(unsafe_code)]
-        unsafe {
-            (self.fork)(one, (&raw mut work).cast(), threads, 0);
         }
     }
 }
