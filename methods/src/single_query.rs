@@ -3,10 +3,13 @@
 //! As LibTorch's operators it is a `gemm` over keys for as many rows as share them, of which MKL packs the keys first, a softmax and
 //! another `gemm`: at SmolVLM-256M's sizes a sixth of the time of a token.
 
+// What is not inlined into a `Loop` is compiled for the oldest processor.
+#![allow(clippy::inline_always)]
+
 use half::bf16;
 use tch::{Device, Kind, Tensor};
 
-use crate::team::{Element, Loop, Team, dot, is_readable, values, values_mut, vectorised};
+use crate::team::{Element, Loop, Team, dot, is_readable, values, values_mut};
 use crate::{Error, Step};
 
 /// The stored rows of one sequence and key head: S rows of W elements, `stride` elements from one to the next.
@@ -155,5 +158,8 @@ unsafe fn share<T: Element>(
             }
         })
         .collect();
-    team.share(items.into_iter(), |head| vectorised(team, head));
+    team.share(
+        items.len() * stored * (width + value_width),
+        items.into_iter(),
+    );
 }

@@ -6,12 +6,18 @@
 //!
 //! What a loop computes for one row must not depend on the other rows or on the number of threads.
 
+// What is not inlined into a `Loop` is compiled for the oldest processor.
+#![allow(clippy::inline_always)]
+
 use std::ffi::{c_uint, c_void};
 use std::iter::zip;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use half::bf16;
 use tch::{Device, Kind, Tensor};
+
+/// Elements below which handing work to other threads costs more than it saves.
+pub const FEW: usize = 1 << 15;
 
 /// OpenMP's way to run a function on every thread of a team (libgomp's interface, which LLVM's library has as well).
 type Fork = unsafe extern "C" fn(extern "C" fn(*mut c_void), *mut c_void, c_uint, c_uint);
@@ -42,16 +48,21 @@ impl Team {
         })
     }
 
-    /// Hands each of the items to one of as many threads as LibTorch uses, and waits until all are done.
-    pub fn share<I: Iterator + Send>(self, items: I, work: impl Fn(I::Item) + Sync) {
-        let items = Mutex::new(items);
+    /// Runs loops that read so many elements in all, each on one of as many threads as LibTorch uses, or all on this one where that is
+    /// little work.
+    pub fn share<L: Loop>(self, elements: usize, loops: impl Iterator<Item = L> + Send) {
+        if elements <= FEW {
+            loops.for_each(|own| vectorised(self, own));
+            return;
+        }
+        let loops = Mutex::new(loops);
         let next = || {
-            let mut items = items.lock().unwrap_or_else(PoisonError::into_inner);
-            items.next()
+            let mut loops = loops.lock().unwrap_or_else(PoisonError::into_inner);
+            loops.next()
         };
         self.run(&|| {
-            while let Some(item) = next() {
-                work(item);
+            while let Some(own) = next() {
+                vectorised(self, own);
             }
         });
     }
@@ -95,7 +106,7 @@ pub trait Loop {
 }
 
 /// Runs a loop on this thread.
-pub fn vectorised(_: Team, own: impl Loop) {
+fn vectorised(_: Team, own: impl Loop) {
     #[cfg(target_arch = "x86_64")]
     {
         #[target_feature(enable = "avx2,fma")]
@@ -207,18 +218,26 @@ mod tests {
 
     use super::*;
 
+    struct Count<'a>(&'a AtomicU64, u64);
+
+    impl Loop for Count<'_> {
+        fn run(self) {
+            self.0.fetch_add(self.1, Ordering::Relaxed);
+        }
+    }
+
     #[test]
-    fn every_item_is_worked_on_once() {
+    fn every_loop_runs_once_however_much_work_it_is() {
         let Some(team) = Team::get() else {
             eprintln!("this processor or LibTorch has no team; not tested");
             return;
         };
-        for count in [0, 1, 7, 1_000] {
-            let sum = AtomicU64::new(0);
-            team.share(1..=count, |item| {
-                sum.fetch_add(item, Ordering::Relaxed);
-            });
-            assert_eq!(sum.into_inner(), count * (count + 1) / 2);
+        for elements in [0, FEW + 1] {
+            for count in [0, 1, 7, 1_000] {
+                let sum = AtomicU64::new(0);
+                team.share(elements, (1..=count).map(|item| Count(&sum, item)));
+                assert_eq!(sum.into_inner(), count * (count + 1) / 2);
+            }
         }
     }
 

@@ -7,10 +7,13 @@
 //! Sums are f32 whatever the element type, and none depends on the number of threads or on the other rows of x: a sequence gets the
 //! same bits alone and in a batch.
 
+// What is not inlined into a `Loop` is compiled for the oldest processor.
+#![allow(clippy::inline_always)]
+
 use std::iter::zip;
 
 use half::bf16;
-use rave_methods::team::{Element, Loop, Team, dot, is_readable, values, values_mut, vectorised};
+use rave_methods::team::{Element, Loop, Team, dot, is_readable, values, values_mut};
 use tch::{Device, Kind, Tensor};
 
 use crate::Error;
@@ -60,19 +63,13 @@ pub(crate) fn products<const N: usize>(
     #[allow(unsafe_code)]
     unsafe {
         let x = values(&x);
-        let outputs: Vec<_> = outputs
-            .iter()
-            .map(|output| values_mut::<f32>(output))
-            .collect();
-        match kind {
-            Kind::Float => {
-                let weights = weights.map(|weight| values::<f32>(weight));
-                fill(team, x, rows as usize, zip(weights, outputs));
-            }
-            _ => {
-                let weights = weights.map(|weight| values::<bf16>(weight));
-                fill(team, x, rows as usize, zip(weights, outputs));
-            }
+        let outputs = outputs.iter().map(|output| values_mut::<f32>(output));
+        if kind == Kind::Float {
+            let weights = weights.map(|weight| values::<f32>(weight));
+            fill(team, x, rows as usize, zip(weights, outputs).collect());
+        } else {
+            let weights = weights.map(|weight| values::<bf16>(weight));
+            fill(team, x, rows as usize, zip(weights, outputs).collect());
         }
     }
     let mut shape = size;
@@ -92,30 +89,22 @@ pub(crate) fn products<const N: usize>(
 }
 
 /// Fills outputs `[N_i, rows]` with the products of x `[rows, K]` and weights `[N_i, K]`.
-fn fill<'a, T: Element + 'a>(
-    team: Team,
-    x: &[f32],
-    rows: usize,
-    parts: impl Iterator<Item = (&'a [T], &'a mut [f32])> + Send,
-) {
+fn fill<T: Element>(team: Team, x: &[f32], rows: usize, parts: Vec<(&[T], &mut [f32])>) {
     let width = x.len() / rows;
-    let blocks = parts.flat_map(|(weight, output)| {
+    let elements = parts.iter().map(|(weight, _)| weight.len()).sum();
+    let blocks = parts.into_iter().flat_map(|(weight, output)| {
         zip(
             weight.chunks(BLOCK * width),
             output.chunks_mut(BLOCK * rows),
         )
     });
-    team.share(blocks, |(weight, output)| {
-        vectorised(
-            team,
-            Block {
-                weight,
-                x,
-                rows,
-                output,
-            },
-        );
+    let blocks = blocks.map(|(weight, output)| Block {
+        weight,
+        x,
+        rows,
+        output,
     });
+    team.share(elements, blocks);
 }
 
 /// Some rows of a weight, `[N, K]`, with x `[rows, K]`: `[N, rows]`.

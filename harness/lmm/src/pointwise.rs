@@ -1,15 +1,15 @@
 //! What a decoder does to one token at a time, in one pass each over f32: as chains of LibTorch's operators the RMS norm and the rotary
 //! embedding are six and eight, each of which reads and writes everything, and whose calls are what they cost in decoding.
 
+// What is not inlined into a `Loop` is compiled for the oldest processor.
+#![allow(clippy::inline_always)]
+
 use std::iter::zip;
 
-use rave_methods::team::{Loop, Team, dot, is_readable, values, values_mut, vectorised};
+use rave_methods::team::{FEW, Loop, Team, dot, is_readable, values, values_mut};
 use tch::{Kind, Tensor};
 
 use crate::Error;
-
-/// Elements below which handing work to other threads costs more than it saves.
-const FEW: usize = 1 << 15;
 
 /// `x / rms(x) w` over the last axis of `[.., C]`, same shape; `None` where LibTorch has to do it.
 ///
@@ -34,7 +34,7 @@ pub(crate) fn rms_norm(x: &Tensor, weight: &Tensor, epsilon: f64) -> Result<Opti
         epsilon,
         output,
     });
-    share(team, x.len(), blocks);
+    team.share(x.len(), blocks);
     Ok(Some(output))
 }
 
@@ -92,7 +92,7 @@ pub(crate) fn rotate(x: &Tensor, cosine: &Tensor, sine: &Tensor) -> Result<Optio
         width,
         output,
     });
-    share(team, x.len(), blocks);
+    team.share(x.len(), blocks);
     Ok(Some(output.f_transpose(1, 2)?))
 }
 
@@ -139,15 +139,6 @@ fn is_plain(tensor: &Tensor) -> bool {
 fn block(elements: usize, row: usize) -> usize {
     let rows = elements / row;
     row * rows.div_ceil(elements.div_ceil(FEW)).max(1)
-}
-
-/// Runs loops over so many elements in all, here where they are few.
-fn share<L: Loop>(team: Team, elements: usize, blocks: impl Iterator<Item = L> + Send) {
-    if elements <= FEW {
-        blocks.for_each(|block| vectorised(team, block));
-    } else {
-        team.share(blocks, |block| vectorised(team, block));
-    }
 }
 
 #[cfg(test)]
