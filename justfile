@@ -96,6 +96,11 @@ latency *options: ready
 bench *options: ready
     cargo bench --workspace --bench prefill -- {{ options }}
 
+# Five questions a picture at SmolVLM-256M's shape, with and without a shared beginning; -- --seconds N --out FILE.json
+[group('measure')]
+bench-prefix *options: ready
+    cargo bench --workspace --bench prefix -- {{ options }}
+
 # Training speed of nano in f32 and bf16, and the share of this machine's matrix products that it reaches; -- --seconds N --out FILE.json
 [group('measure')]
 bench-training *options: ready

@@ -199,6 +199,10 @@ impl Attention for Dape {
         explicit::weights(&self.edit(step.layer), step, step.query, keys, rows)
     }
 
+    fn reuses_prefix(&self) -> bool {
+        true
+    }
+
     fn parameters(&self) -> Vec<(String, Tensor)> {
         let mut parameters = Vec::new();
         for (number, layer) in self.layers.iter().enumerate() {

@@ -119,7 +119,8 @@ pub fn weights(
     Ok(Tensor::f_cat(&parts, 2)?)
 }
 
-/// A variant that leaves most queries as they are and edits the scores or weights of a few.
+/// A variant that leaves most queries as they are and edits the scores or weights of a few. Whether a token before the prompt's
+/// last is edited, how, and what marks it has, must not depend on tokens that follow it.
 pub trait RowEdit: Edit + Send {
     /// The new tokens whose attention is edited in this layer.
     fn rows(&self, step: &Step) -> Option<Rows>;
@@ -206,6 +207,10 @@ impl<E: RowEdit> Attention for Edited<E> {
                 .collect(),
         };
         Ok(edited.f_where_self(&rows.mask(plain.device())?, &plain)?)
+    }
+
+    fn reuses_prefix(&self) -> bool {
+        true
     }
 }
 

@@ -99,6 +99,10 @@ impl Attention for Gated {
         explicit::weights(&Plain, step, step.query, keys, rows)
     }
 
+    fn reuses_prefix(&self) -> bool {
+        true
+    }
+
     fn parameters(&self) -> Vec<(String, Tensor)> {
         let named = self.weights.iter().enumerate();
         named

@@ -177,6 +177,11 @@ impl Attention for AdaptVis {
         self.first.weights(step, keys, rows)
     }
 
+    /// The factors are for the prompt's last token alone, so both runs share what comes before.
+    fn reuses_prefix(&self) -> bool {
+        true
+    }
+
     fn again(&self, confidence: f64) -> Option<&dyn Attention> {
         Some(if confidence < self.threshold {
             &self.unsure

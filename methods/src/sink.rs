@@ -229,6 +229,10 @@ impl Attention for Sink {
         }
     }
 
+    fn reuses_prefix(&self) -> bool {
+        true
+    }
+
     fn parameters(&self) -> Vec<(String, Tensor)> {
         let named = self.logits.iter().enumerate().filter(|_| self.learned);
         named

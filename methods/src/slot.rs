@@ -104,6 +104,12 @@ pub trait Attention: Send {
         None
     }
 
+    /// Whether what the layers make of a prompt's tokens before its last (keys, values and hidden states) is the same whatever
+    /// follows them, and whichever attention [`again`](Self::again) chooses: then prompts that begin alike can share it.
+    fn reuses_prefix(&self) -> bool {
+        false
+    }
+
     /// Trainable parameters by name, in a stable order. The tensors share storage with the variant: copying into them
     /// loads trained weights.
     fn parameters(&self) -> Vec<(String, Tensor)> {

@@ -51,4 +51,7 @@ impl Attention for Standard {
     fn weights(&self, step: &Step, keys: &Tensor, rows: &[i64]) -> Result<Tensor, Error> {
         explicit::weights(&Plain, step, step.query, keys, rows)
     }
+    fn reuses_prefix(&self) -> bool {
+        true
+    }
 }

@@ -216,6 +216,56 @@ impl Tokens {
         self.then(&vec![false; self.batch], &vec![true; self.batch])
     }
 
+    /// The first `length` tokens of every sequence of a first pass, as a pass of their own that [`Self::after`] goes on from.
+    /// The prompts end where they did.
+    ///
+    /// # Panics
+    /// When there are none or not so many, or something was stored before.
+    #[must_use]
+    pub fn first(&self, length: usize) -> Self {
+        assert!(
+            (1..=self.stored).contains(&length) && self.stored == self.new,
+            "a first pass is cut"
+        );
+        let rotary = self.rotary.as_ref().map(|rotary| {
+            let axes = cut(&rotary.axes, self.stored, length);
+            let largest = |row: &[[i64; 3]]| row.iter().flatten().max().map_or(0, |last| last + 1);
+            Rotary {
+                next: axes.chunks(length).map(largest).collect(),
+                axes,
+            }
+        });
+        Self {
+            batch: self.batch,
+            stored: length,
+            new: length,
+            device: self.device,
+            visual: cut(&self.visual, self.stored, length),
+            valid: cut(&self.valid, self.stored, length),
+            positions: cut(&self.positions, self.stored, length),
+            rotary,
+            prompt_ends: self.prompt_ends.clone(),
+            visual_keys: OnceCell::new(),
+            visual_queries: OnceCell::new(),
+            valid_keys: OnceCell::new(),
+        }
+    }
+
+    /// The tokens of a first pass, of which a pass over the first `length` of every sequence has stored those.
+    ///
+    /// # Panics
+    /// When there are not so many, or something was stored before.
+    #[must_use]
+    pub fn after(mut self, length: usize) -> Self {
+        assert!(
+            length <= self.stored && self.stored == self.new,
+            "a first pass is cut"
+        );
+        self.new = self.stored - length;
+        self.visual_queries = OnceCell::new();
+        self
+    }
+
     /// B.
     pub fn batch(&self) -> usize {
         self.batch
@@ -433,4 +483,11 @@ impl Tokens {
         }
         Ok(cell.get().and_then(Option::as_ref))
     }
+}
+
+/// The first `length` of every row of `stored`.
+fn cut<T: Copy>(all: &[T], stored: usize, length: usize) -> Vec<T> {
+    all.chunks(stored)
+        .flat_map(|row| row[..length].iter().copied())
+        .collect()
 }

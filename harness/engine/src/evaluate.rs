@@ -413,6 +413,7 @@ impl<'a> Cell<'a> {
             let options = GenerationOptions {
                 max_new_tokens: suite.max_new_tokens.min(2) as usize,
                 stop_at_end: true,
+                deadline: None,
             };
             // A failure shows again, and is recorded, when the sample has its turn.
             let _ = model.generate(built.attention.as_ref(), prompt, &features, &options);
@@ -449,6 +450,7 @@ impl<'a> Cell<'a> {
         let options = GenerationOptions {
             max_new_tokens: suite.max_new_tokens as usize,
             stop_at_end: true,
+            deadline: None,
         };
         let failed = |error: &rave_lmm::Error| format!("{}: {error}", reason(error));
         // The tower once for all that share it, the connector once a checkpoint.
@@ -585,14 +587,9 @@ fn reason(error: &rave_lmm::Error) -> &'static str {
         Error::Picture { .. } => "image",
         Error::Prompt(_) => "prompt",
         Error::NotFinite { .. } => "not finite",
-        Error::Torch(error) | Error::Variant(rave_methods::Error::Torch(error)) => {
-            let message = error.to_string();
-            if message.contains("out of memory") || message.contains("can't allocate memory") {
-                "out of memory"
-            } else {
-                "torch"
-            }
-        }
+        Error::Deadline => "deadline",
+        error if error.is_out_of_memory() => "out of memory",
+        Error::Torch(_) | Error::Variant(rave_methods::Error::Torch(_)) => "torch",
         _ => "model",
     }
 }

@@ -323,6 +323,7 @@ impl Running<'_> {
         let options = GenerationOptions {
             max_new_tokens: self.request.new_tokens,
             stop_at_end: false,
+            deadline: None,
         };
         let run = |number: usize| {
             self.model

@@ -7,7 +7,11 @@
 //! medians, and the median and 95 % bootstrap interval of the ratio to standard *within a round*, which cancels what
 //! drifts. `standard again` is standard against itself: its interval is what this machine can resolve. Raw times are kept.
 
+mod interleaved;
+
 use std::time::{Duration, Instant};
+
+use interleaved::{interleave, record, summarise};
 
 use rave_lmm::libtorch::matrix_rate;
 use rave_lmm::{GenerationOptions, LoadOptions, Model, kind};
@@ -15,13 +19,9 @@ use rave_methods::noise::{Noise, disturb};
 use rave_methods::rave::{Options, Rave};
 use rave_methods::standard::Standard;
 use rave_methods::{Attention, Build, Step, Tokens};
-use rave_results::schema::Machine;
-use rave_results::statistics::{Resampling, median, median_interval};
 use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor};
 
-/// Rounds that are the least to say anything of a ratio.
-const FEWEST_ROUNDS: usize = 5;
 /// Tokens of every prompt beside the visual ones.
 const TEXT: i64 = 64;
 
@@ -75,14 +75,10 @@ fn main() {
         }
     }
     if let Some(path) = value("--out") {
-        let machine = Machine::detect().cpu;
-        let record = json!({ "bench": "prefill", "machine": machine, "threads": tch::get_num_threads(), "rank": options.rank, "results": report });
-        std::fs::write(
+        record(
             path,
-            serde_json::to_string_pretty(&record).expect("JSON values can be written"),
-        )
-        .expect("--out can be written");
-        println!("raw times in {path}");
+            json!({ "bench": "prefill", "rank": options.rank, "results": report }),
+        );
     }
 }
 
@@ -133,10 +129,11 @@ fn end_to_end(
     let options = GenerationOptions {
         max_new_tokens: 1,
         stop_at_end: false,
+        deadline: None,
     };
     let times = interleave(contenders, budget, |attention| {
         let generation = model
-            .generate(attention, &prompt, &features, &options)
+            .generate(attention.as_ref(), &prompt, &features, &options)
             .expect("prefill runs");
         generation.timings.prefill
     });
@@ -202,60 +199,4 @@ fn attention_alone(
         contenders,
         &times,
     )
-}
-
-/// Times of every contender, a row a round, until the budget is spent.
-fn interleave(
-    contenders: &[(&str, Box<dyn Attention>)],
-    budget: Duration,
-    run: impl Fn(&dyn Attention) -> Duration,
-) -> Vec<Vec<f64>> {
-    tch::no_grad(|| {
-        for (_, attention) in contenders {
-            run(attention.as_ref());
-        }
-        let start = Instant::now();
-        let mut rounds = Vec::new();
-        while rounds.len() < FEWEST_ROUNDS || start.elapsed() < budget {
-            let mut times = vec![0.0; contenders.len()];
-            let forwards = rounds.len() % 2 == 0;
-            for turn in 0..contenders.len() {
-                let number = if forwards {
-                    turn
-                } else {
-                    contenders.len() - 1 - turn
-                };
-                times[number] = run(contenders[number].1.as_ref()).as_secs_f64() * 1e3;
-            }
-            rounds.push(times);
-        }
-        rounds
-    })
-}
-
-/// Prints and returns medians and ratios.
-fn summarise(
-    dtype: &str,
-    what: &str,
-    contenders: &[(&str, Box<dyn Attention>)],
-    rounds: &[Vec<f64>],
-) -> Value {
-    println!("{dtype}, {what}: {} rounds", rounds.len());
-    let column = |number: usize| rounds.iter().map(|times| times[number]).collect::<Vec<_>>();
-    let lines: Vec<Value> = contenders
-        .iter()
-        .enumerate()
-        .map(|(number, (name, _))| {
-            let mut ratios: Vec<f64> = rounds.iter().map(|times| times[number] / times[0]).collect();
-            let some = "at least five rounds were made";
-            let interval = median_interval(&ratios, &Resampling::default()).expect(some);
-            let (low, high) = (interval.low, interval.high);
-            let time = median(&mut column(number)).expect(some);
-            let ratio = median(&mut ratios).expect(some);
-            println!("  {name:<20} {time:>10.2} ms   {ratio:>6.3} of standard [{low:.3}, {high:.3}]");
-            json!({ "name": name, "median_ms": time, "ratio": ratio, "ratio_95": [low, high], "raw_ms": column(number) })
-        })
-        .collect();
-    println!();
-    json!({ "dtype": dtype, "what": what, "rounds": rounds.len(), "contenders": lines })
 }

@@ -33,6 +33,33 @@ impl Cache {
         }
     }
 
+    /// What this one holds of one sequence, for each of `batch` sequences, with room for `more` tokens after it.
+    pub(crate) fn copies(&self, batch: i64, more: usize) -> Result<Self, Error> {
+        let more = more as i64;
+        let copies = |stored: &Tensor, length: i64| -> Result<Tensor, Error> {
+            let [_, groups, _, width] = [0, 1, 2, 3].map(|axis| stored.size()[axis]);
+            let shape = [batch, groups, length + more, width];
+            let room = Tensor::f_empty(shape, (stored.kind(), stored.device()))?;
+            let filled = stored.f_narrow(2, 0, length)?;
+            room.f_narrow(2, 0, length)?
+                .f_copy_(&filled.f_expand([batch, groups, length, width], false)?)?;
+            Ok(room)
+        };
+        let layers = self.layers.iter().map(|room| {
+            let Some(room) = room else { return Ok(None) };
+            let length = room.tokens.stored() as i64;
+            Ok(Some(Room {
+                keys: copies(&room.keys, length)?,
+                values: copies(&room.values, length)?,
+                tokens: Rc::clone(&room.tokens),
+            }))
+        });
+        Ok(Self {
+            layers: layers.collect::<Result<_, Error>>()?,
+            more,
+        })
+    }
+
     /// What a layer has stored before this pass; `None` in the first one.
     pub(crate) fn tokens(&self, layer: usize) -> Option<&Rc<Tokens>> {
         self.layers[layer].as_ref().map(|room| &room.tokens)

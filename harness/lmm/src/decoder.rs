@@ -9,12 +9,14 @@
 mod config;
 
 use std::rc::Rc;
+use std::time::Instant;
 
 use rave_methods::{Attention, Geometry, Step, Tokens};
 use tch::{Device, Kind, Tensor};
 
 pub(crate) use self::config::{DecoderConfig, Style};
 use crate::cache::Cache;
+use crate::finite::Stage;
 use crate::layers::{Activation, Linear, RmsNorm, Rotation, Weights, plus, rotate, times};
 use crate::{Error, Part};
 
@@ -53,13 +55,45 @@ struct Layer {
 pub(crate) struct Pass<'a, 'p> {
     /// The attention variant.
     pub attention: &'a dyn Attention,
-    /// The tokens of a first pass; `None` for one more text token in every sequence, after what the cache holds.
+    /// The tokens of a first pass, or of one after a prefix that all layers have stored; `None` for one more text token in every sequence, after what the cache holds.
     pub tokens: Option<Rc<Tokens>>,
     /// What is added to the output of the first layers, one after the other, `[B, T, C]` each.
     pub deep: &'a [Tensor],
     /// Is shown every layer's inputs and stored keys.
     pub probe: Option<&'a mut Probe<'p>>,
+    /// Is shown the hidden states of every stage.
+    pub watch: Option<&'a mut Watch<'p>>,
+    /// No layer begins after it.
+    pub deadline: Option<Instant>,
 }
+
+impl<'a> Pass<'a, '_> {
+    /// A pass that nobody looks into and that takes the time it takes.
+    pub(crate) fn new(
+        attention: &'a dyn Attention,
+        tokens: Option<Rc<Tokens>>,
+        deep: &'a [Tensor],
+    ) -> Self {
+        Self {
+            attention,
+            tokens,
+            deep,
+            probe: None,
+            watch: None,
+            deadline: None,
+        }
+    }
+
+    fn show(&mut self, stage: Stage, hidden: &Tensor) -> Result<(), Error> {
+        match &mut self.watch {
+            Some(watch) => watch(stage, hidden),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Looks at the hidden states `[B, T, C]` as they come out of a stage. It changes nothing.
+pub(crate) type Watch<'a> = dyn FnMut(Stage, &Tensor) -> Result<(), Error> + 'a;
 
 /// Looks at a layer between its projections: the attention, its inputs, and the keys that it has stored. It changes nothing.
 pub type Probe<'a> =
@@ -127,6 +161,9 @@ impl Decoder {
     /// one): hidden states `[B, T, C]`, normalised for [`Self::logits`]. Those of tokens that the attention drops on the way
     /// are zero.
     ///
+    /// # Errors
+    /// [`Error::Deadline`] when that of the pass is over before a layer begins; LibTorch's own errors.
+    ///
     /// # Panics
     /// Without tokens and without a cache that was filled.
     pub(crate) fn forward(
@@ -136,12 +173,14 @@ impl Decoder {
         mut pass: Pass,
     ) -> Result<Tensor, Error> {
         let mut hidden = embeddings.shallow_clone();
+        pass.show(Stage::Embeddings, &hidden)?;
         // What the layer before had stored, and what it has with this pass: most often the same for all layers.
         let mut before: Option<Rc<Tokens>> = None;
         let mut now: Option<(Rc<Tokens>, Rotation)> = None;
         let mut dropped: Option<Vec<i64>> = None;
         let mut deep: Vec<Tensor> = pass.deep.iter().map(Tensor::shallow_clone).collect();
         for (number, layer) in self.layers.iter().enumerate() {
+            Error::check_deadline(pass.deadline)?;
             let stored = cache
                 .as_ref()
                 .and_then(|cache| cache.tokens(number))
@@ -152,9 +191,9 @@ impl Decoder {
                 (Some(_), None) => false,
             };
             if !is_as_before {
-                let tokens = match (&stored, &pass.tokens) {
-                    (Some(stored), _) => Rc::new(stored.then_text()),
-                    (None, Some(tokens)) => Rc::clone(tokens),
+                let tokens = match (&pass.tokens, &stored) {
+                    (Some(tokens), _) => Rc::clone(tokens),
+                    (None, Some(stored)) => Rc::new(stored.then_text()),
                     (None, None) => panic!("a first pass says what its tokens are"),
                 };
                 now = Some((Rc::clone(&tokens), self.rotation(&tokens)?));
@@ -174,6 +213,7 @@ impl Decoder {
             if let Some(more) = deep.get(number) {
                 hidden = hidden.f_add(more)?;
             }
+            pass.show(Stage::FeedForward(number), &hidden)?;
             if let Some(keep) = keep {
                 let kept = tokens.kept(&keep);
                 for states in deep.iter_mut().skip(number + 1).chain([&mut hidden]) {
@@ -189,6 +229,7 @@ impl Decoder {
             }
         }
         let hidden = self.norm.forward(&hidden)?;
+        pass.show(Stage::Norm, &hidden)?;
         match (dropped, &now) {
             (Some(places), Some((tokens, _))) => spread(&hidden, &places, tokens, embeddings),
             _ => Ok(hidden),
@@ -330,6 +371,7 @@ impl Layer {
     ) -> Result<(Tensor, Option<Vec<bool>>), Error> {
         // Apart, so that nothing of the attention is alive while the feed-forward, the larger of the two, takes its memory.
         let (hidden, keep) = self.attend(hidden, inputs, cache, pass)?;
+        pass.show(Stage::Attention(inputs.number), &hidden)?;
         Ok((plus(self.feed_forward(&hidden)?, &hidden)?, keep))
     }
 

@@ -1,6 +1,9 @@
 //! What can go wrong between a folder on disk and a generated answer. Every message names the file and the remedy.
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use crate::Stage;
 
 /// An error of loading or running a model.
 #[derive(Debug, thiserror::Error)]
@@ -84,15 +87,25 @@ pub enum Error {
         reason: String,
     },
     /// The logits are not finite.
-    #[error(
-        "the logits are not finite at new token {position}: the model overflowed in {kind}; try --dtype f32"
-    )]
+    #[error("the logits are not finite at new token {position}, first {}, in {kind}; try --dtype f32, or other weights where it is that", Stage::named(*.stage))]
     NotFinite {
         /// Index of the new token.
         position: usize,
+        /// Which sequence of the batch it is, from 0; others may be as bad.
+        sequence: usize,
+        /// What first gave a number that is not finite; `None` when the sequence, run once more by itself, gave none.
+        stage: Option<Stage>,
         /// The compute type.
         kind: String,
     },
+    /// [`deadline`](crate::GenerationOptions::deadline) is over.
+    #[error(
+        "it took longer than allowed; allow more time, fewer new tokens, or fewer or smaller pictures"
+    )]
+    Deadline,
+    /// A shared beginning of prompts that cannot be had, or that is not a prompt's.
+    #[error("shared prefix: {0}; answer the prompt as a whole")]
+    Prefix(&'static str),
     /// A device that is not there.
     #[error("device `{device}`: {reason}")]
     Device {
@@ -113,6 +126,32 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether memory could not be had, on the processor or a CUDA device: a smaller batch may fit.
+    pub fn is_out_of_memory(&self) -> bool {
+        let (Self::Torch(error) | Self::Variant(rave_methods::Error::Torch(error))) = self else {
+            return false;
+        };
+        // LibTorch has no code for it, but these words: its allocator's (Linux and others), CUDA's, cuBLAS's and the C++ library's.
+        let message = error.to_string();
+        [
+            "can't allocate memory",
+            "not enough memory",
+            "out of memory",
+            "ALLOC_FAILED",
+            "bad_alloc",
+        ]
+        .iter()
+        .any(|words| message.contains(words))
+    }
+
+    /// [`Error::Deadline`] when it is over.
+    pub(crate) fn check_deadline(deadline: Option<Instant>) -> Result<(), Self> {
+        match deadline {
+            Some(deadline) if Instant::now() >= deadline => Err(Self::Deadline),
+            _ => Ok(()),
+        }
+    }
+
     /// An [`Error::Malformed`] about this file.
     pub(crate) fn malformed(path: &Path, reason: impl Into<String>) -> Self {
         Self::Malformed {
@@ -133,5 +172,29 @@ impl Error {
     pub(crate) fn read_text(path: &Path) -> Result<String, Self> {
         String::from_utf8(Self::read(path)?)
             .map_err(|_| Self::malformed(path, "the file is not UTF-8 text"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use tch::{Device, Kind, Tensor};
+
+    use super::*;
+
+    #[test]
+    fn lack_of_memory_is_told_from_other_refusals() {
+        // 128 TiB: more than the address space of a process.
+        let error = Tensor::f_empty([1 << 45], (Kind::Float, Device::Cpu)).unwrap_err();
+        assert!(error.to_string().contains("allocate"), "{error}");
+        assert!(Error::from(error).is_out_of_memory());
+        let error = Tensor::f_empty([1 << 45], (Kind::Float, Device::Cpu)).unwrap_err();
+        assert!(Error::Variant(error.into()).is_out_of_memory());
+        let cuda = "CUDA out of memory. Tried to allocate 20.00 GiB";
+        assert!(Error::from(tch::TchError::Torch(cuda.to_owned())).is_out_of_memory());
+        let shapes = Tensor::from_slice(&[1.0, 2.0]).f_view([3]).unwrap_err();
+        assert!(!Error::from(shapes).is_out_of_memory());
+        assert!(!Error::Deadline.is_out_of_memory());
     }
 }

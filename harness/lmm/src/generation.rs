@@ -4,17 +4,14 @@
 //! shapes of the products differ, and with them the last bits of the logits). A sequence that has ended goes on until all
 //! have, and what it then says is not looked at.
 
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use rave_methods::Attention;
 use tch::{Kind, Tensor};
 
-use crate::cache::Cache;
 use crate::decoder::Pass;
-use crate::families::Visual;
-use crate::model::{Embedded, Features};
-use crate::{Error, Model, Prompt};
+use crate::model::Features;
+use crate::{Error, Model, Prefix, Prompt};
 
 /// How to generate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +20,9 @@ pub struct GenerationOptions {
     pub max_new_tokens: usize,
     /// Whether to stop at the checkpoint's end tokens (they are not part of the result).
     pub stop_at_end: bool,
+    /// When to give up with [`Error::Deadline`]; looked at before every layer of the decoder, so the answer ends within the time
+    /// of a layer. The vision side has no deadline of its own: one that is over by then ends the answer before the first layer.
+    pub deadline: Option<Instant>,
 }
 
 /// Wall time of the phases of one answer; of one in a batch that of the batch, but for the vision side.
@@ -30,7 +30,7 @@ pub struct GenerationOptions {
 pub struct Timings {
     /// Vision tower and connector.
     pub vision: Duration,
-    /// The decoder over the whole prompt, to the first token.
+    /// The decoder over the prompt, or what of it follows a [`Prefix`], to the first token.
     pub prefill: Duration,
     /// All further tokens.
     pub decode: Duration,
@@ -53,7 +53,7 @@ impl Model {
     /// Answers a prompt greedily.
     ///
     /// # Errors
-    /// [`Error::NotFinite`] when the logits overflow; LibTorch's own errors.
+    /// [`Error::NotFinite`] when the logits overflow, [`Error::Deadline`] when that of the options is over; LibTorch's own errors.
     pub fn generate(
         &self,
         attention: &dyn Attention,
@@ -61,7 +61,7 @@ impl Model {
         features: &Features,
         options: &GenerationOptions,
     ) -> Result<Generation, Error> {
-        let mut answers = tch::no_grad(|| self.decode(attention, &[prompt], &[features], options))?;
+        let mut answers = self.answer(attention, &[prompt], &[features], None, options)?;
         Ok(answers.remove(0))
     }
 
@@ -85,16 +85,32 @@ impl Model {
             features.len(),
             "every prompt has its features"
         );
-        if prompts.is_empty() {
-            return Ok(Vec::new());
-        }
-        if attention.again(0.0).is_some() {
-            let each = prompts.iter().zip(features);
-            return each
-                .map(|(prompt, features)| self.generate(attention, prompt, features, options))
-                .collect();
-        }
-        tch::no_grad(|| self.decode(attention, prompts, features, options))
+        self.answer(attention, prompts, features, None, options)
+    }
+
+    /// Answers prompts with their features in one batch, or one after the other where the variant runs each a second time; after
+    /// a prefix that all of them begin with, if one is given.
+    pub(crate) fn answer(
+        &self,
+        attention: &dyn Attention,
+        prompts: &[&Prompt],
+        features: &[&Features],
+        prefix: Option<&Prefix>,
+        options: &GenerationOptions,
+    ) -> Result<Vec<Generation>, Error> {
+        let each = match attention.again(0.0) {
+            Some(_) => 1,
+            None => prompts.len().max(1),
+        };
+        let batches = prompts.chunks(each).zip(features.chunks(each));
+        let answers = batches.map(|(prompts, features)| {
+            tch::no_grad(|| self.decode(attention, prompts, features, prefix, options))
+        });
+        Ok(answers
+            .collect::<Result<Vec<_>, _>>()?
+            .into_iter()
+            .flatten()
+            .collect())
     }
 
     fn decode(
@@ -102,6 +118,7 @@ impl Model {
         attention: &dyn Attention,
         prompts: &[&Prompt],
         features: &[&Features],
+        prefix: Option<&Prefix>,
         options: &GenerationOptions,
     ) -> Result<Vec<Generation>, Error> {
         let decoder = self.network().decoder();
@@ -111,39 +128,8 @@ impl Model {
         for prompt in prompts {
             self.check_length(prompt, options)?;
         }
-        let tokens = Rc::new(self.tokens(prompts, &vec![&[][..]; batch], true));
-        let longest = tokens.stored();
-        let mut ids = vec![0; batch * longest];
-        for (row, prompt) in ids.chunks_mut(longest).zip(prompts) {
-            row[..prompt.ids.len()].copy_from_slice(&prompt.ids);
-        }
-        let ids = Tensor::f_from_slice(&ids)?
-            .f_view([batch as i64, longest as i64])?
-            .f_to_device(device)?;
-        let ends: Vec<_> = prompts
-            .iter()
-            .enumerate()
-            .map(|(row, prompt)| (row * longest + prompt.ids.len() - 1) as i64)
-            .collect();
-        let ends = Tensor::f_from_slice(&ends)?.f_to_device(device)?;
-        let visual: Vec<_> = features
-            .iter()
-            .filter_map(|features| features.visual.as_ref())
-            .collect();
-        let visual = Visual::joined(&visual)?;
-        let prefill = |attention| -> Result<(Cache, Tensor), Error> {
-            let mut cache = Cache::new(decoder.geometry().layers, options.max_new_tokens);
-            let Embedded { embeddings, deep } = self.embed(&ids, &tokens, visual.as_ref())?;
-            let pass = Pass {
-                attention,
-                tokens: Some(Rc::clone(&tokens)),
-                deep: &deep,
-                probe: None,
-            };
-            let hidden = decoder.forward(&embeddings, Some(&mut cache), pass)?;
-            let last = hidden.f_flatten(0, 1)?.f_index_select(0, &ends)?; // [B, C]
-            Ok((cache, decoder.logits(&last)?))
-        };
+        let input = self.input(prompts, features, prefix)?;
+        let prefill = |attention| self.prefill(attention, &input, options);
         let (mut cache, mut logits) = prefill(attention)?;
         let mut attention = attention;
         if let Some(chosen) = second(attention, &logits)? {
@@ -161,7 +147,21 @@ impl Model {
                     .collect();
                 logits = penalised(&logits, &said, penalty)?;
             }
-            let next = self.next_tokens(&logits, &ended, position)?;
+            let next = next_tokens(&logits, &ended)?;
+            let next = next.map_err(|sequence| Error::NotFinite {
+                position,
+                sequence,
+                // What keeps the search from its end is no news: the answer is lost already.
+                stage: self
+                    .first_not_finite(
+                        attention,
+                        prompts[sequence],
+                        features[sequence],
+                        &answers[sequence],
+                    )
+                    .unwrap_or(None),
+                kind: format!("{:?}", decoder.options().0),
+            })?;
             first_token.get_or_insert_with(|| start.elapsed());
             for ((answer, ended), &token) in answers.iter_mut().zip(&mut ended).zip(&next) {
                 *ended |= options.stop_at_end && self.end_tokens().contains(&token);
@@ -176,10 +176,8 @@ impl Model {
                 .f_view([batch as i64, 1])?
                 .f_to_device(device)?;
             let pass = Pass {
-                attention,
-                tokens: None,
-                deep: &[],
-                probe: None,
+                deadline: options.deadline,
+                ..Pass::new(attention, None, &[])
             };
             let hidden = decoder.forward(&decoder.embed(&input)?, Some(&mut cache), pass)?;
             logits = decoder.logits(&hidden)?.f_squeeze_dim(1)?; // [B, vocabulary]
@@ -216,29 +214,22 @@ impl Model {
             _ => Ok(()),
         }
     }
+}
 
-    /// The likeliest token of every sequence; the logits `[B, vocabulary]` must be finite where it has not ended.
-    fn next_tokens(
-        &self,
-        logits: &Tensor,
-        ended: &[bool],
-        position: usize,
-    ) -> Result<Vec<i64>, Error> {
-        // A maximum is NaN or infinite exactly when some logit is (a minus infinity alone cannot win): one pass, one copy.
-        let (best, tokens) = logits.f_to_kind(Kind::Float)?.f_max_dim(-1, false)?;
-        let best: Vec<f32> = Vec::try_from(&best)?;
-        if best
-            .iter()
-            .zip(ended)
-            .all(|(best, ended)| best.is_finite() || *ended)
-        {
-            return Ok(Vec::try_from(&tokens)?);
-        }
-        Err(Error::NotFinite {
-            position,
-            kind: format!("{:?}", self.network().decoder().options().0),
-        })
-    }
+/// The likeliest token of every sequence, given the logits `[B, vocabulary]`; or the first sequence that has not ended and whose
+/// logits are not finite.
+fn next_tokens(logits: &Tensor, ended: &[bool]) -> Result<Result<Vec<i64>, usize>, Error> {
+    // A maximum is NaN or infinite exactly when some logit is (a minus infinity alone cannot win): one pass, one copy.
+    let (best, tokens) = logits.f_to_kind(Kind::Float)?.f_max_dim(-1, false)?;
+    let best: Vec<f32> = Vec::try_from(&best)?;
+    let overflowed = best
+        .iter()
+        .zip(ended)
+        .position(|(best, ended)| !best.is_finite() && !ended);
+    Ok(match overflowed {
+        Some(sequence) => Err(sequence),
+        None => Ok(Vec::try_from(&tokens)?),
+    })
 }
 
 /// Logits `[B, vocabulary]` in f32, in which those of the tokens that stand in a sequence already are divided by the penalty, or

@@ -14,7 +14,7 @@ use tch::{Cuda, Device, Kind, Tensor};
 
 use crate::adapter::{self, Adapter};
 use crate::checkpoint::read_json;
-use crate::decoder::{Pass, Probe};
+use crate::decoder::{Pass, Probe, Watch};
 use crate::families::{self, Network, Opened, Pixels, Seen, Visual};
 use crate::generation::second;
 use crate::grid::{self, Grid};
@@ -99,6 +99,16 @@ pub struct Features {
     /// `None` for a prompt without pictures.
     pub(crate) visual: Option<Visual>,
     pub(crate) elapsed: Duration,
+}
+
+impl Features {
+    /// The same storage.
+    pub(crate) fn shallow_clone(&self) -> Self {
+        Self {
+            visual: self.visual.as_ref().map(Visual::shallow_clone),
+            elapsed: self.elapsed,
+        }
+    }
 }
 
 /// What the decoder begins with.
@@ -393,7 +403,7 @@ impl Model {
         answer: &[i64],
     ) -> Result<Tensor, Error> {
         tch::no_grad(|| {
-            let hidden = self.one_pass(attention, prompt, features, answer, None)?;
+            let hidden = self.one_pass(attention, prompt, features, answer, None, None)?;
             Ok(self
                 .network
                 .decoder()
@@ -418,17 +428,20 @@ impl Model {
     ) -> Result<(), Error> {
         let inputs = &answer[..answer.len().saturating_sub(1)];
         // The hidden states are of no use here: the probe has seen what it came for.
-        tch::no_grad(|| self.one_pass(attention, prompt, features, inputs, Some(probe))).map(drop)
+        let pass = || self.one_pass(attention, prompt, features, inputs, Some(probe), None);
+        tch::no_grad(pass).map(drop)
     }
 
-    /// Hidden states `[1, T, C]` of a prompt and an answer, with the prompt run a second time where the attention wants it.
-    fn one_pass(
+    /// Hidden states `[1, T, C]` of a prompt and an answer, with the prompt run a second time where the attention wants it;
+    /// `probe` and `watch` see the pass that counts.
+    pub(crate) fn one_pass<'p>(
         &self,
         attention: &dyn Attention,
         prompt: &Prompt,
         features: &Features,
         answer: &[i64],
-        probe: Option<&mut Probe>,
+        probe: Option<&mut Probe<'p>>,
+        watch: Option<&mut Watch<'p>>,
     ) -> Result<Tensor, Error> {
         let decoder = self.network.decoder();
         let device = decoder.options().1;
@@ -441,21 +454,15 @@ impl Model {
         let Embedded { embeddings, deep } = self.embed(&ids, &tokens, features.visual.as_ref())?;
         let mut attention = attention;
         if attention.again(0.0).is_some() {
-            let pass = Pass {
-                attention,
-                tokens: Some(Rc::clone(&tokens)),
-                deep: &deep,
-                probe: None,
-            };
+            let pass = Pass::new(attention, Some(Rc::clone(&tokens)), &deep);
             let hidden = decoder.forward(&embeddings, None, pass)?;
             let last = hidden.f_narrow(1, length - 1, 1)?;
             attention = second(attention, &decoder.logits(&last)?)?.unwrap_or(attention);
         }
         let pass = Pass {
-            attention,
-            tokens: Some(tokens),
-            deep: &deep,
             probe,
+            watch,
+            ..Pass::new(attention, Some(tokens), &deep)
         };
         decoder.forward(&embeddings, None, pass)
     }

@@ -134,12 +134,7 @@ impl Model {
         let decoder = self.network().decoder();
         let visual = self.network().connect(seen)?;
         let Embedded { embeddings, deep } = self.embed(&batch.ids, &batch.tokens, Some(&visual))?;
-        let pass = Pass {
-            attention,
-            tokens: Some(Rc::clone(&batch.tokens)),
-            deep: &deep,
-            probe: None,
-        };
+        let pass = Pass::new(attention, Some(Rc::clone(&batch.tokens)), &deep);
         let hidden = decoder.forward(&embeddings, None, pass)?; // [B, T, C]
         let hidden = hidden.f_flatten(0, 1)?.f_index_select(0, &batch.places)?; // [M, C]
         Ok(decoder.logits(&hidden)?.f_to_kind(Kind::Float)?)

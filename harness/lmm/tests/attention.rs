@@ -141,6 +141,7 @@ fn check(name: &str) {
     let options = GenerationOptions {
         max_new_tokens: 5,
         stop_at_end: false,
+        deadline: None,
     };
     let (mut dropped, mut sunk) = (false, false);
     for variant in REGISTRY {

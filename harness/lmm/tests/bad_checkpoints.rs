@@ -448,6 +448,7 @@ fn more_tokens_than_positions_are_refused_before_memory_is_taken() {
     let options = GenerationOptions {
         max_new_tokens: 4_000_000_000,
         stop_at_end: true,
+        deadline: None,
     };
     let attention = standard.unwrap().attention;
     let error = model.generate(attention.as_ref(), &prompt, &features, &options);

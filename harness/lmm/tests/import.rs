@@ -140,6 +140,7 @@ fn answer(model: &Model, question: &str, tokens: usize) -> String {
     let options = GenerationOptions {
         max_new_tokens: tokens,
         stop_at_end: true,
+        deadline: None,
     };
     let attention = standard.attention.as_ref();
     model

@@ -147,6 +147,7 @@ fn check_model(name: &str, folder: &Path) {
     let options = GenerationOptions {
         max_new_tokens: case.generated_ids.len(),
         stop_at_end: false,
+        deadline: None,
     };
     let generation = model
         .generate(attention.as_ref(), &prompt, &features, &options)
@@ -251,6 +252,7 @@ fn cached_decoding_equals_uncached_for_every_variant() {
             let options = GenerationOptions {
                 max_new_tokens: 6,
                 stop_at_end: false,
+                deadline: None,
             };
             let cached = model
                 .generate(attention.as_ref(), &prompt, &features, &options)
@@ -451,6 +453,7 @@ fn a_batch_is_answered_as_its_prompts_alone() {
     let options = GenerationOptions {
         max_new_tokens: 6,
         stop_at_end: false,
+        deadline: None,
     };
     for name in FIXTURES {
         let folder = fixture(name);

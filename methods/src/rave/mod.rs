@@ -305,6 +305,10 @@ impl Attention for Rave {
         explicit::weights(&edit, step, step.query, keys, rows)
     }
 
+    fn reuses_prefix(&self) -> bool {
+        true
+    }
+
     fn parameters(&self) -> Vec<(String, Tensor)> {
         let mut parameters = Vec::new();
         for (layer, gate) in self.gates.iter().enumerate() {

@@ -180,3 +180,34 @@ fn rotary_places_go_on_past_the_largest_and_leave_the_order_alone() {
     assert_eq!(kept.tokens.then_text().new_rotary(), Some(vec![[11; 3]]));
     assert_eq!(tokens(&["tv|"]).new_rotary(), None);
 }
+
+#[test]
+fn a_first_pass_is_cut_in_two_where_the_prompts_end_where_they_did() {
+    let places = [[0; 3], [1, 1, 1], [1, 1, 2], [3; 3], [4; 3]];
+    let whole = || tokens(&["tvvtt|", "tvvt|."]).with_rotary(&[&places, &places[..4]]);
+    let (first, rest) = (whole().first(3), whole().after(3));
+    assert_eq!((first.stored(), first.new_tokens()), (3, 3));
+    assert_eq!((rest.stored(), rest.new_tokens()), (5, 2));
+    assert_eq!(first.visual(), flags("011011"));
+    assert_eq!(first.positions(), [0, 1, 2, 0, 1, 2]);
+    assert_eq!(first.new_rotary().unwrap()[3..], places[..3]);
+    assert_eq!(first.then_text().new_rotary(), Some(vec![[3; 3]; 2]));
+    assert_eq!(rest.new_visual(), flags("0000"));
+    assert_eq!(rest.visual(), whole().visual());
+    assert_eq!(rest.new_positions(), [3, 4, 3, 4]);
+    assert_eq!(
+        rest.new_rotary().unwrap(),
+        [places[3], places[4], places[3], places[4]]
+    );
+    assert_eq!(rest.then_text().new_positions(), [5, 4]);
+    // No token of the beginning answers, and neither part is a whole prompt.
+    assert!(first.prompt_end().index.is_empty() && first.answering().index.is_empty());
+    assert!(whole().is_whole_prompt() && !first.is_whole_prompt() && !rest.is_whole_prompt());
+    assert_eq!(rest.prompt_end(), rows(&[0, 1], "0110"));
+    assert_eq!(rest.text_after_visual(), rows(&[0, 1], "1110"));
+    assert!(rest.visual_queries().unwrap().is_none());
+    assert_eq!(
+        of_tensor(rest.valid_keys().unwrap().unwrap()),
+        flags("1111111110")
+    );
+}

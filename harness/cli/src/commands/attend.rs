@@ -333,6 +333,7 @@ fn show(
     let options = GenerationOptions {
         max_new_tokens: arguments.max_new_tokens,
         stop_at_end: true,
+        deadline: None,
     };
     let attention = built.attention.as_ref();
     let generation = model.generate(attention, &prompt, &features, &options)?;

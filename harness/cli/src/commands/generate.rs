@@ -94,6 +94,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let options = GenerationOptions {
         max_new_tokens: arguments.max_new_tokens,
         stop_at_end: true,
+        deadline: None,
     };
     let generation = model.generate(built.attention.as_ref(), &prompt, &features, &options)?;
     // The answer first: a file that cannot be written does not lose it.

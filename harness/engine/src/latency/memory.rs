@@ -111,6 +111,7 @@ pub fn measure(request: &MemoryRequest) -> Result<u64, Error> {
         let options = GenerationOptions {
             max_new_tokens: request.new_tokens,
             stop_at_end: false,
+            deadline: None,
         };
         let (generation, peak) =
             peak_of(|| model.generate(attention.as_ref(), &prompt, &features, &options));

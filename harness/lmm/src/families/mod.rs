@@ -126,6 +126,14 @@ pub(crate) struct Visual {
 }
 
 impl Visual {
+    /// The same storage.
+    pub(crate) fn shallow_clone(&self) -> Self {
+        Self {
+            embeddings: self.embeddings.shallow_clone(),
+            deep: self.deep.iter().map(Tensor::shallow_clone).collect(),
+        }
+    }
+
     /// What the pictures of several prompts give, in order; `None` without pictures.
     pub(crate) fn joined(all: &[&Self]) -> Result<Option<Self>, Error> {
         let Some(first) = all.first() else {
