@@ -75,6 +75,7 @@ impl Side {
             options: GenerationOptions {
                 max_new_tokens: new.parse()?,
                 stop_at_end: false,
+                deadline: None,
             },
         })
     }
