@@ -111,6 +111,14 @@ bench-training *options: ready
 bench-loading *options: ready
     cargo bench --workspace --bench loading -- {{ options }}
 
+# Speed and memory against transformers on the same checkpoint, inputs and threads (tools/compare_transformers_speed.py); --dtype f32,bf16 --tiles 17 --out FILE.json
+[group('measure')]
+[no-exit-message]
+[positional-arguments]
+bench-transformers *options: ready
+    cargo build --release --workspace --bins --examples
+    @python3 tools/compare_transformers_speed.py --rave '{{ rave_binary }}' "$@"
+
 # How long 10,000 resamples of 10 suites, 20 variants and 5,000 samples take
 [group('measure')]
 bench-statistics: ready

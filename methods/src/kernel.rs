@@ -6,7 +6,7 @@
 
 use tch::{Kind, Tensor};
 
-use crate::{Error, Step, explicit};
+use crate::{Error, Step, explicit, single_query};
 
 /// Causal attention through LibTorch's fused kernel; nothing of size T x S is made when the whole prompt comes at once.
 ///
@@ -48,7 +48,8 @@ pub fn is_square(step: &Step) -> bool {
     step.tokens.stored() == step.tokens.new_tokens() && !step.tokens.valid().contains(&false)
 }
 
-/// Attention of one query a sequence (decoding): two matrix products over the cache as it lies, grouped by key head.
+/// Attention of one query a sequence (decoding), over the cache as it lies: in one pass where it can be (see `single_query.rs`), else
+/// as two matrix products grouped by key head.
 ///
 /// # Errors
 /// When LibTorch refuses the operation.
@@ -58,6 +59,9 @@ pub fn single_query(
     values: &Tensor,
     step: &Step,
 ) -> Result<Tensor, Error> {
+    if let Some(output) = single_query::attend(query, keys, values, step)? {
+        return Ok(output);
+    }
     let mut scores = explicit::scores(query, keys, step.scale)?; // [B, H, 1, S]
     if step.tokens.valid_keys()?.is_some() {
         let stored = keys.size()[2];

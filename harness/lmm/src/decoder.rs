@@ -17,7 +17,7 @@ use tch::{Device, Kind, Tensor};
 pub(crate) use self::config::{DecoderConfig, Style};
 use crate::cache::Cache;
 use crate::finite::Stage;
-use crate::layers::{Activation, Linear, RmsNorm, Rotation, Weights, rotate};
+use crate::layers::{Activation, Linear, RmsNorm, Rotation, Weights, plus, rotate, times};
 use crate::{Error, Part};
 
 /// The decoder of a model: embeddings in, logits out.
@@ -59,6 +59,9 @@ pub(crate) struct Pass<'a, 'p> {
     pub tokens: Option<Rc<Tokens>>,
     /// What is added to the output of the first layers, one after the other, `[B, T, C]` each.
     pub deep: &'a [Tensor],
+    /// The tokens whose hidden states are asked for, M indices into B x T; `None` for all. The last layer does nothing for others but
+    /// their keys and values.
+    pub wanted: Option<&'a Tensor>,
     /// Is shown every layer's inputs and stored keys.
     pub probe: Option<&'a mut Probe<'p>>,
     /// Is shown the hidden states of every stage.
@@ -78,6 +81,7 @@ impl<'a> Pass<'a, '_> {
             attention,
             tokens,
             deep,
+            wanted: None,
             probe: None,
             watch: None,
             deadline: None,
@@ -158,8 +162,8 @@ impl Decoder {
     }
 
     /// Runs T new tokens, given as embeddings `[B, T, C]`, through all layers after what `cache` holds (nothing without
-    /// one): hidden states `[B, T, C]`, normalised for [`Self::logits`]. Those of tokens that the attention drops on the way
-    /// are zero.
+    /// one): hidden states `[B, T, C]`, normalised for [`Self::logits`], or `[M, C]` of the tokens that are wanted. Those of tokens
+    /// that the attention drops on the way are zero.
     ///
     /// # Errors
     /// [`Error::Deadline`] when that of the pass is over before a layer begins; LibTorch's own errors.
@@ -202,11 +206,13 @@ impl Decoder {
             let Some((tokens, rotation)) = &now else {
                 continue;
             };
+            let is_last = number + 1 == self.layers.len() && deep.len() <= number;
             let inputs = Inputs {
                 number,
                 geometry: &self.geometry,
                 tokens,
                 rotation,
+                wanted: pass.wanted.filter(|_| is_last && dropped.is_none()),
             };
             let keep;
             (hidden, keep) = layer.forward(&hidden, &inputs, cache.as_deref_mut(), &mut pass)?;
@@ -230,8 +236,13 @@ impl Decoder {
         }
         let hidden = self.norm.forward(&hidden)?;
         pass.show(Stage::Norm, &hidden)?;
-        match (dropped, &now) {
-            (Some(places), Some((tokens, _))) => spread(&hidden, &places, tokens, embeddings),
+        let hidden = match (dropped, &now) {
+            (Some(places), Some((tokens, _))) => spread(&hidden, &places, tokens, embeddings)?,
+            _ => hidden,
+        };
+        match pass.wanted {
+            // Not where the last layer has chosen them.
+            Some(wanted) if hidden.dim() == 3 => chosen(&hidden, wanted),
             _ => Ok(hidden),
         }
     }
@@ -288,16 +299,20 @@ struct Inputs<'a> {
     geometry: &'a Geometry,
     tokens: &'a Rc<Tokens>,
     rotation: &'a Rotation,
+    /// The tokens that go on from the layer's attention, M indices into B x T; `None` for all.
+    wanted: Option<&'a Tensor>,
+}
+
+/// Some of the B x T rows of `[B, T, C]`, `[M, C]`.
+fn chosen(hidden: &Tensor, index: &Tensor) -> Result<Tensor, Error> {
+    Ok(hidden.f_flatten(0, 1)?.f_index_select(0, index)?)
 }
 
 /// Some of the B x T rows of `[B, T, C]`, as `[B, T', C]`.
 fn rows(hidden: &Tensor, index: &[i64], batch: usize) -> Result<Tensor, Error> {
     let index = Tensor::f_from_slice(index)?.f_to_device(hidden.device())?;
     let width = hidden.size()[2];
-    Ok(hidden
-        .f_flatten(0, 1)?
-        .f_index_select(0, &index)?
-        .f_view([batch as i64, -1, width])?)
+    Ok(chosen(hidden, &index)?.f_view([batch as i64, -1, width])?)
 }
 
 /// Hidden states `[B, T', C]` back at their places in a tensor like `[B, T, C]`, with zeros elsewhere.
@@ -313,7 +328,7 @@ fn spread(
         .map(|(at, (_, place))| (at as i64, *place))
         .unzip();
     let index = |at: &[i64]| Tensor::f_from_slice(at)?.f_to_device(hidden.device());
-    let hidden = hidden.f_flatten(0, 1)?.f_index_select(0, &index(&from)?)?;
+    let hidden = chosen(hidden, &index(&from)?)?;
     Ok(like
         .f_zeros_like()?
         .f_flatten(0, 1)?
@@ -361,7 +376,7 @@ impl Layer {
         })
     }
 
-    /// The layer's output `[B, T, C]`, and which of the tokens go on from it if not all do.
+    /// The layer's output `[B, T, C]`, or `[M, C]` of the tokens that are wanted, and which of the tokens go on from it if not all do.
     fn forward(
         &self,
         hidden: &Tensor,
@@ -372,10 +387,10 @@ impl Layer {
         // Apart, so that nothing of the attention is alive while the feed-forward, the larger of the two, takes its memory.
         let (hidden, keep) = self.attend(hidden, inputs, cache, pass)?;
         pass.show(Stage::Attention(inputs.number), &hidden)?;
-        Ok((hidden.f_add(&self.feed_forward(&hidden)?)?, keep))
+        Ok((plus(self.feed_forward(&hidden)?, &hidden)?, keep))
     }
 
-    /// Adds what the attention mixes, `[B, T, C]`, and says which of the tokens go on if not all do.
+    /// Adds what the attention mixes, `[B, T, C]` or `[M, C]`, and says which of the tokens go on if not all do.
     fn attend(
         &self,
         hidden: &Tensor,
@@ -388,19 +403,22 @@ impl Layer {
             geometry,
             tokens: map,
             rotation,
+            wanted,
         } = *inputs;
         let [batch, tokens] = [hidden.size()[0], hidden.size()[1]];
         let width = geometry.head_width;
         let split =
             |x: Tensor, heads: i64| x.f_view([batch, tokens, heads, width])?.f_transpose(1, 2);
         let normed = self.input_norm.forward(hidden)?;
-        let mut query_features = split(self.query.forward(&normed)?, geometry.heads)?; // [B, H, T, D]
-        let mut key_features = split(self.key.forward(&normed)?, geometry.groups)?; // [B, G, T, D]
+        let projections = [&self.query, &self.key, &self.value];
+        let [query, key, value] = Linear::forward_all(projections, &normed)?;
+        let mut query_features = split(query, geometry.heads)?; // [B, H, T, D]
+        let mut key_features = split(key, geometry.groups)?; // [B, G, T, D]
         if let Some([query_norm, key_norm]) = &self.head_norms {
             query_features = query_norm.forward(&query_features)?;
             key_features = key_norm.forward(&key_features)?;
         }
-        let value = split(self.value.forward(&normed)?, geometry.groups)?; // [B, G, T, D]
+        let value = split(value, geometry.groups)?; // [B, G, T, D]
         let step = Step {
             layer: number,
             hidden,
@@ -425,15 +443,22 @@ impl Layer {
         let mixed = mixed
             .f_transpose(1, 2)?
             .f_reshape([batch, tokens, geometry.heads * width])?;
-        Ok((hidden.f_add(&self.output.forward(&mixed)?)?, keep))
+        Ok(match wanted {
+            None => (plus(self.output.forward(&mixed)?, hidden)?, keep),
+            // No layer follows, so that there is nobody to keep tokens from.
+            Some(wanted) => {
+                let (mixed, hidden) = (chosen(&mixed, wanted)?, chosen(hidden, wanted)?);
+                (plus(self.output.forward(&mixed)?, &hidden)?, None)
+            }
+        })
     }
 
-    /// The gated feed-forward of `[B, T, C]`, same shape.
+    /// The gated feed-forward of `[.., C]`, same shape.
     fn feed_forward(&self, hidden: &Tensor) -> Result<Tensor, Error> {
         let normed = self.feed_forward_norm.forward(hidden)?;
-        let gate = self.activation.apply(&self.gate.forward(&normed)?)?;
-        let gated = gate.f_mul(&self.up.forward(&normed)?)?;
-        drop(gate);
+        let [gate, up] = Linear::forward_all([&self.gate, &self.up], &normed)?;
+        let gated = times(self.activation.apply(gate)?, &up)?;
+        drop(up);
         self.down.forward(&gated)
     }
 }

@@ -5,7 +5,7 @@
 use tch::Tensor;
 
 use crate::Error;
-use crate::layers::{Activation, LayerNorm, Linear, Weights};
+use crate::layers::{Activation, LayerNorm, Linear, Weights, plus};
 
 /// The sizes of a tower's layers.
 #[derive(Debug, Clone, Copy)]
@@ -65,9 +65,11 @@ impl EncoderLayer {
                 .f_transpose(1, 2)
         };
         let normed = self.norm.forward(hidden)?;
-        let query = split(self.query.forward(&normed)?)?; // [N, heads, patches, width / heads]
-        let key = split(self.key.forward(&normed)?)?;
-        let value = split(self.value.forward(&normed)?)?;
+        let projections = [&self.query, &self.key, &self.value];
+        let [query, key, value] = Linear::forward_all(projections, &normed)?;
+        let query = split(query)?; // [N, heads, patches, width / heads]
+        let key = split(key)?;
+        let value = split(value)?;
         let mixed = Tensor::f_scaled_dot_product_attention(
             &query,
             &key,
@@ -81,13 +83,9 @@ impl EncoderLayer {
         let mixed = mixed
             .f_transpose(1, 2)?
             .f_reshape([tiles, patches, width])?;
-        let hidden = hidden.f_add(&self.output.forward(&mixed)?)?;
-        let widened = self.activation.apply(
-            &self
-                .widen
-                .forward(&self.feed_forward_norm.forward(&hidden)?)?,
-        )?;
-        let hidden = hidden.f_add(&self.narrow.forward(&widened)?)?;
-        Ok(hidden)
+        let hidden = plus(self.output.forward(&mixed)?, hidden)?;
+        let normed = self.feed_forward_norm.forward(&hidden)?;
+        let widened = self.activation.apply(self.widen.forward(&normed)?)?;
+        plus(self.narrow.forward(&widened)?, &hidden)
     }
 }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use tch::{Device, Kind, Tensor};
 
-use crate::{Checkpoint, Error, Part};
+use crate::{Checkpoint, Error, Part, matvec, pointwise};
 
 /// A tensor of a model.
 #[derive(Debug)]
@@ -182,7 +182,29 @@ impl Linear {
 
     /// `[.., input]` to `[.., output]`.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor, Error> {
-        Ok(x.f_linear(&self.weight, self.bias.as_ref())?)
+        let [y] = Self::forward_all([self], x)?;
+        Ok(y)
+    }
+
+    /// What several layers make of the same `[.., input]`: `[.., output]` each.
+    pub(crate) fn forward_all<const N: usize>(
+        layers: [&Self; N],
+        x: &Tensor,
+    ) -> Result<[Tensor; N], Error> {
+        if let Some(mut products) = matvec::products(x, layers.map(|layer| &layer.weight))? {
+            for (product, layer) in products.iter_mut().zip(layers) {
+                if let Some(bias) = &layer.bias {
+                    let _ = product.f_add_(bias)?;
+                }
+            }
+            return Ok(products);
+        }
+        let each = layers.map(|layer| x.f_linear(&layer.weight, layer.bias.as_ref()));
+        let mut made = Vec::with_capacity(N);
+        for product in each {
+            made.push(product?);
+        }
+        Ok(made.try_into().expect("there is one for each"))
     }
 }
 
@@ -235,6 +257,9 @@ impl RmsNorm {
 
     /// Same shape in and out.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor, Error> {
+        if let Some(normed) = pointwise::rms_norm(x, &self.weight, self.epsilon)? {
+            return Ok(normed);
+        }
         let wide = x.f_to_kind(Kind::Float)?;
         let variance = wide
             .f_square()?
@@ -244,11 +269,32 @@ impl RmsNorm {
     }
 }
 
+/// `x + y` of one shape, in the place of x where no gradient is wanted.
+pub(crate) fn plus(mut x: Tensor, y: &Tensor) -> Result<Tensor, Error> {
+    Ok(if x.requires_grad() || y.requires_grad() {
+        x.f_add(y)?
+    } else {
+        x.f_add_(y)?
+    })
+}
+
+/// `x y` of one shape, in the place of x where no gradient is wanted.
+pub(crate) fn times(mut x: Tensor, y: &Tensor) -> Result<Tensor, Error> {
+    Ok(if x.requires_grad() || y.requires_grad() {
+        x.f_mul(y)?
+    } else {
+        x.f_mul_(y)?
+    })
+}
+
 /// Cosines and sines of the rotary embedding.
 pub(crate) type Rotation = (Tensor, Tensor);
 
 /// Rotary embedding by rotating halves: `x cos + [-x2 ; x1] sin`, same shape.
 pub(crate) fn rotate(x: &Tensor, (cosine, sine): &Rotation) -> Result<Tensor, Error> {
+    if let Some(rotated) = pointwise::rotate(x, cosine, sine)? {
+        return Ok(rotated);
+    }
     let halves = x.f_chunk(2, -1)?;
     let turned = Tensor::f_cat(&[&halves[1].f_neg()?, &halves[0]], -1)?;
     Ok(x.f_mul(cosine)?.f_add(&turned.f_mul(sine)?)?)
@@ -277,12 +323,18 @@ impl Activation {
         })
     }
 
-    pub(crate) fn apply(self, x: &Tensor) -> Result<Tensor, Error> {
+    /// Takes the place of `x` where no gradient is wanted.
+    pub(crate) fn apply(self, mut x: Tensor) -> Result<Tensor, Error> {
+        let in_place = !x.requires_grad();
         Ok(match self {
+            Self::Silu if in_place => x.f_silu_()?,
             Self::Silu => x.f_silu()?,
+            Self::Gelu if in_place => x.f_gelu_("none")?,
             Self::Gelu => x.f_gelu("none")?,
+            Self::GeluTanh if in_place => x.f_gelu_("tanh")?,
             Self::GeluTanh => x.f_gelu("tanh")?,
             Self::QuickGelu => x.f_mul(&x.f_mul_scalar(1.702)?.f_sigmoid()?)?,
+            Self::Relu if in_place => x.f_relu_()?,
             Self::Relu => x.f_relu()?,
         })
     }

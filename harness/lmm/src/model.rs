@@ -210,13 +210,24 @@ impl Model {
     pub fn open(name: &str, folder: PathBuf, options: LoadOptions) -> Result<Self, Error> {
         let checkpoint = Checkpoint::open(&folder)?;
         let family = families::of(&checkpoint)?;
+        // Beside each other: hashing takes one core as long as loading.
+        let (opened, hashes) = std::thread::scope(|scope| {
+            let hashes = scope.spawn(|| checkpoint.hashes());
+            let opened = (family.open)(&checkpoint, options.device, options.kind);
+            (
+                opened,
+                hashes
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            )
+        });
         let Opened {
             processor,
             network,
             parameters,
-        } = (family.open)(&checkpoint, options.device, options.kind)?;
+        } = opened?;
         let generation = generation_config(&checkpoint)?;
-        let Hashes { weights, files } = checkpoint.hashes()?;
+        let Hashes { weights, files } = hashes?;
         let info = ModelInfo {
             name: name.to_owned(),
             family: family.id,

@@ -79,11 +79,11 @@ impl Model {
         let Embedded { embeddings, deep } =
             self.embed(&input.ids, tokens, input.visual.as_ref())?;
         let pass = Pass {
+            wanted: Some(&input.ends),
             deadline: options.deadline,
             ..Pass::new(attention, Some(Rc::clone(tokens)), &deep)
         };
-        let hidden = decoder.forward(&embeddings, Some(&mut cache), pass)?;
-        let last = hidden.f_flatten(0, 1)?.f_index_select(0, &input.ends)?; // [B, C]
+        let last = decoder.forward(&embeddings, Some(&mut cache), pass)?; // [B, C]
         Ok((cache, decoder.logits(&last)?))
     }
 }

@@ -31,7 +31,7 @@ impl Projector {
 
     /// Features `[.., W]` to embeddings `[.., C]`.
     pub(in crate::families) fn forward(&self, features: &Tensor) -> Result<Tensor, Error> {
-        let widened = self.activation.apply(&self.first.forward(features)?)?;
+        let widened = self.activation.apply(self.first.forward(features)?)?;
         self.second.forward(&widened)
     }
 }

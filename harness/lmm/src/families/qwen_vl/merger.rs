@@ -66,7 +66,7 @@ impl Merger {
         } else {
             self.norm.forward(&join(features)?)?
         };
-        let wide = Activation::Gelu.apply(&self.widen.forward(&joined)?)?;
+        let wide = Activation::Gelu.apply(self.widen.forward(&joined)?)?;
         self.narrow.forward(&wide)
     }
 }

@@ -265,9 +265,9 @@ impl Block {
         let wide = match &self.gate {
             Some(gate) => self
                 .activation
-                .apply(&gate.forward(&normed)?)?
+                .apply(gate.forward(&normed)?)?
                 .f_mul(&wide)?,
-            None => self.activation.apply(&wide)?,
+            None => self.activation.apply(wide)?,
         };
         Ok(hidden.f_add(&self.narrow.forward(&wide)?)?)
     }
