@@ -2,7 +2,8 @@
 # Fuzzes the readers: tools/fuzz.sh [TARGET|all] [MINUTES], ten minutes of processor time a target by default.
 #
 # Found inputs grow in target/fuzz/<target>; one that panics or takes too much memory lies below target/fuzz/crashes and belongs, with
-# its mending, into harness/fuzz/corpus/<target>. RAVE_FUZZ_PAUSE=FILE stops the fuzzer while that file exists.
+# its mending, into harness/fuzz/corpus/<target>. RAVE_FUZZ_PAUSE=FILE stops the fuzzer while that file exists (at most
+# a quarter of an hour: its own limit on an input runs on).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 chosen=${1:-all} minutes=${2:-10}
@@ -23,7 +24,7 @@ fuzz() {
     local target=$1 pid used=0
     mkdir -p "$out/fuzz/$target"
     RAVE_FUZZ_TARGET=$target OMP_NUM_THREADS=1 RAYON_NUM_THREADS=1 POLARS_MAX_THREADS=1 OMP_WAIT_POLICY=passive \
-        nice -n 19 "$out/fuzz/rave-fuzz" "$out/fuzz/$target" "harness/fuzz/corpus/$target" -rss_limit_mb=1024 -timeout=60 -max_len=32768 \
+        nice -n 19 "$out/fuzz/rave-fuzz" "$out/fuzz/$target" "harness/fuzz/corpus/$target" -rss_limit_mb=1024 -timeout=900 -max_len=32768 \
         -artifact_prefix="$out/fuzz/crashes/$target-" -print_final_stats=1 >"$out/fuzz/$target.log" 2>&1 &
     pid=$!
     while kill -0 "$pid" 2>/dev/null; do

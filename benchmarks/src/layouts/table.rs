@@ -8,9 +8,9 @@ use crate::Error;
 use polars::io::SerReader;
 use polars::io::parquet::metadata::FileMetadataRef;
 use polars::prelude::{DataFrame, DataType, ParallelStrategy, ParquetReader, Series};
+use rave_parquet::{check, guarded};
 use std::collections::VecDeque;
 use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -72,12 +72,18 @@ impl Table {
             source,
         })?;
         let mut reader = ParquetReader::new(file);
-        let (columns, image, metadata) = guarded(path, || {
+        let damaged = |reason| Error::Parquet {
+            path: path.to_owned(),
+            reason,
+        };
+        let (columns, image, metadata) = guarded(|| {
             let schema = reader.schema()?;
             let columns = schema.iter_names().map(ToString::to_string).collect();
             let image = schema.get(IMAGE).map(DataType::from_arrow_field);
             Ok((columns, image, Arc::clone(reader.get_metadata()?)))
-        })?;
+        })
+        .map_err(damaged)?;
+        check(path, &metadata).map_err(damaged)?;
         let mut groups = vec![0];
         for group in &metadata.row_groups {
             groups.push(groups.last().copied().unwrap_or(0) + group.num_rows());
@@ -272,7 +278,7 @@ impl Table {
             path: self.path.clone(),
             source,
         })?;
-        guarded(&self.path, || {
+        guarded(|| {
             let mut reader = ParquetReader::new(file);
             reader.set_metadata(Arc::clone(&self.metadata));
             reader
@@ -280,6 +286,10 @@ impl Table {
                 .with_slice(slice)
                 .read_parallel(ParallelStrategy::None)
                 .finish()
+        })
+        .map_err(|reason| Error::Parquet {
+            path: self.path.clone(),
+            reason,
         })
     }
 
@@ -290,23 +300,6 @@ impl Table {
             found,
             expected,
         }
-    }
-}
-
-/// Runs the reader and turns its errors into ours. It panics on some damaged files (a page header that lies about its
-/// size), and a damaged download must be an error with a remedy.
-fn guarded<T>(
-    path: &Path,
-    read: impl FnOnce() -> polars::prelude::PolarsResult<T>,
-) -> Result<T, Error> {
-    let damaged = |reason: String| Error::Parquet {
-        path: path.to_owned(),
-        reason,
-    };
-    match catch_unwind(AssertUnwindSafe(read)) {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(damaged(error.to_string())),
-        Err(_) => Err(damaged("its contents contradict its footer".to_owned())),
     }
 }
 

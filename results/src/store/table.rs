@@ -1,11 +1,12 @@
 //! `samples.parquet`: writing it in row groups, reading all of it, and reading the columns a summary needs.
 
 use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use polars::io::parquet::write::BatchedWriter;
 use polars::prelude::*;
+use rave_parquet::{check, guarded};
 
 use super::files::{commit_file, replace_file, temporary_name};
 use super::scores::{Names, ScoreRow, Scores, UNSCORED, reason};
@@ -173,16 +174,11 @@ impl<'a> Table<'a> {
             path: path.to_path_buf(),
             reason,
         };
-        let read = || {
-            ParquetReader::new(file)
-                .with_columns(columns)
-                .with_slice(slice)
-                .finish()
-        };
-        // The reader panics on some damaged files, such as one whose page header lies about its size.
-        let frame = catch_unwind(AssertUnwindSafe(read))
-            .map_err(|_| damaged("its contents contradict its footer".into()))?
-            .map_err(|error| damaged(error.to_string()))?;
+        let mut reader = ParquetReader::new(file);
+        let metadata = guarded(|| Ok(Arc::clone(reader.get_metadata()?))).map_err(damaged)?;
+        check(path, &metadata).map_err(damaged)?;
+        let frame =
+            guarded(|| reader.with_columns(columns).with_slice(slice).finish()).map_err(damaged)?;
         Ok(Self { path, frame })
     }
 

@@ -1,0 +1,140 @@
+//! What must hold of a parquet file before polars reads it, and what its panics become.
+//!
+//! polars believes the numbers in a file. It asks for as much memory as a damaged one names, and an allocation that fails ends the
+//! program: no caller can catch that. So the counts in the footer and in the header of every page are held against the size of
+//! the file first. What is left are panics, which [`guarded`] makes into errors.
+//!
+//! Source of the headers: `parquet.thrift` of apache/parquet-format, and Thrift's compact protocol.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod header;
+
+use std::fs::File;
+use std::io::{BufReader, Seek, SeekFrom};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use polars::io::parquet::metadata::FileMetadataRef;
+use polars::prelude::PolarsResult;
+
+/// Most values of a column a byte of the file: runs of one value are short in a file.
+const VALUES_A_BYTE: u64 = 64;
+
+/// A page may grow so many times over when it is decompressed, or to [`PLAIN_PAGE`].
+const GROWTH: u64 = 64;
+
+/// Bytes of a page that may have been compressed in any way.
+const PLAIN_PAGE: u64 = 64 << 20;
+
+/// Runs a reader of polars'; why it failed, otherwise.
+///
+/// # Errors
+/// Its error in words, or that it panicked, as it does where a page contradicts the footer.
+pub fn guarded<T>(read: impl FnOnce() -> PolarsResult<T>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(read)) {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(_) => Err(lies()),
+    }
+}
+
+/// Holds the counts in a footer, and in the pages that it names, against the size of the file.
+///
+/// # Errors
+/// In words: a count or size that no file of this size can have; a page outside the file or without a header; a file that cannot
+/// be read.
+pub fn check(path: &Path, metadata: &FileMetadataRef) -> Result<(), String> {
+    // The numbers are not yet known to be sound, and polars' own arithmetic with them panics.
+    catch_unwind(AssertUnwindSafe(|| walk(path, metadata))).unwrap_or_else(|_| Err(lies()))
+}
+
+fn lies() -> String {
+    "its contents contradict its footer".to_owned()
+}
+
+fn walk(path: &Path, metadata: &FileMetadataRef) -> Result<(), String> {
+    let file = File::open(path).map_err(|error| error.to_string())?;
+    let size = file.metadata().map_err(|error| error.to_string())?.len();
+    let most = size.saturating_mul(VALUES_A_BYTE);
+    let bounded = |count: u64| {
+        if count <= most {
+            Ok(count)
+        } else {
+            Err(lies())
+        }
+    };
+    let mut reader = BufReader::with_capacity(1 << 12, file);
+    let mut rows = 0_u64;
+    for group in &metadata.row_groups {
+        rows = bounded(rows.saturating_add(group.num_rows() as u64))?;
+        for column in group.parquet_columns() {
+            // A negative number is a huge one here.
+            let values = bounded(column.num_values() as u64)?;
+            let range = column.byte_range();
+            if range.end > size {
+                return Err(lies());
+            }
+            let (mut at, mut seen) = (range.start, 0);
+            while at < range.end && seen < values {
+                let start = SeekFrom::Start(at);
+                reader.seek(start).map_err(|error| error.to_string())?;
+                let page = header::read(&mut reader, most).ok_or_else(lies)?;
+                let limit = PLAIN_PAGE.max(page.compressed.saturating_mul(GROWTH));
+                if page.uncompressed > limit {
+                    return Err(lies());
+                }
+                at = at
+                    .saturating_add(page.length)
+                    .saturating_add(page.compressed);
+                seen += page.values;
+            }
+            if at > range.end {
+                return Err(lies());
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use polars::prelude::{DataFrame, NamedFrom, ParquetReader, ParquetWriter, SerReader, Series};
+
+    use super::*;
+
+    fn open(path: &Path) -> Result<DataFrame, String> {
+        let mut reader = ParquetReader::new(File::open(path).unwrap());
+        let metadata = guarded(|| Ok(Arc::clone(reader.get_metadata()?)))?;
+        check(path, &metadata)?;
+        guarded(|| reader.finish())
+    }
+
+    #[test]
+    fn a_table_is_read_and_with_any_byte_changed_read_or_refused() {
+        let rows = 3000;
+        let texts: Vec<String> = (0..rows).map(|row| format!("{}", row % 7)).collect();
+        let same = vec![1_i64; rows];
+        let columns = vec![
+            Series::new("a".into(), texts).into(),
+            Series::new("b".into(), same).into(),
+        ];
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.parquet");
+        let mut frame = DataFrame::new(rows, columns).unwrap();
+        ParquetWriter::new(File::create(&path).unwrap())
+            .finish(&mut frame)
+            .unwrap();
+        assert!(open(&path).unwrap().equals(&frame));
+        let whole = std::fs::read(&path).unwrap();
+        let mut refused = 0;
+        for place in 0..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[place] ^= 0x7f;
+            std::fs::write(&path, damaged).unwrap();
+            refused += usize::from(open(&path).is_err());
+        }
+        assert!(refused > whole.len() / 4, "{refused} of {}", whole.len());
+    }
+}
