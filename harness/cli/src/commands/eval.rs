@@ -253,7 +253,7 @@ fn told_work(request: &Request, work: Option<&WorkRecord>) -> String {
     };
     let share = 100.0 * work.waited_seconds / work.seconds.max(f64::MIN_POSITIVE);
     let mut text = format!(
-        "time: {:.1} s, of which the model waited {share:.1} % for data; vision ran {} times for {} pictures\n",
+        "time: {:.1} s, of which the model waited {share:.1} % for data; the vision tower ran {} times for {} features\n",
         work.seconds, work.towers, work.features
     );
     if work.least_batch < request.batch {

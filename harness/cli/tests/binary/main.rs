@@ -12,6 +12,7 @@ mod hub;
 mod latency;
 mod shards;
 mod suites;
+mod together;
 mod train;
 
 use std::fs;

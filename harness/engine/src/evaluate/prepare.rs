@@ -75,14 +75,9 @@ fn reason(error: &rave_lmm::Error) -> &'static str {
         Error::Picture { .. } => "image",
         Error::Prompt(_) => "prompt",
         Error::NotFinite { .. } => "not finite",
-        Error::Torch(error) | Error::Variant(rave_methods::Error::Torch(error)) => {
-            let message = error.to_string();
-            if message.contains("out of memory") || message.contains("can't allocate memory") {
-                "out of memory"
-            } else {
-                "torch"
-            }
-        }
+        Error::Deadline => "timeout",
+        error if error.is_out_of_memory() => "out of memory",
+        Error::Torch(_) | Error::Variant(rave_methods::Error::Torch(_)) => "torch",
         _ => "model",
     }
 }

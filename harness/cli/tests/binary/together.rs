@@ -1,0 +1,230 @@
+//! What is computed together, and what stops a run: neither batches nor shared beginnings, threads, shards or signals move an answer.
+
+use super::*;
+
+/// A suite of three pictures with four questions each and two pictures with one.
+fn survey(folder: &Path) -> PathBuf {
+    let own = folder.join("survey");
+    fs::create_dir_all(&own).unwrap();
+    let toml = "id = \"survey\"\nlayout = \"jsonl\"\nmetric = \"anls\"\nmax_new_tokens = 6\n";
+    fs::write(own.join("suite.toml"), toml).unwrap();
+    let mut lines = String::new();
+    for number in 0..5_u8 {
+        let name = format!("{number}.png");
+        let picture = image::RgbImage::from_fn(90, 60, |x, y| {
+            image::Rgb([(x * 3) as u8, (y * 4) as u8, 50 * number])
+        });
+        fs::write(own.join(&name), png(&picture)).unwrap();
+        let questions = [
+            "What is it?",
+            "Which colour has the corner, and why?",
+            "?",
+            "Read it to me.",
+        ];
+        let asked = if number < 3 { 4 } else { 1 };
+        for (at, question) in questions.iter().take(asked).enumerate() {
+            let line = json!({"id": format!("{number}-{at}"), "image": name, "question": question, "answers": ["x"]});
+            lines += &format!("{line}\n");
+        }
+    }
+    fs::write(own.join("test.jsonl"), lines).unwrap();
+    own
+}
+
+/// `rave eval` of nano at one seed on the survey under a variant of each kind: plain, folded, dropping tokens, running twice.
+fn command(suite: &Path, out: &Path, more: &[&str]) -> Command {
+    let mut command = program();
+    command.stdin(Stdio::null()).args([
+        "eval",
+        "--model",
+        "nano-untrained",
+        "--variant",
+        "standard,rave,fastv-50,adapt-vis",
+        "--suite",
+        text(suite),
+        "--out",
+        text(out),
+    ]);
+    command.args(more);
+    command
+}
+
+fn clean(mut command: Command) -> String {
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    stderr(&output)
+}
+
+#[test]
+fn records_are_the_same_whatever_was_computed_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let suite = survey(folder.path());
+    let run = |name: &str, more: &[&str]| {
+        let out = folder.path().join(name);
+        let told = clean(command(&suite, &out, more));
+        (records(&out), told)
+    };
+    let (whole, told) = run("whole", &[]);
+    assert_eq!(whole.len(), 14 * 4);
+    assert!(told.contains("the vision tower ran 5 times"), "{told}");
+    // The same computations: the same bits.
+    let out = folder.path().join("one thread");
+    let mut one = command(&suite, &out, &[]);
+    one.env("RAYON_NUM_THREADS", "1");
+    clean(one);
+    assert_eq!(records(&out), whole, "rayon threads");
+    let shards = ["1/3", "2/3", "3/3"].map(|shard| {
+        let out = folder.path().join(shard.replace('/', " of "));
+        clean(command(&suite, &out, &["--shard", shard]));
+        out
+    });
+    let merged = folder.path().join("merged");
+    let mut merge = program();
+    merge
+        .arg("merge")
+        .args(&shards)
+        .args(["--out", text(&merged)]);
+    clean(merge);
+    assert_eq!(records(&merged), whole, "shards");
+    // Other shapes of the products, and the same tokens.
+    for more in [
+        &["--no-reuse"][..],
+        &["--batch", "2"],
+        &["--batch", "8"],
+        &["--batch", "3", "--no-reuse"],
+    ] {
+        assert_eq!(run(&more.join(" "), more).0, whole, "{more:?}");
+    }
+}
+
+#[test]
+fn times_are_recorded_where_they_are_a_samples_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let suite = survey(folder.path());
+    let times = |name: &str, more: &[&str]| {
+        let out = folder.path().join(name);
+        clean(command(&suite, &out, more));
+        let samples = Run::open(&out).unwrap().samples().unwrap();
+        let count = |time: fn(&SampleRecord) -> Option<f64>| {
+            samples.iter().filter(|own| time(own).is_some()).count()
+        };
+        [
+            count(|own| own.vision_ms),
+            count(|own| own.prefill_ms),
+            count(|own| own.decode_ms),
+        ]
+    };
+    assert_eq!(times("alone", &["--no-reuse"]), [56, 56, 56]);
+    // Of the 12 questions that share a picture fastv-50 alone computes its own beginning.
+    assert_eq!(times("shared", &[]), [56, 56 - 3 * 12, 56]);
+    assert_eq!(
+        times("batches", &["--batch", "14", "--no-reuse"]),
+        [56, 0, 0]
+    );
+}
+
+#[test]
+fn a_signal_ends_a_run_cleanly_and_a_second_one_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = |out: &Path| -> Vec<String> {
+        let base = [
+            "eval",
+            "--model",
+            "nano-untrained",
+            "--suite",
+            "embedded-ocr",
+            "--limit",
+            "60",
+            "--out",
+            text(out),
+        ];
+        base.iter().map(ToString::to_string).collect()
+    };
+    let whole = folder.path().join("whole");
+    let mut uninterrupted = program();
+    uninterrupted.args(arguments(&whole));
+    clean(uninterrupted);
+    for (name, signals, code) in [("INT", 1, 130), ("TERM", 1, 143), ("INT", 2, 130)] {
+        let run = folder.path().join(format!("{name} {signals}"));
+        let child = program()
+            .args(arguments(&run))
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = run.join("samples.log");
+        let start = Instant::now();
+        while fs::metadata(&log).map_or(0, |log| log.len()) == 0
+            && start.elapsed() < Duration::from_secs(60)
+        {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        for _ in 0..signals {
+            let sent = Command::new("kill")
+                .args([&format!("-{name}"), &child.id().to_string()])
+                .status();
+            assert!(sent.unwrap().success());
+        }
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{}", stderr(&output));
+        if signals == 1 {
+            assert!(
+                stderr(&output).contains("give the same command with --resume"),
+                "{}",
+                stderr(&output)
+            );
+        }
+        let stopped = Run::open(&run).unwrap();
+        assert!(stopped.interrupted && stopped.damaged_lines.is_empty());
+        assert_eq!(stopped.truncated_bytes, 0);
+        assert!((1..120).contains(&stopped.samples().unwrap().len()));
+        let mut resume = program();
+        resume.args(arguments(&run)).arg("--resume");
+        clean(resume);
+        assert_eq!(records(&run), records(&whole));
+    }
+}
+
+#[test]
+fn a_sample_that_takes_too_long_fails_and_the_run_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let suite = survey(folder.path());
+    let out = folder.path().join("run");
+    let output = command(
+        &suite,
+        &out,
+        &["--sample-timeout", "0.000001", "--batch", "2"],
+    )
+    .output()
+    .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let samples = records(&out);
+    assert_eq!(samples.len(), 56);
+    for sample in samples {
+        assert!(
+            sample
+                .error
+                .as_ref()
+                .is_some_and(|error| error.starts_with("timeout: ")),
+            "{sample:?}"
+        );
+        assert_eq!(sample.score, None);
+    }
+    let refused = command(&suite, &folder.path().join("no"), &["--sample-timeout=-1"])
+        .output()
+        .unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        stderr(&refused).contains("give seconds above 0"),
+        "{}",
+        stderr(&refused)
+    );
+    let refused = command(&suite, &folder.path().join("no"), &["--batch", "0"])
+        .output()
+        .unwrap();
+    assert!(
+        stderr(&refused).contains("give a whole number from 1 on"),
+        "{}",
+        stderr(&refused)
+    );
+}
