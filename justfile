@@ -51,7 +51,7 @@ eval-all name=("eval-all-" + datetime("%Y%m%d-%H%M%S")) limit="200": build
     '{{ rave_binary }}' eval --model nano \
         --variant standard,rave,rave-post-rope,rave-key-only,rave-query-only \
         --suite embedded-ocr,embedded-chart,embedded-document,embedded-scene,embedded-general \
-        --limit {{ limit }} --out '{{ local_runs / name }}'
+        --dtype f32 --limit {{ limit }} --out '{{ local_runs / name }}'
 
 # Train nano as results/PROTOCOL.md says, or one stage of it: tower, base SEED, continue SEED VARIANT; give it again to resume
 [group('measure')]
@@ -100,6 +100,11 @@ bench *options: ready
 [group('measure')]
 bench-prefix *options: ready
     cargo bench --workspace --bench prefix -- {{ options }}
+
+# Wall time of an evaluation with eight variants over one, at SmolVLM-256M's shape; -- --model NAME --limit N --rounds N --out FILE.json
+[group('measure')]
+bench-variants *options: ready
+    cargo bench --workspace --bench variants -- {{ options }}
 
 # Training speed of nano in f32 and bf16, and the share of this machine's matrix products that it reaches; -- --seconds N --out FILE.json
 [group('measure')]

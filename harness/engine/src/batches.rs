@@ -60,8 +60,8 @@ pub(crate) fn windows(
 pub(crate) fn run<T, R, E>(
     items: &[T],
     most: &Cell<usize>,
-    is_out_of_memory: &dyn Fn(&E) -> bool,
-    run: &mut dyn FnMut(&[T]) -> Result<Vec<R>, E>,
+    is_out_of_memory: impl Fn(&E) -> bool,
+    mut run: impl FnMut(&[T]) -> Result<Vec<R>, E>,
 ) -> Vec<Result<R, E>> {
     let mut results = Vec::with_capacity(items.len());
     let mut rest = items;
@@ -126,16 +126,21 @@ mod tests {
     ) -> (Vec<Result<u32, &'static str>>, Vec<usize>) {
         let items: Vec<u32> = (0..count).collect();
         let mut sizes = Vec::new();
-        let results = run(&items, most, &|error| *error == "memory", &mut |batch| {
-            sizes.push(batch.len());
-            if batch.len() > fits {
-                return Err("memory");
-            }
-            if batch.iter().any(|item| bad.contains(item)) {
-                return Err("bad");
-            }
-            Ok(batch.to_vec())
-        });
+        let results = run(
+            &items,
+            most,
+            |error| *error == "memory",
+            |batch| {
+                sizes.push(batch.len());
+                if batch.len() > fits {
+                    return Err("memory");
+                }
+                if batch.iter().any(|item| bad.contains(item)) {
+                    return Err("bad");
+                }
+                Ok(batch.to_vec())
+            },
+        );
         (results, sizes)
     }
 

@@ -15,6 +15,7 @@ mod cache;
 mod chat;
 mod checkpoint;
 mod decoder;
+pub mod dtype;
 mod encoder;
 mod error;
 mod families;

@@ -10,7 +10,7 @@ use anyhow::bail;
 use clap::{Args, ValueEnum};
 use rave_benchmarks::{Suite, suites};
 use rave_engine::{Ended, FailOnError, Request, evaluate};
-use rave_lmm::LoadOptions;
+use rave_lmm::{LoadOptions, dtype};
 use rave_methods::{REGISTRY, Variant};
 use rave_reports::Format;
 use rave_results::schema::{Shard, WorkRecord};
@@ -75,8 +75,8 @@ pub struct Arguments {
     /// cpu, cuda or cuda:N
     #[arg(long, default_value = "cpu")]
     pub device: String,
-    /// Compute type: f32, bf16 or f16
-    #[arg(long, value_name = "D", default_value = "f32")]
+    /// Compute type: f32, bf16 or f16; auto takes bf16 where all checkpoints are stored so and the device multiplies it fast
+    #[arg(long, value_name = "D", default_value = dtype::AUTO)]
     pub dtype: String,
     /// Trained weights for the one trained variant; otherwise those beside the checkpoint are taken
     #[arg(long, value_name = "FILE.safetensors")]
@@ -130,10 +130,17 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     let models = listed("model", &arguments.model)?;
     unique("model", models.iter().copied())?;
     // What is cheap to refuse is refused before anything is fetched.
-    LoadOptions::named(&arguments.device, &arguments.dtype)?;
+    let is_auto = arguments.dtype == dtype::AUTO;
+    let named = if is_auto { "f32" } else { &arguments.dtype };
+    LoadOptions::named(&arguments.device, named)?;
     arguments.hub.models(models.iter().copied())?;
     let part = arguments.split.as_deref().map_or(Part::Scored, Part::Split);
     let data = arguments.hub.data(&arguments.data, &suites, part)?;
+    let dtype = if is_auto {
+        dtype::automatic(models.iter().copied(), &arguments.device)?.to_owned()
+    } else {
+        arguments.dtype
+    };
     let models = models.into_iter().map(str::to_owned).collect();
     let made = arguments.out.is_none();
     let out = run_folder(arguments.out, "eval")?;
@@ -158,7 +165,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         family_prompts: arguments.prompts == Prompts::Family,
         seed: arguments.seed,
         device: arguments.device,
-        dtype: arguments.dtype,
+        dtype,
         adapter: arguments.adapter,
         attention: arguments.attention,
         batch: arguments.batch,

@@ -258,7 +258,7 @@ impl<'a> Cell<'a> {
         let mut answers = Vec::with_capacity(unit.samples.len());
         let mut ready = Vec::with_capacity(unit.samples.len());
         for place in (0..unit.samples.len()).filter(|&place| asked(place)) {
-            match self.ready(contender, unit, place, vision, seen) {
+            match unit.ready(contender, place, vision, seen) {
                 Ok(sample) => ready.push(sample),
                 Err(reason) => answers.push((place, Err(reason))),
             }
@@ -267,8 +267,8 @@ impl<'a> Cell<'a> {
         let generated = batches::run(
             &ready,
             &self.common.batch,
-            &rave_lmm::Error::is_out_of_memory,
-            &mut |batch| self.generate(contender, suite, batch, prefix.as_ref()),
+            rave_lmm::Error::is_out_of_memory,
+            |batch| self.generate(contender, suite, batch, prefix.as_ref()),
         );
         let generated = ready.iter().zip(generated);
         answers.extend(
@@ -276,37 +276,6 @@ impl<'a> Cell<'a> {
         );
         answers.sort_by_key(|(place, _)| *place);
         answers
-    }
-
-    /// A sample with the features of its picture.
-    fn ready<'u>(
-        &self,
-        contender: &Contender,
-        unit: &'u Unit,
-        place: usize,
-        vision: &mut Vision,
-        seen: &mut Seen,
-    ) -> Result<Ready<'u>, String> {
-        let sample = &unit.samples[place];
-        let prompt = sample.prompt.as_ref().map_err(String::clone)?;
-        let source = unit.sources[place];
-        let features = seen
-            .entry((contender.checkpoint, source))
-            .or_insert_with(|| {
-                let source = &unit.samples[source];
-                let prompt = source.prompt.as_ref().map_err(String::clone)?;
-                vision
-                    .features(contender, source.picture, prompt)
-                    .map_err(|error| failed(&error))
-            })
-            .as_ref()
-            .map_err(String::clone)?;
-        Ok(Ready {
-            place,
-            prompt,
-            spent: sample.elapsed + features.elapsed(),
-            features: Rc::clone(features),
-        })
     }
 
     /// What the prompts of a unit on one picture begin with, where the variant can go on from it. Without memory for it, or
@@ -399,6 +368,36 @@ impl Unit {
             unit.samples.push(sample);
         }
         unit
+    }
+
+    /// A sample with the features of its picture.
+    fn ready(
+        &self,
+        contender: &Contender,
+        place: usize,
+        vision: &mut Vision,
+        seen: &mut Seen,
+    ) -> Result<Ready<'_>, String> {
+        let sample = &self.samples[place];
+        let prompt = sample.prompt.as_ref().map_err(String::clone)?;
+        let source = self.sources[place];
+        let features = seen
+            .entry((contender.checkpoint, source))
+            .or_insert_with(|| {
+                let source = &self.samples[source];
+                let prompt = source.prompt.as_ref().map_err(String::clone)?;
+                vision
+                    .features(contender, source.picture, prompt)
+                    .map_err(|error| failed(&error))
+            })
+            .as_ref()
+            .map_err(String::clone)?;
+        Ok(Ready {
+            place,
+            prompt,
+            spent: sample.elapsed + features.elapsed(),
+            features: Rc::clone(features),
+        })
     }
 }
 

@@ -42,6 +42,10 @@ const TCH: &str = "0.24.0";
 
 /// What to evaluate.
 #[derive(Debug, Clone)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "flags of a command line, each by itself"
+)]
 pub struct Request {
     /// Models by name, folder, or repository that the hub's cache holds.
     pub models: Vec<String>,
