@@ -1,4 +1,4 @@
-"""Writes the corpus's seeds (corpus/<target>/seed-*) and the runs beside which a run's file is read (runs/): from the parity
+"""Writes the corpus's seeds (corpus/<target>/seed-*, valid files; refused-*, some that are not) and the runs beside which a run's file is read (runs/): from the parity
 fixtures, from published runs and from made-up rows. What fuzzing has found lies beside the seeds and stays.
 
     pip install polars==1.35 pillow==12 && python harness/fuzz/make_seeds.py
@@ -20,12 +20,12 @@ FAMILIES = ["smolvlm_new", "smolvlm_old", "llava", "llava_onevision", "qwen2_vl"
 CONFIGS = ["config.json", "generation_config.json", "preprocessor_config.json", "processor_config.json", "tokenizer_config.json"]
 
 
-def seed(target, name, content, header=None):
+def seed(target, name, content, header=None, kind="seed"):
     folder = HERE / "corpus" / target
     folder.mkdir(parents=True, exist_ok=True)
     content = content.encode() if isinstance(content, str) else content
     first = b"" if header is None else header.encode() + b"\n"
-    (folder / f"seed-{name}").write_bytes(first + content)
+    (folder / f"{kind}-{name}").write_bytes(first + content)
 
 
 def compact(path):
@@ -46,9 +46,12 @@ def checkpoints():
     for family in ["smolvlm_new", "llava", "qwen3_vl"]:
         seed("tokenizer", family, compact(FIXTURES / family / "tokenizer.json"), f"{family}/tokenizer.json")
     words = {word: number for number, word in enumerate(["[UNK]", "<image>", "<fake_token_around_image>", "<global-img>", "what", "is", "it", "?"])}
+    # The fixture's config.json says which token stands for pictures.
+    image = json.loads((FIXTURES / "smolvlm_new/config.json").read_text())["image_token_id"]
+    words["<image>"] = image
     wordly = {
         "version": "1.0", "truncation": {"direction": "Right", "max_length": 4, "strategy": "LongestFirst", "stride": 0}, "padding": None,
-        "added_tokens": [{"id": 1, "content": "<image>", "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}],
+        "added_tokens": [{"id": image, "content": "<image>", "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}],
         "normalizer": {"type": "Sequence", "normalizers": [{"type": "NFKC"}, {"type": "Lowercase"}, {"type": "Replace", "pattern": {"Regex": "\\s+"}, "content": " "}]},
         "pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "Split", "pattern": {"Regex": "\\p{L}+|[^\\s]"}, "behavior": "Isolated", "invert": False}, {"type": "Metaspace", "replacement": "_", "prepend_scheme": "first", "split": True}]},
         "post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "[UNK]", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}], "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}], "special_tokens": {"[UNK]": {"id": "[UNK]", "ids": [0], "tokens": ["[UNK]"]}}},
@@ -56,7 +59,9 @@ def checkpoints():
         "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100, "vocab": words},
     }
     seed("tokenizer", "wordpiece", json.dumps(wordly), "smolvlm_new/tokenizer.json")
-    unigram = dict(wordly, model={"type": "Unigram", "unk_id": 0, "vocab": [[word, -1.0 - number] for word, number in words.items()], "byte_fallback": False})
+    known = {number: word for word, number in words.items()}
+    listed = [[known.get(number, f"w{number}"), -1.0 - number] for number in range(image + 1)]
+    unigram = dict(wordly, model={"type": "Unigram", "unk_id": 0, "vocab": listed, "byte_fallback": False})
     seed("tokenizer", "unigram", json.dumps(unigram), "smolvlm_new/tokenizer.json")
 
 
@@ -73,13 +78,14 @@ def safetensors(tensors, metadata=None):
 def weights():
     tensors = [("a", "F32", [2, 3], bytes(24)), ("b", "BF16", [4], bytes(8)), ("c", "F16", [], bytes(2)), ("d", "F32", [0, 5], b"")]
     seed("weights", "plain", safetensors(tensors, {"format": "pt"}), "model.safetensors")
-    seed("weights", "whole", safetensors([("a", "I64", [1], bytes(8))]), "model.safetensors")
+    seed("weights", "integers", safetensors([("a", "I64", [1], bytes(8))]), "model.safetensors", "refused")
     index = (FIXTURES / "smolvlm_old/model.safetensors.index.json").read_text()
     seed("weights", "index", json.dumps(json.loads(index), separators=(",", ":")), "model.safetensors.index.json")
     # The sizes and the options are those of weights.rs and of the registry's `rave`.
-    rave = {"A": ("F32", [2, 4, 8], bytes(256)), "B": ("F32", [1, 4, 8], bytes(128))}
-    gate = [(f"layers.0.{name}", *rest) for name, rest in rave.items()]
-    seed("weights", "adapter", safetensors(gate, {"variant": "rave", "version": "1", "options": "{}", "base_sha256": "base"}), "adapter")
+    rave = {"query": ("F32", [2, 4, 8], bytes(256)), "key": ("F32", [1, 4, 8], bytes(128))}
+    gate = [(f"rave.layers.0.{name}", *rest) for name, rest in rave.items()]
+    options = json.dumps({"method": "rave", "features": "pre-rope", "pair": "pair", "rank": 8}, separators=(",", ":"))
+    seed("weights", "adapter", safetensors(gate, {"variant": "rave", "version": "1", "options": options, "base_sha256": "base"}), "adapter")
 
 
 def gguf():
@@ -128,7 +134,7 @@ def gguf():
     file = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(pairs)) + b"".join(pairs) + entries
     file += bytes(-len(file) % 32)
     seed("gguf", "whole", file + bytes(largest))
-    seed("gguf", "header", file)
+    seed("gguf", "header", file, kind="refused")
 
 
 def images():
@@ -167,13 +173,14 @@ def suites():
     for name, row in rows.items():
         for compression in ["uncompressed", "zstd"]:
             buffer = io.BytesIO()
-            pl.DataFrame([row, row | ({"questionId": "2"} if name == "docvqa" else {})]).write_parquet(buffer, compression=compression)
+            another = {"docvqa": {"questionId": "2"}, "textvqa": {"question_id": 6}, "mtvqa": {"id": "2"}}.get(name, {})
+            pl.DataFrame([row, row | another]).write_parquet(buffer, compression=compression)
             seed("parquet", f"{name}-{compression}", buffer.getvalue(), name)
     for folder in sorted((ROOT / "benchmarks/suites").iterdir()):
         if folder.name in ("embedded-ocr", "textvqa", "chartqa"):
             text = (folder / "suite.toml").read_text().replace(f'id = "{folder.name}"', 'id = "mine"')
-            seed("suite", folder.name, text, "suite.toml")
-    own = 'id = "mine"\nlayout = "jsonl"\nmax_new_tokens = 8\nmetric = "anls"\naverage = "categories"\ndata = "test.jsonl"\ncategories = ["a"]\n'
+            seed("suite", folder.name, text, "suite.toml", "refused")
+    own = 'id = "mine"\nlayout = "jsonl"\nmax_new_tokens = 8\nmetric = "anls"\naverage = "categories"\ndata = "test.jsonl"\nreading = false\nitems = 3\n'
     seed("suite", "own", own, "suite.toml")
     lines = [
         {"image": "a.png", "question": "What?", "answers": ["this"], "id": 1, "category": "a"},

@@ -73,19 +73,64 @@ impl<T: Element> Loop for Head<'_, T> {
                 largest = largest.max(*weight);
             }
         }
-        let mut sum = 0.0;
         for weight in &mut weights {
-            *weight = (*weight - largest).exp();
-            sum += *weight;
+            *weight = exponential(*weight - largest);
         }
         self.output.fill(0.0);
-        for (at, weight) in weights.iter().enumerate() {
-            let weight = weight / sum;
-            for (output, value) in self.output.iter_mut().zip(self.values.row(at)) {
+        let mut sum = 0.0;
+        // Four at a time, so that the output is read and written a quarter as often.
+        let (fours, rest) = weights.as_chunks::<4>();
+        for (number, &[a, b, c, d]) in fours.iter().enumerate() {
+            sum += (a + b) + (c + d);
+            let [p, q, r, s] = [0, 1, 2, 3].map(|at| self.values.row(4 * number + at));
+            let rows = p.iter().zip(q).zip(r.iter().zip(s));
+            for (output, ((p, q), (r, s))) in self.output.iter_mut().zip(rows) {
+                let two = a.mul_add(p.widened(), b * q.widened());
+                let more = c.mul_add(r.widened(), d.mul_add(s.widened(), *output));
+                *output = two + more;
+            }
+        }
+        for (at, weight) in rest.iter().enumerate() {
+            sum += weight;
+            let values = self.values.row(4 * fours.len() + at);
+            for (output, value) in self.output.iter_mut().zip(values) {
                 *output = weight.mul_add(value.widened(), *output);
             }
         }
+        for output in self.output {
+            *output /= sum;
+        }
     }
+}
+
+/// The exponential of what is at most zero, within 2e-7 of itself, as arithmetic that the compiler makes vector instructions of: as Cephes
+/// has it (S. Moshier, `expf.c`), `2^n e^r` with `|r| <= ln(2) / 2`. What f32 holds with less than its full precision becomes zero.
+#[inline(always)]
+fn exponential(x: f32) -> f32 {
+    /// Added to a number of less than 2^22, leaves its nearest integer in the low bits.
+    const SHIFT: f32 = 12_582_912.0;
+    const LN_2_HIGH: f32 = 0.693_359_4;
+    const LN_2_LOW: f32 = -2.121_944_4e-4;
+    let shifted = x.mul_add(std::f32::consts::LOG2_E, SHIFT);
+    let n = shifted - SHIFT;
+    let r = n.mul_add(-LN_2_LOW, n.mul_add(-LN_2_HIGH, x));
+    let mut series = 1.987_569_1e-4_f32;
+    for coefficient in [
+        1.398_199_9e-3,
+        8.333_452e-3,
+        4.166_579_6e-2,
+        1.666_666_5e-1,
+        5e-1,
+    ] {
+        series = series.mul_add(r, coefficient);
+    }
+    let power = shifted
+        .to_bits()
+        .wrapping_sub(SHIFT.to_bits())
+        .wrapping_add(127)
+        << 23;
+    let value = series.mul_add(r * r, r + 1.0) * f32::from_bits(power);
+    if x < -87.0 { 0.0 } else { value }
 }
 
 /// Attention of queries `[B, H, 1, K]` over keys `[B, G, S, K]` and values `[B, G, S, D]`, `[B, H, 1, D]`; `None` where LibTorch has to do it.
@@ -162,4 +207,25 @@ unsafe fn share<T: Element>(
         items.len() * stored * (width + value_width),
         items.into_iter(),
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exponential_is_that_of_f64_rounded() {
+        let mut worst: f64 = 0.0;
+        for step in 0..870_000 {
+            let x = -(step as f32) * 1e-4;
+            let expected = f64::from(x).exp();
+            worst = worst.max((f64::from(exponential(x)) / expected - 1.0).abs());
+        }
+        assert!(worst < 2e-7, "{worst}");
+        assert_eq!(exponential(0.0).to_bits(), 1.0_f32.to_bits());
+        for least in [-87.1, -1e30, f32::NEG_INFINITY] {
+            assert_eq!(exponential(least).to_bits(), 0, "{least}");
+        }
+        assert!(exponential(f32::NAN).is_nan());
+    }
 }
