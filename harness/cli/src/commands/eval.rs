@@ -1,6 +1,6 @@
 //! `rave eval`: the main job.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -13,7 +13,7 @@ use rave_engine::{Ended, FailOnError, Request, evaluate};
 use rave_lmm::{LoadOptions, dtype};
 use rave_methods::{REGISTRY, Variant};
 use rave_reports::Format;
-use rave_results::schema::{Shard, WorkRecord};
+use rave_results::schema::{RunRecord, Shard, WorkRecord};
 use rave_results::summary::Failure;
 use rave_results::{Run, Summary};
 
@@ -29,6 +29,10 @@ const TOLD_FAILURES: usize = 10;
 
 /// Options of `rave eval`.
 #[derive(Debug, Args)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "flags of a command line, each by itself"
+)]
 pub struct Arguments {
     /// Models, separated by commas: built-in names, folders of checkpoints, or hub repositories (org/name[@revision])
     #[arg(long, value_delimiter = ',', required = true)]
@@ -193,48 +197,70 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
             return Ok(Outcome::Stopped(stop.load(Ordering::Relaxed)));
         }
     };
-    let runs = [Run::open(&out)?];
-    let exported = arguments
-        .export
-        .map_or(Ok(()), |target| export::write(&runs[0], target, None));
-    let summary = Summary::from_runs(&runs, baseline)?;
-    let shown = report::show(&Report {
-        runs: &runs,
-        summary: &summary,
-        data: Data::Opened(&request.suites, &request.data),
-        latency: None,
-        maps: &[],
-        curves: &[],
-        formats: &[
-            Format::Markdown,
-            Format::Csv,
-            Format::Svg,
-            Format::Png,
-            Format::Html,
-        ],
-        out: &out.join("report"),
+    let wanted = Wanted {
+        baseline,
+        export: arguments.export,
         json: arguments.json,
-    });
-    eprint!("{}", told_failures(&summary.failures, &out));
-    eprint!("{}", told_work(&request, finished.work.as_ref()));
-    if let Some(shard) = arguments.shard.filter(|_| finished.due() == Some(0)) {
-        eprintln!("shard {shard} has no samples: there are fewer pictures than shards");
-    }
-    eprintln!(
-        "run: {} ({} scored, {} failed)",
-        out.display(),
-        finished.counts.scored,
-        finished.counts.failed
-    );
-    shown.and(exported)?;
-    if arguments.fail_on_error.is_exceeded(&finished.counts) {
+        fail_on_error: arguments.fail_on_error,
+    };
+    wanted.show(&request, &finished)
+}
+
+/// What is to be made of a finished run.
+struct Wanted {
+    baseline: &'static str,
+    export: Option<export::Target>,
+    json: bool,
+    fail_on_error: FailOnError,
+}
+
+impl Wanted {
+    /// Tables, charts, what failed, and the exit code by policy.
+    fn show(self, request: &Request, finished: &RunRecord) -> anyhow::Result<Outcome> {
+        let out = &request.out;
+        let runs = [Run::open(out)?];
+        let exported = self
+            .export
+            .map_or(Ok(()), |target| export::write(&runs[0], target, None));
+        let summary = Summary::from_runs(&runs, self.baseline)?;
+        let shown = report::show(&Report {
+            runs: &runs,
+            summary: &summary,
+            data: Data::Opened(&request.suites, &request.data),
+            latency: None,
+            maps: &[],
+            curves: &[],
+            formats: &[
+                Format::Markdown,
+                Format::Csv,
+                Format::Svg,
+                Format::Png,
+                Format::Html,
+            ],
+            out: &out.join("report"),
+            json: self.json,
+        });
+        eprint!("{}", told_failures(&summary.failures, out));
+        eprint!("{}", told_work(request, finished.work.as_ref()));
+        if let Some(shard) = request.shard.filter(|_| finished.due() == Some(0)) {
+            eprintln!("shard {shard} has no samples: there are fewer pictures than shards");
+        }
         eprintln!(
-            "error: {} samples failed (reasons above); --fail-on-error {}",
-            finished.counts.failed, arguments.fail_on_error
+            "run: {} ({} scored, {} failed)",
+            out.display(),
+            finished.counts.scored,
+            finished.counts.failed
         );
-        return Ok(Outcome::Failures);
+        shown.and(exported)?;
+        if self.fail_on_error.is_exceeded(&finished.counts) {
+            eprintln!(
+                "error: {} samples failed (reasons above); --fail-on-error {}",
+                finished.counts.failed, self.fail_on_error
+            );
+            return Ok(Outcome::Failures);
+        }
+        Ok(Outcome::Clean)
     }
-    Ok(Outcome::Clean)
 }
 
 /// What a batch size may be.
@@ -274,7 +300,21 @@ fn told_work(request: &Request, work: Option<&WorkRecord>) -> String {
 
 /// The first failures with their whole reason, a line each, and where the others are.
 fn told_failures(failures: &[Failure], out: &Path) -> String {
+    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+    for failure in failures {
+        let reason = failure.error.split(':').next().unwrap_or_default();
+        *reasons.entry(reason).or_default() += failure.variants.len();
+    }
     let mut text = String::new();
+    if !reasons.is_empty() {
+        let counts = reasons
+            .iter()
+            .map(|(reason, count)| format!("{reason} {count}"));
+        text += &format!(
+            "failed by reason: {}\n",
+            counts.collect::<Vec<_>>().join(", ")
+        );
+    }
     for failure in failures.iter().take(TOLD_FAILURES) {
         text += &format!(
             "failed: {} {} ({}, {}): {}\n",

@@ -198,6 +198,11 @@ fn a_sample_that_takes_too_long_fails_and_the_run_goes_on() {
     .output()
     .unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("failed by reason: timeout 56"),
+        "{}",
+        stderr(&output)
+    );
     let samples = records(&out);
     assert_eq!(samples.len(), 56);
     for sample in samples {
