@@ -87,7 +87,7 @@ pub enum Error {
         reason: String,
     },
     /// The logits are not finite.
-    #[error("the logits are not finite at new token {position}, first {}, in {kind}; try --dtype f32, or other weights where it is that", Stage::named(*.stage))]
+    #[error("the logits are not finite at new token {position}, first {}, in {kind}; try --dtype f32, or look for such numbers in the checkpoint and the adapter", Stage::named(*.stage))]
     NotFinite {
         /// Index of the new token.
         position: usize,

@@ -163,8 +163,8 @@ fn an_overflow_within_a_layer_is_named_in_the_message() {
     };
     assert_eq!(
         of("layers.1.self_attn.o_proj"),
-        "the logits are not finite at new token 0, first in decoder layer 1 (attention), in Float; try --dtype f32, or other \
-         weights where it is that"
+        "the logits are not finite at new token 0, first in decoder layer 1 (attention), in Float; try --dtype f32, or look for \
+         such numbers in the checkpoint and the adapter"
     );
     assert!(of("layers.0.mlp.down_proj").contains("first in decoder layer 0 (feed-forward), in"));
 }
