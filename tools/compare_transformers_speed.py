@@ -218,9 +218,10 @@ def once(command: list) -> dict:
     return {"seconds": time.perf_counter() - start, "peak_bytes": usage.ru_maxrss * 1024}
 
 
-def interleaved(rounds: int, ours, theirs) -> list:
+def interleaved(rounds: int, ours, theirs, warm_up: bool = True) -> list:
     """Results of both, ours first in one round and theirs in the next, after an untimed one of each."""
-    ours(), theirs()
+    if warm_up:
+        ours(), theirs()
     results = []
     for number in range(rounds):
         if number % 2:
@@ -240,7 +241,8 @@ def summary(name: str, unit: str, amount: float, pairs: list, least: float | Non
     ratio, interval = statistics.median(ratios), [resampled[49], resampled[1949]]
     verdict = "" if least is None else f"   aim {least}: {'met' if ratio >= least else 'not met'}"
     shown = (amount / ours, amount / theirs) if unit.endswith("/s") else (ours, theirs)
-    print(f"{name:<22} {shown[0]:>9.3f} {shown[1]:>9.3f} {unit:<9} {ratio:>6.2f} times [{interval[0]:.2f}, {interval[1]:.2f}]{verdict}")
+    both = f"{shown[0]:>9.3f} {shown[1]:>9.3f} {unit:<10}"
+    print(f"{name:<20} {both} {ratio:>6.2f} times [{interval[0]:.2f}, {interval[1]:.2f}]{verdict}", flush=True)
     return {
         "what": name, "unit": unit, "ours": shown[0], "theirs": shown[1], "ratio": ratio, "ratio_95": interval, "aim": least,
         "raw_ours": [ours for ours, _ in pairs], "raw_theirs": [theirs for _, theirs in pairs],
@@ -266,29 +268,33 @@ def compare(options, python: Path, dtype: str, picture: Path, new: int) -> dict:
     def add(name, unit, amount, pairs, least=None):
         results.append(summary(name, unit, amount, pairs, least))
 
-    def both(request: str, rounds: int) -> list:
-        return interleaved(rounds, lambda: ours.ask(request), lambda: theirs.ask(request))
+    def both(request: str) -> list:
+        # Whole samples begin warm, after what was measured before them.
+        warm_up = not request.startswith("sample")
+        return interleaved(options.rounds, lambda: ours.ask(request), lambda: theirs.ask(request), warm_up)
 
-    answers = both("answer", options.rounds)
-    seconds = lambda name, other=None: [(a[name], b[other or name]) for a, b in answers]
-    add("prefill", "tokens/s", tokens, seconds("prefill"), AIMS["prefill"])
-    add("decode", "tokens/s", new - 1, seconds("decode"), AIMS["decode"])
+    answers = both("answer")
+
+    def seconds(name: str, other: str) -> list:
+        return [(a[name], b[other]) for a, b in answers]
+
+    add("prefill", "tokens/s", tokens, seconds("prefill", "prefill"), AIMS["prefill"])
+    add("decode", "tokens/s", new - 1, seconds("decode", "decode"), AIMS["decode"])
     add("decode, bare loop", "tokens/s", new - 1, seconds("decode", "bare decode"))
-    add("vision", "pictures/s", 1, [(a["vision"], b["vision"]) for a, b in both("vision", options.rounds)])
+    add("vision", "pictures/s", 1, [(a["vision"], b["vision"]) for a, b in both("vision")])
     for count in (1, len(variants)):
-        pairs = [(a["sample"], b["sample"]) for a, b in both(f"sample {count}", options.rounds)]
+        pairs = [(a["sample"], b["sample"]) for a, b in both(f"sample {count}")]
         name = "sample" if count == 1 else f"sample x{count}"
         add(name, "samples/s", 1, pairs, AIMS.get(name))
     ours.close()
     theirs.close()
 
-    def alone(model, checkpoint, page, count):
+    def alone(model, checkpoint, page, count, warm_up=True):
         page_of_ours = ["--image", page] if page else []
         rave = [options.rave, "generate", "--model", model, *page_of_ours, "--prompt", QUESTION]
         rave += ["--max-new-tokens", count, "--dtype", dtype]
-        return interleaved(
-            options.processes, lambda: once(rave), lambda: once([*script, "once", checkpoint, dtype, count, page])
-        )
+        peer = [*script, "once", checkpoint, dtype, count, page]
+        return interleaved(options.processes, lambda: once(rave), lambda: once(peer), warm_up)
 
     nano = ROOT / "harness/lmm/models/nano/seed-0/standard"
     small = picture.with_name("small.png")
@@ -296,7 +302,7 @@ def compare(options, python: Path, dtype: str, picture: Path, new: int) -> dict:
     for name, model, checkpoint, page in (("nano", nano, nano, small), ("this shape", options.model, folder, "")):
         pairs = [(a["seconds"], b["seconds"]) for a, b in alone(model, checkpoint, page, 1)]
         add(f"start-up, {name}", "s", 1, pairs, AIMS["start-up"])
-    peaks = alone(options.model, folder, picture, new)
+    peaks = alone(options.model, folder, picture, new, warm_up=False)
     gib = 2**30
     add("peak memory", "GiB", 1, [(a["peak_bytes"] / gib, b["peak_bytes"] / gib) for a, b in peaks], 1.0)
     same = {"tokens_that_agree": agree, "new_tokens": new, "visual_tokens": visual, "text_tokens": tokens - visual}
@@ -314,7 +320,7 @@ def main() -> None:
     parser.add_argument("--new-tokens", type=int, default=32)
     parser.add_argument("--variants", default="standard,rave,rave-key-only,rave-query-only")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--processes", type=int, default=5, help="rounds of what needs a process of its own")
+    parser.add_argument("--processes", type=int, default=3, help="rounds of what needs a process of its own")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
 
