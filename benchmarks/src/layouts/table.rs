@@ -8,7 +8,7 @@ use crate::Error;
 use polars::io::SerReader;
 use polars::io::parquet::metadata::FileMetadataRef;
 use polars::prelude::{DataFrame, DataType, ParallelStrategy, ParquetReader, Series};
-use rave_parquet::{check, guarded};
+use rave_parquet::{check, check_footer, guarded};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -76,6 +76,7 @@ impl Table {
             path: path.to_owned(),
             reason,
         };
+        check_footer(path).map_err(damaged)?;
         let (columns, image, metadata) = guarded(|| {
             let schema = reader.schema()?;
             let columns = schema.iter_names().map(ToString::to_string).collect();

@@ -1,4 +1,4 @@
-//! The header of a page: a struct in Thrift's compact protocol.
+//! The header of a page, and the footer of a file: structs in Thrift's compact protocol.
 
 use std::io::{BufRead, Read as _};
 
@@ -15,8 +15,8 @@ pub(crate) struct Page {
     pub(crate) values: u64,
 }
 
-/// Structs within structs: the header, its kind's own part, statistics.
-const DEEPEST: usize = 4;
+/// Structs and lists within each other: of a footer the row groups, their columns, a column's metadata, statistics of its sizes.
+const DEEPEST: usize = 16;
 
 /// Reads the header at a reader's place; `None` for what is none, and for one with a count that is negative or over `most`.
 pub(crate) fn read(reader: &mut impl BufRead, most: u64) -> Option<Page> {
@@ -27,6 +27,17 @@ pub(crate) fn read(reader: &mut impl BufRead, most: u64) -> Option<Page> {
     };
     header.structure(0, None)?;
     Some(header.page)
+}
+
+/// Whether a footer's lists have no more members than it has bytes, each of which takes one at least.
+pub(crate) fn is_footer(mut bytes: &[u8]) -> bool {
+    let most = bytes.len() as u64;
+    let mut footer = Header {
+        reader: &mut bytes,
+        most,
+        page: Page::default(),
+    };
+    footer.structure(0, Some(0)).is_some()
 }
 
 struct Header<'a, R> {
@@ -55,22 +66,43 @@ impl<R: BufRead> Header<'_, R> {
             match head & 15 {
                 // A flag is in its own type.
                 1 | 2 => {}
-                3 => drop(self.byte()?),
-                5 => {
+                5 if within != Some(0) => {
                     let number = self.zigzag()?;
                     self.number(within, id, number)?;
                 }
-                4 | 6 => drop(self.zigzag()?),
-                7 => self.skip(8)?,
-                8 => {
-                    let length = self.varint()?;
-                    self.skip(length)?;
-                }
-                12 => self.structure(depth + 1, within.or(Some(id)))?,
-                // No header has a list or a map.
-                _ => return None,
+                kind => self.value(kind, depth, within.or(Some(id)))?,
             }
         }
+    }
+
+    /// Reads a value of a type, without looking at it; of the members of lists, counts alone.
+    fn value(&mut self, kind: u8, depth: usize, within: Option<i64>) -> Option<()> {
+        match kind {
+            1..=3 => drop(self.byte()?),
+            4..=6 => drop(self.zigzag()?),
+            7 => self.skip(8)?,
+            8 => {
+                let length = self.varint()?;
+                self.skip(length)?;
+            }
+            9 | 10 => {
+                let head = self.byte()?;
+                let count = match head >> 4 {
+                    15 => self.varint()?,
+                    few => u64::from(few),
+                };
+                if count > self.most || depth == DEEPEST {
+                    return None;
+                }
+                for _ in 0..count {
+                    self.value(head & 15, depth + 1, within)?;
+                }
+            }
+            12 => self.structure(depth + 1, within)?,
+            // Neither a header nor a footer has a map.
+            _ => return None,
+        }
+        Some(())
     }
 
     /// Takes a number of 32 bits: the field `id` of the header, or of a struct in its field `within`.

@@ -11,7 +11,7 @@
 mod header;
 
 use std::fs::File;
-use std::io::{BufReader, Seek, SeekFrom};
+use std::io::{BufReader, Read as _, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -36,6 +36,39 @@ pub fn guarded<T>(read: impl FnOnce() -> PolarsResult<T>) -> Result<T, String> {
         Ok(result) => result.map_err(|error| error.to_string()),
         Err(_) => Err(lies()),
     }
+}
+
+/// Holds the counts in the footer of the file at `path` against its length: before polars reads it at all.
+///
+/// # Errors
+/// In words: a file without a footer, or with one that counts more than it holds; a file that cannot be read.
+pub fn check_footer(path: &Path) -> Result<(), String> {
+    let bytes = footer(path).map_err(|error| error.to_string())?;
+    if header::is_footer(&bytes) {
+        Ok(())
+    } else {
+        Err("its footer is damaged".to_owned())
+    }
+}
+
+/// The bytes before the footer's length and the four letters that every file ends with.
+fn footer(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let size = file.metadata()?.len();
+    let mut end = [0; 8];
+    let before = size
+        .checked_sub(8)
+        .ok_or(std::io::ErrorKind::UnexpectedEof)?;
+    file.seek(SeekFrom::Start(before))?;
+    file.read_exact(&mut end)?;
+    let length = u32::from_le_bytes([end[0], end[1], end[2], end[3]]);
+    let start = before
+        .checked_sub(u64::from(length))
+        .ok_or(std::io::ErrorKind::UnexpectedEof)?;
+    let mut bytes = vec![0; length as usize];
+    file.seek(SeekFrom::Start(start))?;
+    file.read_exact(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Holds the counts in a footer, and in the pages that it names, against the size of the file.
@@ -105,6 +138,7 @@ mod tests {
     use super::*;
 
     fn open(path: &Path) -> Result<DataFrame, String> {
+        check_footer(path)?;
         let mut reader = ParquetReader::new(File::open(path).unwrap());
         let metadata = guarded(|| Ok(Arc::clone(reader.get_metadata()?)))?;
         check(path, &metadata)?;

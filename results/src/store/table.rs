@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use polars::io::parquet::write::BatchedWriter;
 use polars::prelude::*;
-use rave_parquet::{check, guarded};
+use rave_parquet::{check, check_footer, guarded};
 
 use super::files::{commit_file, replace_file, temporary_name};
 use super::scores::{Names, ScoreRow, Scores, UNSCORED, reason};
@@ -174,6 +174,7 @@ impl<'a> Table<'a> {
             path: path.to_path_buf(),
             reason,
         };
+        check_footer(path).map_err(damaged)?;
         let mut reader = ParquetReader::new(file);
         let metadata = guarded(|| Ok(Arc::clone(reader.get_metadata()?))).map_err(damaged)?;
         check(path, &metadata).map_err(damaged)?;

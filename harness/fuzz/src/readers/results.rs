@@ -30,8 +30,8 @@ pub(super) fn read(input: &[u8]) -> Outcome {
         return Outcome::Foreign;
     };
     let (place, summed) = match place.strip_suffix(SUMMED) {
-        Some(place) if place.ends_with(".log") => (place, true),
-        _ => (place, false),
+        Some(place) => (place, true),
+        None => (place, false),
     };
     let Some((run, file)) = place.split_once('/') else {
         return Outcome::Foreign;
