@@ -27,7 +27,7 @@ fn no_input_of_the_corpus_panics_and_every_seed_is_read() {
             match catch_unwind(|| (target.read)(&input)) {
                 Err(_) => wrong.push(format!("{}/{name}: a panic", target.name)),
                 Ok(Outcome::Foreign) => {
-                    wrong.push(format!("{}/{name}: not read at all", target.name))
+                    wrong.push(format!("{}/{name}: not read at all", target.name));
                 }
                 Ok(Outcome::Refused(reason)) if name.starts_with(SEED) || reason.is_empty() => {
                     wrong.push(format!("{}/{name}: refused: {reason}", target.name));
