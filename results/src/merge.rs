@@ -140,6 +140,9 @@ fn joined(parts: &[Part], run: String, command_line: Vec<String>) -> RunRecord {
         data.rows_used = own.map(|data| data.rows_used).sum();
         data.selection = None;
     }
+    record.work = records()
+        .filter_map(|record| record.work.clone())
+        .reduce(|sum, own| sum.and(&own));
     record.merged_from = parts
         .iter()
         .map(|part| MergedShard {

@@ -16,3 +16,17 @@ pub struct WorkRecord {
     /// Samples a batch at the end: fewer than were asked for where there was no memory for those.
     pub least_batch: usize,
 }
+
+impl WorkRecord {
+    /// The work of all parts of a run together.
+    #[must_use]
+    pub fn and(self, other: &Self) -> Self {
+        Self {
+            seconds: self.seconds + other.seconds,
+            waited_seconds: self.waited_seconds + other.waited_seconds,
+            features: self.features + other.features,
+            towers: self.towers + other.towers,
+            least_batch: self.least_batch.min(other.least_batch),
+        }
+    }
+}

@@ -51,7 +51,8 @@ impl<T: Send + 'static> Ahead<'_, '_, T> {
     }
 }
 
-/// Hands `body` the results of `prepare` for some items, prepared at most `depth` ahead of it.
+/// Hands `body` the results of `prepare` for some items, prepared at most `depth` ahead of it. Not to be called from a thread of the
+/// pool, which could then wait for work that is its own.
 pub(super) fn ahead<T: Send + 'static, R>(
     mut items: impl Iterator<Item = usize>,
     depth: usize,
@@ -79,30 +80,25 @@ mod tests {
 
     #[test]
     fn results_come_in_order_and_never_more_are_made_than_the_depth_allows() {
-        for threads in [1, 4] {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-            let (begun, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
-            let taken = pool.unwrap().install(|| {
-                let prepare = |item: usize| {
-                    begun.fetch_add(1, Ordering::SeqCst);
-                    // The first ones take longest, so that they would come last if order were that of completion.
-                    std::thread::sleep(Duration::from_millis(20_u64.saturating_sub(item as u64)));
-                    item * item
-                };
-                ahead(0..40, 3, prepare, |ahead| {
-                    let mut taken = Vec::new();
-                    while let Some(result) = ahead.take() {
-                        taken.push(result);
-                        let ahead_of_us = begun.load(Ordering::SeqCst) - taken.len();
-                        most.fetch_max(ahead_of_us, Ordering::SeqCst);
-                    }
-                    assert!(ahead.waited() > Duration::ZERO);
-                    taken
-                })
-            });
-            assert_eq!(taken, (0..40).map(|item| item * item).collect::<Vec<_>>());
-            assert!(most.load(Ordering::SeqCst) <= 3);
-        }
+        let (begun, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let prepare = |item: usize| {
+            begun.fetch_add(1, Ordering::SeqCst);
+            // The first ones take longest, so that they would come last if order were that of completion.
+            std::thread::sleep(Duration::from_millis(20_u64.saturating_sub(item as u64)));
+            item * item
+        };
+        let taken = ahead(0..40, 3, prepare, |ahead| {
+            let mut taken = Vec::new();
+            while let Some(result) = ahead.take() {
+                taken.push(result);
+                let ahead_of_us = begun.load(Ordering::SeqCst) - taken.len();
+                most.fetch_max(ahead_of_us, Ordering::SeqCst);
+            }
+            assert!(ahead.waited() > Duration::ZERO);
+            taken
+        });
+        assert_eq!(taken, (0..40).map(|item| item * item).collect::<Vec<_>>());
+        assert!(most.load(Ordering::SeqCst) <= 3);
     }
 
     #[test]
@@ -112,7 +108,7 @@ mod tests {
             made.fetch_add(1, Ordering::SeqCst);
             item
         };
-        assert_eq!(ahead(0..1000, 2, prepare, |ahead| ahead.take()), Some(0));
+        assert_eq!(ahead(0..1000, 2, prepare, Ahead::take), Some(0));
         assert!(made.load(Ordering::SeqCst) <= 3);
     }
 }
