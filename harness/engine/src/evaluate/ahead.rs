@@ -108,7 +108,12 @@ mod tests {
             made.fetch_add(1, Ordering::SeqCst);
             item
         };
-        assert_eq!(ahead(0..1000, 2, prepare, Ahead::take), Some(0));
+        let first = ahead(0..1000, 2, prepare, |ahead| {
+            let first = ahead.take();
+            assert!(first.is_some());
+            first
+        });
+        assert_eq!(first, Some(0));
         assert!(made.load(Ordering::SeqCst) <= 3);
     }
 }
