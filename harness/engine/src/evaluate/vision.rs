@@ -211,3 +211,84 @@ impl Drop for Disk {
         let _ = fs::remove_dir_all(&self.folder);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use image::RgbImage;
+    use rave_lmm::LoadOptions;
+
+    use super::*;
+
+    /// Two checkpoints with one tower, as a grid has them: the same one twice.
+    fn field(fixture: &str) -> Field {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../lmm/tests/fixtures")
+            .join(fixture);
+        let contenders = [0, 1].map(|checkpoint| {
+            let model =
+                Rc::new(Model::open(fixture, folder.clone(), LoadOptions::default()).unwrap());
+            let variant = rave_methods::variant("standard").unwrap();
+            Contender {
+                variant,
+                built: model.build(variant, 0, None).unwrap(),
+                model,
+                checkpoint,
+                tower: 0,
+            }
+        });
+        Field {
+            seed: 0,
+            trained_by_seed: true,
+            contenders: contenders.into(),
+        }
+    }
+
+    /// Asks for the features of three pictures under both checkpoints, twice; returns how often the tower ran. All that is given
+    /// must be what the model computes, bit by bit.
+    fn runs(fixture: &str, limit: usize, keeps: bool) -> u64 {
+        let folder = tempfile::tempdir().unwrap();
+        let fields = [field(fixture)];
+        let mut vision = Vision::new(folder.path(), keeps, &fields);
+        vision.limit = limit;
+        for _ in 0..2 {
+            for shade in 0..3_u8 {
+                let picture =
+                    RgbImage::from_fn(60, 40, |x, y| image::Rgb([x as u8, y as u8, 80 * shade]));
+                for contender in &fields[0].contenders {
+                    let Contender { model, built, .. } = contender;
+                    let prompt = model.processor().prepare(&[&picture], "What?").unwrap();
+                    let given = vision
+                        .features(contender, Some([shade; 32]), &prompt)
+                        .unwrap();
+                    let logits = |features: &Features| {
+                        model
+                            .logits(built.attention.as_ref(), &prompt, features, &[])
+                            .unwrap()
+                    };
+                    assert!(logits(&given).equal(&logits(&model.see(&prompt).unwrap())));
+                }
+                vision.end_of_unit();
+            }
+        }
+        assert_eq!(vision.counts.asked, 12);
+        let runs = vision.counts.computed;
+        assert_eq!(folder.path().join(FOLDER).exists(), limit == 0 && keeps);
+        drop(vision);
+        assert!(!folder.path().join(FOLDER).exists());
+        runs
+    }
+
+    #[test]
+    fn a_picture_is_looked_at_once_in_memory_and_beyond_it() {
+        // The second family hands several layers of its tower on.
+        for fixture in ["smolvlm_new", "qwen3_vl"] {
+            assert_eq!(runs(fixture, MEMORY, true), 3, "{fixture}: in memory");
+            assert_eq!(runs(fixture, 0, true), 3, "{fixture}: in files");
+            assert_eq!(
+                runs(fixture, MEMORY, false),
+                6,
+                "{fixture}: kept for a sample alone"
+            );
+        }
+    }
+}
