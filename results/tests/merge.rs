@@ -45,7 +45,7 @@ fn shard_record(items: usize, shard: Shard) -> RunRecord {
 
 fn probe(sample: &SampleRecord) -> AttentionRecord {
     let head = |head| HeadRecord {
-        layer: 1,
+        layer: 0,
         head,
         visual_tokens: 4,
         visual_share: Some(f64::from(head) + sample.number.unwrap() as f64),

@@ -138,8 +138,12 @@ impl ChatTemplate {
     ) -> Result<String, Error> {
         let mut content = vec![json!({ "type": "image" }); images];
         content.push(json!({ "type": "text", "text": question }));
-        let fail =
-            |error: minijinja::Error| Error::Prompt(format!("the chat template fails: {error:#}"));
+        let fail = |error: minijinja::Error| {
+            // What stopped the writing stands in its source.
+            let source = std::error::Error::source(&error).map(|source| format!(": {source}"));
+            let source = source.unwrap_or_default();
+            Error::Prompt(format!("the chat template fails: {error:#}{source}"))
+        };
         let template = self.environment.get_template("chat").map_err(fail)?;
         let mut messages = vec![json!({ "role": "user", "content": content })];
         if let Some(answer) = answer {
