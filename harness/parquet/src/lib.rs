@@ -2,7 +2,8 @@
 //!
 //! polars believes the numbers in a file. It asks for as much memory as a damaged one names, and an allocation that fails ends the
 //! program: no caller can catch that. So the counts in the footer and in the header of every page are held against the size of
-//! the file first. What is left are panics, which [`guarded`] makes into errors.
+//! the file first. What is left are panics, which [`guarded`] makes into errors, and one known gap: a footer is walked here by the
+//! types that it names, and by polars by its fields' numbers, so a damaged type can still hide a count from us.
 //!
 //! Source of the headers: `parquet.thrift` of apache/parquet-format, and Thrift's compact protocol.
 

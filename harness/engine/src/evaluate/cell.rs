@@ -64,6 +64,8 @@ struct Unit {
 struct Ready<'a> {
     /// Its place in the unit.
     place: usize,
+    /// Place of the first sample with the same picture.
+    source: usize,
     prompt: &'a Prompt,
     features: Rc<Features>,
     /// What was spent on it before it was its variant's turn.
@@ -279,8 +281,14 @@ impl<'a> Cell<'a> {
     }
 
     /// What the prompts of a unit on one picture begin with, where the variant can go on from it. Without memory for it, or
-    /// time, each sample is answered from its own beginning and says itself what is wrong.
-    fn prefix(&self, contender: &Contender, unit: &Unit, ready: &[Ready]) -> Option<Prefix> {
+    /// time, each sample is answered from its own beginning and says itself what is wrong. With it the place of the picture's first
+    /// sample: data may give two pictures one name, and a prefix is one picture's.
+    fn prefix(
+        &self,
+        contender: &Contender,
+        unit: &Unit,
+        ready: &[Ready],
+    ) -> Option<(usize, Prefix)> {
         let first = ready.first().filter(|_| unit.on_one_picture)?;
         let attention = contender.built.attention.as_ref();
         if !attention.reuses_prefix() {
@@ -288,10 +296,10 @@ impl<'a> Cell<'a> {
         }
         let deadline = self.deadline(std::slice::from_ref(first)).ok()?;
         let features = &first.features;
-        contender
+        let prefix = contender
             .model
-            .prefix(attention, first.prompt, features, deadline)
-            .ok()
+            .prefix(attention, first.prompt, features, deadline);
+        Some((first.source, prefix.ok()?))
     }
 
     /// Answers some samples in one batch; those that go on from the prefix apart from those that do not.
@@ -300,7 +308,7 @@ impl<'a> Cell<'a> {
         contender: &Contender,
         suite: &Suite,
         batch: &[Ready],
-        prefix: Option<&Prefix>,
+        prefix: Option<&(usize, Prefix)>,
     ) -> Result<Vec<Answer>, rave_lmm::Error> {
         let options = GenerationOptions {
             max_new_tokens: suite.max_new_tokens as usize,
@@ -310,7 +318,10 @@ impl<'a> Cell<'a> {
         let attention = contender.built.attention.as_ref();
         let prompts: Vec<_> = batch.iter().map(|ready| ready.prompt).collect();
         let features: Vec<_> = batch.iter().map(|ready| ready.features.as_ref()).collect();
-        let prefix = prefix.filter(|prefix| prompts.iter().all(|prompt| prefix.fits(prompt)));
+        let prefix = prefix.and_then(|(source, prefix)| {
+            let begins = |ready: &Ready| ready.source == *source && prefix.fits(ready.prompt);
+            batch.iter().all(begins).then_some(prefix)
+        });
         let generations = match prefix {
             Some(prefix) => contender
                 .model
@@ -394,6 +405,7 @@ impl Unit {
             .map_err(String::clone)?;
         Ok(Ready {
             place,
+            source,
             prompt,
             spent: sample.elapsed + features.elapsed(),
             features: Rc::clone(features),
