@@ -1,155 +1,168 @@
-//! The header of a page, and the footer of a file: structs in Thrift's compact protocol.
+//! The header of a page, and the footer of a file: the fields of `parquet.thrift` that polars reads by their numbers.
 
-use std::io::{BufRead, Read as _};
+use std::io::BufRead;
 
-/// What a header says, in bytes and values.
-#[derive(Debug, Default)]
-pub(crate) struct Page {
-    /// Of the header itself.
-    pub(crate) length: u64,
-    /// Of the page in the file.
-    pub(crate) compressed: u64,
-    /// Of the page in memory.
-    pub(crate) uncompressed: u64,
-    /// Values of a data page; 0 of a dictionary.
-    pub(crate) values: u64,
-}
+use crate::thrift::Kind::{Binary, Bool, Byte, Int, List, Struct};
+use crate::thrift::Meaning::{Any, Bounded, Compressed, Uncompressed, Values};
+use crate::thrift::{self, Kind, Page};
 
-/// Structs and lists within each other: of a footer the row groups, their columns, a column's metadata, statistics of its sizes.
-const DEEPEST: usize = 16;
+type Fields = &'static [(i16, Kind)];
 
-/// Reads the header at a reader's place; `None` for what is none, and for one with a count that is negative or over `most`.
+/// Reads the header of a page at a reader's place; `None` for what is none, and for one with a count that is negative or over
+/// `most`.
 pub(crate) fn read(reader: &mut impl BufRead, most: u64) -> Option<Page> {
-    let mut header = Header {
-        reader,
-        most,
-        page: Page::default(),
-    };
-    header.structure(0, None)?;
-    Some(header.page)
+    thrift::read(reader, most, PAGE)
 }
 
-/// Whether a footer's lists have no more members than it has bytes, each of which takes one at least.
+/// Whether the bytes are a footer with the fields' own types, whose lists have all the members that they count.
 pub(crate) fn is_footer(mut bytes: &[u8]) -> bool {
     let most = bytes.len() as u64;
-    let mut footer = Header {
-        reader: &mut bytes,
-        most,
-        page: Page::default(),
-    };
-    footer.structure(0, Some(0)).is_some()
+    thrift::read(&mut bytes, most, FILE).is_some()
 }
 
-struct Header<'a, R> {
-    reader: &'a mut R,
-    most: u64,
-    page: Page,
-}
+/// `PageHeader`; its checksum may be any number.
+const PAGE: Fields = &[
+    (1, Int(Any)),
+    (2, Int(Uncompressed)),
+    (3, Int(Compressed)),
+    (4, Int(Any)),
+    (5, Struct(DATA_PAGE)),
+    (6, Struct(&[])),
+    (7, Struct(DICTIONARY_PAGE)),
+    (8, Struct(DATA_PAGE_V2)),
+];
 
-impl<R: BufRead> Header<'_, R> {
-    /// Reads a struct, which is the field `within` of the header where it is not the header.
-    fn structure(&mut self, depth: usize, within: Option<i64>) -> Option<()> {
-        if depth == DEEPEST {
-            return None;
-        }
-        let mut id = 0;
-        loop {
-            let head = self.byte()?;
-            if head == 0 {
-                return Some(());
-            }
-            // The number of the field: so many more than the last, or written out.
-            id = match head >> 4 {
-                0 => self.zigzag()?,
-                more => id + i64::from(more),
-            };
-            match head & 15 {
-                // A flag is in its own type.
-                1 | 2 => {}
-                5 if within != Some(0) => {
-                    let number = self.zigzag()?;
-                    self.number(within, id, number)?;
-                }
-                kind => self.value(kind, depth, within.or(Some(id)))?,
-            }
-        }
-    }
+/// `DataPageHeader`.
+const DATA_PAGE: Fields = &[
+    (1, Int(Values)),
+    (2, Int(Bounded)),
+    (3, Int(Bounded)),
+    (4, Int(Bounded)),
+    (5, Struct(STATISTICS)),
+];
 
-    /// Reads a value of a type, without looking at it; of the members of lists, counts alone.
-    fn value(&mut self, kind: u8, depth: usize, within: Option<i64>) -> Option<()> {
-        match kind {
-            1..=3 => drop(self.byte()?),
-            4..=6 => drop(self.zigzag()?),
-            7 => self.skip(8)?,
-            8 => {
-                let length = self.varint()?;
-                self.skip(length)?;
-            }
-            9 | 10 => {
-                let head = self.byte()?;
-                let count = match head >> 4 {
-                    15 => self.varint()?,
-                    few => u64::from(few),
-                };
-                if count > self.most || depth == DEEPEST {
-                    return None;
-                }
-                for _ in 0..count {
-                    self.value(head & 15, depth + 1, within)?;
-                }
-            }
-            12 => self.structure(depth + 1, within)?,
-            // Neither a header nor a footer has a map.
-            _ => return None,
-        }
-        Some(())
-    }
+/// `DictionaryPageHeader`.
+const DICTIONARY_PAGE: Fields = &[(1, Int(Bounded)), (2, Int(Bounded)), (3, Bool)];
 
-    /// Takes a number of 32 bits: the field `id` of the header, or of a struct in its field `within`.
-    fn number(&mut self, within: Option<i64>, id: i64, number: i64) -> Option<()> {
-        // The checksum may be any number.
-        if (within, id) == (None, 4) {
-            return Some(());
-        }
-        let number = u64::try_from(number).ok()?;
-        match (within, id) {
-            (None, 2) => self.page.uncompressed = number,
-            (None, 3) => self.page.compressed = number,
-            // Of a data page, of either version.
-            (Some(5 | 8), 1) => self.page.values = number,
-            _ => {}
-        }
-        (within.is_none() || number <= self.most).then_some(())
-    }
+/// `DataPageHeaderV2`.
+const DATA_PAGE_V2: Fields = &[
+    (1, Int(Values)),
+    (2, Int(Bounded)),
+    (3, Int(Bounded)),
+    (4, Int(Bounded)),
+    (5, Int(Bounded)),
+    (6, Int(Bounded)),
+    (7, Bool),
+    (8, Struct(STATISTICS)),
+];
 
-    fn byte(&mut self) -> Option<u8> {
-        let mut byte = [0];
-        self.reader.read_exact(&mut byte).ok()?;
-        self.page.length += 1;
-        Some(byte[0])
-    }
+/// `Statistics`.
+const STATISTICS: Fields = &[
+    (1, Binary),
+    (2, Binary),
+    (3, Int(Any)),
+    (4, Int(Any)),
+    (5, Binary),
+    (6, Binary),
+    (7, Bool),
+    (8, Bool),
+];
 
-    fn varint(&mut self) -> Option<u64> {
-        let mut value = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Some(value);
-            }
-        }
-        None
-    }
+/// `FileMetaData`, the footer.
+const FILE: Fields = &[
+    (1, Int(Any)),
+    (2, List(&Struct(SCHEMA_ELEMENT))),
+    (3, Int(Any)),
+    (4, List(&Struct(ROW_GROUP))),
+    (5, List(&Struct(KEY_VALUE))),
+    (6, Binary),
+    (7, List(&Struct(COLUMN_ORDER))),
+];
 
-    fn zigzag(&mut self) -> Option<i64> {
-        let value = self.varint()?;
-        Some((value >> 1) as i64 ^ -((value & 1) as i64))
-    }
+/// `SchemaElement`.
+const SCHEMA_ELEMENT: Fields = &[
+    (1, Int(Any)),
+    (2, Int(Any)),
+    (3, Int(Any)),
+    (4, Binary),
+    (5, Int(Any)),
+    (6, Int(Any)),
+    (7, Int(Any)),
+    (8, Int(Any)),
+    (9, Int(Any)),
+    (10, Struct(LOGICAL_TYPE)),
+];
 
-    fn skip(&mut self, length: u64) -> Option<()> {
-        let mut skipped = self.reader.by_ref().take(length);
-        let read = std::io::copy(&mut skipped, &mut std::io::sink()).ok()?;
-        self.page.length += length;
-        (read == length).then_some(())
-    }
-}
+/// The union `LogicalType`.
+const LOGICAL_TYPE: Fields = &[
+    (1, Struct(&[])),
+    (2, Struct(&[])),
+    (3, Struct(&[])),
+    (4, Struct(&[])),
+    // A decimal.
+    (5, Struct(&[(1, Int(Any)), (2, Int(Any))])),
+    (6, Struct(&[])),
+    (7, Struct(TIME)),
+    (8, Struct(TIME)),
+    // An integer.
+    (10, Struct(&[(1, Byte), (2, Bool)])),
+    (11, Struct(&[])),
+    (12, Struct(&[])),
+    (13, Struct(&[])),
+    (14, Struct(&[])),
+    (15, Struct(&[])),
+];
+
+/// `TimeType` and `TimestampType`.
+const TIME: Fields = &[(1, Bool), (2, Struct(TIME_UNIT))];
+
+/// The union `TimeUnit`.
+const TIME_UNIT: Fields = &[(1, Struct(&[])), (2, Struct(&[])), (3, Struct(&[]))];
+
+/// `RowGroup`.
+const ROW_GROUP: Fields = &[
+    (1, List(&Struct(COLUMN_CHUNK))),
+    (2, Int(Any)),
+    (3, Int(Any)),
+    (4, List(&Struct(SORTING_COLUMN))),
+    (5, Int(Any)),
+    (6, Int(Any)),
+    (7, Int(Any)),
+];
+
+/// `ColumnChunk`.
+const COLUMN_CHUNK: Fields = &[
+    (1, Binary),
+    (2, Int(Any)),
+    (3, Struct(COLUMN)),
+    (4, Int(Any)),
+    (5, Int(Any)),
+    (6, Int(Any)),
+    (7, Int(Any)),
+];
+
+/// `ColumnMetaData`.
+const COLUMN: Fields = &[
+    (1, Int(Any)),
+    (2, List(&Int(Any))),
+    (3, List(&Binary)),
+    (4, Int(Any)),
+    (5, Int(Any)),
+    (6, Int(Any)),
+    (7, Int(Any)),
+    (9, Int(Any)),
+    (10, Int(Any)),
+    (11, Int(Any)),
+    (12, Struct(STATISTICS)),
+    (14, Int(Any)),
+    (15, Int(Any)),
+];
+
+/// `SortingColumn`.
+const SORTING_COLUMN: Fields = &[(1, Int(Any)), (2, Bool), (3, Bool)];
+
+/// `KeyValue`.
+const KEY_VALUE: Fields = &[(1, Binary), (2, Binary)];
+
+/// The union `ColumnOrder`.
+const COLUMN_ORDER: Fields = &[(1, Struct(&[])), (2, Struct(&[]))];

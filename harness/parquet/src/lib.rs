@@ -2,14 +2,15 @@
 //!
 //! polars believes the numbers in a file. It asks for as much memory as a damaged one names, and an allocation that fails ends the
 //! program: no caller can catch that. So the counts in the footer and in the header of every page are held against the size of
-//! the file first. What is left are panics, which [`guarded`] makes into errors, and one known gap: a footer is walked here by the
-//! types that it names, and by polars by its fields' numbers, so a damaged type can still hide a count from us.
+//! the file first, and every field against the type that it ought to have, so that both read the same. What is left are panics,
+//! which [`guarded`] makes into errors.
 //!
 //! Source of the headers: `parquet.thrift` of apache/parquet-format, and Thrift's compact protocol.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod header;
+mod thrift;
 
 use std::fs::File;
 use std::io::{BufReader, Read as _, Seek, SeekFrom};
@@ -42,7 +43,7 @@ pub fn guarded<T>(read: impl FnOnce() -> PolarsResult<T>) -> Result<T, String> {
 /// Holds the counts in the footer of the file at `path` against its length: before polars reads it at all.
 ///
 /// # Errors
-/// In words: a file without a footer, or with one that counts more than it holds; a file that cannot be read.
+/// In words: a file without a footer, or with one that counts more than it holds or names a wrong type; a file that cannot be read.
 pub fn check_footer(path: &Path) -> Result<(), String> {
     let bytes = footer(path).map_err(|error| error.to_string())?;
     if header::is_footer(&bytes) {
@@ -163,13 +164,16 @@ mod tests {
             .unwrap();
         assert!(open(&path).unwrap().equals(&frame));
         let whole = std::fs::read(&path).unwrap();
-        let mut refused = 0;
-        for place in 0..whole.len() {
-            let mut damaged = whole.clone();
-            damaged[place] ^= 0x7f;
-            std::fs::write(&path, damaged).unwrap();
-            refused += usize::from(open(&path).is_err());
+        // The type of a field, its number, the sign of a value and all at once.
+        for mask in [0x01, 0x08, 0x10, 0x7f] {
+            let mut refused = 0;
+            for place in 0..whole.len() {
+                let mut damaged = whole.clone();
+                damaged[place] ^= mask;
+                std::fs::write(&path, damaged).unwrap();
+                refused += usize::from(open(&path).is_err());
+            }
+            assert!(refused > whole.len() / 8, "{refused} of {}", whole.len());
         }
-        assert!(refused > whole.len() / 4, "{refused} of {}", whole.len());
     }
 }
