@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Fuzzes the readers: tools/fuzz.sh [TARGET|all] [MINUTES], ten minutes of processor time a target by default.
+# Fuzzes the readers: tools/fuzz.sh [TARGET|all] [MINUTES], ten minutes of processor time a target by default, as many targets at
+# once as there are processors.
 #
 # Found inputs grow in target/fuzz/<target>; one that panics or takes too much memory lies below target/fuzz/crashes and belongs, with
 # its mending, into harness/fuzz/corpus/<target>. RAVE_FUZZ_PAUSE=FILE stops the fuzzer while that file exists (at most
@@ -8,6 +9,14 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 chosen=${1:-all} minutes=${2:-10}
 out=${CARGO_TARGET_DIR:-target}
+targets=$(ls harness/fuzz/corpus)
+if [ "$chosen" != all ]; then
+    if [ ! -d "harness/fuzz/corpus/$chosen" ]; then
+        echo "tools/fuzz.sh: no target is called $chosen; there are" $targets >&2
+        exit 2
+    fi
+    targets=$chosen
+fi
 export RUSTC_WORKSPACE_WRAPPER=$PWD/tools/fuzz_rustc.sh
 cargo build --release --workspace --bin rave-fuzz --features rave-fuzz/libfuzzer
 unset RUSTC_WORKSPACE_WRAPPER
@@ -44,15 +53,14 @@ fuzz() {
     echo "$target: $used s; $(grep -E 'stat::(number_of_executed_units|peak_rss_mb)' "$out/fuzz/$target.log" | tr -s ' \n' ' ')"
 }
 
-failed=0
-targets=$chosen
-if [ "$chosen" = all ]; then targets=$(ls harness/fuzz/corpus); fi
+before=$(ls "$out/fuzz/crashes" | wc -l)
 for target in $targets; do
-    before=$(ls "$out/fuzz/crashes" | wc -l)
-    fuzz "$target"
-    if [ "$(ls "$out/fuzz/crashes" | wc -l)" -gt "$before" ]; then
-        failed=1
-        tail -n 30 "$out/fuzz/$target.log"
-    fi
+    while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do wait -n || true; done
+    fuzz "$target" &
 done
-exit "$failed"
+wait
+found=$(($(ls "$out/fuzz/crashes" | wc -l) - before))
+if [ "$found" -gt 0 ]; then
+    echo "inputs that end a reader: $found, in $out/fuzz/crashes; see $out/fuzz/TARGET.log" >&2
+    exit 1
+fi

@@ -132,27 +132,26 @@ fn png(picture: &image::RgbImage) -> Vec<u8> {
 
 /// Writes a ChartQA parquet file with these pictures.
 fn chartqa(folder: &Path, pictures: &[Vec<u8>]) {
-    let count = pictures.len();
-    let bytes = Series::new(
-        "bytes".into(),
-        pictures.iter().map(Vec::as_slice).collect::<Vec<_>>(),
-    );
-    let path = Series::new(
-        "path".into(),
-        (0..count)
-            .map(|number| format!("{number}.png"))
-            .collect::<Vec<_>>(),
-    );
-    let image = StructChunked::from_series("image".into(), count, [bytes, path].iter())
-        .unwrap()
-        .into_series();
-    let column = |name: &str, value: &str| Column::new(name.into(), vec![value; count]);
+    let column = |name: &str, value: &str| Column::new(name.into(), vec![value; pictures.len()]);
     let columns = vec![
         column("type", "human_test"),
         column("question", "How many?"),
         column("answer", "4"),
-        image.into_column(),
     ];
+    parquet(folder, columns, pictures);
+}
+
+/// Writes the parquet file of a test split: some columns and `image`, as the hub stores pictures.
+fn parquet(folder: &Path, mut columns: Vec<Column>, pictures: &[Vec<u8>]) {
+    let count = pictures.len();
+    let bytes: Vec<&[u8]> = pictures.iter().map(Vec::as_slice).collect();
+    let path: Vec<String> = (0..count).map(|number| format!("{number}.png")).collect();
+    let fields = [
+        Series::new("bytes".into(), bytes),
+        Series::new("path".into(), path),
+    ];
+    let image = StructChunked::from_series("image".into(), count, fields.iter()).unwrap();
+    columns.push(image.into_series().into_column());
     let mut frame = DataFrame::new(count, columns).unwrap();
     fs::create_dir_all(folder).unwrap();
     ParquetWriter::new(fs::File::create(folder.join("test-00000-of-00001.parquet")).unwrap())

@@ -97,6 +97,44 @@ fn records_are_the_same_whatever_was_computed_together() {
     }
 }
 
+/// Two pages of a document, each asked twice, under the document's one name.
+#[test]
+fn pictures_of_one_name_do_not_share_a_beginning() {
+    let folder = tempfile::tempdir().unwrap();
+    let suite = folder.path().join("pages");
+    let page = |blue: u8| {
+        png(&image::RgbImage::from_pixel(
+            40,
+            30,
+            image::Rgb([9, 90, blue]),
+        ))
+    };
+    let (first, second) = (page(0), page(255));
+    let pages = [first.clone(), second.clone(), first, second];
+    let column = |name: &str, cells: [&str; 4]| Column::new(name.into(), cells);
+    let columns = vec![
+        column("questionId", ["1", "2", "3", "4"]),
+        column("question", ["Who?", "Who?", "When?", "When?"]),
+        column("docId", ["7"; 4]),
+        column("answers", ["x"; 4]),
+    ];
+    parquet(&suite, columns, &pages);
+    let toml = "id = \"pages\"\nlayout = \"docvqa\"\nmetric = \"anls\"\nmax_new_tokens = 6\n";
+    fs::write(suite.join("suite.toml"), toml).unwrap();
+    let run = |name: &str, more: &[&str]| {
+        let out = folder.path().join(name);
+        clean(command(&suite, &out, more));
+        records(&out)
+    };
+    let alone = run("alone", &["--no-reuse"]);
+    let standard = |id: &str| {
+        let own = |own: &&SampleRecord| own.variant == "standard" && own.sample == id;
+        alone.iter().find(own).unwrap().prediction.clone()
+    };
+    assert_ne!(standard("1"), standard("2"), "the pages must tell");
+    assert_eq!(run("shared", &[]), alone);
+}
+
 #[test]
 fn times_are_recorded_where_they_are_a_samples_own() {
     let folder = tempfile::tempdir().unwrap();
