@@ -135,6 +135,84 @@ fn pictures_of_one_name_do_not_share_a_beginning() {
     assert_eq!(run("shared", &[]), alone);
 }
 
+/// The limit is the system's own, so that an allocation of LibTorch's really fails.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_batch_that_memory_is_too_short_for_is_halved_and_loses_no_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let suite = folder.path().join("long");
+    fs::create_dir(&suite).unwrap();
+    let toml = "id = \"long\"\nlayout = \"jsonl\"\nmetric = \"anls\"\nmax_new_tokens = 2\n";
+    fs::write(suite.join("suite.toml"), toml).unwrap();
+    let picture = image::RgbImage::from_pixel(60, 60, image::Rgb([9, 99, 200]));
+    fs::write(suite.join("0.png"), png(&picture)).unwrap();
+    // Some 1,000 tokens each: the scores of attention grow with their square.
+    let lines = (0..32).map(|number| {
+        let question = format!("Read line {number} of the page. ").repeat(60);
+        let line = json!({"id": number.to_string(), "image": "0.png", "question": question, "answers": ["x"]});
+        format!("{line}\n")
+    });
+    fs::write(suite.join("test.jsonl"), lines.collect::<String>()).unwrap();
+    let arguments = |out: &Path, batch: &str| {
+        let base = [
+            "eval",
+            "--model",
+            "nano-untrained",
+            "--variant",
+            "rave",
+            "--no-reuse",
+        ];
+        let more = [
+            "--suite",
+            text(&suite),
+            "--batch",
+            batch,
+            "--out",
+            text(out),
+        ];
+        base.iter()
+            .chain(&more)
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+    };
+    let one = folder.path().join("one");
+    let mut alone = program();
+    let mut alone = alone
+        .args(arguments(&one, "1"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // Kilobytes of address space that one sample at a time needs.
+    let mut needed = 0;
+    while alone.try_wait().unwrap().is_none() {
+        let status = fs::read_to_string(format!("/proc/{}/status", alone.id())).unwrap_or_default();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmPeak:"));
+        let peak = peak.and_then(|peak| peak.trim().strip_suffix(" kB")?.parse().ok());
+        needed = needed.max(peak.unwrap_or(0_u64));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(needed > 0);
+    let short = folder.path().join("short");
+    let mut limited = Command::new("sh");
+    let own = program();
+    limited.envs(
+        own.get_envs()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
+    limited.args(["-c", "ulimit -v $0 && exec \"$@\""]);
+    limited
+        .arg((needed + 200_000).to_string())
+        .arg(own.get_program());
+    limited.args(arguments(&short, "32"));
+    let told = clean(limited);
+    assert!(
+        told.contains("memory was short: batches of 32 became batches of"),
+        "{told}"
+    );
+    assert_eq!(answers(&short), answers(&one));
+}
+
 #[test]
 fn times_are_recorded_where_they_are_a_samples_own() {
     let folder = tempfile::tempdir().unwrap();
