@@ -33,7 +33,7 @@ fuzz() {
     local target=$1 pid used=0
     mkdir -p "$out/fuzz/$target"
     RAVE_FUZZ_TARGET=$target OMP_NUM_THREADS=1 RAYON_NUM_THREADS=1 POLARS_MAX_THREADS=1 OMP_WAIT_POLICY=passive \
-        nice -n 19 "$out/fuzz/rave-fuzz" "$out/fuzz/$target" "harness/fuzz/corpus/$target" -rss_limit_mb=1024 -timeout=900 -max_len=32768 \
+        nice -n 19 "$out/fuzz/rave-fuzz" "$out/fuzz/$target" "harness/fuzz/corpus/$target" -rss_limit_mb=1024 -timeout=900 -report_slow_units=900 -max_len=32768 \
         -artifact_prefix="$out/fuzz/crashes/$target-" -print_final_stats=1 >"$out/fuzz/$target.log" 2>&1 &
     pid=$!
     while kill -0 "$pid" 2>/dev/null; do
