@@ -1,7 +1,9 @@
 //! Work ahead of the model: items are read, decoded and prepared on the rayon pool while the model answers earlier ones.
 //!
 //! At most `depth` items are under way or wait to be taken, which bounds the memory; they are taken in their order, whatever
-//! the number of threads. What the taker waited is measured, so that a run can say how long its model stood idle for data.
+//! the number of threads. What the taker waited is measured, so that a run can say how long its model stood idle for data. Answers
+//! are scored by the taker itself: 4 to 19 µs each (the answers of the published nano run ten times over, one core), of which a
+//! thread of its own would spare the fastest model two thousandths at most.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, sync_channel};
