@@ -8,7 +8,7 @@ use crate::Error;
 use polars::io::SerReader;
 use polars::io::parquet::metadata::FileMetadataRef;
 use polars::prelude::{DataFrame, DataType, ParallelStrategy, ParquetReader, Series};
-use rave_parquet::{check, check_footer, guarded};
+use rave_parquet::{check, check_footer, check_rows, guarded};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -271,7 +271,12 @@ impl Table {
     }
 
     fn column(&self, column: &str) -> Result<Series, Error> {
-        only(&self.read(column, None)?, &self.path)
+        let frame = self.read(column, None)?;
+        check_rows(&frame, self.rows()).map_err(|reason| Error::Parquet {
+            path: self.path.clone(),
+            reason,
+        })?;
+        only(&frame, &self.path)
     }
 
     fn read(&self, column: &str, slice: Option<(usize, usize)>) -> Result<DataFrame, Error> {

@@ -18,7 +18,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use polars::io::parquet::metadata::FileMetadataRef;
-use polars::prelude::PolarsResult;
+use polars::prelude::{DataFrame, PolarsResult};
 
 /// Most values of a column a byte of the file: runs of one value are short in a file.
 const VALUES_A_BYTE: u64 = 64;
@@ -83,6 +83,18 @@ pub fn check(path: &Path, metadata: &FileMetadataRef) -> Result<(), String> {
     catch_unwind(AssertUnwindSafe(|| walk(path, metadata))).unwrap_or_else(|_| Err(lies()))
 }
 
+/// Whether every column of a table that was read has so many rows: polars goes by what each says of itself.
+///
+/// # Errors
+/// In words: a column has more or fewer.
+pub fn check_rows(frame: &DataFrame, rows: usize) -> Result<(), String> {
+    if frame.columns().iter().all(|column| column.len() == rows) {
+        Ok(())
+    } else {
+        Err(lies())
+    }
+}
+
 fn lies() -> String {
     "its contents contradict its footer".to_owned()
 }
@@ -135,7 +147,7 @@ fn walk(path: &Path, metadata: &FileMetadataRef) -> Result<(), String> {
 mod tests {
     use std::sync::Arc;
 
-    use polars::prelude::{DataFrame, NamedFrom, ParquetReader, ParquetWriter, SerReader, Series};
+    use polars::prelude::{NamedFrom, ParquetReader, ParquetWriter, SerReader, Series};
 
     use super::*;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use polars::io::parquet::write::BatchedWriter;
 use polars::prelude::*;
-use rave_parquet::{check, check_footer, guarded};
+use rave_parquet::{check, check_footer, check_rows, guarded};
 
 use super::files::{commit_file, replace_file, temporary_name};
 use super::scores::{Names, ScoreRow, Scores, UNSCORED, reason};
@@ -180,6 +180,7 @@ impl<'a> Table<'a> {
         check(path, &metadata).map_err(damaged)?;
         let frame =
             guarded(|| reader.with_columns(columns).with_slice(slice).finish()).map_err(damaged)?;
+        check_rows(&frame, frame.height()).map_err(damaged)?;
         Ok(Self { path, frame })
     }
 
