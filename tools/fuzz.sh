@@ -22,7 +22,7 @@ cargo build --release --workspace --bin rave-fuzz --features rave-fuzz/libfuzzer
 unset RUSTC_WORKSPACE_WRAPPER
 # A build without the wrapper would replace the binary.
 mkdir -p "$out/fuzz/crashes"
-cp "$out/release/rave-fuzz" "$out/fuzz/rave-fuzz"
+cp -f "$out/release/rave-fuzz" "$out/fuzz/rave-fuzz"
 
 # Seconds of processor time of a process.
 spent() {

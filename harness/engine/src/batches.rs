@@ -8,48 +8,34 @@ use std::cell::Cell;
 /// Windows of so many batches are sorted by length: longer ones would hold more prepared pictures in memory.
 const BATCHES_A_WINDOW: usize = 2;
 
-/// Rows that are prepared before the first of them is answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Window {
-    /// The rows, those that follow each other on one picture in a group.
-    pub groups: Vec<Vec<usize>>,
-}
+/// Rows whose pictures have no names stand in windows of so many: whether neighbours have one picture is known once both are
+/// read, and who is nobody's neighbour in its window finds none.
+const NEIGHBOURS: usize = 4;
 
-impl Window {
-    /// Its rows in order.
-    pub(crate) fn rows(&self) -> impl Iterator<Item = usize> {
-        self.groups.iter().flatten().copied()
-    }
-}
+/// Rows that are prepared before the first of them is answered.
+pub(crate) type Window = Vec<usize>;
 
 /// Cuts rows into windows: one picture each for single samples, else as many as fill some batches. `picture` names the picture of
-/// a row; one without a name is a picture of its own.
+/// a row, where the data does; those that follow each other on one picture stand in one window.
 pub(crate) fn windows(
     rows: &[usize],
     picture: impl Fn(usize) -> Option<String>,
     batch: usize,
 ) -> Vec<Window> {
-    let full = if batch == 1 {
-        1
-    } else {
-        batch * BATCHES_A_WINDOW
-    };
     let mut windows: Vec<Window> = Vec::new();
     let mut last = None;
     for &row in rows {
         let name = picture(row);
         let is_next = name.is_some() && name == last;
+        let full = match (batch, &name) {
+            (1, Some(_)) => 1,
+            (1, None) => NEIGHBOURS,
+            _ => batch * BATCHES_A_WINDOW,
+        };
         last = name;
         match windows.last_mut() {
-            Some(window) if is_next => {
-                if let Some(group) = window.groups.last_mut() {
-                    group.push(row);
-                }
-            }
-            Some(window) if window.rows().count() < full => window.groups.push(vec![row]),
-            _ => windows.push(Window {
-                groups: vec![vec![row]],
-            }),
+            Some(window) if is_next || window.len() < full => window.push(row),
+            _ => windows.push(vec![row]),
         }
     }
     windows
@@ -96,25 +82,29 @@ pub(crate) fn run<T, R, E>(
 mod tests {
     use super::*;
 
-    fn cut(pictures: &[Option<&str>], batch: usize) -> Vec<Vec<Vec<usize>>> {
+    fn cut(pictures: &[Option<&str>], batch: usize) -> Vec<Window> {
         let rows: Vec<usize> = (0..pictures.len()).collect();
-        let windows = windows(&rows, |row| pictures[row].map(str::to_owned), batch);
-        windows.into_iter().map(|window| window.groups).collect()
+        windows(&rows, |row| pictures[row].map(str::to_owned), batch)
     }
 
     #[test]
     fn neighbours_on_one_picture_stand_together() {
-        let pictures = [Some("a"), Some("a"), Some("b"), None, None, Some("a")];
-        let groups = [vec![0, 1], vec![2], vec![3], vec![4], vec![5]];
-        assert_eq!(cut(&pictures, 1), groups.map(|group| vec![group]));
-        assert_eq!(cut(&[], 4), Vec::<Vec<Vec<usize>>>::new());
+        let pictures = [Some("a"), Some("a"), Some("b"), Some("c"), Some("a")];
+        assert_eq!(cut(&pictures, 1), [vec![0, 1], vec![2], vec![3], vec![4]]);
+        assert_eq!(cut(&[], 4), Vec::<Window>::new());
     }
 
     #[test]
-    fn windows_hold_whole_groups() {
+    fn neighbours_without_names_stand_together_too() {
+        assert_eq!(cut(&[None; 6], 1), [vec![0, 1, 2, 3], vec![4, 5]]);
+        let pictures = [None, None, Some("a"), Some("a"), None];
+        assert_eq!(cut(&pictures, 1), [vec![0, 1], vec![2, 3, 4]]);
+    }
+
+    #[test]
+    fn windows_hold_whole_pictures() {
         let pictures = [None, None, None, Some("a"), Some("a"), None];
-        let windows = [vec![vec![0], vec![1], vec![2], vec![3, 4]], vec![vec![5]]];
-        assert_eq!(cut(&pictures, 2), windows);
+        assert_eq!(cut(&pictures, 2), [vec![0, 1, 2, 3, 4], vec![5]]);
     }
 
     /// Runs 0..count where a batch above `fits` has no memory and one with a `bad` item fails.

@@ -49,7 +49,7 @@ fn command(suite: &Path, out: &Path, more: &[&str]) -> Command {
     command
 }
 
-fn clean(mut command: Command) -> String {
+fn clean(command: &mut Command) -> String {
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     stderr(&output)
@@ -61,7 +61,7 @@ fn records_are_the_same_whatever_was_computed_together() {
     let suite = survey(folder.path());
     let run = |name: &str, more: &[&str]| {
         let out = folder.path().join(name);
-        let told = clean(command(&suite, &out, more));
+        let told = clean(&mut command(&suite, &out, more));
         (records(&out), told)
     };
     let (whole, told) = run("whole", &[]);
@@ -71,11 +71,11 @@ fn records_are_the_same_whatever_was_computed_together() {
     let out = folder.path().join("one thread");
     let mut one = command(&suite, &out, &[]);
     one.env("RAYON_NUM_THREADS", "1");
-    clean(one);
+    clean(&mut one);
     assert_eq!(records(&out), whole, "rayon threads");
     let shards = ["1/3", "2/3", "3/3"].map(|shard| {
         let out = folder.path().join(shard.replace('/', " of "));
-        clean(command(&suite, &out, &["--shard", shard]));
+        clean(&mut command(&suite, &out, &["--shard", shard]));
         out
     });
     let merged = folder.path().join("merged");
@@ -84,7 +84,7 @@ fn records_are_the_same_whatever_was_computed_together() {
         .arg("merge")
         .args(&shards)
         .args(["--out", text(&merged)]);
-    clean(merge);
+    clean(&mut merge);
     assert_eq!(records(&merged), whole, "shards");
     // Other shapes of the products, and the same tokens.
     for more in [
@@ -123,7 +123,7 @@ fn pictures_of_one_name_do_not_share_a_beginning() {
     fs::write(suite.join("suite.toml"), toml).unwrap();
     let run = |name: &str, more: &[&str]| {
         let out = folder.path().join(name);
-        clean(command(&suite, &out, more));
+        clean(&mut command(&suite, &out, more));
         records(&out)
     };
     let alone = run("alone", &["--no-reuse"]);
@@ -133,6 +133,51 @@ fn pictures_of_one_name_do_not_share_a_beginning() {
     };
     assert_ne!(standard("1"), standard("2"), "the pages must tell");
     assert_eq!(run("shared", &[]), alone);
+}
+
+/// ChartQA names no picture: neighbours are known by their content.
+#[test]
+fn neighbours_on_one_picture_without_a_name_share_a_beginning() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("ChartQA");
+    let page = |blue: u8| {
+        png(&image::RgbImage::from_pixel(
+            40,
+            30,
+            image::Rgb([9, 90, blue]),
+        ))
+    };
+    chartqa(&data, &[page(0), page(255), page(255), page(7), page(255)]);
+    let run = |name: &str, more: &[&str]| {
+        let out = folder.path().join(name);
+        let mut command = program();
+        command.args([
+            "eval",
+            "--model",
+            "nano-untrained",
+            "--variant",
+            "standard,rave",
+        ]);
+        command.args([
+            "--suite",
+            "chartqa",
+            "--data",
+            text(&data),
+            "--out",
+            text(&out),
+        ]);
+        clean(command.args(more));
+        out
+    };
+    let (alone, shared) = (run("alone", &["--no-reuse"]), run("shared", &[]));
+    assert_eq!(records(&shared), records(&alone));
+    assert_eq!(records(&run("batch", &["--batch", "2"])), records(&alone));
+    let samples = Run::open(&shared).unwrap().samples().unwrap();
+    let together = samples.iter().filter(|own| own.prefill_ms.is_none());
+    assert_eq!(
+        together.map(|own| own.number).collect::<Vec<_>>(),
+        [Some(1), Some(1), Some(2), Some(2)]
+    );
 }
 
 /// The limit is the system's own, so that an allocation of LibTorch's really fails.
@@ -205,7 +250,7 @@ fn a_batch_that_memory_is_too_short_for_is_halved_and_loses_no_answer() {
         .arg((needed + 200_000).to_string())
         .arg(own.get_program());
     limited.args(arguments(&short, "32"));
-    let told = clean(limited);
+    let told = clean(&mut limited);
     assert!(
         told.contains("memory was short: batches of 32 became batches of"),
         "{told}"
@@ -219,7 +264,7 @@ fn times_are_recorded_where_they_are_a_samples_own() {
     let suite = survey(folder.path());
     let times = |name: &str, more: &[&str]| {
         let out = folder.path().join(name);
-        clean(command(&suite, &out, more));
+        clean(&mut command(&suite, &out, more));
         let samples = Run::open(&out).unwrap().samples().unwrap();
         let count = |time: fn(&SampleRecord) -> Option<f64>| {
             samples.iter().filter(|own| time(own).is_some()).count()
@@ -259,7 +304,7 @@ fn a_signal_ends_a_run_cleanly_and_a_second_one_at_once() {
     let whole = folder.path().join("whole");
     let mut uninterrupted = program();
     uninterrupted.args(arguments(&whole));
-    clean(uninterrupted);
+    clean(&mut uninterrupted);
     for (name, signals, code) in [("INT", 1, 130), ("TERM", 1, 143), ("INT", 2, 130)] {
         let run = folder.path().join(format!("{name} {signals}"));
         let child = program()
@@ -296,7 +341,7 @@ fn a_signal_ends_a_run_cleanly_and_a_second_one_at_once() {
         assert!((1..120).contains(&stopped.samples().unwrap().len()));
         let mut resume = program();
         resume.args(arguments(&run)).arg("--resume");
-        clean(resume);
+        clean(&mut resume);
         assert_eq!(records(&run), records(&whole));
     }
 }

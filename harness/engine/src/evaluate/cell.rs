@@ -56,7 +56,7 @@ struct Unit {
     samples: Vec<Prepared>,
     /// For each the first of them that has the same picture.
     sources: Vec<usize>,
-    /// Whether they were put together for their picture, and so begin alike.
+    /// Whether they were put together for their one picture, and so begin alike.
     on_one_picture: bool,
 }
 
@@ -64,8 +64,6 @@ struct Unit {
 struct Ready<'a> {
     /// Its place in the unit.
     place: usize,
-    /// Place of the first sample with the same picture.
-    source: usize,
     prompt: &'a Prompt,
     features: Rc<Features>,
     /// What was spent on it before it was its variant's turn.
@@ -121,10 +119,10 @@ impl<'a> Cell<'a> {
         // Of a window of which everything is recorded nothing is prepared.
         let mut open: Vec<&Window> = chosen.windows.iter().collect();
         open.retain(|window| {
-            let mut rows = window.rows();
-            rows.any(|row| contenders.iter().any(|own| !is_recorded(own, row)))
+            let mut rows = window.iter();
+            rows.any(|&row| contenders.iter().any(|own| !is_recorded(own, row)))
         });
-        let items = open.iter().flat_map(|window| window.rows());
+        let items = open.iter().copied().flatten().copied();
         let depth = rayon::current_num_threads().clamp(2, AHEAD);
         let processor = self.lead().processor();
         let model_type = self.model_type.as_deref();
@@ -158,24 +156,30 @@ impl<'a> Cell<'a> {
         self.common.done.contains(&record.key())
     }
 
-    /// The samples of a window as they are answered together: questions on one picture where their common beginning is
-    /// computed once, else batches of about the same length.
+    /// The samples of a window as they are answered together: neighbours on one picture where their common beginning is
+    /// computed once, else batches of about the same length. Their pictures' content decides: data may give two pictures one name.
     fn units(&self, window: &Window, ahead: &mut Ahead<Prepared>) -> Vec<Unit> {
         let request = self.common.request;
-        let mut units = Vec::new();
-        let mut others = Vec::new();
-        for group in &window.groups {
-            let samples = std::iter::from_fn(|| ahead.take()).take(group.len());
-            if group.len() > 1 && request.reuse {
-                units.push(Unit::new(samples, true));
-            } else {
-                others.extend(samples);
+        let mut runs: Vec<Unit> = Vec::new();
+        for sample in std::iter::from_fn(|| ahead.take()).take(window.len()) {
+            let last = runs
+                .last_mut()
+                .filter(|last| request.reuse && last.is_on(&sample));
+            match last {
+                Some(run) => {
+                    run.push(sample);
+                    run.on_one_picture = true;
+                }
+                None => runs.push(Unit::of([sample])),
             }
         }
+        let (mut units, others): (Vec<_>, Vec<_>) =
+            runs.into_iter().partition(|run| run.on_one_picture);
+        let mut others: Vec<_> = others.into_iter().flat_map(|run| run.samples).collect();
         others.sort_by_key(|sample| sample.prompt.as_ref().map_or(0, |prompt| prompt.ids.len()));
         let mut others = others.into_iter();
         while others.len() > 0 {
-            units.push(Unit::new(others.by_ref().take(request.batch), false));
+            units.push(Unit::of(others.by_ref().take(request.batch)));
         }
         units
     }
@@ -281,14 +285,8 @@ impl<'a> Cell<'a> {
     }
 
     /// What the prompts of a unit on one picture begin with, where the variant can go on from it. Without memory for it, or
-    /// time, each sample is answered from its own beginning and says itself what is wrong. With it the place of the picture's first
-    /// sample: data may give two pictures one name, and a prefix is one picture's.
-    fn prefix(
-        &self,
-        contender: &Contender,
-        unit: &Unit,
-        ready: &[Ready],
-    ) -> Option<(usize, Prefix)> {
+    /// time, each sample is answered from its own beginning and says itself what is wrong.
+    fn prefix(&self, contender: &Contender, unit: &Unit, ready: &[Ready]) -> Option<Prefix> {
         let first = ready.first().filter(|_| unit.on_one_picture)?;
         let attention = contender.built.attention.as_ref();
         if !attention.reuses_prefix() {
@@ -296,10 +294,10 @@ impl<'a> Cell<'a> {
         }
         let deadline = self.deadline(std::slice::from_ref(first)).ok()?;
         let features = &first.features;
-        let prefix = contender
+        contender
             .model
-            .prefix(attention, first.prompt, features, deadline);
-        Some((first.source, prefix.ok()?))
+            .prefix(attention, first.prompt, features, deadline)
+            .ok()
     }
 
     /// Answers some samples in one batch; those that go on from the prefix apart from those that do not.
@@ -308,7 +306,7 @@ impl<'a> Cell<'a> {
         contender: &Contender,
         suite: &Suite,
         batch: &[Ready],
-        prefix: Option<&(usize, Prefix)>,
+        prefix: Option<&Prefix>,
     ) -> Result<Vec<Answer>, rave_lmm::Error> {
         let options = GenerationOptions {
             max_new_tokens: suite.max_new_tokens as usize,
@@ -318,10 +316,7 @@ impl<'a> Cell<'a> {
         let attention = contender.built.attention.as_ref();
         let prompts: Vec<_> = batch.iter().map(|ready| ready.prompt).collect();
         let features: Vec<_> = batch.iter().map(|ready| ready.features.as_ref()).collect();
-        let prefix = prefix.and_then(|(source, prefix)| {
-            let begins = |ready: &Ready| ready.source == *source && prefix.fits(ready.prompt);
-            batch.iter().all(begins).then_some(prefix)
-        });
+        let prefix = prefix.filter(|prefix| prompts.iter().all(|prompt| prefix.fits(prompt)));
         let generations = match prefix {
             Some(prefix) => contender
                 .model
@@ -359,26 +354,37 @@ impl<'a> Cell<'a> {
 }
 
 impl Unit {
-    /// Of samples with the same picture the first alone keeps its pixels: all are given the features that it gets.
-    fn new(samples: impl Iterator<Item = Prepared>, on_one_picture: bool) -> Self {
+    fn of(samples: impl IntoIterator<Item = Prepared>) -> Self {
         let mut unit = Self {
             samples: Vec::new(),
             sources: Vec::new(),
-            on_one_picture,
+            on_one_picture: false,
         };
-        for mut sample in samples {
-            let source = unit.samples.iter().position(|earlier| {
-                earlier.prompt.is_ok()
-                    && earlier.picture.is_some()
-                    && earlier.picture == sample.picture
-            });
-            if let (Some(_), Ok(prompt)) = (source, &mut sample.prompt) {
-                prompt.pixels = Vec::new();
-            }
-            unit.sources.push(source.unwrap_or(unit.samples.len()));
-            unit.samples.push(sample);
+        for sample in samples {
+            unit.push(sample);
         }
         unit
+    }
+
+    /// Whether a sample has the picture of the first.
+    fn is_on(&self, sample: &Prepared) -> bool {
+        sample.picture.is_some()
+            && self
+                .samples
+                .first()
+                .is_some_and(|first| first.picture == sample.picture)
+    }
+
+    /// Of samples with the same picture the first alone keeps its pixels: all are given the features that it gets.
+    fn push(&mut self, mut sample: Prepared) {
+        let source = self.samples.iter().position(|earlier| {
+            earlier.prompt.is_ok() && earlier.picture.is_some() && earlier.picture == sample.picture
+        });
+        if let (Some(_), Ok(prompt)) = (source, &mut sample.prompt) {
+            prompt.pixels = Vec::new();
+        }
+        self.sources.push(source.unwrap_or(self.samples.len()));
+        self.samples.push(sample);
     }
 
     /// A sample with the features of its picture.
@@ -405,7 +411,6 @@ impl Unit {
             .map_err(String::clone)?;
         Ok(Ready {
             place,
-            source,
             prompt,
             spent: sample.elapsed + features.elapsed(),
             features: Rc::clone(features),
