@@ -91,9 +91,13 @@ latency *options: ready
     @cargo build --release --workspace --quiet
     @'{{ rave_binary }}' latency --check-noise "$@"
 
+# Every comparison of speed, one after the other, about half an hour: prefill, shared beginnings, eight variants, transformers
+[group('measure')]
+bench: bench-prefill bench-prefix bench-variants bench-transformers
+
 # Prefill at SmolVLM-256M's shape: what RAVE costs over standard, interleaved; -- --seconds N --out FILE.json
 [group('measure')]
-bench *options: ready
+bench-prefill *options: ready
     cargo bench --workspace --bench prefill -- {{ options }}
 
 # Five questions a picture at SmolVLM-256M's shape, with and without a shared beginning; -- --seconds N --out FILE.json

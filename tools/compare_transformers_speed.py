@@ -3,7 +3,7 @@
 
     python3 tools/compare_transformers_speed.py [--dtype f32,bf16] [--rounds 5] [--out FILE.json] [--python PYTHON]
 
-Needs `cargo build --release --workspace --bins --examples`. The peer's environment (torch 2.11.0 from the CPU index of PyTorch,
+Needs `cargo build --release --workspace --bins --examples`. The peer's environment (torch 2.11.0 with its CUDA libraries, some 5 GB,
 transformers 5.23.0) is made under target/transformers unless --python names one that has them; this script itself needs nothing.
 
 Measured are, interleaved (ours, theirs, theirs, ours ..), each side in a process that stays loaded:
