@@ -21,7 +21,7 @@ pub struct GenerationOptions {
     /// Whether to stop at the checkpoint's end tokens (they are not part of the result).
     pub stop_at_end: bool,
     /// When to give up with [`Error::Deadline`]; looked at before every layer of the decoder, so the answer ends within the time
-    /// of a layer. The vision side has no deadline of its own: one that is over by then ends the answer before the first layer.
+    /// of a layer. For the vision side see [`Model::see_until`](crate::Model::see_until).
     pub deadline: Option<Instant>,
 }
 

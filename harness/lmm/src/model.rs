@@ -308,19 +308,27 @@ impl Model {
     /// # Errors
     /// When LibTorch refuses an operation, for example for lack of memory.
     pub fn see(&self, prompt: &Prompt) -> Result<Features, Error> {
-        self.connect(&self.patches(prompt)?)
+        self.see_until(prompt, None)
     }
 
-    /// Runs the vision tower over a prompt's tiles.
+    /// Runs the vision side of a prompt, until a deadline at most, at which the tower looks before every layer.
     ///
     /// # Errors
-    /// As [`Model::see`].
-    pub fn patches(&self, prompt: &Prompt) -> Result<Patches, Error> {
+    /// As [`Model::see`]; [`Error::Deadline`].
+    pub fn see_until(&self, prompt: &Prompt, deadline: Option<Instant>) -> Result<Features, Error> {
+        self.connect(&self.patches(prompt, deadline)?)
+    }
+
+    /// Runs the vision tower over a prompt's tiles, until a deadline at most.
+    ///
+    /// # Errors
+    /// As [`Model::see_until`].
+    pub fn patches(&self, prompt: &Prompt, deadline: Option<Instant>) -> Result<Patches, Error> {
         let start = Instant::now();
         let seen = match prompt.pixel_shape[0] {
             0 => None,
             _ => Some(tch::no_grad(|| {
-                self.network.look(&self.pixels(&[prompt])?)
+                self.network.look(&self.pixels(&[prompt])?, deadline)
             })?),
         };
         self.finish();

@@ -5,6 +5,8 @@
 //!
 //! Deviation: layers beyond the last one that is asked for are neither read nor run.
 
+use std::time::Instant;
+
 use serde::Deserialize;
 use tch::Tensor;
 
@@ -162,8 +164,12 @@ impl Tower {
     }
 
     /// Tiles `[N, 3, height, width]` to features `[N, P, W]`, the class token first where there is one; `W` is the tower's
-    /// width times the number of hidden states that are taken.
-    pub(crate) fn forward(&self, pixels: &Tensor) -> Result<Tensor, Error> {
+    /// width times the number of hidden states that are taken. The deadline is looked at before every layer.
+    pub(crate) fn forward(
+        &self,
+        pixels: &Tensor,
+        deadline: Option<Instant>,
+    ) -> Result<Tensor, Error> {
         let stride = [self.patch_size, self.patch_size];
         let patches = pixels.f_conv2d(
             &self.patch_weight,
@@ -186,6 +192,7 @@ impl Tower {
         let mut states = Vec::new();
         for depth in 0..=self.layers.len() {
             if depth > 0 {
+                Error::check_deadline(deadline)?;
                 hidden = self.layers[depth - 1].forward(&hidden)?;
             }
             if self.taken.contains(&depth) {

@@ -118,7 +118,7 @@ impl Model {
     /// # Errors
     /// When LibTorch refuses an operation.
     pub fn look(&self, pixels: &Pixels) -> Result<Seen, Error> {
-        self.network().look(pixels)
+        self.network().look(pixels, None)
     }
 
     /// Logits `[M, vocabulary]` in f32 of a batch's answers, given what the tower made of its pictures, with a gradient.

@@ -69,6 +69,24 @@ fn a_deadline_that_is_over_ends_an_answer_and_one_far_away_changes_nothing() {
     }
 }
 
+#[test]
+fn a_deadline_that_is_over_ends_every_familys_look_at_a_picture() {
+    let far = Instant::now() + Duration::from_secs(86_400);
+    for name in [
+        "smolvlm_new",
+        "llava",
+        "llava_onevision",
+        "qwen2_vl",
+        "qwen2_5_vl",
+        "qwen3_vl",
+    ] {
+        let (model, prompt) = open(name);
+        let late = model.see_until(&prompt, Some(Instant::now()));
+        assert!(matches!(late, Err(Error::Deadline)), "{name}");
+        assert!(model.see_until(&prompt, Some(far)).is_ok(), "{name}");
+    }
+}
+
 /// The stage that a parameter belongs to.
 fn stage(model: &Model, name: &str) -> Stage {
     let layer = name.split("layers.").nth(1).map(|rest| {

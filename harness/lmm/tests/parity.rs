@@ -394,7 +394,7 @@ fn checkpoints_with_one_tower_share_what_it_saw() {
             .logits(attention.as_ref(), &prompt, &features, &[])
             .unwrap()
     };
-    let shared = logits(other.connect(&own.patches(&prompt).unwrap()).unwrap());
+    let shared = logits(other.connect(&own.patches(&prompt, None).unwrap()).unwrap());
     assert_eq!(shared, logits(other.see(&prompt).unwrap()));
 }
 

@@ -264,7 +264,7 @@ impl<'a> Cell<'a> {
         let mut answers = Vec::with_capacity(unit.samples.len());
         let mut ready = Vec::with_capacity(unit.samples.len());
         for place in (0..unit.samples.len()).filter(|&place| asked(place)) {
-            match unit.ready(contender, place, vision, seen) {
+            match self.ready(unit, contender, place, vision, seen) {
                 Ok(sample) => ready.push(sample),
                 Err(reason) => answers.push((place, Err(reason))),
             }
@@ -282,6 +282,39 @@ impl<'a> Cell<'a> {
         );
         answers.sort_by_key(|(place, _)| *place);
         answers
+    }
+
+    /// A sample with the features of its picture.
+    fn ready<'u>(
+        &self,
+        unit: &'u Unit,
+        contender: &Contender,
+        place: usize,
+        vision: &mut Vision,
+        seen: &mut Seen,
+    ) -> Result<Ready<'u>, String> {
+        let sample = &unit.samples[place];
+        let prompt = sample.prompt.as_ref().map_err(String::clone)?;
+        let source = unit.sources[place];
+        let features = seen
+            .entry((contender.checkpoint, source))
+            .or_insert_with(|| {
+                let source = &unit.samples[source];
+                let prompt = source.prompt.as_ref().map_err(String::clone)?;
+                self.deadline_after(source.elapsed)
+                    .and_then(|deadline| {
+                        vision.features(contender, source.picture, prompt, deadline)
+                    })
+                    .map_err(|error| failed(&error))
+            })
+            .as_ref()
+            .map_err(String::clone)?;
+        Ok(Ready {
+            place,
+            prompt,
+            spent: sample.elapsed + features.elapsed(),
+            features: Rc::clone(features),
+        })
     }
 
     /// What the prompts of a unit on one picture begin with, where the variant can go on from it. Without memory for it, or
@@ -338,14 +371,15 @@ impl<'a> Cell<'a> {
 
     /// When the first of some samples has had its time.
     fn deadline(&self, batch: &[Ready]) -> Result<Option<Instant>, rave_lmm::Error> {
+        let spent = batch.iter().map(|ready| ready.spent).max();
+        self.deadline_after(spent.unwrap_or_default())
+    }
+
+    /// When a sample has had its time on which so much was spent.
+    fn deadline_after(&self, spent: Duration) -> Result<Option<Instant>, rave_lmm::Error> {
         let Some(limit) = self.common.request.sample_timeout else {
             return Ok(None);
         };
-        let spent = batch
-            .iter()
-            .map(|ready| ready.spent)
-            .max()
-            .unwrap_or_default();
         match limit.checked_sub(spent) {
             Some(left) => Ok(Some(Instant::now() + left)),
             None => Err(rave_lmm::Error::Deadline),
@@ -385,36 +419,6 @@ impl Unit {
         }
         self.sources.push(source.unwrap_or(self.samples.len()));
         self.samples.push(sample);
-    }
-
-    /// A sample with the features of its picture.
-    fn ready(
-        &self,
-        contender: &Contender,
-        place: usize,
-        vision: &mut Vision,
-        seen: &mut Seen,
-    ) -> Result<Ready<'_>, String> {
-        let sample = &self.samples[place];
-        let prompt = sample.prompt.as_ref().map_err(String::clone)?;
-        let source = self.sources[place];
-        let features = seen
-            .entry((contender.checkpoint, source))
-            .or_insert_with(|| {
-                let source = &self.samples[source];
-                let prompt = source.prompt.as_ref().map_err(String::clone)?;
-                vision
-                    .features(contender, source.picture, prompt)
-                    .map_err(|error| failed(&error))
-            })
-            .as_ref()
-            .map_err(String::clone)?;
-        Ok(Ready {
-            place,
-            prompt,
-            spent: sample.elapsed + features.elapsed(),
-            features: Rc::clone(features),
-        })
     }
 }
 

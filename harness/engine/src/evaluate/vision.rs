@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lru::LruCache;
 use rave_lmm::{Error, Features, Model, Patches, Prompt};
@@ -106,29 +106,30 @@ impl Vision {
         }
     }
 
-    /// The features of a prompt's picture, whose key is `picture`, under a contender's checkpoint.
+    /// The features of a prompt's picture, whose key is `picture`, under a contender's checkpoint; computed until a deadline at most.
     pub(super) fn features(
         &mut self,
         contender: &Contender,
         picture: Option<PictureKey>,
         prompt: &Prompt,
+        deadline: Option<Instant>,
     ) -> Result<Rc<Features>, Error> {
         let Contender { model, tower, .. } = contender;
         self.counts.asked += 1;
         let Some(picture) = picture else {
             self.counts.computed += 1;
-            return Ok(Rc::new(model.see(prompt)?));
+            return Ok(Rc::new(model.see_until(prompt, deadline)?));
         };
         let key = Key::Features(contender.checkpoint, picture);
         if let Some(Kept::Features(features)) = self.memory.get(&key) {
             return Ok(Rc::clone(features));
         }
         let features = Rc::new(if self.shares_towers {
-            let patches = self.patches(model, *tower, picture, prompt)?;
+            let patches = self.patches(model, *tower, picture, prompt, deadline)?;
             model.connect(&patches)?
         } else {
             self.counts.computed += 1;
-            model.see(prompt)?
+            model.see_until(prompt, deadline)?
         });
         self.keep(key, Kept::Features(Rc::clone(&features)));
         Ok(features)
@@ -148,6 +149,7 @@ impl Vision {
         tower: usize,
         picture: PictureKey,
         prompt: &Prompt,
+        deadline: Option<Instant>,
     ) -> Result<Rc<Patches>, Error> {
         let key = Key::Patches(tower, picture);
         if let Some(Kept::Patches(patches)) = self.memory.get(&key) {
@@ -162,7 +164,7 @@ impl Vision {
             }
         }
         self.counts.computed += 1;
-        let patches = Rc::new(model.patches(prompt)?);
+        let patches = Rc::new(model.patches(prompt, deadline)?);
         self.keep(key, Kept::Patches(Rc::clone(&patches)));
         Ok(patches)
     }
@@ -258,7 +260,7 @@ mod tests {
                     let Contender { model, built, .. } = contender;
                     let prompt = model.processor().prepare(&[&picture], "What?").unwrap();
                     let given = vision
-                        .features(contender, Some([shade; 32]), &prompt)
+                        .features(contender, Some([shade; 32]), &prompt, None)
                         .unwrap();
                     let logits = |features: &Features| {
                         model

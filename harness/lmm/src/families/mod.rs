@@ -7,6 +7,7 @@ mod qwen_vl;
 mod smolvlm;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use rave_methods::Geometry;
 use serde_json::Value;
@@ -156,8 +157,8 @@ pub(crate) trait Network: Send {
     /// The decoder and its attention slot.
     fn decoder(&self) -> &Decoder;
 
-    /// Runs the vision tower.
-    fn look(&self, pixels: &Pixels) -> Result<Seen, Error>;
+    /// Runs the vision tower, until a deadline at most, at which it looks before every layer.
+    fn look(&self, pixels: &Pixels, deadline: Option<Instant>) -> Result<Seen, Error>;
 
     /// Runs the connector.
     fn connect(&self, seen: &Seen) -> Result<Visual, Error>;

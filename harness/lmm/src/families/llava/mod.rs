@@ -13,6 +13,7 @@ pub(super) mod processor;
 pub(super) mod projector;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use rave_methods::Geometry;
 use serde_json::{Value, json};
@@ -112,8 +113,8 @@ impl Network for Llava {
         &self.decoder
     }
 
-    fn look(&self, pixels: &Pixels) -> Result<Seen, Error> {
-        let features = self.tower.forward(&pixels.values)?; // [N, P, W]
+    fn look(&self, pixels: &Pixels, deadline: Option<Instant>) -> Result<Seen, Error> {
+        let features = self.tower.forward(&pixels.values, deadline)?; // [N, P, W]
         let kept = features.size()[1] - self.dropped;
         Ok(Seen {
             features: features.f_narrow(1, self.dropped, kept)?,

@@ -15,6 +15,7 @@ mod config;
 mod processor;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use rave_methods::Geometry;
 use tch::{Device, Kind, Tensor};
@@ -114,9 +115,9 @@ impl Network for OneVision {
         &self.decoder
     }
 
-    fn look(&self, pixels: &Pixels) -> Result<Seen, Error> {
+    fn look(&self, pixels: &Pixels, deadline: Option<Instant>) -> Result<Seen, Error> {
         Ok(Seen {
-            features: self.tower.forward(&pixels.values)?,
+            features: self.tower.forward(&pixels.values, deadline)?,
             deep: Vec::new(),
             pictures: pixels.pictures.clone(),
         })

@@ -14,6 +14,7 @@ mod processor;
 mod vision;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use rave_methods::Geometry;
 use tch::{Device, Kind};
@@ -77,8 +78,8 @@ impl Network for QwenVl {
         &self.decoder
     }
 
-    fn look(&self, pixels: &Pixels) -> Result<Seen, Error> {
-        self.vision.forward(pixels)
+    fn look(&self, pixels: &Pixels, deadline: Option<Instant>) -> Result<Seen, Error> {
+        self.vision.forward(pixels, deadline)
     }
 
     fn connect(&self, seen: &Seen) -> Result<Visual, Error> {

@@ -1,6 +1,8 @@
 //! The vision tower: patches of all pictures in one row, rotary positions by row and column, attention within a picture or a
 //! window of it.
 
+use std::time::Instant;
+
 use tch::{Kind, Tensor};
 
 use super::config::{Generation, VisionConfig};
@@ -136,8 +138,13 @@ impl VisionTower {
         self.patch_size
     }
 
-    /// Flattened patches `[N, values]`, squares of them together, to features `[N, width]` in the same order.
-    pub(super) fn forward(&self, pixels: &Pixels) -> Result<Seen, Error> {
+    /// Flattened patches `[N, values]`, squares of them together, to features `[N, width]` in the same order. The deadline is looked at
+    /// before every layer.
+    pub(super) fn forward(
+        &self,
+        pixels: &Pixels,
+        deadline: Option<Instant>,
+    ) -> Result<Seen, Error> {
         let grids: Vec<_> = pixels.pictures.iter().map(|picture| picture.grid).collect();
         let window = self.windows.as_ref().map(|windows| windows.side);
         let order = Order::new(&grids, self.merge, window);
@@ -159,6 +166,7 @@ impl VisionTower {
                 Some(windows) if !windows.whole.contains(&number) => order.windows(),
                 _ => order.pictures(),
             };
+            Error::check_deadline(deadline)?;
             hidden = block.forward(&hidden, &rotation, lengths)?;
             if self.deep_layers.contains(&number) {
                 deep.push(hidden.shallow_clone());

@@ -10,6 +10,7 @@ mod config;
 mod processor;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use rave_methods::Geometry;
 use tch::{Device, Kind, Tensor};
@@ -77,9 +78,9 @@ impl Network for SmolVlm {
         &self.decoder
     }
 
-    fn look(&self, pixels: &Pixels) -> Result<Seen, Error> {
+    fn look(&self, pixels: &Pixels, deadline: Option<Instant>) -> Result<Seen, Error> {
         Ok(Seen {
-            features: self.vision.forward(&pixels.values)?,
+            features: self.vision.forward(&pixels.values, deadline)?,
             deep: Vec::new(),
             pictures: pixels.pictures.clone(),
         })
