@@ -1,5 +1,7 @@
 //! The text side of a checkpoint: tokenizer and chat template, with the places of pictures in a prompt.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use tokenizers::Tokenizer;
 
 use crate::chat::ChatTemplate;
@@ -78,9 +80,7 @@ impl Text {
 
     /// Token ids of a text, with the tokenizer's own additions (such as a first token) where `additions`.
     pub(crate) fn encode(&self, text: &str, additions: bool) -> Result<Vec<i64>, Error> {
-        let encoding = self
-            .tokenizer
-            .encode(text, additions)
+        let encoding = guarded(|| self.tokenizer.encode(text, additions))
             .map_err(|error| Error::Prompt(format!("cannot be tokenised: {error}")))?;
         let ids: Vec<i64> = encoding.get_ids().iter().map(|&id| i64::from(id)).collect();
         if let Some(id) = ids.iter().find(|&&id| id >= self.vocabulary) {
@@ -118,9 +118,16 @@ impl Text {
     /// The text of generated ids, special tokens left out.
     pub(crate) fn decode(&self, ids: &[i64]) -> Result<String, Error> {
         let ids: Vec<u32> = ids.iter().map(|&id| id as u32).collect();
-        self.tokenizer
-            .decode(&ids, true)
+        guarded(|| self.tokenizer.decode(&ids, true))
             .map_err(|error| Error::Prompt(format!("generated ids cannot be decoded: {error}")))
+    }
+}
+
+/// Runs a part of the tokenizer library, which panics at some files that contradict themselves or are no JSON.
+fn guarded<T>(run: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(_) => Err("tokenizer.json contradicts itself or is damaged".to_owned()),
     }
 }
 
@@ -134,7 +141,8 @@ fn open_tokenizer(checkpoint: &Checkpoint) -> Result<Tokenizer, Error> {
             remedy: "fetch it with the checkpoint, or save the tokenizer with transformers' fast tokenizer".into(),
         });
     }
-    let mut tokenizer = Tokenizer::from_bytes(Error::read(&path)?).map_err(|error| {
+    let bytes = Error::read(&path)?;
+    let mut tokenizer = guarded(|| Tokenizer::from_bytes(bytes)).map_err(|error| {
         Error::malformed(&path, format!("not a tokenizer ({error}); fetch it again"))
     })?;
     // A prompt is never cut or padded behind the user's back.
