@@ -33,7 +33,7 @@ import zlib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ["torch==2.11.0", "torchvision==0.26.0", "transformers==5.23.0", "pillow", "safetensors"]
+PACKAGES = ["torch==2.11.0", "torchvision==0.26.0", "transformers==5.23.0", "num2words", "pillow", "safetensors"]
 MODEL = "smolvlm-256m-random"
 QUESTION = "What is written here?"
 # What the aims of the project are: at least so many times the peer's speed.
