@@ -23,6 +23,9 @@ const MODEL: &str = "smolvlm-256m-random";
 const MEASURE: &str = "RAVE_BENCH_LOADING";
 
 fn main() {
+    // cargo runs it in its package's folder; --out is meant from where `just` runs.
+    std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+        .expect("the workspace is there");
     if let Ok(request) = std::env::var(MEASURE) {
         let (dtype, folder) = request.split_once(' ').expect("a type and a folder");
         println!("{}", measure(dtype, Path::new(folder)));

@@ -25,6 +25,9 @@ const ROUNDS: usize = 3;
 const SIDE: i64 = 1_024;
 
 fn main() {
+    // cargo runs it in its package's folder; --out is meant from where `just` runs.
+    std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+        .expect("the workspace is there");
     let arguments: Vec<String> = std::env::args().collect();
     let value = |name: &str| {
         let at = arguments.iter().position(|own| own == name)?;

@@ -93,6 +93,9 @@ fn parts(out: &Path, wall: f64, variants: usize) -> Times {
 }
 
 fn main() {
+    // cargo runs it in its package's folder; --out is meant from where `just` runs.
+    std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+        .expect("the workspace is there");
     let mut model = "smolvlm-256m-random".to_owned();
     let (mut limit, mut rounds, mut out) = (1, 3, None);
     let mut arguments = std::env::args()

@@ -26,6 +26,9 @@ use tch::{Device, Kind, Tensor};
 const TEXT: i64 = 64;
 
 fn main() {
+    // cargo runs it in its package's folder; --out is meant from where `just` runs.
+    std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+        .expect("the workspace is there");
     let options = Options::default();
     let arguments: Vec<String> = std::env::args().collect();
     let value = |name: &str| {

@@ -38,6 +38,9 @@ const OPTIONS: GenerationOptions = GenerationOptions {
 type Way<'a> = Box<dyn Fn() -> Vec<Generation> + 'a>;
 
 fn main() {
+    // cargo runs it in its package's folder; --out is meant from where `just` runs.
+    std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+        .expect("the workspace is there");
     let arguments: Vec<String> = std::env::args().collect();
     let value = |name: &str| {
         arguments
