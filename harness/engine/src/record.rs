@@ -256,6 +256,13 @@ pub(crate) struct Prepared {
     pub elapsed: Duration,
 }
 
+impl Prepared {
+    /// Whether both are on one picture, by its content.
+    pub(crate) fn has_picture_of(&self, other: &Self) -> bool {
+        self.picture.is_some() && self.picture == other.picture
+    }
+}
+
 /// An answer, with the times that are its own: what was computed for several samples together has none.
 pub(crate) struct Answer {
     pub generation: Generation,

@@ -2,16 +2,13 @@
 //! into what a summary needs of it.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use polars::io::parquet::write::BatchedWriter;
 use polars::prelude::*;
 
-use super::files::{commit_file, temporary_name};
 use super::log::{LogReader, LogWriter, for_each};
 use super::scores::{Names, reason};
-use super::table::{Table, table_error};
+use super::table::{RowGroups, Table};
 use crate::Error;
 use crate::schema::{AttentionRecord, HeadRecord, RunRecord};
 
@@ -209,32 +206,20 @@ pub(super) fn write_table(folder: &Path, keys: &[String]) -> Result<(), Error> {
     table.finish()
 }
 
-/// Writes the table of a run's folder row group by row group, under a temporary name until it is whole.
+/// Writes the table of a run's folder.
 pub(crate) struct AttentionWriter {
-    path: PathBuf,
     batch: Vec<AttentionRecord>,
     /// Rows of the batch.
     rows: usize,
-    writer: BatchedWriter<File>,
-    file: File,
+    groups: RowGroups,
 }
 
 impl AttentionWriter {
     pub(crate) fn create(folder: &Path) -> Result<Self, Error> {
-        let path = folder.join(PARQUET);
-        let failed = |source| Error::writing(&path, source);
-        let refused = |error| table_error(&path, error);
-        let file = File::create(temporary_name(&path)).map_err(failed)?;
-        let empty = frame(&[]).map_err(refused)?;
-        let writer = ParquetWriter::new(file.try_clone().map_err(failed)?)
-            .batched(empty.schema())
-            .map_err(refused)?;
         Ok(Self {
             batch: Vec::new(),
             rows: 0,
-            writer,
-            file,
-            path,
+            groups: RowGroups::create(&folder.join(PARQUET), frame(&[]))?,
         })
     }
 
@@ -248,23 +233,17 @@ impl AttentionWriter {
     }
 
     fn flush(&mut self) -> Result<(), Error> {
-        let written = frame(&self.batch).and_then(|frame| self.writer.write_batch(&frame));
+        let written = self.groups.write(frame(&self.batch));
         self.batch.clear();
         self.rows = 0;
-        written.map_err(|error| table_error(&self.path, error))
+        written
     }
 
     pub(crate) fn finish(mut self) -> Result<(), Error> {
         if !self.batch.is_empty() {
             self.flush()?;
         }
-        self.writer
-            .finish()
-            .map_err(|error| table_error(&self.path, error))?;
-        self.file
-            .sync_all()
-            .map_err(|source| Error::writing(&self.path, source))?;
-        commit_file(&self.path)
+        self.groups.finish()
     }
 }
 

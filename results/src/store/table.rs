@@ -18,27 +18,58 @@ pub(super) const PARQUET: &str = "samples.parquet";
 /// Samples a row group: bounds the memory of writing.
 const ROW_GROUP: usize = 20_000;
 
-/// Writes the table row group by row group under a temporary name.
-pub(crate) struct TableWriter {
+/// A table that is written row group by row group under a temporary name.
+pub(super) struct RowGroups {
     path: PathBuf,
-    batch: Vec<SampleRecord>,
     writer: BatchedWriter<File>,
     file: File,
 }
 
-impl TableWriter {
-    pub(crate) fn create(path: &Path) -> Result<Self, Error> {
+impl RowGroups {
+    /// With the columns of an empty table.
+    pub(super) fn create(path: &Path, empty: PolarsResult<DataFrame>) -> Result<Self, Error> {
         let failed = |source| Error::writing(path, source);
+        let refused = |error| table_error(path, error);
         let file = File::create(temporary_name(path)).map_err(failed)?;
-        let empty = frame(&[]).map_err(|error| table_error(path, error))?;
         let writer = ParquetWriter::new(file.try_clone().map_err(failed)?)
-            .batched(empty.schema())
-            .map_err(|error| table_error(path, error))?;
+            .batched(empty.map_err(refused)?.schema())
+            .map_err(refused)?;
         Ok(Self {
             path: path.to_path_buf(),
-            batch: Vec::new(),
             writer,
             file,
+        })
+    }
+
+    pub(super) fn write(&mut self, group: PolarsResult<DataFrame>) -> Result<(), Error> {
+        group
+            .and_then(|group| self.writer.write_batch(&group))
+            .map_err(|error| table_error(&self.path, error))
+    }
+
+    /// Moves the whole table into place.
+    pub(super) fn finish(self) -> Result<(), Error> {
+        self.writer
+            .finish()
+            .map_err(|error| table_error(&self.path, error))?;
+        self.file
+            .sync_all()
+            .map_err(|source| Error::writing(&self.path, source))?;
+        commit_file(&self.path)
+    }
+}
+
+/// Writes the table of the samples.
+pub(crate) struct TableWriter {
+    batch: Vec<SampleRecord>,
+    groups: RowGroups,
+}
+
+impl TableWriter {
+    pub(crate) fn create(path: &Path) -> Result<Self, Error> {
+        Ok(Self {
+            batch: Vec::new(),
+            groups: RowGroups::create(path, frame(&[]))?,
         })
     }
 
@@ -52,22 +83,16 @@ impl TableWriter {
     }
 
     fn flush(&mut self) -> Result<(), Error> {
-        let written = frame(&self.batch).and_then(|frame| self.writer.write_batch(&frame));
+        let written = self.groups.write(frame(&self.batch));
         self.batch.clear();
-        written.map_err(|error| table_error(&self.path, error))
+        written
     }
 
     pub(crate) fn finish(mut self) -> Result<(), Error> {
         if !self.batch.is_empty() {
             self.flush()?;
         }
-        self.writer
-            .finish()
-            .map_err(|error| table_error(&self.path, error))?;
-        self.file
-            .sync_all()
-            .map_err(|source| Error::writing(&self.path, source))?;
-        commit_file(&self.path)
+        self.groups.finish()
     }
 }
 

@@ -2,36 +2,19 @@
 
 use super::*;
 
-#[test]
-fn a_log_cut_anywhere_loses_the_last_record_alone() {
-    let folder = tempfile::tempdir().unwrap();
+/// Three samples that a run has recorded.
+fn recorded(folder: &Path) -> Vec<SampleRecord> {
     let samples: Vec<_> = (0..3)
         .map(|index| sample("ocr", "standard", index, Some(0.5)))
         .collect();
-    write(folder.path(), &samples, false);
-    let log = folder.path().join("samples.log");
-    let whole = fs::read(&log).unwrap();
-    let last = whole[..whole.len() - 1]
-        .iter()
-        .rposition(|byte| *byte == b'\n')
-        .unwrap()
-        + 1;
-    for length in last..whole.len() {
-        fs::write(&log, &whole[..length]).unwrap();
-        let contents = read_log(folder.path()).unwrap();
-        assert_eq!(contents.samples, samples[..2], "cut at {length}");
-        assert_eq!(contents.truncated_bytes, (length - last) as u64);
-        assert!(contents.damaged_lines.is_empty());
-    }
+    write(folder, &samples, false);
+    samples
 }
 
 #[test]
 fn a_flipped_bit_costs_its_line_and_is_reported() {
     let folder = tempfile::tempdir().unwrap();
-    let samples: Vec<_> = (0..3)
-        .map(|index| sample("ocr", "standard", index, Some(0.5)))
-        .collect();
-    write(folder.path(), &samples, false);
+    let samples = recorded(folder.path());
     let log = folder.path().join("samples.log");
     let mut bytes = fs::read(&log).unwrap();
     let second = bytes.iter().position(|byte| *byte == b'\n').unwrap() + 40;
@@ -150,18 +133,19 @@ fn what_changed_is_told_with_both_values_where_they_are_short() {
 }
 
 #[test]
-fn a_run_goes_on_after_a_log_cut_at_any_byte() {
+fn a_log_cut_at_any_byte_loses_the_last_record_alone_and_the_run_goes_on() {
     let folder = tempfile::tempdir().unwrap();
-    let samples: Vec<_> = (0..3)
-        .map(|index| sample("ocr", "standard", index, Some(0.5)))
-        .collect();
-    write(folder.path(), &samples, false);
+    let samples = recorded(folder.path());
     let log = folder.path().join("samples.log");
     let whole = fs::read(&log).unwrap();
     let end = |part: &[u8]| part.iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
     let last = end(&whole[..whole.len() - 1]);
     for length in last..whole.len() {
         fs::write(&log, &whole[..length]).unwrap();
+        let contents = read_log(folder.path()).unwrap();
+        assert_eq!(contents.samples, samples[..2], "cut at {length}");
+        assert_eq!(contents.truncated_bytes, (length - last) as u64);
+        assert!(contents.damaged_lines.is_empty());
         let (mut writer, done) = RunWriter::resume(folder.path(), &due(3)).unwrap();
         assert_eq!(done.samples, samples[..2], "cut at {length}");
         writer.append(&samples[2]).unwrap();
@@ -179,10 +163,7 @@ fn a_run_goes_on_after_a_log_cut_at_any_byte() {
 #[test]
 fn a_crash_between_any_two_steps_of_the_end_costs_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let samples: Vec<_> = (0..3)
-        .map(|index| sample("ocr", "standard", index, Some(0.5)))
-        .collect();
-    write(folder.path(), &samples, false);
+    let samples = recorded(folder.path());
     let at = |name: &str| folder.path().join(name);
     let (log, begun) = (
         fs::read(at("samples.log")).unwrap(),

@@ -402,18 +402,16 @@ impl Unit {
 
     /// Whether a sample has the picture of the first.
     fn is_on(&self, sample: &Prepared) -> bool {
-        sample.picture.is_some()
-            && self
-                .samples
-                .first()
-                .is_some_and(|first| first.picture == sample.picture)
+        self.samples
+            .first()
+            .is_some_and(|first| first.has_picture_of(sample))
     }
 
     /// Of samples with the same picture the first alone keeps its pixels: all are given the features that it gets.
     fn push(&mut self, mut sample: Prepared) {
-        let source = self.samples.iter().position(|earlier| {
-            earlier.prompt.is_ok() && earlier.picture.is_some() && earlier.picture == sample.picture
-        });
+        let mut earlier = self.samples.iter();
+        let source =
+            earlier.position(|earlier| earlier.prompt.is_ok() && earlier.has_picture_of(&sample));
         if let (Some(_), Ok(prompt)) = (source, &mut sample.prompt) {
             prompt.pixels = Vec::new();
         }
