@@ -130,7 +130,7 @@ fn side_by_side(runs: &[Run], names: &[String], options: &Options) -> Result<Sum
         None if options.baseline.contains(':') => options.baseline.clone(),
         None => format!("{} of the same run", options.baseline),
     };
-    whole.remarks = remarks(runs, names);
+    whole.remarks.extend(remarks(runs, names));
     whole
         .remarks
         .extend(pairings(&contenders, &baselines, &whole));
@@ -236,6 +236,9 @@ fn joined(runs: &[Run], names: &[String], contenders: &[Contender]) -> Vec<Run> 
         let mut run = run.clone();
         run.record = record_of(&run.record, &own, &model, &sha256);
         run.record.run.clone_from(&names[index]);
+        for remark in &mut run.remarks {
+            *remark = format!("{}: {remark}", names[index]);
+        }
         run.scores.relabel(&model, label);
         // Each run's own report has its probes.
         run.attention = Attention::default();

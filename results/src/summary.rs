@@ -56,7 +56,8 @@ pub struct Summary {
     pub resampling: Resampling,
     /// Why the runs should not have been compared, where that was forced.
     pub forced: Vec<String>,
-    /// What the runs do not share and may all the same be compared; left out of the JSON where there is nothing.
+    /// What people have found out about the runs since, and what the runs do not share and may all the same be compared; left out of
+    /// the JSON where there is nothing.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub remarks: Vec<String>,
 }

@@ -51,6 +51,25 @@ pub(crate) fn read_record(folder: &Path) -> Result<RunRecord, Error> {
     serde_json::from_value(value).map_err(invalid)
 }
 
+/// What people have found out about a run since, in its folder: a remark a line, empty lines apart.
+pub(super) const REMARKS: &str = "remarks.txt";
+
+/// The remarks in a run's folder; none where it has no [`REMARKS`].
+pub(super) fn read_remarks(folder: &Path) -> Result<Vec<String>, Error> {
+    let path = folder.join(REMARKS);
+    match fs::read_to_string(&path) {
+        Ok(text) => {
+            let lines = text.lines().map(str::trim);
+            Ok(lines
+                .filter(|line| !line.is_empty())
+                .map(str::to_owned)
+                .collect())
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(Error::reading(&path, error)),
+    }
+}
+
 pub(super) fn write_record(folder: &Path, record: &RunRecord) -> Result<(), Error> {
     replace_json(&folder.join(RECORD), record)
 }

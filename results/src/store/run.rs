@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::attention::{self, Attention};
-use super::files::read_record;
+use super::files::{read_record, read_remarks};
 use super::log::{LOG, read_log};
 use super::scores::Scores;
 use super::table::{self, PARQUET};
@@ -28,6 +28,8 @@ pub struct Run {
     pub scores: Scores,
     /// What attention probes saw; empty where there were none.
     pub attention: Attention,
+    /// What people have found out about it since (`remarks.txt` in its folder); every report shows them before the numbers.
+    pub remarks: Vec<String>,
 }
 
 impl Run {
@@ -37,6 +39,7 @@ impl Run {
     /// No run there, a damaged file, or another schema version.
     pub fn open(folder: &Path) -> Result<Self, Error> {
         let mut record = read_record(folder)?;
+        let remarks = read_remarks(folder)?;
         let folder = folder.to_path_buf();
         if record.finished.is_some() {
             let scores = table::read_scores(&folder.join(PARQUET))?;
@@ -48,6 +51,7 @@ impl Run {
                 truncated_bytes: 0,
                 damaged_lines: Vec::new(),
                 scores,
+                remarks,
             });
         }
         let contents = read_log(&folder)?;
@@ -60,6 +64,7 @@ impl Run {
             interrupted: true,
             truncated_bytes: contents.truncated_bytes,
             damaged_lines: contents.damaged_lines,
+            remarks,
         })
     }
 
@@ -73,6 +78,7 @@ impl Run {
             damaged_lines: Vec::new(),
             scores: Scores::from_samples(samples),
             attention: Attention::default(),
+            remarks: Vec::new(),
         }
     }
 

@@ -37,7 +37,7 @@ pub(super) fn summary(runs: &[Run], options: &Options) -> Result<Summary, Error>
         attention,
         resampling: options.resampling,
         forced,
-        remarks: Vec::new(),
+        remarks: runs.iter().flat_map(|run| run.remarks.clone()).collect(),
     })
 }
 

@@ -5,7 +5,7 @@ use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::Path;
 
-use rave_results::{Error, Run, RunRecord, RunWriter, SampleRecord, store::read_log};
+use rave_results::{Error, Run, RunRecord, RunWriter, SampleRecord, Summary, store::read_log};
 
 use proptest::prelude::*;
 
@@ -98,6 +98,23 @@ fn awkward_text_round_trips_through_log_and_parquet() {
     assert_eq!(run.scores.len(), samples.len());
     assert!(!finished.path().join("samples.log").exists());
     assert!(!finished.path().join("samples.parquet.tmp").exists());
+}
+
+#[test]
+fn remarks_beside_a_run_are_read_and_noted_before_the_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples = vec![sample("ocr", "standard", 0, Some(0.5))];
+    write(folder.path(), &samples, true);
+    assert!(Run::open(folder.path()).unwrap().remarks.is_empty());
+    fs::write(
+        folder.path().join("remarks.txt"),
+        "the gate did not learn\n\n  and more \n",
+    )
+    .unwrap();
+    let run = Run::open(folder.path()).unwrap();
+    assert_eq!(run.remarks, ["the gate did not learn", "and more"]);
+    let notes = Summary::from_runs(&[run], "standard").unwrap().notes();
+    assert_eq!(notes[..2], ["the gate did not learn", "and more"]);
 }
 
 #[test]
