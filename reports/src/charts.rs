@@ -216,13 +216,32 @@ pub fn training(rows: &[Row], title: &str) -> Result<[Artifact; 2], Error> {
         training::draw(canvas, rows, title);
     })?;
     let png = bitmap(ID, size, |canvas| training::draw(canvas, rows, title))?;
-    Ok([
-        Artifact::text("training.svg", svg),
-        Artifact {
-            name: "training.png".into(),
-            bytes: png,
-        },
-    ])
+    Ok(files(ID, svg, png))
+}
+
+/// How a variant's own parameters moved over the steps of a training run: `training-gates.svg` and `training-gates.png`; `None` where
+/// there are none, or the table is older than their norms.
+///
+/// # Errors
+/// A chart that cannot be drawn or encoded.
+pub fn training_gates(rows: &[Row], title: &str) -> Result<Option<[Artifact; 2]>, Error> {
+    const ID: &str = "training-gates";
+    let moved = |row: &&Row| row.split == "train" && row.gate_weight_norm > 0.0;
+    let Some(last) = rows.iter().rfind(moved) else {
+        return Ok(None);
+    };
+    let words = format!(
+        "After {} steps the variant's own parameters have a norm of {:.3}.",
+        last.step, last.gate_weight_norm
+    );
+    let size = (canvas::WIDTH, training::HEIGHT);
+    let svg = vector(ID, size, (title.to_owned(), words), |canvas| {
+        training::draw_gates(canvas, rows, title);
+    })?;
+    let png = bitmap(ID, size, |canvas| {
+        training::draw_gates(canvas, rows, title);
+    })?;
+    Ok(Some(files(ID, svg, png)))
 }
 
 /// How several variants were trained, seed by seed: `training-curves.svg` and `training-curves.png`.
@@ -245,13 +264,18 @@ pub fn training_curves(curves: &[Curve], title: &str) -> Result<[Artifact; 2], E
         curves::draw(canvas, curves, title);
     })?;
     let png = bitmap(ID, size, |canvas| curves::draw(canvas, curves, title))?;
-    Ok([
-        Artifact::text(&format!("{ID}.svg"), svg),
+    Ok(files(ID, svg, png))
+}
+
+/// A drawn chart's two files, `{id}.svg` and `{id}.png`.
+fn files(id: &str, svg: String, png: Vec<u8>) -> [Artifact; 2] {
+    [
+        Artifact::text(&format!("{id}.svg"), svg),
         Artifact {
-            name: format!("{ID}.png"),
+            name: format!("{id}.png"),
             bytes: png,
         },
-    ])
+    ]
 }
 
 /// What a chart of a latency run shows.

@@ -22,10 +22,18 @@ pub struct Row {
     pub glyph_accuracy: f64,
     /// Share of the items whose answer is exactly right.
     pub exact: f64,
-    /// Learning rate.
+    /// Learning rate of the checkpoint's parameters.
     pub rate: f64,
-    /// Length of the gradient before clipping.
+    /// Learning rate of the variant's own parameters; NaN in tables of runs from before it was recorded, as the three norms below.
+    pub gate_rate: f64,
+    /// Length (2-norm) of the gradient before clipping: of the checkpoint's parameters; in older tables of all.
     pub gradient_norm: f64,
+    /// The same of the variant's own parameters; 0 where there are none.
+    pub gate_gradient_norm: f64,
+    /// Length of the checkpoint's parameters that move, after the step; 0 where none does.
+    pub weight_norm: f64,
+    /// The same of the variant's own parameters.
+    pub gate_weight_norm: f64,
     /// Wall time of the step.
     pub seconds: f64,
 }
@@ -40,7 +48,11 @@ impl Default for Row {
             glyph_accuracy: 0.0,
             exact: 0.0,
             rate: 0.0,
+            gate_rate: 0.0,
             gradient_norm: 0.0,
+            gate_gradient_norm: 0.0,
+            weight_norm: 0.0,
+            gate_weight_norm: 0.0,
             seconds: 0.0,
         }
     }
@@ -50,14 +62,29 @@ impl Default for Row {
 type Number = (&'static str, fn(&mut Row) -> &mut f64);
 
 /// The columns after `step` and `split`.
-const NUMBERS: [Number; 7] = [
+const NUMBERS: [Number; 11] = [
     ("loss", |row| &mut row.loss),
     ("dense_loss", |row| &mut row.dense_loss),
     ("glyph_accuracy", |row| &mut row.glyph_accuracy),
     ("exact", |row| &mut row.exact),
     ("rate", |row| &mut row.rate),
+    ("gate_rate", |row| &mut row.gate_rate),
     ("gradient_norm", |row| &mut row.gradient_norm),
+    ("gate_gradient_norm", |row| &mut row.gate_gradient_norm),
+    ("weight_norm", |row| &mut row.weight_norm),
+    ("gate_weight_norm", |row| &mut row.gate_weight_norm),
     ("seconds", |row| &mut row.seconds),
+];
+
+/// The columns that tables had from the beginning: the others may be missing.
+const FIRST: [&str; 7] = [
+    "loss",
+    "dense_loss",
+    "glyph_accuracy",
+    "exact",
+    "rate",
+    "gradient_norm",
+    "seconds",
 ];
 
 /// Writes the table at once: under a temporary name, then moved into place.
@@ -95,6 +122,12 @@ pub fn read_rows(path: &Path) -> Result<Vec<Row>, Error> {
         })
         .collect();
     for (name, place) in NUMBERS {
+        if !FIRST.contains(&name) && !table.has(name) {
+            for row in &mut rows {
+                *place(row) = f64::NAN;
+            }
+            continue;
+        }
         for (row, value) in rows.iter_mut().zip(table.numbers(name)?) {
             *place(row) = value.unwrap_or(f64::NAN);
         }
@@ -126,6 +159,16 @@ mod tests {
         ];
         write_rows(&path, &rows).unwrap();
         assert_eq!(read_rows(&path).unwrap(), rows);
+        let older = vec![
+            UInt64Chunked::from_iter_values("step".into(), [7].into_iter()).into_column(),
+            StringChunked::from_iter_values("split".into(), ["train"].into_iter()).into_column(),
+        ];
+        let numbers = FIRST.map(|name| {
+            Float64Chunked::from_iter_values(name.into(), [0.5].into_iter()).into_column()
+        });
+        replace_table(&path, 1, older.into_iter().chain(numbers).collect()).unwrap();
+        let read = read_rows(&path).unwrap();
+        assert!(read[0].gate_weight_norm.is_nan() && (read[0].gradient_norm - 0.5).abs() < 1e-12);
         let missing = read_rows(&folder.path().join("other.parquet")).unwrap_err();
         assert!(missing.to_string().contains("other.parquet"), "{missing}");
     }

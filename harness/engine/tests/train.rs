@@ -35,8 +35,10 @@ fn plan(out: PathBuf) -> Plan {
         batch: 2,
         accumulate: 2,
         rate: 1e-3,
+        gate_rate: None,
         warm_up: 2,
         weight_decay: 0.01,
+        gate_weight_decay: 0.0,
         clip: 1.0,
         dense: 0.5,
         answers: true,
@@ -135,6 +137,36 @@ fn with_a_frozen_backbone_only_an_adapter_is_written_and_it_loads_beside_its_bas
     let model = Model::load(&nano(), LoadOptions::default()).unwrap();
     let built = model.build(gates.variant, 0, Some(&adapter)).unwrap();
     assert_eq!(built.adapter.unwrap().path, adapter);
+}
+
+#[test]
+fn gates_move_at_their_own_rate_and_the_table_has_their_norms() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut slow = plan(folder.path().join("slow"));
+    (slow.freeze, slow.dense, slow.steps) = (Freeze::Vision, 0.0, 8);
+    slow.variant = variant("rave").unwrap();
+    let mut fast = slow.clone();
+    (fast.gate_rate, fast.out) = (Some(2e-2), folder.path().join("fast"));
+    let rows = |plan: &Plan| -> Vec<Row> {
+        run(plan, 99).unwrap();
+        let rows = read_rows(&plan.out.join(ROWS)).unwrap();
+        rows.into_iter()
+            .filter(|row| row.split == "train")
+            .collect()
+    };
+    let (slow, fast) = (rows(&slow), rows(&fast));
+    // The first step is taken along the same gradient, by warm-up at half the rates.
+    assert_eq!(slow[0].gradient_norm, fast[0].gradient_norm);
+    assert_eq!(slow[0].gate_gradient_norm, fast[0].gate_gradient_norm);
+    assert_eq!((slow[0].rate, slow[0].gate_rate), (5e-4, 5e-4));
+    assert_eq!((fast[0].rate, fast[0].gate_rate), (5e-4, 1e-2));
+    assert_eq!(slow[0].weight_norm, fast[0].weight_norm);
+    // Adam's first step moves every weight by the rate, wherever its gradient is not zero: of nano's 6,144 only the
+    // 2,048 of the key side, which starts at zero, have one.
+    let moved = |row: &Row, rate: f64| row.gate_weight_norm.powi(2) - (2048.0 * rate * rate);
+    let (start, same) = (moved(&slow[0], 5e-4), moved(&fast[0], 1e-2));
+    assert!((start - same).abs() < 2e-3 * start, "{start} {same}");
+    assert!(fast[7].gate_weight_norm > slow[7].gate_weight_norm);
 }
 
 #[test]

@@ -29,29 +29,50 @@ pub(super) struct Line {
     pub marked: bool,
 }
 
-/// Draws both panels.
+/// Draws the losses and what was right.
 pub(super) fn draw<B: DrawingBackend>(canvas: &mut Canvas<B>, rows: &[Row], title: &str) {
+    let panels = [
+        (losses(rows), "loss, nats", None),
+        (hits(rows), "right, %", Some(100.0)),
+    ];
+    side_by_side(canvas, title, panels);
+}
+
+/// Draws the norms of the gradients and of the variant's own weights.
+pub(super) fn draw_gates<B: DrawingBackend>(canvas: &mut Canvas<B>, rows: &[Row], title: &str) {
+    let line = |name: &str, number, value| Line {
+        name: name.to_owned(),
+        colour: colour(number),
+        points: thinned(&of(rows, "train", value)),
+        marked: false,
+    };
+    let gradients = vec![
+        line("the variant's own", 1, |row| row.gate_gradient_norm),
+        line("the checkpoint's", 0, |row| row.gradient_norm),
+    ];
+    let weights = vec![line("the variant's own", 1, |row| row.gate_weight_norm)];
+    let panels = [
+        (gradients, "norm of the gradient before clipping", None),
+        (weights, "norm of the weights", None),
+    ];
+    side_by_side(canvas, title, panels);
+}
+
+/// Two panels under a title: their lines, unit and largest value.
+fn side_by_side<B: DrawingBackend>(
+    canvas: &mut Canvas<B>,
+    title: &str,
+    panels: [(Vec<Line>, &str, Option<f64>); 2],
+) {
     let room = f64::from(WIDTH) - 2.0 * MARGIN;
     let heading = Type::TITLE.fit(title, room);
     canvas.text(&heading, (MARGIN, 22.0), Type::TITLE, Align::Left);
     let middle = f64::from(WIDTH) / 2.0;
-    panel(
-        canvas,
-        &losses(rows),
-        "loss, nats",
-        None,
-        (MARGIN, middle - 14.0),
-        (TOP, TOP + PLOT),
-    );
     let right = f64::from(WIDTH) - MARGIN;
-    panel(
-        canvas,
-        &hits(rows),
-        "right, %",
-        Some(100.0),
-        (middle + 14.0, right),
-        (TOP, TOP + PLOT),
-    );
+    let places = [(MARGIN, middle - 14.0), (middle + 14.0, right)];
+    for ((lines, unit, most), place) in panels.into_iter().zip(places) {
+        panel(canvas, &lines, unit, most, place, (TOP, TOP + PLOT));
+    }
 }
 
 /// The means of stretches of equal length.

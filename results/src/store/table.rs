@@ -214,6 +214,11 @@ impl<'a> Table<'a> {
         self.frame.height()
     }
 
+    /// Whether there is a column of this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.frame.column(name).is_ok()
+    }
+
     pub(crate) fn column(&self, name: &str) -> Result<&Column, Error> {
         self.frame
             .column(name)

@@ -60,13 +60,19 @@ pub struct Arguments {
     /// Highest learning rate
     #[arg(long, default_value_t = 1e-3)]
     pub rate: f64,
+    /// Highest learning rate of the variant's own parameters, on the same schedule; by default --rate
+    #[arg(long, value_name = "RATE")]
+    pub gate_lr: Option<f64>,
     /// Steps of linear warm-up
     #[arg(long, default_value_t = 100)]
     pub warm_up: u64,
     /// Decoupled weight decay of matrices
     #[arg(long, default_value_t = 0.01)]
     pub weight_decay: f64,
-    /// Longest gradient
+    /// Decoupled weight decay of the variant's own parameters
+    #[arg(long, default_value_t = 0.0)]
+    pub gate_weight_decay: f64,
+    /// Longest gradient; the variant's own parameters are held to it apart from the checkpoint's
     #[arg(long, default_value_t = 1.0)]
     pub clip: f64,
     /// Weight of the dense loss: which character stands at each patch of an embedded picture
@@ -161,8 +167,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         batch: arguments.batch,
         accumulate: arguments.accumulate,
         rate: arguments.rate,
+        gate_rate: arguments.gate_lr,
         warm_up: arguments.warm_up,
         weight_decay: arguments.weight_decay,
+        gate_weight_decay: arguments.gate_weight_decay,
         clip: arguments.clip,
         dense: arguments.dense,
         answers: !arguments.no_answers,
@@ -187,7 +195,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     progress.bar.finish();
     let rows = read_rows(&plan.out.join(ROWS))?;
     let title = format!("Training {} with {}", arguments.model, plan.variant.id);
-    for chart in charts::training(&rows, &title)? {
+    let gates = charts::training_gates(&rows, &title)?;
+    for chart in charts::training(&rows, &title)?
+        .into_iter()
+        .chain(gates.into_iter().flatten())
+    {
         let path = plan.out.join(&chart.name);
         fs::write(&path, &chart.bytes)
             .with_context(|| format!("cannot write {}; check the free space", path.display()))?;

@@ -31,7 +31,7 @@ use tch::{Device, Kind, Reduction, Tensor, no_grad};
 pub use self::plan::{Freeze, Plan, Source};
 
 use self::glyphs::Glyphs;
-use self::optimizer::AdamW;
+use self::optimizer::{AdamW, Group, Norms};
 use self::plan::Origins;
 use self::state::State;
 use self::stream::{Drawn, Stream};
@@ -165,8 +165,9 @@ impl<'a> Trainer<'a> {
             })
             .map(|(name, tensor)| (name.clone(), tensor.shallow_clone()))
             .collect();
+        let mut gates = Vec::new();
         if plan.answers {
-            moving.extend(attention.parameters());
+            gates = attention.parameters();
         } else {
             moving.retain(|(name, _)| model.is_vision(name));
         }
@@ -185,7 +186,7 @@ impl<'a> Trainer<'a> {
                 .collect();
             moving.extend(parameters);
         }
-        if moving.is_empty() {
+        if moving.is_empty() && gates.is_empty() {
             return Err(Error::Request(format!(
                 "nothing would be trained: `{}` has no parameters of its own and the backbone is frozen",
                 plan.variant.id
@@ -195,7 +196,16 @@ impl<'a> Trainer<'a> {
             plan,
             attention,
             head,
-            optimizer: AdamW::new(moving, plan.weight_decay)?,
+            optimizer: AdamW::new(vec![
+                Group {
+                    parameters: moving,
+                    weight_decay: plan.weight_decay,
+                },
+                Group {
+                    parameters: gates,
+                    weight_decay: plan.gate_weight_decay,
+                },
+            ])?,
             stream,
             settings,
             step: 0,
@@ -251,10 +261,21 @@ impl<'a> Trainer<'a> {
             operations += own_operations;
         }
         row.rate = plan.rate(self.step);
-        row.gradient_norm = self
+        row.gate_rate = plan.gate_rate(self.step);
+        let rates = [row.rate, row.gate_rate];
+        let norms = self
             .optimizer
-            .step(&gradient, self.step + 1, row.rate, plan.clip)?;
-        if !row.gradient_norm.is_finite() || !row.loss.is_finite() {
+            .step(&gradient, self.step + 1, &rates, plan.clip)?;
+        if let [backbone, gate] = norms[..] {
+            let Norms { gradient, weights } = backbone;
+            (row.gradient_norm, row.weight_norm) = (gradient, weights);
+            let Norms { gradient, weights } = gate;
+            (row.gate_gradient_norm, row.gate_weight_norm) = (gradient, weights);
+        }
+        if !row.gradient_norm.is_finite()
+            || !row.gate_gradient_norm.is_finite()
+            || !row.loss.is_finite()
+        {
             return Err(Error::Diverged {
                 step: self.step + 1,
                 loss: row.loss,

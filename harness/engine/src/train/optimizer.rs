@@ -11,6 +11,28 @@ use tch::{Device, Kind, Tensor, no_grad};
 const BETAS: (f64, f64) = (0.9, 0.98);
 const EPSILON: f64 = 1e-8;
 
+/// Parameters that have a learning rate and a weight decay of their own.
+pub(super) struct Group {
+    /// The model's tensors by name, which share storage with the model.
+    pub(super) parameters: Vec<(String, Tensor)>,
+    /// Decoupled weight decay of its matrices.
+    pub(super) weight_decay: f64,
+}
+
+/// Where a group lies in the flat vectors.
+struct Span {
+    start: i64,
+    length: i64,
+    weight_decay: f64,
+}
+
+/// Lengths (2-norms) of a group's gradient before clipping and of its weights after the step.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Norms {
+    pub(super) gradient: f64,
+    pub(super) weights: f64,
+}
+
 /// The optimiser and the weights it moves.
 pub(super) struct AdamW {
     /// The model's tensors by name, in the order of the flat vectors; leaves that ask for a gradient.
@@ -21,12 +43,23 @@ pub(super) struct AdamW {
     pub(super) second: Tensor,
     /// 1 where weight decay applies (matrices), 0 elsewhere (norms, biases), `[P]`.
     decayed: Tensor,
-    weight_decay: f64,
+    spans: Vec<Span>,
 }
 
 impl AdamW {
-    /// Takes over tensors that share storage with a model, and asks for their gradients.
-    pub(super) fn new(parameters: Vec<(String, Tensor)>, weight_decay: f64) -> Result<Self, Error> {
+    /// Takes over groups of tensors, in order, and asks for their gradients.
+    pub(super) fn new(groups: Vec<Group>) -> Result<Self, Error> {
+        let mut spans: Vec<Span> = Vec::new();
+        let mut parameters = Vec::new();
+        for group in groups {
+            let own = group.parameters.iter().map(|(_, tensor)| tensor.numel());
+            spans.push(Span {
+                start: spans.last().map_or(0, |span| span.start + span.length),
+                length: own.sum::<usize>() as i64,
+                weight_decay: group.weight_decay,
+            });
+            parameters.extend(group.parameters);
+        }
         let flat =
             |value: &Tensor| Ok(value.f_detach()?.f_to_kind(Kind::Float)?.f_reshape([-1])?);
         let masters = parameters
@@ -52,7 +85,7 @@ impl AdamW {
             second: master.f_zeros_like()?,
             decayed: Tensor::f_cat(&decayed, 0)?,
             master,
-            weight_decay,
+            spans,
         })
     }
 
@@ -71,34 +104,50 @@ impl AdamW {
         Ok(Tensor::f_cat(&gradients, 0)?)
     }
 
-    /// One step, the `number`th counted from 1, along a gradient that is scaled down to length `clip` where it is longer.
-    /// Returns the length that the gradient had; a length that is not finite moves nothing.
+    /// One step, the `number`th counted from 1, along a gradient of which each group's part is scaled down to length `clip` where it is
+    /// longer; every group at its own rate. Gives the norms of each group; a gradient that is not finite moves nothing.
     pub(super) fn step(
         &mut self,
         gradient: &Tensor,
         number: u64,
-        rate: f64,
+        rates: &[f64],
         clip: f64,
-    ) -> Result<f64, Error> {
+    ) -> Result<Vec<Norms>, Error> {
         no_grad(|| {
-            let length = f64::try_from(gradient.f_norm()?)?;
-            if !length.is_finite() {
-                return Ok(length);
+            let parts = self.spans.iter();
+            let mut norms = parts
+                .map(|span| {
+                    let own = gradient.f_narrow(0, span.start, span.length)?;
+                    Ok(Norms {
+                        gradient: f64::try_from(own.f_norm()?)?,
+                        weights: f64::NAN,
+                    })
+                })
+                .collect::<Result<Vec<_>, Error>>()?;
+            if norms.iter().any(|norms| !norms.gradient.is_finite()) {
+                return Ok(norms);
             }
-            let gradient = gradient.f_mul_scalar((clip / length).min(1.0))?;
-            let (beta1, beta2) = BETAS;
-            let correct = |beta: f64| 1.0 - beta.powi(i32::try_from(number).unwrap_or(i32::MAX));
-            let _ = self.first.f_lerp_(&gradient, 1.0 - beta1)?;
-            let _ = self.second.f_lerp_(&gradient.f_square()?, 1.0 - beta2)?;
-            let spread = (&self.second / correct(beta2))
-                .f_sqrt_()?
-                .f_add_scalar_(EPSILON)?;
-            let decay = &self.master * &self.decayed * (rate * self.weight_decay);
-            let _ = self.master.f_sub_(&decay)?;
-            let change = self.first.f_div(&spread)? * (rate / correct(beta1));
-            let _ = self.master.f_sub_(&change)?;
+            for ((span, norms), &rate) in self.spans.iter().zip(&mut norms).zip(rates) {
+                let part = |whole: &Tensor| whole.f_narrow(0, span.start, span.length);
+                let gradient = part(gradient)?.f_mul_scalar((clip / norms.gradient).min(1.0))?;
+                let (mut master, mut first, mut second) =
+                    (part(&self.master)?, part(&self.first)?, part(&self.second)?);
+                let (beta1, beta2) = BETAS;
+                let correct =
+                    |beta: f64| 1.0 - beta.powi(i32::try_from(number).unwrap_or(i32::MAX));
+                let _ = first.f_lerp_(&gradient, 1.0 - beta1)?;
+                let _ = second.f_lerp_(&gradient.f_square()?, 1.0 - beta2)?;
+                let spread = (&second / correct(beta2))
+                    .f_sqrt_()?
+                    .f_add_scalar_(EPSILON)?;
+                let decay = &master * part(&self.decayed)? * (rate * span.weight_decay);
+                let _ = master.f_sub_(&decay)?;
+                let change = first.f_div(&spread)? * (rate / correct(beta1));
+                let _ = master.f_sub_(&change)?;
+                norms.weights = f64::try_from(master.f_norm()?)?;
+            }
             self.refresh()?;
-            Ok(length)
+            Ok(norms)
         })
     }
 

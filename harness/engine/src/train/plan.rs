@@ -99,10 +99,14 @@ pub struct Plan {
     pub accumulate: usize,
     /// Highest learning rate.
     pub rate: f64,
+    /// Highest learning rate of the variant's own parameters, on the same schedule; [`Self::rate`] when left out.
+    pub gate_rate: Option<f64>,
     /// Steps of linear warm-up; a cosine to a tenth of the highest rate follows.
     pub warm_up: u64,
     /// Decoupled weight decay of matrices.
     pub weight_decay: f64,
+    /// The same of the variant's own parameters.
+    pub gate_weight_decay: f64,
     /// Longest gradient.
     pub clip: f64,
     /// Weight of the dense loss (which character stands at each patch) against the answers'; 0 for none.
@@ -141,8 +145,21 @@ impl Plan {
         if self.validate_every == 0 || self.save_every == 0 || self.validation_items == 0 {
             return refuse("validate-every, save-every and validation-items must be at least 1");
         }
-        if !(self.rate > 0.0 && self.clip > 0.0 && self.dense >= 0.0 && self.weight_decay >= 0.0) {
-            return refuse("rate and clip must be positive, dense and weight-decay not negative");
+        let decays = [self.weight_decay, self.gate_weight_decay];
+        if !(self.rate > 0.0 && self.clip > 0.0 && self.dense >= 0.0)
+            || decays.iter().any(|decay| !(*decay >= 0.0))
+        {
+            return refuse(
+                "rate and clip must be positive; dense, weight-decay and gate-weight-decay not negative",
+            );
+        }
+        if self.gate_rate.is_some_and(|rate| !(rate > 0.0)) {
+            return refuse("gate-lr must be positive");
+        }
+        if self.gate_rate.is_some() && !self.variant.is_trained() {
+            return refuse(
+                "gate-lr is the rate of a variant's own parameters, and this variant has none: leave it out",
+            );
         }
         if self.freeze != Freeze::None && self.dense > 0.0 {
             return refuse(
@@ -167,14 +184,24 @@ impl Plan {
         (self.batch * self.accumulate) as u64
     }
 
-    /// The learning rate of the step after `done` ones.
-    pub(super) fn rate(&self, done: u64) -> f64 {
+    /// The learning rate of the step after `done` ones, as a share of the highest.
+    fn schedule(&self, done: u64) -> f64 {
         if done < self.warm_up {
-            return self.rate * (done + 1) as f64 / self.warm_up as f64;
+            return (done + 1) as f64 / self.warm_up as f64;
         }
         let length = (self.steps - self.warm_up).max(1) as f64;
         let progress = (done - self.warm_up) as f64 / length;
-        self.rate * (0.1 + 0.45 * (1.0 + (std::f64::consts::PI * progress).cos()))
+        0.1 + 0.45 * (1.0 + (std::f64::consts::PI * progress).cos())
+    }
+
+    /// The learning rate of the checkpoint's parameters in the step after `done` ones.
+    pub(super) fn rate(&self, done: u64) -> f64 {
+        self.rate * self.schedule(done)
+    }
+
+    /// The same of the variant's own parameters.
+    pub(super) fn gate_rate(&self, done: u64) -> f64 {
+        self.gate_rate.unwrap_or(self.rate) * self.schedule(done)
     }
 
     /// Everything that decides the result, for `train.json` and to compare at a resume.
@@ -185,7 +212,8 @@ impl Plan {
             "suites": self.sources.iter().map(Source::name).collect::<Vec<_>>(), "data_sha256": origins.data,
             "renderer_version": rave_benchmarks::render::VERSION,
             "further": self.further, "steps": self.steps, "batch": self.batch, "accumulate": self.accumulate,
-            "rate": self.rate, "warm_up": self.warm_up, "weight_decay": self.weight_decay, "clip": self.clip,
+            "rate": self.rate, "gate_rate": self.gate_rate, "warm_up": self.warm_up, "weight_decay": self.weight_decay,
+            "gate_weight_decay": self.gate_weight_decay, "clip": self.clip,
             "dense": self.dense, "answers": self.answers, "freeze": self.freeze,
             "seed_data": self.seed_data, "seed_gates": self.seed_gates, "dtype": self.dtype, "device": self.device,
             "threads": tch::get_num_threads(),
@@ -209,8 +237,10 @@ mod tests {
             batch: 4,
             accumulate: 2,
             rate: 1e-3,
+            gate_rate: None,
             warm_up: 10,
             weight_decay: 0.01,
+            gate_weight_decay: 0.0,
             clip: 1.0,
             dense: 0.0,
             answers: true,
@@ -239,6 +269,17 @@ mod tests {
     }
 
     #[test]
+    fn gates_follow_the_schedule_at_their_own_rate() {
+        let plan = Plan {
+            gate_rate: Some(2e-2),
+            ..plan()
+        };
+        for done in [0, 9, 60, 109] {
+            assert!((plan.gate_rate(done) - 20.0 * plan.rate(done)).abs() < 1e-12);
+        }
+    }
+
+    #[test]
     fn contradictions_are_refused() {
         assert!(plan().check().is_ok());
         let frozen = Plan {
@@ -256,7 +297,12 @@ mod tests {
             ..plan()
         };
         let no_steps = Plan { steps: 0, ..plan() };
+        let no_gates = Plan {
+            gate_rate: Some(1e-2),
+            ..plan()
+        };
         for (wrong, word) in [
+            (no_gates, "gate-lr"),
             (frozen, "frozen"),
             (elsewhere, "embedded suites alone"),
             (nothing, "dense"),
