@@ -248,7 +248,11 @@ impl Repository<'_> {
         let client = &self.hub.client;
         let answer = client.send(ask, observer)?;
         // A server that knows no ranges begins to send the whole file.
-        let read = answer.into_body().into_reader().take(length).read_to_end(&mut bytes);
+        let read = answer
+            .into_body()
+            .into_reader()
+            .take(length)
+            .read_to_end(&mut bytes);
         match read {
             Ok(_) => Ok(bytes),
             Err(error) => Err(client.unreachable(&self.reference, error.to_string())),

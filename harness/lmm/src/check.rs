@@ -42,8 +42,8 @@ pub struct Report {
 /// Tensors against those that are expected.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Tensors {
-    /// How many a network of this config has.
-    pub expected: usize,
+    /// Those that a network of this config has, with their shapes.
+    pub expected: BTreeMap<String, Vec<i64>>,
     /// Values in them.
     pub parameters: u64,
     /// How many there are, by the headers of weight files or by an index; `None` without either.
@@ -109,7 +109,10 @@ impl Tensors {
         };
         let sizes = wanted.values().map(|(shape, _)| values(shape));
         let mut tensors = Self {
-            expected: wanted.len(),
+            expected: wanted
+                .iter()
+                .map(|(name, (shape, _))| ((*name).to_owned(), shape.to_vec()))
+                .collect(),
             parameters: sizes.fold(0, u64::saturating_add),
             found: Some(outline.tensors.len()),
             ..Self::default()
@@ -194,12 +197,7 @@ impl Report {
         report
     }
 
-    fn look(
-        &mut self,
-        checkpoint: &Checkpoint,
-        family: &Family,
-        outline: Result<Outline, Error>,
-    ) {
+    fn look(&mut self, checkpoint: &Checkpoint, family: &Family, outline: Result<Outline, Error>) {
         match (family.geometry)(checkpoint) {
             Ok(geometry) => self.geometry = Some(geometry),
             Err(error) => return self.problems.push(error.to_string()),
@@ -321,5 +319,7 @@ fn plan<'a>(
 
 /// Whether `transformers` says nothing of such a tensor where it is not expected: what was once stored and is now computed.
 fn is_ignored(name: &str) -> bool {
-    name.contains("rotary_emb.inv_freq") || name == "position_ids" || name.ends_with(".position_ids")
+    name.contains("rotary_emb.inv_freq")
+        || name == "position_ids"
+        || name.ends_with(".position_ids")
 }

@@ -173,11 +173,7 @@ impl Checkpoint {
         }
         layout.ok_or_else(|| {
             let names = names.iter().map(String::as_str);
-            no_weights(
-                &self.folder,
-                names,
-                "fetch the weights of this checkpoint",
-            )
+            no_weights(&self.folder, names, "fetch the weights of this checkpoint")
         })
     }
 

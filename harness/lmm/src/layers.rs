@@ -62,10 +62,7 @@ impl<'a> Root<'a> {
 
     /// Nothing is read: what a network asks for becomes the plan of the tensors that it needs, under those of its names that
     /// `names` holds.
-    pub(crate) fn plan(
-        checkpoint: &'a Checkpoint,
-        names: impl Iterator<Item = &'a str>,
-    ) -> Self {
+    pub(crate) fn plan(checkpoint: &'a Checkpoint, names: impl Iterator<Item = &'a str>) -> Self {
         Self {
             is_plan: true,
             names: names.collect(),
@@ -125,8 +122,11 @@ impl<'a> Root<'a> {
 
     fn holds(&self, name: &str) -> bool {
         let prefix = format!("{name}.");
-        let mut from = self.names.range::<str, _>((Included(&prefix[..]), Unbounded));
-        from.next().is_some_and(|tensor| tensor.starts_with(&prefix))
+        let mut from = self
+            .names
+            .range::<str, _>((Included(&prefix[..]), Unbounded));
+        from.next()
+            .is_some_and(|tensor| tensor.starts_with(&prefix))
     }
 }
 
@@ -149,7 +149,10 @@ impl Weights<'_> {
             let reason = format!(
                 "it asks for more than {MOST_TENSORS} tensors; use the config that was saved with the weights"
             );
-            return Err(Error::malformed(&root.checkpoint.path("config.json"), reason));
+            return Err(Error::malformed(
+                &root.checkpoint.path("config.json"),
+                reason,
+            ));
         }
         let tensor = if self.is_used && !root.is_plan {
             root.checkpoint

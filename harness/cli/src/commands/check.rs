@@ -81,7 +81,7 @@ fn document(model: &str, report: &Report) -> Value {
         "parameters": tensors.map(|tensors| tensors.parameters),
         "memory": tensors.map(memory).map(|(full, half)| json!({ "f32": full, "bf16": half })),
         "counts": tensors.map(|tensors| json!({
-            "expected": tensors.expected,
+            "expected": tensors.expected.len(),
             "found": tensors.found,
             "missing": tensors.missing.len(),
             "surplus": tensors.surplus.len(),
@@ -118,7 +118,7 @@ fn text(report: &Report) -> String {
             format!(
                 "{} in {} tensors: {} in f32, {} in bf16",
                 tensors.parameters,
-                tensors.expected,
+                tensors.expected.len(),
                 DecimalBytes(full),
                 DecimalBytes(half)
             ),

@@ -76,16 +76,12 @@ pub(crate) fn no_weights<'a>(
         .filter(|name| has_extension(name, &["safetensors"]) && !is_adapter(name))
         .collect();
     let looked_for = format!("{SINGLE} (or {INDEX} with its shards)");
-    if !others.is_empty() {
-        let remedy = format!(
-            "{} is there, under a name that is not looked for: fetch the index too, or give a folder that has it as {SINGLE}",
+    if let [first, ..] = others[..] {
+        let reason = format!(
+            "{looked_for} is missing, and weights are not looked for under other names (here {}); fetch the index too, or give a folder that has them as {SINGLE}",
             some(&others)
         );
-        return Error::Missing {
-            folder: place.to_owned(),
-            what: looked_for,
-            remedy,
-        };
+        return refused(first, &reason);
     }
     Error::Missing {
         folder: place.to_owned(),

@@ -87,9 +87,8 @@ impl Layout {
 pub(super) fn shard_paths(index: &Path, places: &Places) -> Result<Vec<PathBuf>, Error> {
     let folder = index.parent().unwrap_or(index);
     let names = files(places);
-    let (there, absent): (Vec<&str>, Vec<&str>) = names
-        .iter()
-        .partition(|name| folder.join(name).is_file());
+    let (there, absent): (Vec<&str>, Vec<&str>) =
+        names.iter().partition(|name| folder.join(name).is_file());
     match absent[..] {
         [] => Ok(there.into_iter().map(|name| folder.join(name)).collect()),
         [name] => Err(Error::Missing {

@@ -69,7 +69,8 @@ impl Outline {
         self.present += 1;
         for (name, stored) in tensors {
             if self.tensors.contains_key(&name) {
-                let reason = format!("tensor `{name}` is also in another shard; keep one of the two");
+                let reason =
+                    format!("tensor `{name}` is also in another shard; keep one of the two");
                 return Err(Error::malformed(path, reason));
             }
             self.tensors.insert(name, Some(stored));

@@ -57,9 +57,15 @@ impl QwenVl {
         let is_newer = matches!(vision.generation, Generation::Three { .. });
         // The hub's names first.
         let (visual, text) = if is_newer {
-            (["model.visual", "visual"], ["model.language_model", "model"])
+            (
+                ["model.visual", "visual"],
+                ["model.language_model", "model"],
+            )
         } else {
-            (["visual", "model.visual"], ["model", "model.language_model"])
+            (
+                ["visual", "model.visual"],
+                ["model", "model.language_model"],
+            )
         };
         let visual = root.at(Part::Vision, &visual);
         let connector = visual.as_part(Part::Connector);
