@@ -52,6 +52,8 @@ enum Command {
     Score(commands::score::Arguments),
     /// Built-in models, and the families of checkpoints that can be loaded
     Models(commands::listing::Arguments),
+    /// Whether a checkpoint can be loaded, before its weights are fetched or read
+    Check(commands::check::Arguments),
     /// The attention variants
     Variants(commands::listing::VariantArguments),
     /// The benchmark suites
@@ -100,6 +102,7 @@ fn main() -> ExitCode {
         Command::Export(arguments) => commands::export::run(&arguments),
         Command::Score(arguments) => commands::score::run(&arguments),
         Command::Models(arguments) => commands::listing::models(&arguments),
+        Command::Check(arguments) => commands::check::run(&arguments),
         Command::Variants(arguments) => commands::listing::variants(&arguments),
         Command::Suites(arguments) => commands::suites::run(&arguments),
         Command::Doctor(arguments) => commands::doctor::run(&arguments),

@@ -78,6 +78,9 @@ impl Observer for Bars {
         if let Some(bar) = self.loading.take() {
             bar.finish_with_message(format!("{}: {} parameters", model.name, model.parameters));
         }
+        for note in &model.notes {
+            eprintln!("note: {}: {note}", model.name);
+        }
     }
 
     fn suite(

@@ -177,7 +177,7 @@ pub fn picture(item: &Item) -> Result<RgbImage, rave_lmm::Error> {
 /// # Errors
 /// A folder that is no checkpoint.
 pub fn model_type(folder: &Path) -> Result<Option<String>, rave_lmm::Error> {
-    let checkpoint = Checkpoint::open(folder)?;
+    let checkpoint = Checkpoint::small_files(folder)?;
     Ok(checkpoint.config()["model_type"]
         .as_str()
         .map(str::to_owned))

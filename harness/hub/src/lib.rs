@@ -21,6 +21,8 @@ mod reference;
 mod settings;
 mod transfer;
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -189,24 +191,9 @@ impl Repository<'_> {
         if path.exists() {
             return Ok(path);
         }
-        if self.hub.settings.offline {
-            return Err(Error::NotCached {
-                what: format!("{file} of {}", self.reference),
-                folder: self.hub.settings.cache.clone(),
-            });
-        }
-        let pinned = Reference {
-            repository: self.reference.repository.clone(),
-            revision: Some(self.commit.clone()),
-        };
-        let repo = repo(self.kind, &pinned);
-        let url = format!(
-            "{}/{}/resolve/{}/{}",
-            self.hub.settings.endpoint,
-            repo.url(),
-            repo.url_revision(),
-            client::escaped(file)
-        );
+        self.require_network(file)?;
+        let repo = self.pinned();
+        let url = self.url(file);
         let facts = self
             .hub
             .client
@@ -227,6 +214,80 @@ impl Repository<'_> {
         download.run(observer)?;
         cache::point(&path, &blob)?;
         Ok(path)
+    }
+
+    /// The first `length` bytes of a file, all of a shorter one: of the file in [`Repository::folder`] where it is there, else asked
+    /// for and not kept.
+    ///
+    /// # Errors
+    /// As [`Repository::fetch`].
+    pub fn beginning(
+        &self,
+        file: &str,
+        length: u64,
+        observer: &mut dyn Observer,
+    ) -> Result<Vec<u8>, Error> {
+        let mut bytes = Vec::new();
+        let path = self.folder().join(file);
+        if path.exists() {
+            let read = File::open(&path).and_then(|file| file.take(length).read_to_end(&mut bytes));
+            return match read {
+                Ok(_) => Ok(bytes),
+                Err(source) => Err(Error::Cache { path, source }),
+            };
+        }
+        self.require_network(file)?;
+        let (url, range) = (self.url(file), format!("bytes=0-{}", length.max(1) - 1));
+        let ask = client::Ask {
+            url: &url,
+            range: Some(&range),
+            follow: true,
+            reference: &self.reference,
+            file: Some(file),
+        };
+        let client = &self.hub.client;
+        let answer = client.send(ask, observer)?;
+        // A server that knows no ranges begins to send the whole file.
+        let read = answer
+            .into_body()
+            .into_reader()
+            .take(length)
+            .read_to_end(&mut bytes);
+        match read {
+            Ok(_) => Ok(bytes),
+            Err(error) => Err(client.unreachable(&self.reference, error.to_string())),
+        }
+    }
+
+    /// The repository at this commit.
+    fn pinned(&self) -> Repo {
+        let pinned = Reference {
+            repository: self.reference.repository.clone(),
+            revision: Some(self.commit.clone()),
+        };
+        repo(self.kind, &pinned)
+    }
+
+    fn url(&self, file: &str) -> String {
+        let repo = self.pinned();
+        format!(
+            "{}/{}/resolve/{}/{}",
+            self.hub.settings.endpoint,
+            repo.url(),
+            repo.url_revision(),
+            client::escaped(file)
+        )
+    }
+
+    /// An error where no file can be asked for.
+    fn require_network(&self, file: &str) -> Result<(), Error> {
+        if self.hub.settings.offline {
+            return Err(Error::NotCached {
+                what: format!("{file} of {}", self.reference),
+                folder: self.hub.settings.cache.clone(),
+            });
+        }
+        Ok(())
     }
 
     /// Notes that the revision stands for this commit, so that it is found offline, and gives the folder. To be called when

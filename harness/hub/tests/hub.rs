@@ -461,3 +461,53 @@ fn no_hub_at_all_is_said_with_its_address() {
         &["cannot reach the hub", &free.to_string(), "--offline"],
     );
 }
+
+#[test]
+fn the_beginning_of_a_file_is_had_without_the_rest() {
+    let mut case = Case::new();
+    let beginning = |case: &mut Case, file: &str, length: u64, offline: bool| {
+        let settings = Settings {
+            offline,
+            ..case.settings()
+        };
+        let hub = Hub::new(settings).unwrap();
+        let reference: Reference = "org/name".parse().unwrap();
+        let repository = hub.open(Kind::Model, &reference, &mut case.ear)?;
+        repository.beginning(file, length, &mut case.ear)
+    };
+    assert_eq!(
+        beginning(&mut case, WEIGHTS, 10, false).unwrap(),
+        weights()[..10]
+    );
+    assert_eq!(
+        beginning(&mut case, "config.json", 10, false).unwrap(),
+        b"{}"
+    );
+    let ranges: Vec<_> = case
+        .server
+        .asked("/cdn/")
+        .into_iter()
+        .map(|own| own.range)
+        .collect();
+    assert_eq!(ranges, [Some("bytes=0-9".to_owned())]);
+    // A server that sends all of it whatever is asked for.
+    case.server.fault("/cdn/", Fault::NoRange, 1);
+    assert_eq!(
+        beginning(&mut case, WEIGHTS, 7, false).unwrap(),
+        weights()[..7]
+    );
+    let message = beginning(&mut case, "nothing", 7, false)
+        .unwrap_err()
+        .to_string();
+    assert!(message.contains("no such file nothing"), "{message}");
+    // Nothing was kept; what was fetched is read from there.
+    assert!(beginning(&mut case, WEIGHTS, 7, true).is_err());
+    let settings = case.settings();
+    case.fetch("org/name", &[WEIGHTS], settings).unwrap();
+    let connections = case.server.state().connections;
+    assert_eq!(
+        beginning(&mut case, WEIGHTS, 5, true).unwrap(),
+        weights()[..5]
+    );
+    assert_eq!(case.server.state().connections, connections);
+}

@@ -6,7 +6,9 @@
 //! the end, holes, overlaps and sizes that contradict the shapes are errors. Torch pickles are refused: opening one runs
 //! code that its author chose.
 
-mod index;
+mod foreign;
+mod layout;
+mod outline;
 mod shard;
 
 use std::collections::BTreeMap;
@@ -17,7 +19,9 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor};
 
-pub(crate) use self::index::{INDEX, PICKLE, SINGLE, is_pickle, shards};
+pub(crate) use self::foreign::{PEFT_CONFIG, is_peft, no_weights, peft};
+pub(crate) use self::layout::{INDEX, Layout, SINGLE, files, read as read_index, some};
+pub(crate) use self::outline::Outline;
 use self::shard::Shard;
 pub(crate) use self::shard::map;
 use crate::Error;
@@ -35,6 +39,17 @@ pub(crate) const COMPANIONS: [&str; 9] = [
     "chat_template.json",
 ];
 
+/// Where further chat templates lie, each a file.
+const TEMPLATES: &str = "additional_chat_templates/";
+
+/// Whether a model is made from the file of this name, beside its weights.
+pub(crate) fn is_companion(name: &str) -> bool {
+    COMPANIONS.contains(&name)
+        || name
+            .strip_prefix(TEMPLATES)
+            .is_some_and(|own| !own.contains('/') && own.ends_with(".jinja"))
+}
+
 /// An opened checkpoint folder.
 #[derive(Debug)]
 pub struct Checkpoint {
@@ -43,6 +58,9 @@ pub struct Checkpoint {
     shards: Vec<Shard>,
     /// Tensor name -> shard that holds it.
     location: BTreeMap<String, usize>,
+    /// Tensor name -> file that should hold it by the index, and does not.
+    unheld: BTreeMap<String, String>,
+    notes: Vec<String>,
 }
 
 /// SHA-256 of what a checkpoint was loaded from, hex.
@@ -58,49 +76,110 @@ impl Checkpoint {
     /// Opens a folder, reads its config and validates the headers of its weight files.
     ///
     /// # Errors
-    /// Names the file: missing, not JSON, not safetensors, truncated, an index that contradicts the shards, or pickles.
+    /// As [`Self::small_files`] and [`Self::with_weights`].
     pub fn open(folder: &Path) -> Result<Self, Error> {
+        Self::small_files(folder)?.with_weights()
+    }
+
+    /// Opens a folder and reads its config. Its weights need not be there yet, and are not looked at.
+    ///
+    /// # Errors
+    /// Names the file: missing, not JSON, or an adapter in the place of a checkpoint.
+    pub fn small_files(folder: &Path) -> Result<Self, Error> {
         let config_path = folder.join("config.json");
         if !config_path.is_file() {
+            let adapter = folder.join(PEFT_CONFIG);
+            if adapter.is_file() {
+                return Err(peft(&adapter, &read_json(&adapter)?, false));
+            }
             return Err(Error::Missing {
                 folder: folder.to_owned(),
                 what: "config.json".into(),
                 remedy: "give the folder of a whole checkpoint, with config.json, weights and tokenizer.json".into(),
             });
         }
-        let config = read_json(&config_path)?;
-        let (paths, places) = index::weight_files(folder)?;
-        let shards = paths
+        Ok(Self {
+            folder: folder.to_owned(),
+            config: read_json(&config_path)?,
+            shards: Vec::new(),
+            location: BTreeMap::new(),
+            unheld: BTreeMap::new(),
+            notes: Vec::new(),
+        })
+    }
+
+    /// Maps the weight files and validates their headers.
+    ///
+    /// # Errors
+    /// Names the file: missing, not safetensors, truncated, an index that contradicts the shards, pickles, or other weights that are
+    /// not loaded.
+    pub fn with_weights(mut self) -> Result<Self, Error> {
+        let layout = self.layout()?;
+        let file = self.path(layout.file());
+        let (paths, places) = match &layout {
+            Layout::Single(_) => (vec![file.clone()], BTreeMap::new()),
+            Layout::Sharded(_) => {
+                let places = layout::read(&file)?;
+                (layout::shard_paths(&file, &places)?, places)
+            }
+        };
+        self.shards = paths
             .iter()
             .map(|path| Shard::open(path))
             .collect::<Result<Vec<_>, _>>()?;
-        let mut location = BTreeMap::new();
-        for (number, shard) in shards.iter().enumerate() {
+        for (number, shard) in self.shards.iter().enumerate() {
             for name in shard.view()?.names() {
-                if let Some(other) = location.insert(name.to_owned(), number) {
+                if let Some(other) = self.location.insert(name.to_owned(), number) {
                     let reason = format!(
                         "tensor `{name}` is also in {}; keep one of the two",
-                        shards[other].path.display()
+                        self.shards[other].path.display()
                     );
                     return Err(Error::malformed(&shard.path, reason));
                 }
             }
         }
-        for (name, file) in places {
-            let found = location.get(&name).map(|&number: &usize| &shards[number]);
-            if found.is_none_or(|shard| shard.path != folder.join(&file)) {
-                let reason = format!(
-                    "it says that {file} holds tensor `{name}`, which is not there; fetch the index and its shards again"
-                );
-                return Err(Error::malformed(&folder.join(INDEX), reason));
+        for (name, place) in places {
+            let Some(&number) = self.location.get(&name) else {
+                self.unheld.insert(name, place);
+                continue;
+            };
+            if self.shards[number].path != self.path(&place) {
+                return Err(not_there(&file, &name, &place));
             }
         }
-        Ok(Self {
-            folder: folder.to_owned(),
-            config,
-            shards,
-            location,
+        if let (Layout::Single(_), [single]) = (layout, &self.shards[..]) {
+            let note = layout::left_over(single, &self.folder)?;
+            self.notes.extend(note);
+        }
+        Ok(self)
+    }
+
+    /// What its weights are loaded from.
+    pub(crate) fn layout(&self) -> Result<Layout, Error> {
+        let entries = std::fs::read_dir(&self.folder).map_err(|source| Error::Io {
+            path: self.folder.clone(),
+            source,
+        })?;
+        let names = entries.flatten().map(|entry| entry.file_name());
+        let mut names: Vec<_> = names
+            .map(|name| name.to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        let has = |name: &str| self.path(name).is_file();
+        let layout = Layout::find(&self.path("config.json"), &self.config, has)?;
+        if is_peft(has) {
+            let adapter = self.path(PEFT_CONFIG);
+            return Err(peft(&adapter, &read_json(&adapter)?, layout.is_some()));
+        }
+        layout.ok_or_else(|| {
+            let names = names.iter().map(String::as_str);
+            no_weights(&self.folder, names, "fetch the weights of this checkpoint")
         })
+    }
+
+    /// What is odd about its weight files, and harmless.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// The folder.
@@ -174,14 +253,23 @@ impl Checkpoint {
     /// A file that cannot be read.
     pub fn hashes(&self) -> Result<Hashes, Error> {
         let mut hashes = self.weight_hashes();
-        for name in COMPANIONS {
-            let path = self.path(name);
-            if path.is_file() {
-                let hash = hex(&Sha256::digest(Error::read(&path)?));
-                hashes.files.insert(name.to_owned(), hash);
-            }
+        for name in self.companions() {
+            let hash = hex(&Sha256::digest(Error::read(&self.path(&name))?));
+            hashes.files.insert(name, hash);
         }
         Ok(hashes)
+    }
+
+    /// The files that it is made from beside its weights, as far as they are there.
+    pub(crate) fn companions(&self) -> Vec<String> {
+        let mut names: Vec<_> = COMPANIONS.map(str::to_owned).into();
+        let templates = std::fs::read_dir(self.path(TEMPLATES));
+        let templates = templates.into_iter().flatten().flatten();
+        names.extend(
+            templates.map(|entry| format!("{TEMPLATES}{}", entry.file_name().to_string_lossy())),
+        );
+        names.retain(|name| is_companion(name) && self.path(name).is_file());
+        names
     }
 
     fn weight_hashes(&self) -> Hashes {
@@ -220,6 +308,9 @@ impl Checkpoint {
         kind: Kind,
     ) -> Result<Tensor, Error> {
         let Some(&number) = self.location.get(name) else {
+            if let Some(file) = self.unheld.get(name) {
+                return Err(not_there(&self.path(self.layout()?.file()), name, file));
+            }
             let what = format!("tensor `{name}`");
             let remedy =
                 "the weights do not fit config.json; use the config that was saved with them"
@@ -249,6 +340,14 @@ impl Checkpoint {
         };
         shard.copy(&view, stored, device, kind)
     }
+}
+
+/// An index that places a tensor where it is not.
+fn not_there(index: &Path, tensor: &str, file: &str) -> Error {
+    let reason = format!(
+        "it says that {file} holds tensor `{tensor}`, which is not there; fetch the index and its shards again"
+    );
+    Error::malformed(index, reason)
 }
 
 /// Reads and parses a JSON file.

@@ -4,7 +4,7 @@ use std::fs;
 
 use tch::Kind;
 
-use crate::{Checkpoint, Error, checkpoint_folder};
+use crate::{Checkpoint, Error, checkpoint_folder, families};
 
 /// What stands for the choice on a command line.
 pub const AUTO: &str = "auto";
@@ -25,7 +25,11 @@ pub fn automatic<'a>(
         return Ok("f32");
     }
     for model in models {
-        let checkpoint = Checkpoint::open(&checkpoint_folder(model, crate::grid::BASELINE, None)?)?;
+        let folder = checkpoint_folder(model, crate::grid::BASELINE, None)?;
+        let checkpoint = Checkpoint::small_files(&folder)?;
+        // A model that cannot run is refused for that, and not for weights that are not there.
+        (families::of(&checkpoint)?.geometry)(&checkpoint)?;
+        let checkpoint = checkpoint.with_weights()?;
         // Norms and buffers may be kept in f32; the weights are what is multiplied.
         let mut stored = [0_usize; 2];
         for name in checkpoint.names() {

@@ -162,10 +162,21 @@ impl Error {
 
     /// Reads a whole file, naming it when that fails.
     pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Self> {
-        std::fs::read(path).map_err(|source| Self::Io {
+        let bytes = std::fs::read(path).map_err(|source| Self::Io {
             path: path.to_owned(),
             source,
-        })
+        })?;
+        Self::refuse_pointer(path, &bytes)?;
+        Ok(bytes)
+    }
+
+    /// Refuses what a clone without Git LFS leaves in the place of a large file: a text that names it.
+    pub(crate) fn refuse_pointer(path: &Path, bytes: &[u8]) -> Result<(), Self> {
+        if bytes.starts_with(b"version https://git-lfs") {
+            let reason = "a Git LFS pointer and not the file itself; run `git lfs pull` in its folder, or fetch the file from the hub";
+            return Err(Self::malformed(path, reason));
+        }
+        Ok(())
     }
 
     /// Reads a text file, naming it when that fails.

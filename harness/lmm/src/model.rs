@@ -15,9 +15,11 @@ use tch::{Cuda, Device, Kind, Tensor};
 use crate::adapter::{self, Adapter};
 use crate::checkpoint::read_json;
 use crate::decoder::{Pass, Probe, Watch};
-use crate::families::{self, Network, Opened, Pixels, Seen, Visual};
+use crate::families::{self, Family, Network, Pixels, Seen, Visual};
 use crate::generation::second;
 use crate::grid::{self, Grid};
+use crate::layers::{Parameter, Root};
+use crate::small_files::SmallFiles;
 use crate::{Checkpoint, Error, Hashes, Part, Processor, Prompt, built_in, libtorch};
 
 /// Where and how a model runs.
@@ -72,6 +74,8 @@ pub struct ModelInfo {
     pub untrained: bool,
     /// Sizes of its decoder.
     pub geometry: Geometry,
+    /// What is odd about its weight files, and harmless: for people.
+    pub notes: Vec<String>,
 }
 
 /// A model on its device. Belongs to one thread; its [`Processor`] may be shared.
@@ -164,7 +168,7 @@ pub fn resolve(name: &str) -> Result<PathBuf, Error> {
 /// # Errors
 /// As [`Model::load`].
 pub fn geometry(name: &str) -> Result<Geometry, Error> {
-    let checkpoint = Checkpoint::open(&checkpoint_folder(name, grid::BASELINE, None)?)?;
+    let checkpoint = Checkpoint::small_files(&checkpoint_folder(name, grid::BASELINE, None)?)?;
     (families::of(&checkpoint)?.geometry)(&checkpoint)
 }
 
@@ -208,25 +212,28 @@ impl Model {
     /// # Errors
     /// As [`Model::load`].
     pub fn open(name: &str, folder: PathBuf, options: LoadOptions) -> Result<Self, Error> {
-        let checkpoint = Checkpoint::open(&folder)?;
-        let family = families::of(&checkpoint)?;
+        // Small files first, weights last: what cannot run is refused before gigabytes are asked for.
+        let checkpoint = Checkpoint::small_files(&folder)?;
+        let SmallFiles {
+            family,
+            processor,
+            end_tokens,
+            repetition_penalty,
+            ..
+        } = SmallFiles::open(&checkpoint)?;
+        let checkpoint = checkpoint.with_weights()?;
         // Beside each other: hashing takes one core as long as loading.
-        let (opened, hashes) = std::thread::scope(|scope| {
+        let (loaded, hashes) = std::thread::scope(|scope| {
             let hashes = scope.spawn(|| checkpoint.hashes());
-            let opened = (family.open)(&checkpoint, options.device, options.kind);
+            let loaded = load(family, &checkpoint, options);
             (
-                opened,
+                loaded,
                 hashes
                     .join()
                     .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
             )
         });
-        let Opened {
-            processor,
-            network,
-            parameters,
-        } = opened?;
-        let generation = generation_config(&checkpoint)?;
+        let (network, parameters) = loaded?;
         let Hashes { weights, files } = hashes?;
         let info = ModelInfo {
             name: name.to_owned(),
@@ -237,6 +244,7 @@ impl Model {
             parameters: checkpoint.parameters()?,
             untrained: built_in::is_untrained(&folder)?,
             geometry: *network.decoder().geometry(),
+            notes: checkpoint.notes().to_vec(),
             folder,
         };
         let parts = parameters
@@ -251,8 +259,8 @@ impl Model {
                 .into_iter()
                 .map(|parameter| (parameter.name, parameter.tensor))
                 .collect(),
-            end_tokens: end_tokens(&checkpoint, &generation),
-            repetition_penalty: repetition_penalty(&checkpoint, &generation)?,
+            end_tokens,
+            repetition_penalty,
         })
     }
 
@@ -606,6 +614,17 @@ impl Model {
     }
 }
 
+/// The network of a checkpoint on its device, and every tensor of it.
+fn load(
+    family: &Family,
+    checkpoint: &Checkpoint,
+    options: LoadOptions,
+) -> Result<(Box<dyn Network>, Vec<Parameter>), Error> {
+    let root = Root::new(checkpoint, options.device, options.kind);
+    let network = (family.network)(checkpoint, &root)?;
+    Ok((network, root.into_parameters()))
+}
+
 /// The compute type of a `--dtype` name.
 pub fn kind(name: &str) -> Option<Kind> {
     match name {
@@ -617,7 +636,7 @@ pub fn kind(name: &str) -> Option<Kind> {
 }
 
 /// The tokens that end an answer: `generation_config.json` decides, as in `transformers`; else the configs.
-fn end_tokens(checkpoint: &Checkpoint, generation: &Value) -> Vec<i64> {
+pub(crate) fn end_tokens(checkpoint: &Checkpoint, generation: &Value) -> Vec<i64> {
     let config = checkpoint.config();
     let places = [
         generation.get("eos_token_id"),
@@ -635,7 +654,7 @@ fn end_tokens(checkpoint: &Checkpoint, generation: &Value) -> Vec<i64> {
 }
 
 /// `generation_config.json`; null for a checkpoint without one.
-fn generation_config(checkpoint: &Checkpoint) -> Result<Value, Error> {
+pub(crate) fn generation_config(checkpoint: &Checkpoint) -> Result<Value, Error> {
     let path = checkpoint.path(GENERATION);
     if path.is_file() {
         read_json(&path)
@@ -645,7 +664,10 @@ fn generation_config(checkpoint: &Checkpoint) -> Result<Value, Error> {
 }
 
 /// The penalty on tokens that were said before, where the checkpoint asks for one: greedy decoding in `transformers` has it too.
-fn repetition_penalty(checkpoint: &Checkpoint, generation: &Value) -> Result<Option<f64>, Error> {
+pub(crate) fn repetition_penalty(
+    checkpoint: &Checkpoint,
+    generation: &Value,
+) -> Result<Option<f64>, Error> {
     let given = generation.get("repetition_penalty");
     match given.filter(|given| !given.is_null()) {
         None => Ok(None),

@@ -3,7 +3,7 @@
 //! Source: `transformers` 5.23 `models/clip`, `models/siglip` and `models/idefics3`. Positions are never interpolated: every
 //! tile has the sides that the tower was made for.
 //!
-//! Deviation: layers beyond the last one that is asked for are neither read nor run.
+//! Deviation: layers beyond the last one that is asked for are neither read nor run; a plan of the tensors names them.
 
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use serde::Deserialize;
 use tch::Tensor;
 
 use crate::encoder::{EncoderLayer, EncoderSizes};
-use crate::layers::{Activation, LayerNorm, Weights};
+use crate::layers::{Activation, LayerNorm, Linear, Weights};
 use crate::{Error, Part};
 
 /// The vision part of a config.
@@ -26,6 +26,8 @@ pub(crate) struct TowerConfig {
     pub patch_size: i64,
     pub hidden_act: String,
     pub layer_norm_eps: f64,
+    /// Of a SigLIP: whether it ends with a head that pools the patches. No family takes what that gives.
+    pub vision_use_head: Option<bool>,
 }
 
 impl TowerConfig {
@@ -92,6 +94,20 @@ pub(crate) enum Features {
     After(Vec<usize>),
 }
 
+/// Asks for the tensors of SigLIP's pooling head.
+fn plan_head(config: &TowerConfig, head: &Weights) -> Result<(), Error> {
+    let (width, wide) = (config.hidden_size, config.intermediate_size);
+    let (attention, mlp) = (head / "attention", head / "mlp");
+    let _ = head.tensor("probe", &[1, 1, width])?;
+    let _ = attention.tensor("in_proj_weight", &[3 * width, width])?;
+    let _ = attention.tensor("in_proj_bias", &[3 * width])?;
+    Linear::with_bias(&(&attention / "out_proj"), width, width)?;
+    LayerNorm::new(&(head / "layernorm"), width, config.layer_norm_eps)?;
+    Linear::with_bias(&(&mlp / "fc1"), width, wide)?;
+    Linear::with_bias(&(&mlp / "fc2"), wide, width)?;
+    Ok(())
+}
+
 /// Tiles to patch features.
 pub(crate) struct Tower {
     patch_weight: Tensor,
@@ -122,12 +138,19 @@ impl Tower {
         let layers = &(weights / "encoder") / "layers";
         let is_clip = style == TowerStyle::Clip;
         let count = config.side() * config.side() + i64::from(is_clip);
+        let norm_after = weights / "post_layernorm";
         let (taken, norm_after) = match features {
             Features::Normalised => {
-                let norm = LayerNorm::new(&(weights / "post_layernorm"), width, epsilon)?;
+                let norm = LayerNorm::new(&norm_after, width, epsilon)?;
                 (vec![config.num_hidden_layers as usize], Some(norm))
             }
-            Features::After(layers) => (layers.clone(), None),
+            Features::After(layers) => {
+                LayerNorm::new(&norm_after.unused(), width, epsilon)?;
+                if style == TowerStyle::Siglip && config.vision_use_head.unwrap_or(true) {
+                    plan_head(config, &(weights / "head").unused())?;
+                }
+                (layers.clone(), None)
+            }
         };
         let deepest = taken.iter().copied().max().unwrap_or(0);
         let sizes = EncoderSizes {
@@ -137,6 +160,9 @@ impl Tower {
             epsilon,
             activation: Activation::from_name(&config.hidden_act).unwrap_or(Activation::GeluTanh),
         };
+        for number in deepest..config.num_hidden_layers as usize {
+            EncoderLayer::load(&sizes, &(&layers / number).unused())?;
+        }
         Ok(Self {
             patch_weight: patches.tensor("weight", &[width, config.num_channels, patch, patch])?,
             patch_bias: (!is_clip)

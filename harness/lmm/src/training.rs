@@ -14,7 +14,7 @@ use safetensors::{SafeTensorError, SafeTensors};
 use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor};
 
-use crate::checkpoint::{COMPANIONS, Checkpoint, SINGLE, floating};
+use crate::checkpoint::{Checkpoint, SINGLE, floating};
 use crate::decoder::Pass;
 use crate::families::{Pixels, Seen};
 use crate::model::Embedded;
@@ -230,18 +230,17 @@ impl Model {
             move |source| Error::Write { path, source }
         };
         std::fs::create_dir_all(folder).map_err(write(folder))?;
-        for name in COMPANIONS {
-            let source = self.info().folder.join(name);
-            if source.is_file() {
-                let target = folder.join(name);
-                std::fs::copy(&source, &target).map_err(write(&target))?;
-            }
+        let origin = Checkpoint::open(&self.info().folder)?;
+        for name in origin.companions() {
+            let target = folder.join(&name);
+            let parent = target.parent().unwrap_or(folder);
+            std::fs::create_dir_all(parent).map_err(write(parent))?;
+            std::fs::copy(origin.path(&name), &target).map_err(write(&target))?;
         }
         let trained: HashMap<_, _> = trained
             .iter()
             .map(|(name, tensor)| (name, tensor))
             .collect();
-        let origin = Checkpoint::open(&self.info().folder)?;
         let mut files: BTreeMap<&str, Vec<(String, Tensor)>> = BTreeMap::new();
         for (name, tensor) in self.parameters() {
             let file = match (apart, self.is_vision(name)) {

@@ -27,6 +27,13 @@ fn edit_header(path: PathBuf, change: impl FnOnce(&mut Value)) {
 
 const NORM: &str = "model.text_model.norm.weight";
 
+/// The file that holds a tensor by the index.
+fn shard_of(folder: &Path, tensor: &str) -> String {
+    let index = fs::read(folder.join("model.safetensors.index.json")).unwrap();
+    let index: Value = serde_json::from_slice(&index).unwrap();
+    index["weight_map"][tensor].as_str().unwrap().to_owned()
+}
+
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of damages")]
 fn every_damage_is_one_error_that_names_the_file_and_the_remedy() {
@@ -204,14 +211,16 @@ fn every_damage_is_one_error_that_names_the_file_and_the_remedy() {
         (
             "a tensor that its shard lacks",
             old(&|f| {
-                edit(f.join("model.safetensors.index.json"), |i| {
-                    i["weight_map"]["model.text_model.extra.weight"] =
-                        json!("model-00001-of-00002.safetensors");
+                let shard = f.join(shard_of(f, NORM));
+                edit_header(shard, |header| {
+                    let header = header.as_object_mut().unwrap();
+                    let norm = header.remove(NORM).unwrap();
+                    header.insert("another.weight".into(), norm);
                 });
             }),
             &[
                 "model.safetensors.index.json",
-                "model-00001-of-00002.safetensors holds tensor `model.text_model.extra.weight`",
+                "holds tensor `model.text_model.norm.weight`",
                 "not there",
             ],
         ),

@@ -77,6 +77,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         arguments.seed.unwrap_or(0),
         arguments.adapter.as_deref(),
     )?;
+    for note in &model.info().notes {
+        eprintln!("note: {note}");
+    }
     if model.info().untrained {
         eprintln!(
             "note: {} has seeded random weights; its answer means nothing",

@@ -10,7 +10,8 @@ use clap::Args;
 use indicatif::{DecimalBytes, ProgressBar, ProgressStyle};
 use rave_benchmarks::Suite;
 use rave_hub::{Hub, Observer, Reference, Settings};
-use rave_lmm::built_in;
+use rave_lmm::check::Report;
+use rave_lmm::{built_in, checkpoint_folder, grid};
 
 /// Options of every command that takes a model or data of the hub.
 #[derive(Debug, Clone, Args)]
@@ -50,6 +51,21 @@ impl HubArguments {
             }
         }
         Ok(())
+    }
+
+    /// What can be told of a checkpoint by its name before its weights are read. Of one that is neither built in nor a folder the
+    /// small files are fetched, and the headers of its weight files.
+    pub fn check(&self, name: &str) -> anyhow::Result<Report> {
+        let is_here =
+            built_in::MODELS.iter().any(|model| model.name == name) || Path::new(name).exists();
+        match name.parse::<Reference>() {
+            Ok(reference) if !is_here => {
+                let bars = &mut Downloads::new(&reference);
+                Ok(rave_lmm::hub::check(&self.hub()?, &reference, bars)?)
+            }
+            // What is no reference either is refused by name.
+            _ => Ok(Report::of(&checkpoint_folder(name, grid::BASELINE, None)?)?),
+        }
     }
 
     /// The folder of each published suite's data by the suite's id: where `--data` says, and else fetched.

@@ -242,6 +242,9 @@ impl LatencyObserver for Progress {
     fn loaded(&mut self, model: &ModelInfo) {
         self.bar
             .println(format!("{}: {} parameters", model.name, model.parameters));
+        for note in &model.notes {
+            self.bar.println(format!("note: {}: {note}", model.name));
+        }
     }
 
     fn vision(&mut self, image_tokens: usize) {

@@ -1,6 +1,7 @@
 //! One file a command.
 
 pub mod attend;
+pub mod check;
 pub mod compare;
 pub mod doctor;
 pub mod eval;

@@ -1,19 +1,14 @@
 //! Models and data sets by their names on the hub: a hub on loopback, its cache, and no network at all.
 
-#[path = "../../../hub/tests/server/mod.rs"]
-#[expect(dead_code, reason = "its faults are for the tests of the client")]
-mod server;
-
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use serde_json::Value;
-use server::{COMMIT, Server, sha256};
-
+use crate::server::{COMMIT, Server, sha256};
 use crate::{answers, chartqa, fixture, png, program, stderr, stdout, text};
+use serde_json::Value;
 
-const MODEL: &str = "org/tiny";
+pub const MODEL: &str = "org/tiny";
 /// What no model is loaded from.
 const OTHERS: [&str; 4] = [
     "README.md",
@@ -47,7 +42,7 @@ fn hub() -> Server {
 }
 
 /// The binary that asks this hub, with its own cache.
-fn asking(server: &Server, cache: &Path) -> Command {
+pub fn asking(server: &Server, cache: &Path) -> Command {
     let mut program = program();
     program
         .env("HF_ENDPOINT", server.endpoint())
@@ -59,7 +54,7 @@ fn asking(server: &Server, cache: &Path) -> Command {
     program
 }
 
-fn generate(program: &mut Command, model: &str, more: &[&str]) -> Output {
+pub fn generate(program: &mut Command, model: &str, more: &[&str]) -> Output {
     let picture = fixture().join("image.png");
     let question = [
         "--image",

@@ -3,6 +3,7 @@
 
 mod attend;
 mod bad_input;
+mod check;
 mod commands;
 mod compare;
 #[cfg(unix)]
@@ -10,6 +11,9 @@ mod crash;
 mod eval;
 mod hub;
 mod latency;
+#[path = "../../../hub/tests/server/mod.rs"]
+#[expect(dead_code, reason = "its faults are for the tests of the client")]
+mod server;
 mod shards;
 mod suites;
 mod together;

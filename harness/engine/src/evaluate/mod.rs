@@ -24,7 +24,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use rave_benchmarks::{Dataset, Suite};
-use rave_lmm::{Checkpoint, LoadOptions, ModelInfo, libtorch};
+use rave_lmm::{LoadOptions, ModelInfo, libtorch, preflight};
 use rave_methods::Variant;
 use rave_results::schema::{CodeVersion, Configuration, Libraries, RunRecord, Shard, WorkRecord};
 use rave_results::store::LogContents;
@@ -165,7 +165,7 @@ pub fn evaluate(
     }
     for name in &request.models {
         for (_, _, folder) in places(name, request)? {
-            Checkpoint::open(&folder)?;
+            preflight(&folder)?;
         }
     }
     if let Some(path) = request.adapter.as_ref().filter(|path| !path.is_file()) {

@@ -4,16 +4,17 @@
 //! end to end twice (for its tensors and for its hash), which would double the memory of a model that is loaded. So what
 //! was read is given back at once.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
-use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use tch::{Device, Kind, Tensor};
 
-use super::PICKLE;
+use super::foreign::PICKLE;
 use crate::Error;
 
 /// Bytes that are hashed before they are given back.
@@ -32,7 +33,9 @@ pub(crate) fn map(path: &Path) -> Result<Mmap, Error> {
     // SAFETY: the mapping is read-only and private to its owner. A file that another process truncates while it is mapped
     // would fault; checkpoints are written once and then left alone, as every safetensors reader assumes.
     #[allow(unsafe_code)]
-    unsafe { Mmap::map(&file) }.map_err(io)
+    let bytes = unsafe { Mmap::map(&file) }.map_err(io)?;
+    Error::refuse_pointer(path, &bytes)?;
+    Ok(bytes)
 }
 
 /// One mapped weight file.
@@ -62,11 +65,13 @@ impl Shard {
         SafeTensors::deserialize(&self.bytes).map_err(|error| self.invalid(&error))
     }
 
-    pub(super) fn invalid(&self, error: &safetensors::SafeTensorError) -> Error {
-        let reason = format!(
-            "not a valid safetensors file ({error}); it is truncated or damaged: fetch it again"
-        );
-        Error::malformed(&self.path, reason)
+    /// Name, type and shape of every tensor.
+    pub(super) fn stored(&self) -> Result<BTreeMap<String, Stored>, Error> {
+        stored(&self.path, &self.bytes)
+    }
+
+    pub(super) fn invalid(&self, error: &SafeTensorError) -> Error {
+        invalid(&self.path, error)
     }
 
     /// Copies a tensor that is stored as `stored` onto a device in an element type, converted on the way.
@@ -131,6 +136,39 @@ impl Shard {
             )
         };
     }
+}
+
+/// How a tensor is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stored {
+    pub dtype: Dtype,
+    pub shape: Vec<i64>,
+    pub bytes: u64,
+}
+
+/// What the header of a weight file says of its tensors: all of the file, or its beginning with all of the header.
+///
+/// # Errors
+/// A header that is cut off or contradicts itself.
+pub(crate) fn stored(path: &Path, beginning: &[u8]) -> Result<BTreeMap<String, Stored>, Error> {
+    let (_, header) =
+        SafeTensors::read_metadata(beginning).map_err(|error| invalid(path, &error))?;
+    let tensors = header.tensors().into_iter().map(|(name, tensor)| {
+        let stored = Stored {
+            dtype: tensor.dtype,
+            shape: tensor.shape.iter().map(|&size| size as i64).collect(),
+            bytes: (tensor.data_offsets.1 - tensor.data_offsets.0) as u64,
+        };
+        (name, stored)
+    });
+    Ok(tensors.collect())
+}
+
+fn invalid(path: &Path, error: &SafeTensorError) -> Error {
+    let reason = format!(
+        "not a valid safetensors file ({error}); it is truncated or damaged: fetch it again"
+    );
+    Error::malformed(path, reason)
 }
 
 /// Strides of a row-major tensor, in elements.

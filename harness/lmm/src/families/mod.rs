@@ -11,10 +11,10 @@ use std::time::Instant;
 
 use rave_methods::Geometry;
 use serde_json::Value;
-use tch::{Device, Kind, Tensor};
+use tch::Tensor;
 
 use crate::decoder::Decoder;
-use crate::layers::Parameter;
+use crate::layers::Root;
 use crate::{Checkpoint, Error, PictureLayout, Processor};
 
 /// A family of models that share config, tensor names and preprocessing.
@@ -26,9 +26,12 @@ pub struct Family {
     pub model_types: &'static [&'static str],
     /// One line for people.
     pub summary: &'static str,
-    pub(crate) open: fn(&Checkpoint, Device, Kind) -> Result<Opened, Error>,
-    /// The sizes of the decoder, from the config alone.
+    /// The sizes of the decoder, from the config alone: reads and checks all of it.
     pub(crate) geometry: fn(&Checkpoint) -> Result<Geometry, Error>,
+    /// What prepares prompts, from the config and the small files.
+    pub(crate) processor: fn(&Checkpoint) -> Result<Arc<dyn Processor>, Error>,
+    /// The network, from the config and the tensors that it asks the root for.
+    pub(crate) network: fn(&Checkpoint, &Root) -> Result<Box<dyn Network>, Error>,
 }
 
 /// Every family that can be loaded.
@@ -37,53 +40,51 @@ pub static FAMILIES: &[Family] = &[
         id: "smolvlm",
         model_types: &["smolvlm", "idefics3"],
         summary: "SmolVLM and Idefics3: SigLIP tiles, pixel shuffle, Llama decoder",
-        open: smolvlm::open,
         geometry: smolvlm::geometry,
+        processor: smolvlm::processor,
+        network: smolvlm::network,
     },
     Family {
         id: "llava",
         model_types: &["llava"],
         summary: "LLaVA-1.5: one square of CLIP patches a picture, two-layer connector, Llama decoder",
-        open: llava::open,
         geometry: llava::geometry,
+        processor: llava::processor,
+        network: llava::network,
     },
     Family {
         id: "llava_onevision",
         model_types: &["llava_onevision"],
         summary: "LLaVA-OneVision: the whole and tiles at any resolution, SigLIP, Qwen2 decoder",
-        open: llava_onevision::open,
         geometry: llava_onevision::geometry,
+        processor: llava_onevision::processor,
+        network: llava_onevision::network,
     },
     Family {
         id: "qwen2_vl",
         model_types: &["qwen2_vl"],
         summary: "Qwen2-VL: patches at any size, 2 x 2 merger, rotary positions on three axes",
-        open: qwen_vl::open,
         geometry: qwen_vl::geometry,
+        processor: qwen_vl::processor,
+        network: qwen_vl::network,
     },
     Family {
         id: "qwen2_5_vl",
         model_types: &["qwen2_5_vl"],
         summary: "Qwen2.5-VL: as Qwen2-VL, with windows in the vision tower",
-        open: qwen_vl::open,
         geometry: qwen_vl::geometry,
+        processor: qwen_vl::processor,
+        network: qwen_vl::network,
     },
     Family {
         id: "qwen3_vl",
         model_types: &["qwen3_vl"],
         summary: "Qwen3-VL: early decoder layers see the tower's early layers, interleaved rotary positions",
-        open: qwen_vl::open,
         geometry: qwen_vl::geometry,
+        processor: qwen_vl::processor,
+        network: qwen_vl::network,
     },
 ];
-
-/// An opened model of some family.
-pub(crate) struct Opened {
-    pub processor: Arc<dyn Processor>,
-    pub network: Box<dyn Network>,
-    /// Every tensor of the network.
-    pub parameters: Vec<Parameter>,
-}
 
 /// The vision input of some prompts, on a model's device.
 #[derive(Debug)]

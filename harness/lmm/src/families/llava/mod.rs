@@ -17,27 +17,27 @@ use std::time::Instant;
 
 use rave_methods::Geometry;
 use serde_json::{Value, json};
-use tch::{Device, Kind};
 
 use self::config::Config;
 use self::processor::LlavaProcessor;
 use self::projector::Projector;
-use super::{Network, Opened, Pixels, Seen, Visual};
+use super::{Network, Pixels, Seen, Visual};
 use crate::decoder::Decoder;
 use crate::layers::Root;
 use crate::tower::{Tower, TowerStyle};
-use crate::{Checkpoint, Error, Part};
+use crate::{Checkpoint, Error, Part, Processor};
 
-/// Where the parts of a LLaVA lie in a checkpoint: as newer versions of `transformers` write them, then as the hub's files do.
+/// Where the parts of a LLaVA lie in a checkpoint: as the hub's files have them, then as newer versions of `transformers` write
+/// them.
 pub(super) const TOWER: &[&str] = &[
-    "model.vision_tower.vision_model",
-    "model.vision_tower",
     "vision_tower.vision_model",
     "vision_tower",
+    "model.vision_tower.vision_model",
+    "model.vision_tower",
 ];
-pub(super) const PROJECTOR: &[&str] = &["model.multi_modal_projector", "multi_modal_projector"];
-pub(super) const DECODER: &[&str] = &["model.language_model", "language_model.model"];
-pub(super) const HEAD: &[&str] = &["lm_head", "language_model.lm_head"];
+pub(super) const PROJECTOR: &[&str] = &["multi_modal_projector", "model.multi_modal_projector"];
+pub(super) const DECODER: &[&str] = &["language_model.model", "model.language_model"];
+pub(super) const HEAD: &[&str] = &["language_model.lm_head", "lm_head"];
 
 /// What `LlavaConfig` says where a file says nothing.
 fn defaults() -> Value {
@@ -53,17 +53,15 @@ fn read(checkpoint: &Checkpoint) -> Result<Config, Error> {
     Ok(config)
 }
 
-/// Opens a checkpoint of this family.
-pub(super) fn open(checkpoint: &Checkpoint, device: Device, kind: Kind) -> Result<Opened, Error> {
+/// What prepares the prompts of a checkpoint of this family.
+pub(super) fn processor(checkpoint: &Checkpoint) -> Result<Arc<dyn Processor>, Error> {
     let config = read(checkpoint)?;
-    let processor = Arc::new(LlavaProcessor::open(checkpoint, &config)?);
-    let root = Root::new(checkpoint, device, kind);
-    let network = Box::new(Llava::load(&config, &root)?);
-    Ok(Opened {
-        processor,
-        network,
-        parameters: root.into_parameters(),
-    })
+    Ok(Arc::new(LlavaProcessor::open(checkpoint, &config)?))
+}
+
+/// The network of a checkpoint of this family.
+pub(super) fn network(checkpoint: &Checkpoint, root: &Root) -> Result<Box<dyn Network>, Error> {
+    Ok(Box::new(Llava::load(&read(checkpoint)?, root)?))
 }
 
 /// The sizes of the decoder of a checkpoint of this family.

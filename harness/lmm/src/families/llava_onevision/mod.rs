@@ -18,39 +18,39 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use rave_methods::Geometry;
-use tch::{Device, Kind, Tensor};
+use tch::Tensor;
 
 use self::anyres::AnyResolution;
 use self::processor::OneVisionProcessor;
 use super::llava::projector::Projector;
 use super::llava::{PROJECTOR, decoder, tower};
-use super::{Network, Opened, Pixels, Seen, Visual};
+use super::{Network, Pixels, Seen, Visual};
 use crate::decoder::Decoder;
 use crate::layers::Root;
 use crate::tower::Tower;
-use crate::{Checkpoint, Error, Part, PictureLayout};
+use crate::{Checkpoint, Error, Part, PictureLayout, Processor};
 
-/// Where the embedding that ends a row is, in newer and older files.
-const ROW_END: &[&str] = &["model.image_newline", "image_newline"];
+/// Where the embedding that ends a row is, in the hub's files and in newer ones.
+const ROW_END: &[&str] = &["image_newline", "model.image_newline"];
 
-/// Opens a checkpoint of this family.
-pub(super) fn open(checkpoint: &Checkpoint, device: Device, kind: Kind) -> Result<Opened, Error> {
+/// What prepares the prompts of a checkpoint of this family.
+pub(super) fn processor(checkpoint: &Checkpoint) -> Result<Arc<dyn Processor>, Error> {
     let (config, resolution) = config::read(checkpoint)?;
-    let processor = Arc::new(OneVisionProcessor::open(checkpoint, &config, &resolution)?);
-    let root = Root::new(checkpoint, device, kind);
+    let processor = OneVisionProcessor::open(checkpoint, &config, &resolution)?;
+    Ok(Arc::new(processor))
+}
+
+/// The network of a checkpoint of this family.
+pub(super) fn network(checkpoint: &Checkpoint, root: &Root) -> Result<Box<dyn Network>, Error> {
+    let (config, resolution) = config::read(checkpoint)?;
     let width = config.text_config.decoder.hidden_size;
-    let network = Box::new(OneVision {
-        tower: tower(&config, &root)?,
+    Ok(Box::new(OneVision {
+        tower: tower(&config, root)?,
         projector: Projector::load(&config, &root.at(Part::Connector, PROJECTOR))?,
         row_end: root.tensor(Part::Connector, ROW_END, &[width])?,
         resolution,
-        decoder: decoder(&config, &root)?,
-    });
-    Ok(Opened {
-        processor,
-        network,
-        parameters: root.into_parameters(),
-    })
+        decoder: decoder(&config, root)?,
+    }))
 }
 
 /// The sizes of the decoder of a checkpoint of this family.

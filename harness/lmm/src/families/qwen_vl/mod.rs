@@ -17,28 +17,25 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use rave_methods::Geometry;
-use tch::{Device, Kind};
 
-use self::config::Config;
+use self::config::{Config, Generation};
 use self::merger::Merger;
 use self::processor::QwenVlProcessor;
 use self::vision::VisionTower;
-use super::{Network, Opened, Pixels, Seen, Visual};
+use super::{Network, Pixels, Seen, Visual};
 use crate::decoder::Decoder;
 use crate::layers::Root;
-use crate::{Checkpoint, Error, Part};
+use crate::{Checkpoint, Error, Part, Processor};
 
-/// Opens a checkpoint of one of these families.
-pub(super) fn open(checkpoint: &Checkpoint, device: Device, kind: Kind) -> Result<Opened, Error> {
+/// What prepares the prompts of a checkpoint of one of these families.
+pub(super) fn processor(checkpoint: &Checkpoint) -> Result<Arc<dyn Processor>, Error> {
     let config = Config::read(checkpoint)?;
-    let processor = Arc::new(QwenVlProcessor::open(checkpoint, &config)?);
-    let root = Root::new(checkpoint, device, kind);
-    let network = Box::new(QwenVl::load(&config, &root)?);
-    Ok(Opened {
-        processor,
-        network,
-        parameters: root.into_parameters(),
-    })
+    Ok(Arc::new(QwenVlProcessor::open(checkpoint, &config)?))
+}
+
+/// The network of a checkpoint of one of these families.
+pub(super) fn network(checkpoint: &Checkpoint, root: &Root) -> Result<Box<dyn Network>, Error> {
+    Ok(Box::new(QwenVl::load(&Config::read(checkpoint)?, root)?))
 }
 
 /// The sizes of the decoder of a checkpoint of one of these families.
@@ -56,11 +53,24 @@ struct QwenVl {
 
 impl QwenVl {
     fn load(config: &Config, root: &Root) -> Result<Self, Error> {
-        let visual = root.at(Part::Vision, &["model.visual", "visual"]);
-        let connector = visual.as_part(Part::Connector);
-        let text = root.at(Part::Decoder, &["model.language_model", "model"]);
-        let head = root.head(&["lm_head"], config.tied);
         let vision = &config.vision;
+        let is_newer = matches!(vision.generation, Generation::Three { .. });
+        // The hub's names first.
+        let (visual, text) = if is_newer {
+            (
+                ["model.visual", "visual"],
+                ["model.language_model", "model"],
+            )
+        } else {
+            (
+                ["visual", "model.visual"],
+                ["model", "model.language_model"],
+            )
+        };
+        let visual = root.at(Part::Vision, &visual);
+        let connector = visual.as_part(Part::Connector);
+        let text = root.at(Part::Decoder, &text);
+        let head = root.head(&["lm_head"], config.tied);
         let deep = &connector / "deepstack_merger_list";
         Ok(Self {
             vision: VisionTower::load(vision, &visual)?,

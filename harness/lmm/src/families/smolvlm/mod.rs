@@ -13,27 +13,25 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use rave_methods::Geometry;
-use tch::{Device, Kind, Tensor};
+use tch::Tensor;
 
 use self::config::Config;
 use self::processor::SmolVlmProcessor;
-use super::{Network, Opened, Pixels, Seen, Visual};
+use super::{Network, Pixels, Seen, Visual};
 use crate::decoder::{Decoder, Style};
 use crate::layers::{Linear, Root};
 use crate::tower::{Features, Tower, TowerStyle};
-use crate::{Checkpoint, Error, Part};
+use crate::{Checkpoint, Error, Part, Processor};
 
-/// Opens a checkpoint of this family.
-pub(super) fn open(checkpoint: &Checkpoint, device: Device, kind: Kind) -> Result<Opened, Error> {
+/// What prepares the prompts of a checkpoint of this family.
+pub(super) fn processor(checkpoint: &Checkpoint) -> Result<Arc<dyn Processor>, Error> {
     let config = Config::read(checkpoint)?;
-    let processor = Arc::new(SmolVlmProcessor::open(checkpoint, &config)?);
-    let root = Root::new(checkpoint, device, kind);
-    let network = Box::new(SmolVlm::load(&config, &root)?);
-    Ok(Opened {
-        processor,
-        network,
-        parameters: root.into_parameters(),
-    })
+    Ok(Arc::new(SmolVlmProcessor::open(checkpoint, &config)?))
+}
+
+/// The network of a checkpoint of this family.
+pub(super) fn network(checkpoint: &Checkpoint, root: &Root) -> Result<Box<dyn Network>, Error> {
+    Ok(Box::new(SmolVlm::load(&Config::read(checkpoint)?, root)?))
 }
 
 /// The sizes of the decoder of a checkpoint of this family.
