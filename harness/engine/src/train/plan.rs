@@ -147,13 +147,16 @@ impl Plan {
         }
         let decays = [self.weight_decay, self.gate_weight_decay];
         if !(self.rate > 0.0 && self.clip > 0.0 && self.dense >= 0.0)
-            || decays.iter().any(|decay| !(*decay >= 0.0))
+            || decays.iter().any(|decay| decay.is_nan() || *decay < 0.0)
         {
             return refuse(
                 "rate and clip must be positive; dense, weight-decay and gate-weight-decay not negative",
             );
         }
-        if self.gate_rate.is_some_and(|rate| !(rate > 0.0)) {
+        if self
+            .gate_rate
+            .is_some_and(|rate| rate.is_nan() || rate <= 0.0)
+        {
             return refuse("gate-lr must be positive");
         }
         if self.gate_rate.is_some() && !self.variant.is_trained() {
