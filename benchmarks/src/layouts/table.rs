@@ -132,7 +132,7 @@ impl Table {
             found: self
                 .schema
                 .iter_names()
-                .map(|name| name.as_str())
+                .map(ToString::to_string)
                 .collect::<Vec<_>>()
                 .join(", "),
         })

@@ -123,7 +123,7 @@ fn unpacked(bytes: &[u8]) -> Option<Vec<u8>> {
     Some(text)
 }
 
-/// What ImageMagick writes: after three lines (empty, the name, the length), the bytes in hexadecimal.
+/// What `ImageMagick` writes: after three lines (empty, the name, the length), the bytes in hexadecimal.
 fn hexadecimal(profile: &[u8]) -> Option<Vec<u8>> {
     let lines = profile.split(|&byte| byte == b'\n').skip(3);
     let digits: Option<Vec<u8>> = lines

@@ -44,6 +44,9 @@ fn refused(error: tiff::TiffError) -> String {
     }
 }
 
+/// RGB from the samples of a pixel.
+type Convert = fn(&[u8]) -> [u8; 3];
+
 /// What the samples mean.
 struct Page {
     width: u32,
@@ -53,8 +56,9 @@ struct Page {
     little_endian: bool,
     /// Whether each colour's samples stand by themselves.
     planar: bool,
-    associated_alpha: bool,
-    jpeg: bool,
+    /// What the first sample beside the colours is.
+    extra: Option<u16>,
+    compression: u16,
     /// Of a page with a palette, its colours.
     palette: Option<Vec<[u8; 3]>>,
 }
@@ -79,7 +83,7 @@ pub(super) fn decode(bytes: &[u8], most: u64) -> Result<RgbImage, String> {
         return Err(not_read("bits in reverse order (FillOrder 2)"));
     }
     let planar = number(Tag::PlanarConfiguration, 1)? == 2;
-    let jpeg = number(Tag::Compression, 1)? == JPEG;
+    let compression = number(Tag::Compression, 1)?;
     let extra: Vec<u16> = decoder
         .find_tag_unsigned_vec(Tag::ExtraSamples)
         .map_err(refused)?
@@ -98,8 +102,8 @@ pub(super) fn decode(bytes: &[u8], most: u64) -> Result<RgbImage, String> {
         photometric,
         little_endian,
         planar,
-        associated_alpha: extra.first() == Some(&ASSOCIATED_ALPHA),
-        jpeg,
+        extra: extra.first().copied(),
+        compression,
         palette,
     };
     let mut samples = DecodingResult::U8(Vec::new());
@@ -222,19 +226,21 @@ impl Page {
 
     /// Samples of several colours, of eight bits each.
     fn colours(&self, samples: Vec<u8>, colour: ColorType) -> Result<RgbImage, String> {
-        let pixel: (usize, fn(&[u8]) -> [u8; 3]) = match colour {
+        let is_associated = self.extra == Some(ASSOCIATED_ALPHA);
+        let is_jpeg = self.compression == JPEG;
+        let (count, pixel): (usize, Convert) = match colour {
             ColorType::RGB(8 | 16) => (3, |own| [own[0], own[1], own[2]]),
-            ColorType::RGBA(8 | 16) if self.associated_alpha => (4, divided),
+            ColorType::RGBA(8 | 16) if is_associated => (4, divided),
             ColorType::RGBA(8 | 16) => (4, |own| [own[0], own[1], own[2]]),
             ColorType::CMYK(8 | 16) => (4, from_cmyk),
-            ColorType::YCbCr(8) if self.jpeg => (3, from_ycbcr),
+            ColorType::YCbCr(8) if is_jpeg => (3, from_ycbcr),
             // Grey or a palette's entry, and alpha.
             ColorType::Multiband {
                 bit_depth: 8,
                 num_samples: 2,
-            } if !self.associated_alpha
+            } if !is_associated
                 && !self.planar
-                && !self.jpeg
+                && !is_jpeg
                 && self.photometric != WHITE_IS_ZERO =>
             {
                 let grey: Vec<u8> = samples.chunks_exact(2).map(|own| own[0]).collect();
@@ -242,7 +248,6 @@ impl Page {
             }
             other => return Err(not_read(format!("samples of {other:?}"))),
         };
-        let (count, pixel) = pixel;
         if count == 3 && !self.planar && matches!(colour, ColorType::RGB(_)) {
             return self.image(samples);
         }
