@@ -25,6 +25,14 @@ pub enum Error {
         /// The parser's message, or what contradicts what.
         reason: String,
     },
+    /// A folder given as a suite that describes none.
+    #[error(
+        "the folder {path} holds no suite.toml; describe the suite in one (benchmarks/README.md), or name one of `rave suites`"
+    )]
+    NoSuite {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A suite of published data was opened without a folder to read it from.
     #[error(
         "suite `{suite}` reads the data set {repository}; pass --data DIR with a local copy of it, or leave --data out to fetch it from the hub, or choose an embedded suite, which needs no data"

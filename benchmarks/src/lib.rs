@@ -10,6 +10,7 @@ pub mod item;
 mod layouts;
 pub mod metrics;
 pub mod predictions;
+mod python_json;
 mod python_literal;
 pub mod render;
 mod suite;

@@ -57,10 +57,16 @@ impl Suite {
     /// A user's own suite: a `suite.toml` by any name, or the folder that holds one.
     ///
     /// # Errors
-    /// A file that cannot be read, that is no valid suite, or that takes the id of a registered one.
+    /// A folder without `suite.toml`; a file that cannot be read, that is no valid suite, or that takes the id of a registered one.
     pub fn load(path: &Path) -> Result<Self, Error> {
         let path = if path.is_dir() {
-            path.join("suite.toml")
+            let file = path.join("suite.toml");
+            if !file.exists() {
+                return Err(Error::NoSuite {
+                    path: path.to_owned(),
+                });
+            }
+            file
         } else {
             path.to_owned()
         };

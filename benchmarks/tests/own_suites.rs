@@ -166,7 +166,7 @@ fn a_suite_of_ones_own_over_published_columns() {
 fn what_is_wrong_with_a_suite_is_one_error_with_the_file() {
     let line = "{\"image\": \"pictures/1.png\", \"question\": \"Who?\", \"answers\": [\"me\"]}\n";
     let id = line.replace("{\"im", "{\"id\": \"a\", \"im");
-    let cases: [(String, String, &[&str]); 14] = [
+    let cases: [(String, String, &[&str]); 15] = [
         (
             format!("{TOML}colour = 1\n"),
             line.into(),
@@ -182,6 +182,13 @@ fn what_is_wrong_with_a_suite_is_one_error_with_the_file() {
             TOML.into(),
             format!("{line}{{\n"),
             &["test.jsonl, line 2", "EOF", "\"image\""],
+        ),
+        // A key that is not read may hold it, as Python writes what is no number; answers may not.
+        (
+            TOML.into(),
+            line.replace('}', ", \"score\": NaN}")
+                + &line.replace("[\"me\"]", "NaN").replace('}', ", \"id\": 7}"),
+            &["test.jsonl, line 2", "NaN and Infinity", "in quotes"],
         ),
         (
             TOML.into(),

@@ -18,6 +18,12 @@ ROOT = HERE.parent.parent
 FIXTURES = ROOT / "harness/lmm/tests/fixtures"
 FAMILIES = ["smolvlm_new", "smolvlm_old", "llava", "llava_onevision", "qwen2_vl", "qwen2_5_vl", "qwen3_vl"]
 CONFIGS = ["config.json", "generation_config.json", "preprocessor_config.json", "processor_config.json", "tokenizer_config.json"]
+# Of the pictures and columns of many kinds, those that are read by code of our own.
+READING = [
+    "exif_in_two_segments.jpg", "xmp.jpg", "profile_packed.png", "no_end.png", "exif_6.webp", "small_own_transparent.gif", "turned_big.tif",
+    "fax_4.tif", "palette_4_be.tif", "planes_le.tif", "premultiplied_le.tif", "float_32.tif", "jpeg_ycbcr.tif",
+]
+COLUMNS = ["list_of_fixed_size", "list_of_dictionary", "view", "float"]
 
 
 def seed(target, name, content, header=None, kind="seed"):
@@ -141,6 +147,8 @@ def images():
     for path in sorted((FIXTURES / "pictures").iterdir()):
         if path.suffix != ".json":
             seed("image", path.name.replace(".", "-"), path.read_bytes())
+    for name in READING:
+        seed("image", name.replace(".", "-"), (FIXTURES / "reading" / name).read_bytes())
     noise = Image.frombytes("RGB", (9, 7), bytes(range(189)))
 
     def made(name, picture, **options):
@@ -176,6 +184,9 @@ def suites():
             another = {"docvqa": {"questionId": "2"}, "textvqa": {"question_id": 6}, "mtvqa": {"id": "2"}}.get(name, {})
             pl.DataFrame([row, row | another]).write_parquet(buffer, compression=compression)
             seed("parquet", f"{name}-{compression}", buffer.getvalue(), name)
+    for name in COLUMNS:
+        content = (ROOT / "benchmarks/tests/fixtures/columns" / name / "test.parquet").read_bytes()
+        seed("parquet", f"chartqa-{name}", content, "chartqa")
     for folder in sorted((ROOT / "benchmarks/suites").iterdir()):
         if folder.name in ("embedded-ocr", "textvqa", "chartqa"):
             text = (folder / "suite.toml").read_text().replace(f'id = "{folder.name}"', 'id = "mine"')

@@ -10,6 +10,7 @@ use super::table::Image;
 use crate::Error;
 use crate::metrics::{ANNOTATORS, Metric};
 use crate::predictions::one_or_many;
+use crate::python_json;
 use crate::suite::{DEFAULT_SPLIT, Suite};
 use rave_hub::stays_inside;
 use serde::Deserialize;
@@ -74,8 +75,14 @@ impl Lines {
                 line: number + 1,
                 reason,
             };
-            let line: Line = serde_json::from_str(text)
-                .map_err(|error| refused(format!("{error}; a line is an object {SHAPE}")))?;
+            let line: Line = python_json::parse(text).map_err(|error| {
+                let hint = if python_json::has_words(text) {
+                    format!("; {}", python_json::HINT)
+                } else {
+                    String::new()
+                };
+                refused(format!("{error}{hint}; a line is an object {SHAPE}"))
+            })?;
             if !stays_inside(Path::new(&line.image)) {
                 return Err(refused(format!(
                     "the image `{}` is not in this file's folder; put the pictures below it, or a link to where they are, and \

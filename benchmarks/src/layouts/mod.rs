@@ -3,6 +3,7 @@
 //! [`Suite::open`](crate::Suite::open) reads the light columns (questions, answers, ids) and refuses what is wrong with them
 //! before anything is computed; [`Dataset::item`] reads or draws one picture, from any thread.
 
+mod cells;
 mod choice;
 mod dataset;
 mod folder;

@@ -4,11 +4,14 @@
 //! item is asked for; a chunk of rows is read at once and a few chunks of the whole split are kept, since items are mostly
 //! asked for in order.
 
+use super::cells::{self, strings};
 use crate::Error;
 use polars::io::SerReader;
 use polars::io::parquet::metadata::FileMetadataRef;
-use polars::prelude::{DataFrame, DataType, ParallelStrategy, ParquetReader, Series};
-use rave_parquet::{check, check_footer, check_rows, guarded};
+use polars::prelude::{
+    ArrowDataType, ArrowSchema, DataFrame, DataType, ParallelStrategy, ParquetReader, Series,
+};
+use rave_parquet::{check, check_footer, check_rows, guarded, without_arrow_types};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -30,9 +33,9 @@ const PICTURES: &str = "binary, or a struct of bytes (binary) and path (text)";
 pub(super) struct Table {
     path: PathBuf,
     layout: &'static str,
-    columns: Vec<String>,
-    /// Type of the image column, where there is one.
-    image: Option<DataType>,
+    schema: Arc<ArrowSchema>,
+    /// Columns of durations, which parquet itself calls whole numbers.
+    durations: Vec<(String, ArrowDataType)>,
     metadata: FileMetadataRef,
     /// First row of each row group, and the number of rows at the end.
     groups: Vec<usize>,
@@ -77,11 +80,12 @@ impl Table {
             reason,
         };
         check_footer(path).map_err(damaged)?;
-        let (columns, image, metadata) = guarded(|| {
-            let schema = reader.schema()?;
-            let columns = schema.iter_names().map(ToString::to_string).collect();
-            let image = schema.get(IMAGE).map(DataType::from_arrow_field);
-            Ok((columns, image, Arc::clone(reader.get_metadata()?)))
+        let (schema, durations, metadata) = guarded(|| {
+            let metadata = without_arrow_types(reader.get_metadata()?);
+            let durations = cells::durations(&*reader.schema()?);
+            let mut plain = ParquetReader::new(std::io::Cursor::new([]));
+            plain.set_metadata(Arc::clone(&metadata));
+            Ok((plain.schema()?, durations, metadata))
         })
         .map_err(damaged)?;
         check(path, &metadata).map_err(damaged)?;
@@ -92,8 +96,8 @@ impl Table {
         Ok(Self {
             path: path.to_owned(),
             layout,
-            columns,
-            image,
+            schema,
+            durations,
             metadata,
             groups,
             number,
@@ -113,7 +117,7 @@ impl Table {
 
     /// Whether the file has that column.
     pub(super) fn has(&self, column: &str) -> bool {
-        self.columns.iter().any(|name| name == column)
+        self.schema.contains(column)
     }
 
     /// Refuses a file without that column.
@@ -125,48 +129,57 @@ impl Table {
             path: self.path.clone(),
             column: column.to_owned(),
             layout: self.layout,
-            found: self.columns.join(", "),
+            found: self
+                .schema
+                .iter_names()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(", "),
         })
     }
 
     /// Refuses a file without an image column, or with one that can hold no pictures.
     pub(super) fn require_image(&self) -> Result<(), Error> {
         self.require(IMAGE)?;
-        let holds_pictures = match &self.image {
-            // A file that keeps paths alone may have a column of nulls for its bytes: each item says so.
-            Some(DataType::Struct(fields)) => fields.iter().any(|field| {
-                field.name() == "bytes"
-                    && matches!(field.dtype(), DataType::Binary | DataType::Null)
+        let image = self.schema.get(IMAGE).map(|field| &field.dtype);
+        let holds_pictures = match image {
+            // A file that keeps paths alone may have a column of nulls for its bytes, which parquet calls numbers: each item
+            // says so.
+            Some(ArrowDataType::Struct(fields)) => fields.iter().any(|field| {
+                let is_bytes = matches!(
+                    field.dtype,
+                    ArrowDataType::BinaryView | ArrowDataType::Null | ArrowDataType::Int32
+                );
+                field.name == "bytes" && is_bytes
             }),
-            Some(DataType::Binary) => true,
+            Some(ArrowDataType::BinaryView) => true,
             _ => false,
         };
-        if holds_pictures {
+        if holds_pictures && image.is_some_and(cells::are_read) {
             return Ok(());
         }
-        let found = self
-            .image
-            .as_ref()
-            .map_or_else(String::new, ToString::to_string);
+        let found = image.map(cells::name).unwrap_or_default();
         Err(self.wrong_type(IMAGE, found, PICTURES))
     }
 
     /// A column of text; whole numbers are written out, nulls are `None`.
     pub(super) fn text(&self, column: &str) -> Result<Vec<Option<String>>, Error> {
+        const EXPECTED: &str = "text or whole numbers";
         self.require(column)?;
-        let series = self.column(column)?;
-        strings(&series).ok_or_else(|| {
-            self.wrong_type(column, series.dtype().to_string(), "text or whole numbers")
-        })
+        let series = self.column(column, EXPECTED)?;
+        strings(&series)
+            .ok_or_else(|| self.wrong_type(column, series.dtype().to_string(), EXPECTED))
     }
 
-    /// A column of lists of text; a plain text counts as a list of one, nulls are `None`.
+    /// A column of lists of text; a plain text counts as a list of one, nulls are `None`. Numbers and truth values are written
+    /// as Python's `str` does, since that is what the official scripts score.
     pub(super) fn texts(&self, column: &str) -> Result<Vec<Option<Vec<String>>>, Error> {
+        const EXPECTED: &str = "text, numbers, or lists of them";
         self.require(column)?;
-        let series = self.column(column)?;
-        let wrong = || self.wrong_type(column, series.dtype().to_string(), "text or lists of text");
+        let series = self.column(column, EXPECTED)?;
+        let wrong = || self.wrong_type(column, series.dtype().to_string(), EXPECTED);
         let Ok(lists) = series.list() else {
-            let texts = strings(&series).ok_or_else(wrong)?;
+            let texts = cells::as_python_writes(&series).ok_or_else(wrong)?;
             return Ok(texts
                 .into_iter()
                 .map(|text| text.map(|text| vec![text]))
@@ -177,7 +190,7 @@ impl Table {
             rows.push(match lists.get_as_series(row) {
                 // A null inside a list is no answer at all.
                 Some(list) => Some(
-                    strings(&list)
+                    cells::as_python_writes(&list)
                         .ok_or_else(wrong)?
                         .into_iter()
                         .flatten()
@@ -270,7 +283,15 @@ impl Table {
             .collect())
     }
 
-    fn column(&self, column: &str) -> Result<Series, Error> {
+    /// Reads a column; `expected` is what a refusal says of its type.
+    fn column(&self, column: &str, expected: &'static str) -> Result<Series, Error> {
+        let mut durations = self.durations.iter();
+        let other = durations.find(|(name, _)| name == column);
+        let stored = self.schema.get(column).map(|field| &field.dtype);
+        let stored = stored.filter(|dtype| !cells::are_read(dtype));
+        if let Some(other) = other.map(|(_, dtype)| dtype).or(stored) {
+            return Err(self.wrong_type(column, cells::name(other), expected));
+        }
         let frame = self.read(column, None)?;
         check_rows(&frame, self.rows()).map_err(|reason| Error::Parquet {
             path: self.path.clone(),
@@ -318,16 +339,4 @@ fn only(frame: &DataFrame, path: &Path) -> Result<Series, Error> {
         path: path.to_owned(),
         reason: "a column is missing".to_owned(),
     })
-}
-
-/// The cells as text; `None` for a type that is neither text nor whole numbers.
-fn strings(series: &Series) -> Option<Vec<Option<String>>> {
-    let dtype = series.dtype();
-    let text = if dtype.is_string() || dtype.is_integer() || dtype.is_null() {
-        series.cast(&DataType::String).ok()?
-    } else {
-        return None;
-    };
-    let cells = text.str().ok()?;
-    Some(cells.iter().map(|cell| cell.map(str::to_owned)).collect())
 }

@@ -11,6 +11,8 @@ mod python;
 mod relaxed_accuracy;
 mod vqa_accuracy;
 
+pub(crate) use python::float_text;
+
 use crate::Error;
 use serde::{Deserialize, Serialize};
 use std::fmt;

@@ -37,6 +37,22 @@ pub(super) fn split(text: &str) -> impl Iterator<Item = &str> {
     text.split(is_space).filter(|word| !word.is_empty())
 }
 
+/// `str(number)` of a float that is a number: the fewest digits that give it back.
+pub(crate) fn float_text(number: f64) -> String {
+    // Rust writes exponents for the same numbers, but without sign and zero.
+    let text = format!("{number:?}");
+    match text.split_once('e') {
+        None => text,
+        Some((digits, exponent)) => {
+            let (sign, exponent) = match exponent.strip_prefix('-') {
+                Some(exponent) => ('-', exponent),
+                None => ('+', exponent),
+            };
+            format!("{digits}e{sign}{exponent:0>2}")
+        }
+    }
+}
+
 /// `float(text)`, `None` where Python raises `ValueError`.
 ///
 /// Python takes digits of any script, single underscores between digits, `inf`, `infinity` and `nan` in any case, and
@@ -74,6 +90,27 @@ pub(super) fn parse_float(text: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Held against `repr` of `CPython` 3.11.
+    #[test]
+    fn a_float_is_written_as_python_writes_it() {
+        for (number, text) in [
+            (12.0, "12.0"),
+            (-0.0, "-0.0"),
+            (0.1, "0.1"),
+            (f64::from(0.1_f32), "0.10000000149011612"),
+            (0.0001, "0.0001"),
+            (0.00001, "1e-05"),
+            (1.5e-7, "1.5e-07"),
+            (5e-324, "5e-324"),
+            (1e15, "1000000000000000.0"),
+            (1e16, "1e+16"),
+            (f64::MAX, "1.7976931348623157e+308"),
+            (f64::INFINITY, "inf"),
+        ] {
+            assert_eq!(float_text(number), text);
+        }
+    }
 
     #[test]
     fn float_takes_what_python_takes() {

@@ -7,6 +7,7 @@
 
 use super::{Prediction, answers_in, one_or_many, refused};
 use crate::Error;
+use crate::python_json;
 use serde_json::{Map, Value};
 
 /// What a line is, for messages.
@@ -20,16 +21,16 @@ pub(super) fn lines(text: &str) -> Result<Vec<Prediction>, Error> {
         .filter(|(_, line)| !line.trim().is_empty())
         .map(|(index, line)| {
             let number = index + 1;
-            let value = serde_json::from_str(line)
+            let value = python_json::parse(line)
                 .map_err(|error| refused(number, format!("{error}; {SHAPE}")))?;
-            prediction(&value, number)
+            prediction(&value, number).map_err(|error| hinted(error, line))
         })
         .collect()
 }
 
 /// A list of objects.
 pub(super) fn list(text: &str) -> Result<Vec<Prediction>, Error> {
-    let values: Vec<Value> = serde_json::from_str(text).map_err(|error| {
+    let values: Vec<Value> = python_json::parse(text).map_err(|error| {
         refused(
             error.line(),
             format!("{error}; a .json file of predictions is one list of objects"),
@@ -37,8 +38,18 @@ pub(super) fn list(text: &str) -> Result<Vec<Prediction>, Error> {
     })?;
     let values = values.into_iter().enumerate();
     values
-        .map(|(index, value)| prediction(&value, index + 1))
+        .map(|(index, value)| prediction(&value, index + 1).map_err(|error| hinted(error, text)))
         .collect()
+}
+
+/// Says what became of Python's words for what is not a number, where there are any.
+fn hinted(error: Error, text: &str) -> Error {
+    match error {
+        Error::Prediction { line, reason } if python_json::has_words(text) => {
+            refused(line, format!("{reason}; {}", python_json::HINT))
+        }
+        other => other,
+    }
 }
 
 fn prediction(value: &Value, line: usize) -> Result<Prediction, Error> {
@@ -180,6 +191,26 @@ mod tests {
             r#"{"doc_id": 9, "target": "['x']", "filtered_resps": ["x"], "ocrbench_accuracy": {"question_type": "Handwritten Mathematical Expression Recognition", "score": 1, "prediction": "x", "ground_truth": ["x", "y"]}}"#,
         );
         assert_eq!(formula.answers, ["x", "y"]);
+    }
+
+    #[test]
+    fn what_python_writes_for_no_number_is_null() {
+        let line =
+            r#"{"id": 1, "prediction": "a", "answers": ["NaN"], "score": NaN, "category": NaN}"#;
+        let read = one(line);
+        assert_eq!(
+            (read.answers, read.category),
+            (vec!["NaN".to_owned()], None)
+        );
+        let logged =
+            one(r#"{"doc_id": 1, "filtered_resps": "a", "target": "b", "anls": -Infinity}"#);
+        assert_eq!(logged.answers, ["b"]);
+        assert_eq!(list(&format!("[{line}]")).unwrap().len(), 1);
+        let message = lines("{\"prediction\": NaN}").unwrap_err().to_string();
+        assert!(
+            message.contains("`prediction` is missing") && message.contains("NaN and Infinity"),
+            "{message}"
+        );
     }
 
     #[test]

@@ -16,8 +16,9 @@ use std::fs::File;
 use std::io::{BufReader, Read as _, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::Arc;
 
-use polars::io::parquet::metadata::FileMetadataRef;
+use polars::io::parquet::metadata::{FileMetadata, FileMetadataRef};
 use polars::prelude::{DataFrame, PolarsResult};
 
 /// Most values of a column a byte of the file: runs of one value are short in a file.
@@ -83,6 +84,17 @@ pub fn check(path: &Path, metadata: &FileMetadataRef) -> Result<(), String> {
     catch_unwind(AssertUnwindSafe(|| walk(path, metadata))).unwrap_or_else(|_| Err(lies()))
 }
 
+/// The footer without the Arrow types that a writer puts beside parquet's own (`ARROW:schema`).
+///
+/// They tell polars to build a dictionary, a list of a fixed size, or a text of another offset width, for which it needs features
+/// that this program is built without. Parquet's own types are the same values as plain texts and lists.
+#[must_use]
+pub fn without_arrow_types(metadata: &FileMetadata) -> FileMetadataRef {
+    let mut plain = metadata.clone();
+    plain.key_value_metadata = None;
+    Arc::new(plain)
+}
+
 /// Whether every column of a table that was read has so many rows: polars goes by what each says of itself.
 ///
 /// # Errors
@@ -145,8 +157,6 @@ fn walk(path: &Path, metadata: &FileMetadataRef) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use polars::prelude::{NamedFrom, ParquetReader, ParquetWriter, SerReader, Series};
 
     use super::*;

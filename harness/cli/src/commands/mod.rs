@@ -20,7 +20,7 @@ pub mod train;
 
 use std::io::Write as _;
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::{fs, io};
 
 use anyhow::{Context as _, bail};
@@ -73,18 +73,27 @@ pub fn named_variant(name: &str) -> anyhow::Result<&'static Variant> {
     })
 }
 
-/// The registered suite of this name, or the one in a file or folder: a name that ends with `.toml` or says a path. One that is
-/// read from a file stays for as long as the program runs, as the registered ones do.
+/// The registered suite of this name, or the one in a file or folder: a name that ends with `.toml` or says a path (`.` is one).
+/// One that is read from a file stays for as long as the program runs, as the registered ones do.
 pub fn named_suite(name: &str) -> anyhow::Result<&'static Suite> {
     let path = Path::new(name);
     let is_file = path
         .extension()
         .is_some_and(|extension| extension == "toml");
-    Ok(if is_file || path.components().count() > 1 {
-        Box::leak(Box::new(Suite::load(path)?))
-    } else {
-        suite(name)?
-    })
+    let mut parts = path.components();
+    let is_path = !matches!(
+        (parts.next(), parts.next()),
+        (None | Some(Component::Normal(_)), None)
+    ) || name.ends_with(std::path::is_separator);
+    if is_file || is_path {
+        return Ok(Box::leak(Box::new(Suite::load(path)?)));
+    }
+    match suite(name) {
+        Err(error) if path.exists() => {
+            bail!("{error}; for the suite in the folder or file of that name give ./{name}")
+        }
+        found => Ok(found?),
+    }
 }
 
 /// The command line of this program, for a record. Not the binary's own path: a published record names no folder of the

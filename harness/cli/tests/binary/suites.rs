@@ -85,6 +85,47 @@ fn a_suite_in_a_file_is_evaluated_and_kept_apart_by_its_definition() {
 }
 
 #[test]
+fn the_folder_that_one_stands_in_is_a_suite_by_a_dot() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = meters(folder.path());
+    let inside = own.join("inside");
+    fs::create_dir(&inside).unwrap();
+    fs::write(
+        own.join("said.jsonl"),
+        "{\"prediction\": \"x\", \"answers\": [\"x\"]}\n",
+    )
+    .unwrap();
+    let score = |place: &Path, suite: &str| {
+        let said = own.join("said.jsonl");
+        let arguments = ["score", "--suite", suite, "--predictions", text(&said)];
+        let output = program().current_dir(place).args(arguments).output();
+        stderr(&output.unwrap())
+    };
+    for (place, suite) in [
+        (&own, "."),
+        (&own, "./"),
+        (&inside, ".."),
+        (&own, "../meters"),
+    ] {
+        let said = score(place, suite);
+        assert!(said.starts_with("anls: 1.0000 over 1"), "{suite}: {said}");
+    }
+    for (place, suite, reason) in [
+        (inside.as_path(), ".", "the folder . holds no suite.toml"),
+        (
+            own.as_path(),
+            "inside/",
+            "the folder inside/ holds no suite.toml",
+        ),
+        (folder.path(), "meters", "there is no suite `meters`"),
+        (folder.path(), "meters", "give ./meters"),
+    ] {
+        let said = score(place, suite);
+        assert!(said.contains(reason), "{suite}: {said}");
+    }
+}
+
+#[test]
 fn a_missing_picture_fails_its_samples_and_the_run_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let (own, out) = (meters(folder.path()), folder.path().join("run"));
