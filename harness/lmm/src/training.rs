@@ -234,6 +234,8 @@ impl Model {
             let source = self.info().folder.join(name);
             if source.is_file() {
                 let target = folder.join(name);
+                let parent = target.parent().unwrap_or(folder);
+                std::fs::create_dir_all(parent).map_err(write(parent))?;
                 std::fs::copy(&source, &target).map_err(write(&target))?;
             }
         }

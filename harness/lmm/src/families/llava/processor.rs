@@ -10,16 +10,18 @@ use image::RgbImage;
 use super::config::Config;
 use super::frame::Frame;
 use super::preprocess::{ImageConfig, Size, middle, square, unfit, within_limit};
+use crate::checkpoint::read_json;
 use crate::image_config::{Levels, image_config};
-use crate::text::Text;
+use crate::text::{Rendered, Text};
 use crate::{Checkpoint, Error, Filter, PictureLayout, Place, Processor, Prompt, resize};
 
-/// Marks a picture.
+/// Marks a picture, where neither tokenizer nor processor gives it another name.
 pub(in crate::families) const IMAGE: &str = "<image>";
 
 /// The processor of one checkpoint.
 pub(super) struct LlavaProcessor {
     text: Text,
+    image: String,
     image_token_id: i64,
     /// Patches along a side of the tile.
     side: usize,
@@ -76,14 +78,16 @@ impl LlavaProcessor {
                 .image_processor_type
                 .as_deref()
                 .is_some_and(|name| name.starts_with("LlavaImageProcessor"));
-        let text = Text::open(checkpoint, config.text_config.decoder.vocab_size)?;
+        let mut text = Text::open(checkpoint, config.text_config.decoder.vocab_size, &[])?;
+        let marker = text.named("image_token", &text_key(checkpoint, "image_token", IMAGE)?);
+        text.set_markers([marker.as_str()]);
         text.require(
-            checkpoint,
-            IMAGE,
+            &marker,
             Some(("image_token_index", config.image_token_index)),
         )?;
         Ok(Self {
             text,
+            image: marker,
             image_token_id: config.image_token_index,
             side: config.vision_config.tower.side() as usize,
             keeps_class: config.keeps_class(),
@@ -142,12 +146,12 @@ impl LlavaProcessor {
 
 impl Processor for LlavaProcessor {
     fn prepare(&self, pictures: &[&RgbImage], question: &str) -> Result<Prompt, Error> {
-        let placeholder = IMAGE.repeat(self.tokens());
-        let (chat, text) = self
-            .text
-            .prompt(pictures.len(), question, IMAGE, &[IMAGE], |_| {
-                placeholder.clone()
-            })?;
+        let placeholder = self.image.repeat(self.tokens());
+        let Rendered { chat, text, ids } =
+            self.text
+                .prompt(pictures.len(), question, &self.image, |_| {
+                    placeholder.clone()
+                })?;
         let (mut pixels, mut places, mut layouts) = (Vec::new(), Vec::new(), Vec::new());
         for (number, picture) in pictures.iter().enumerate() {
             let (tile, frame) = self.tile(picture)?;
@@ -159,7 +163,6 @@ impl Processor for LlavaProcessor {
                 size: [picture.height(), picture.width()],
             });
         }
-        let ids = self.text.encode(&text, true)?;
         let side = i64::from(self.tile);
         let prompt = Prompt {
             chat,
@@ -179,6 +182,21 @@ impl Processor for LlavaProcessor {
     fn text(&self) -> &Text {
         &self.text
     }
+}
+
+/// A text in `processor_config.json`, or else `default`.
+pub(in crate::families) fn text_key(
+    checkpoint: &Checkpoint,
+    key: &str,
+    default: &str,
+) -> Result<String, Error> {
+    let path = checkpoint.path("processor_config.json");
+    let config = match path.is_file() {
+        true => read_json(&path)?,
+        false => serde_json::Value::Null,
+    };
+    let text = config.get(key).and_then(serde_json::Value::as_str);
+    Ok(text.unwrap_or(default).to_owned())
 }
 
 /// Width and height after scaling the shortest edge to `edge`, the longer one truncated.

@@ -13,12 +13,12 @@ use super::config::canvases;
 use crate::families::llava::config::Config;
 use crate::families::llava::frame::Frame;
 use crate::families::llava::preprocess::{ImageConfig, square, unfit};
-use crate::families::llava::processor::IMAGE;
+use crate::families::llava::processor::{IMAGE, text_key};
 use crate::image_config::{Levels, image_config};
-use crate::text::Text;
+use crate::text::{Rendered, Text};
 use crate::{Checkpoint, Error, Filter, PictureLayout, Place, Processor, Prompt, resize};
 
-/// Marks a video, which is not supported.
+/// Marks a video, where the tokenizer gives it no other name.
 const VIDEO: &str = "<video>";
 
 #[derive(Debug, Clone, Deserialize)]
@@ -31,6 +31,7 @@ struct OneVisionImageConfig {
 /// The processor of one checkpoint.
 pub(super) struct OneVisionProcessor {
     text: Text,
+    image: String,
     image_token_id: i64,
     resolution: AnyResolution,
     background: image::Rgb<u8>,
@@ -72,14 +73,17 @@ impl OneVisionProcessor {
                 ));
             }
         }
-        let text = Text::open(checkpoint, config.text_config.decoder.vocab_size)?;
+        let mut text = Text::open(checkpoint, config.text_config.decoder.vocab_size, &[])?;
+        let marker = text.named("image_token", &text_key(checkpoint, "image_token", IMAGE)?);
+        let video = text.named("video_token", &text_key(checkpoint, "video_token", VIDEO)?);
+        text.set_markers([marker.as_str(), video.as_str()]);
         text.require(
-            checkpoint,
-            IMAGE,
+            &marker,
             Some(("image_token_index", config.image_token_index)),
         )?;
         Ok(Self {
             text,
+            image: marker,
             image_token_id: config.image_token_index,
             resolution: resolution.clone(),
             background: image.background(),
@@ -161,12 +165,11 @@ impl Processor for OneVisionProcessor {
                     .collect::<Result<_, _>>()?
             }
         };
-        let (chat, text) =
+        let Rendered { chat, text, ids } =
             self.text
-                .prompt(pictures.len(), question, IMAGE, &[IMAGE, VIDEO], |number| {
-                    IMAGE.repeat(views[number].places.len())
+                .prompt(pictures.len(), question, &self.image, |number| {
+                    self.image.repeat(views[number].places.len())
                 })?;
-        let ids = self.text.encode(&text, true)?;
         let tiles = views.iter().flat_map(|views| &views.tiles);
         let side = i64::from(self.resolution.tile);
         let count: usize = views.iter().map(|views| views.tiles.len()).sum();

@@ -9,14 +9,14 @@ use serde::Deserialize;
 
 use super::config::Config;
 use crate::image_config::{Levels, filter, image_config};
-use crate::text::Text;
+use crate::text::{Rendered, Text};
 use crate::{
     Checkpoint, Error, Filter, PictureLayout, Place, Processor, Prompt, resize, rotary_positions,
 };
 
+/// The markers of pictures and videos, where the tokenizer gives them no other names.
 const IMAGE: &str = "<|image_pad|>";
-/// What stands for pictures and videos; a question must not.
-const RESERVED: [&str; 4] = [IMAGE, "<|video_pad|>", "<|vision_start|>", "<|vision_end|>"];
+const VIDEO: &str = "<|video_pad|>";
 
 /// The longer side of a picture may be so many times the shorter one.
 const LARGEST_RATIO: f64 = 200.0;
@@ -86,6 +86,7 @@ impl Default for ImageConfig {
 /// The processor of one checkpoint.
 pub(super) struct QwenVlProcessor {
     text: Text,
+    image: String,
     image_token_id: i64,
     patch: u32,
     merge: u32,
@@ -145,15 +146,18 @@ impl QwenVlProcessor {
                 ),
             ));
         }
-        let text = Text::open(checkpoint, config.decoder.vocab_size)?;
-        let image_token = ("image_token_id", config.image_token_id);
-        text.require(checkpoint, IMAGE, Some(image_token))?;
+        let mut text = Text::open(checkpoint, config.decoder.vocab_size, &[])?;
+        let marker = text.named("image_token", IMAGE);
+        let video = text.named("video_token", VIDEO);
+        text.set_markers([marker.as_str(), video.as_str()]);
+        text.require(&marker, Some(("image_token_id", config.image_token_id)))?;
         let rescale = image.do_rescale.then_some(image.rescale_factor);
         let normalise = image
             .do_normalize
             .then_some((image.image_mean, image.image_std));
         Ok(Self {
             text,
+            image: marker,
             image_token_id: config.image_token_id,
             patch: image.patch_size,
             merge: image.merge_size,
@@ -226,12 +230,11 @@ impl Processor for QwenVlProcessor {
                 size: [picture.height(), picture.width()],
             });
         }
-        let (chat, text) =
+        let Rendered { chat, text, ids } =
             self.text
-                .prompt(pictures.len(), question, IMAGE, &RESERVED, |number| {
-                    IMAGE.repeat(grids[number].iter().product())
+                .prompt(pictures.len(), question, &self.image, |number| {
+                    self.image.repeat(grids[number].iter().product())
                 })?;
-        let ids = self.text.encode(&text, true)?;
         let visual: Vec<bool> = ids.iter().map(|&id| id == self.image_token_id).collect();
         let patches: usize = layouts.iter().map(|layout| layout.parts).sum();
         let width = 3 * self.frames * self.patch * self.patch;
