@@ -9,6 +9,8 @@
 
 mod find;
 mod python;
+#[cfg(test)]
+mod tests;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -178,36 +180,4 @@ fn without_generation_blocks(source: &str) -> String {
         rest = after;
     }
     plain + rest
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A template without a checkpoint.
-    fn template(source: &str) -> ChatTemplate {
-        ChatTemplate::compile(Path::new("chat_template.jinja"), source, Value::Null)
-            .expect("it compiles")
-    }
-
-    #[test]
-    fn a_template_without_end_is_an_error() {
-        let rounds =
-            "{% for a in range(99999) %}{% for b in range(99999) %}BODY{% endfor %}{% endfor %}";
-        for (body, reason) in [("", "fuel"), ("{{ 'long' * 9999 }}", "16777216 bytes")] {
-            let error = template(&rounds.replace("BODY", body))
-                .render(0, "?")
-                .expect_err("it has no end");
-            assert!(error.to_string().contains(reason), "{error}");
-        }
-    }
-
-    #[test]
-    fn generation_blocks_leave_what_they_hold() {
-        let source = "a {%- generation -%} {{ x }} {%endgeneration%}\n{% if x %}b{% endif %} {%";
-        assert_eq!(
-            without_generation_blocks(source),
-            "a {%- with -%} {{ x }} {%endwith%}\n{% if x %}b{% endif %} {%"
-        );
-    }
 }

@@ -53,8 +53,11 @@ pub(super) fn find(checkpoint: &Checkpoint) -> Result<(PathBuf, String), Error> 
         Some(source) => Ok((tokenizer, source)),
         None => Err(Error::Missing {
             folder: checkpoint.folder().to_owned(),
-            what: "a chat template (chat_template.jinja, or the key chat_template in another file)".into(),
-            remedy: "fetch it with the checkpoint; base models without one cannot be asked questions".into(),
+            what: "a chat template (chat_template.jinja, or the key chat_template in another file)"
+                .into(),
+            remedy:
+                "fetch it with the checkpoint; base models without one cannot be asked questions"
+                    .into(),
         }),
     }
 }

@@ -1,5 +1,7 @@
 //! What chat templates expect of Python: how it writes values, JSON and dates.
 //!
+//! Deviation: a tuple is written as a list, and `~` writes true, false and none as Jinja's own values.
+//!
 //! Source: `_cached_compile_jinja_template` of `transformers` 5.23, `utils/chat_template_utils.py`, and Python's `str`,
 //! `json.dumps` and `strftime`.
 
@@ -17,6 +19,12 @@ pub(super) fn teach(environment: &mut Environment) {
     });
     environment.add_filter("string", |value: &Value| text(value));
     environment.add_filter("tojson", tojson);
+    environment.add_test("iterable", |value: &Value| {
+        !matches!(
+            value.kind(),
+            ValueKind::None | ValueKind::Bool | ValueKind::Number
+        )
+    });
     // A text is a sequence in Python, and so is a dictionary by Jinja's test.
     environment.add_test("sequence", |value: &Value| {
         matches!(
@@ -54,7 +62,7 @@ fn represent(value: &Value, depth: usize, out: &mut String) -> Result<(), Error>
         ValueKind::Bool => out.push_str(if value.is_true() { "True" } else { "False" }),
         ValueKind::Number => out.push_str(&number(value)),
         ValueKind::String => quote(value.as_str().unwrap_or_default(), out),
-        ValueKind::Seq => {
+        ValueKind::Seq | ValueKind::Iterable => {
             out.push('[');
             for (position, item) in value.try_iter()?.enumerate() {
                 out.push_str(if position > 0 { ", " } else { "" });
@@ -309,7 +317,9 @@ pub(super) fn strftime(format: &str) -> Result<String, Error> {
             code => code.and_then(field),
         };
         let Some(code) = code else {
-            return Err(invalid(format!("strftime_now does not know all of {format:?}")));
+            return Err(invalid(format!(
+                "strftime_now does not know all of {format:?}"
+            )));
         };
         out.push_str(code);
     }

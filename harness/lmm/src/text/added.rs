@@ -120,7 +120,9 @@ impl Tokens {
             extra: extra.ok_or_else(|| bad("extra_special_tokens"))?,
             ..Self::default()
         };
-        tokens.name(&config, &specific, class, &added).map_err(|key| bad(&key))?;
+        tokens
+            .name(&config, &specific, class, &added)
+            .map_err(|key| bad(&key))?;
         tokens.added = added;
         Ok(tokens)
     }
@@ -134,7 +136,9 @@ impl Tokens {
         added: &BTreeMap<u32, AddedToken>,
     ) -> Result<(), String> {
         let with_flags = |token: Special| {
-            let same = added.values().find(|other| other.content == token.content());
+            let same = added
+                .values()
+                .find(|other| other.content == token.content());
             same.cloned().map_or(token, Special::Flagged)
         };
         for name in STANDARD {
@@ -164,7 +168,11 @@ impl Tokens {
         let present: Vec<AddedToken> = tokenizer.get_added_tokens_decoder().into_values().collect();
         let mut known: HashSet<String> =
             present.iter().map(|token| token.content.clone()).collect();
-        let names: HashSet<&str> = self.named.iter().map(|(_, token)| token.content()).collect();
+        let names: HashSet<&str> = self
+            .named
+            .iter()
+            .map(|(_, token)| token.content())
+            .collect();
         let mut new: Vec<AddedToken> = self
             .added
             .values()
@@ -217,7 +225,9 @@ fn is_empty(value: &Value) -> bool {
 
 /// Takes the model's own special tokens that are written as text.
 fn take_specific(config: &mut Map<String, Value>) -> Map<String, Value> {
-    let keys = config.iter().filter(|(key, value)| is_specific(key) && value.is_string());
+    let keys = config
+        .iter()
+        .filter(|(key, value)| is_specific(key) && value.is_string());
     let keys: Vec<_> = keys.map(|(key, _)| key.clone()).collect();
     keys.into_iter()
         .filter_map(|key| config.shift_remove_entry(&key))
@@ -298,7 +308,10 @@ fn legacy(
         .map(|(content, id)| {
             let Some(id) = id.as_u64().and_then(|id| u32::try_from(id).ok()) else {
                 let reason = format!("{content} has no id; use the file of this checkpoint");
-                return Err(Error::malformed(&checkpoint.path("added_tokens.json"), reason));
+                return Err(Error::malformed(
+                    &checkpoint.path("added_tokens.json"),
+                    reason,
+                ));
             };
             let is_special = is_named.contains(&content);
             Ok((id, AddedToken::from(content, is_special)))

@@ -67,7 +67,11 @@ impl Class {
                           tokenizer_class is one of transformers";
             return Err(Error::malformed(&path, reason));
         }
-        let registered = match checkpoint.config().get("model_type").and_then(Value::as_str) {
+        let registered = match checkpoint
+            .config()
+            .get("model_type")
+            .and_then(Value::as_str)
+        {
             Some("qwen2_vl" | "qwen2_5_vl" | "qwen3_vl") => Some(Self::Qwen2),
             Some("llava" | "smolvlm") => Some(Self::Backend),
             _ => None,

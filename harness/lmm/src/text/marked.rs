@@ -74,7 +74,10 @@ pub(super) fn encode(
                     plain
                 });
                 let mut own = within(plain, marker)?;
-                if own.iter().any(|&id| Some(id) == tokenizer.token_to_id(marker)) {
+                if own
+                    .iter()
+                    .any(|&id| Some(id) == tokenizer.token_to_id(marker))
+                {
                     let cut = marker.chars().next().map_or(0, char::len_utf8);
                     own = within(plain, &marker[..cut])?;
                     own.extend(within(plain, &marker[cut..])?);

@@ -207,9 +207,7 @@ fn parts(
     (model.fuse_unk, model.byte_fallback) = (is_llama, is_llama);
     model.ignore_merges = false;
     let adds_space = option("add_prefix_space").unwrap_or(is_llama);
-    let bytes = |uses_regex: bool| {
-        json!({ "type": "ByteLevel", "add_prefix_space": adds_space, "trim_offsets": true, "use_regex": uses_regex })
-    };
+    let bytes = |uses_regex: bool| json!({ "type": "ByteLevel", "add_prefix_space": adds_space, "trim_offsets": true, "use_regex": uses_regex });
     let (normalizer, pre_tokenizer, decoder) = match class {
         Class::Llama => {
             let scheme = match (adds_space, option("legacy")) {

@@ -267,7 +267,9 @@ fn is_idefics3(checkpoint: &Checkpoint) -> Result<bool, Error> {
     let config = checkpoint.config();
     Ok(match config.get("processor_class") {
         Some(class) => class == "Idefics3Processor",
-        None => config.get("model_type").is_some_and(|name| name == "idefics3"),
+        None => config
+            .get("model_type")
+            .is_some_and(|name| name == "idefics3"),
     })
 }
 
