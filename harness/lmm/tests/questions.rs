@@ -13,7 +13,7 @@ use rave_lmm::{LoadOptions, Model};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
-struct Question {
+struct Case {
     fixture: String,
     question: String,
     /// Of 60 x 40 black pixels each.
@@ -25,7 +25,7 @@ struct Question {
 fn questions_with_markers_are_asked_as_transformers_asks_them() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     let questions = std::fs::read(folder.join("texts/questions.json")).unwrap();
-    let questions: Vec<Question> = serde_json::from_slice(&questions).unwrap();
+    let questions: Vec<Case> = serde_json::from_slice(&questions).unwrap();
     let picture = RgbImage::new(60, 40);
     let mut processors = BTreeMap::new();
     for case in &questions {

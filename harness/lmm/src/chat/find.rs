@@ -88,13 +88,11 @@ fn key(path: &Path) -> Result<Option<String>, Error> {
 
 /// The one of several named templates that is for chat.
 fn chosen(path: &Path, mut named: Map<String, Value>) -> Result<String, Error> {
-    match named.remove(DEFAULT) {
-        Some(Value::String(source)) => Ok(source),
-        _ => {
-            let names: Vec<_> = named.into_iter().map(|(name, _)| name).collect();
-            Err(several(path, &names))
-        }
+    if let Some(Value::String(source)) = named.remove(DEFAULT) {
+        return Ok(source);
     }
+    let names: Vec<_> = named.into_iter().map(|(name, _)| name).collect();
+    Err(several(path, &names))
 }
 
 fn several(path: &Path, names: &[String]) -> Error {
@@ -111,7 +109,13 @@ fn further(folder: &Path) -> Vec<String> {
         return Vec::new();
     };
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let mut names: Vec<_> = names.filter(|name| name.ends_with(".jinja")).collect();
+    let mut names: Vec<_> = names
+        .filter(|name| {
+            Path::new(name)
+                .extension()
+                .is_some_and(|end| end == "jinja")
+        })
+        .collect();
     names.sort();
     names
 }

@@ -147,6 +147,10 @@ struct Json {
 }
 
 /// The filter `tojson`, which is Python's `json.dumps` without the escapes for HTML.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the signature of a filter with any number of arguments"
+)]
 fn tojson(value: &Value, options: Rest<Value>) -> Result<String, Error> {
     type Options = (
         Option<bool>,
@@ -343,9 +347,8 @@ fn field(code: char) -> Option<&'static str> {
         'U' => "29",
         'V' | 'W' => "30",
         'H' | 'M' | 'S' => "00",
-        'I' => "12",
+        'I' | 'l' => "12",
         'k' => " 0",
-        'l' => "12",
         'p' => "AM",
         'P' => "am",
         'f' => "000000",

@@ -23,17 +23,14 @@ pub(super) fn mark(texts: &[&str], markers: &[&str]) -> Option<Vec<String>> {
         let mut rest = plain.as_str();
         while let Some(letter) = rest.chars().next() {
             let found = markers.iter().filter(|marker| rest.starts_with(**marker));
-            let length = match found.max_by_key(|marker| marker.len()) {
-                Some(marker) => {
-                    marked.extend([START]);
-                    marked += marker;
-                    marked.extend([END]);
-                    marker.len()
-                }
-                None => {
-                    marked.push(letter);
-                    letter.len_utf8()
-                }
+            let length = if let Some(marker) = found.max_by_key(|marker| marker.len()) {
+                marked.push(START);
+                marked += marker;
+                marked.push(END);
+                marker.len()
+            } else {
+                marked.push(letter);
+                letter.len_utf8()
             };
             rest = &rest[length..];
         }

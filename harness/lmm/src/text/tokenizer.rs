@@ -53,17 +53,14 @@ pub(super) fn open(checkpoint: &Checkpoint, added: &[&str]) -> Result<Opened, Er
     });
     let class = Class::of(checkpoint, &config, is_byte_level)?;
     refuse_options(checkpoint, &config)?;
-    let (mut tokenizer, of_file, path) = match file {
-        Some(bytes) => {
-            let whole = from_file(&path, bytes)?;
-            let of_file: BTreeMap<u32, AddedToken> =
-                whole.get_added_tokens_decoder().into_iter().collect();
-            (rebuilt(&path, class, &config, whole)?, Some(of_file), path)
-        }
-        None => {
-            let (model, path) = from_vocabulary(checkpoint, class)?;
-            (parts(&path, class, &config, model)?, None, path)
-        }
+    let (mut tokenizer, of_file, path) = if let Some(bytes) = file {
+        let whole = from_file(&path, bytes)?;
+        let of_file: BTreeMap<u32, AddedToken> =
+            whole.get_added_tokens_decoder().into_iter().collect();
+        (rebuilt(&path, class, &config, whole)?, Some(of_file), path)
+    } else {
+        let (model, path) = from_vocabulary(checkpoint, class)?;
+        (parts(&path, class, &config, model)?, None, path)
     };
     let is_from_vocabulary = of_file.is_none();
     let tokens = Tokens::read(checkpoint, config.clone(), class, of_file.as_ref())?;

@@ -191,9 +191,10 @@ pub(in crate::families) fn text_key(
     default: &str,
 ) -> Result<String, Error> {
     let path = checkpoint.path("processor_config.json");
-    let config = match path.is_file() {
-        true => read_json(&path)?,
-        false => serde_json::Value::Null,
+    let config = if path.is_file() {
+        read_json(&path)?
+    } else {
+        serde_json::Value::Null
     };
     let text = config.get(key).and_then(serde_json::Value::as_str);
     Ok(text.unwrap_or(default).to_owned())

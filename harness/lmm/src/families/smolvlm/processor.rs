@@ -114,9 +114,12 @@ impl SmolVlmProcessor {
         let added: &[&str] = if is_idefics3 { &ADDED } else { &[] };
         let mut text = Text::open(checkpoint, config.text_config.vocab_size, added)?;
         // The processor of Idefics3 reads no names.
-        let named = |name, default: &str| match is_idefics3 {
-            true => default.to_owned(),
-            false => text.named(name, default),
+        let named = |name, default: &str| {
+            if is_idefics3 {
+                default.to_owned()
+            } else {
+                text.named(name, default)
+            }
         };
         let marker = named("image_token", IMAGE);
         let fake = named("fake_image_token", FAKE);
