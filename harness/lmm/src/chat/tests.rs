@@ -1,5 +1,7 @@
 //! Held against `transformers` 5.23: `tests/fixtures/texts` was written by `make_text_fixtures.py` beside it.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

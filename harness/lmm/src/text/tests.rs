@@ -1,6 +1,8 @@
 //! Held against `transformers` 5.23: `tests/fixtures/texts` was written by `make_text_fixtures.py` beside it. Whole folders of
 //! real files are read from the folder that `RAVE_TEXTS` names, as that script writes it with `--folders`.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
