@@ -2,6 +2,7 @@
 
 pub mod attend;
 pub mod compare;
+pub mod decoding;
 pub mod doctor;
 pub mod eval;
 pub mod export;
