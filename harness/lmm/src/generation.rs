@@ -10,6 +10,8 @@ mod keys;
 mod processors;
 mod rules;
 mod stop;
+#[cfg(test)]
+mod tests;
 
 use std::time::{Duration, Instant};
 

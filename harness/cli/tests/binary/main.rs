@@ -8,6 +8,7 @@ mod compare;
 #[cfg(unix)]
 mod crash;
 mod eval;
+mod generation_config;
 mod hub;
 mod latency;
 mod shards;

@@ -62,7 +62,7 @@ impl GenerationConfig {
         Self::parse(checkpoint.path(file), file, settings, ignored)
     }
 
-    fn parse(
+    pub(super) fn parse(
         path: PathBuf,
         file: &str,
         mut settings: Map<String, Value>,
