@@ -95,8 +95,7 @@ fn a_run_records_what_was_followed_and_goes_on_only_with_the_same() {
         record["models"][0]["generation"],
         json!({ "file": "generation_config.json", "applied": { "suppress_tokens": [3] }, "ignored": { "num_beams": 2 } })
     );
-    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let notes = summary["notes"].to_string();
+    let notes = fs::read_to_string(out.join("report/report.md")).unwrap();
     for part in [
         "decoded with: suppress_tokens [3]",
         "decoded without: num_beams 2",
