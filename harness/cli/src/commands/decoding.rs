@@ -7,7 +7,7 @@ use rave_lmm::{GenerationKey, GenerationKeys};
 #[derive(Debug, Args)]
 pub struct DecodingArguments {
     /// Answer as if the checkpoint's `generation_config.json` had not these keys, separated by commas: of a run that is refused for
-    /// one, or to compare. All others are followed as transformers' generate(do_sample=False) does; the record says which
+    /// one, or to compare. All others are followed as transformers' greedy generate does; the record says which
     #[arg(long, value_name = "KEY", value_delimiter = ',')]
     ignore_generation_config: Vec<GenerationKey>,
 }

@@ -190,7 +190,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn rules(&mut self) -> Result<Rules, Error> {
-        let end_tokens = self.value("eos_token_id", NO_TOKENS, |value| tokens(value).map(Some))?;
+        let end_tokens = self.value("eos_token_id", NO_TOKENS, tokens, some)?;
         let can_end = end_tokens.as_ref().is_some_and(|ids| !ids.is_empty());
         let min_new_tokens = self.least("min_new_tokens", can_end)?;
         // It goes second, even after a 0.
@@ -199,18 +199,21 @@ impl Reader<'_> {
             min_new_tokens,
             min_length: self.least("min_length", counts)?,
             sequence_bias: self
-                .value("sequence_bias", NO_BIAS, biases)?
+                .value("sequence_bias", NO_BIAS, biases, some)?
                 .unwrap_or_default(),
             encoder_repetition_penalty: self.penalty("encoder_repetition_penalty")?,
             repetition_penalty: self.penalty("repetition_penalty")?,
             no_repeat_ngram_size: self.least("no_repeat_ngram_size", true)?,
             encoder_no_repeat_ngram_size: self.least("encoder_no_repeat_ngram_size", true)?,
             bad_words: self.bad_words(end_tokens.as_deref().unwrap_or_default())?,
-            forced_first: self.value("forced_bos_token_id", "is no token id", |value| {
-                value.as_i64().filter(|&id| id >= 0).map(Some)
-            })?,
+            forced_first: self.value(
+                "forced_bos_token_id",
+                "is no token id",
+                |value| value.as_i64().filter(|&id| id >= 0),
+                |_| true,
+            )?,
             forced_last: self
-                .value("forced_eos_token_id", NO_TOKENS, some_tokens)?
+                .value("forced_eos_token_id", NO_TOKENS, tokens, some)?
                 .unwrap_or_default(),
             removes_invalid: self.flag("remove_invalid_values")?,
             decay: self.decay(can_end)?,
@@ -218,7 +221,7 @@ impl Reader<'_> {
             suppressed_first: self.list("begin_suppress_tokens")?,
             renormalizes: self.flag("renormalize_logits")?,
             stop_strings: self
-                .value("stop_strings", NO_STRINGS, strings)?
+                .value("stop_strings", NO_STRINGS, strings, some)?
                 .unwrap_or_default(),
             end_tokens: end_tokens.unwrap_or_default(),
         };
@@ -239,60 +242,70 @@ impl Reader<'_> {
         refusal(self.path, key, &self.settings[key], reason)
     }
 
-    /// What `parse` makes of the value of a key: `None` of one that is `wrong`, `Some(None)` of one that asks for nothing.
+    /// What `parse` makes of the value of a key, if that `asks` for something; a value of which it makes nothing is `wrong`.
     fn value<T>(
         &mut self,
         key: &str,
         wrong: &str,
-        parse: impl FnOnce(&Value) -> Option<Option<T>>,
+        parse: impl FnOnce(&Value) -> Option<T>,
+        asks: impl FnOnce(&T) -> bool,
     ) -> Result<Option<T>, Error> {
         let Some(value) = self.settings.get(key) else {
             return Ok(None);
         };
         let found = parse(value).ok_or_else(|| self.refused(key, wrong))?;
-        if found.is_some() {
-            self.applied.insert(key.to_owned(), value.clone());
+        if !asks(&found) {
+            return Ok(None);
         }
-        Ok(found)
+        self.applied.insert(key.to_owned(), value.clone());
+        Ok(Some(found))
     }
 
     /// A number of tokens, 0 for none; it asks for something only if it `counts`.
     fn least(&mut self, key: &str, counts: bool) -> Result<usize, Error> {
-        let wrong = "is no whole number from 0 on";
-        let number = self.value(key, wrong, |value| {
-            let number = usize::try_from(value.as_u64()?).ok()?;
-            Some(Some(number).filter(|&number| counts && number > 0))
-        })?;
+        let number = self.value(
+            key,
+            "is no whole number from 0 on",
+            |value| usize::try_from(value.as_u64()?).ok(),
+            |&number| counts && number > 0,
+        )?;
         Ok(number.unwrap_or(0))
     }
 
     /// `transformers` takes a number without a decimal point for a mistake, but for 1, which asks for nothing.
     fn penalty(&mut self, key: &str) -> Result<Option<f64>, Error> {
-        self.value(key, "is no number above 0 with a decimal point", |value| {
-            let penalty = value.as_f64().filter(|&penalty| penalty > 0.0)?;
-            let asks = (penalty - 1.0).abs() > 0.0;
-            (value.is_f64() || !asks).then_some(asks.then_some(penalty))
-        })
+        let asks = |penalty: &f64| (penalty - 1.0).abs() > 0.0;
+        self.value(
+            key,
+            "is no number above 0 with a decimal point",
+            |value| {
+                let penalty = value.as_f64().filter(|&penalty| penalty > 0.0)?;
+                (value.is_f64() || !asks(&penalty)).then_some(penalty)
+            },
+            asks,
+        )
     }
 
     fn flag(&mut self, key: &str) -> Result<bool, Error> {
-        let flag = self.value(key, "is neither true nor false", |value| {
-            value.as_bool().map(|flag| flag.then_some(()))
-        })?;
+        let wrong = "is neither true nor false";
+        let flag = self.value(key, wrong, Value::as_bool, |&flag| flag)?;
         Ok(flag.is_some())
     }
 
     fn list(&mut self, key: &str) -> Result<Vec<i64>, Error> {
-        let ids = self.value(key, "is no list of token ids", |value| {
-            some_tokens(value).filter(|_| value.is_array())
-        })?;
+        let ids = self.value(
+            key,
+            "is no list of token ids",
+            |value| tokens(value).filter(|_| value.is_array()),
+            some,
+        )?;
         Ok(ids.unwrap_or_default())
     }
 
     /// Sequences with a bias of minus infinity. One that is an end token alone is no bad word.
     fn bad_words(&mut self, end_tokens: &[i64]) -> Result<Vec<Biased>, Error> {
         let wrong = "is no list of lists of token ids, one of which is no end token";
-        let words = self.value("bad_words_ids", wrong, |value| {
+        let parse = |value: &Value| {
             let words = value.as_array()?.iter();
             let words: Vec<Vec<i64>> = words.map(sequence).collect::<Option<_>>()?;
             let words = words.into_iter();
@@ -303,22 +316,24 @@ impl Reader<'_> {
                     bias: f32::NEG_INFINITY,
                 })
                 .collect();
-            (!words.is_empty()).then_some(Some(words))
-        })?;
+            (!words.is_empty()).then_some(words)
+        };
+        let words = self.value("bad_words_ids", wrong, parse, some)?;
         Ok(words.unwrap_or_default())
     }
 
     /// From which new token on the end tokens grow likelier, and by which factor a token.
     fn decay(&mut self, can_end: bool) -> Result<Option<(usize, f64)>, Error> {
         let wrong = "is no list of a number of tokens and a factor above 0, beside an eos_token_id";
-        self.value("exponential_decay_length_penalty", wrong, |value| {
+        let parse = |value: &Value| {
             let [start, factor] = value.as_array()?.as_slice() else {
                 return None;
             };
             let start = usize::try_from(start.as_u64()?).ok()?;
             let factor = factor.as_f64().filter(|&factor| factor > 0.0)?;
-            can_end.then_some(Some((start, factor)))
-        })
+            can_end.then_some((start, factor))
+        };
+        self.value("exponential_decay_length_penalty", wrong, parse, |_| true)
     }
 }
 
@@ -335,9 +350,9 @@ fn tokens(value: &Value) -> Option<Vec<i64>> {
     ids.iter().all(|&id| id >= 0).then_some(ids)
 }
 
-/// As [`tokens`]; an empty list asks for nothing.
-fn some_tokens(value: &Value) -> Option<Option<Vec<i64>>> {
-    tokens(value).map(|ids| Some(ids).filter(|ids| !ids.is_empty()))
+#[allow(clippy::ptr_arg, reason = "what is parsed is a Vec")]
+fn some<T>(list: &Vec<T>) -> bool {
+    !list.is_empty()
 }
 
 /// Token ids, one at least.
@@ -346,7 +361,7 @@ fn sequence(value: &Value) -> Option<Vec<i64>> {
     tokens(value)
 }
 
-fn strings(value: &Value) -> Option<Option<Vec<String>>> {
+fn strings(value: &Value) -> Option<Vec<String>> {
     let strings: Vec<String> = match value {
         Value::String(one) => vec![one.clone()],
         Value::Array(list) => list
@@ -356,11 +371,11 @@ fn strings(value: &Value) -> Option<Option<Vec<String>>> {
         _ => return None,
     };
     let whole = !strings.is_empty() && strings.iter().all(|one| !one.is_empty());
-    whole.then_some(Some(strings))
+    whole.then_some(strings)
 }
 
 /// Of a sequence that is given twice, the last bias counts.
-fn biases(value: &Value) -> Option<Option<Vec<Biased>>> {
+fn biases(value: &Value) -> Option<Vec<Biased>> {
     let mut found: Vec<Biased> = Vec::new();
     for pair in value.as_array()? {
         let [ids, bias] = pair.as_array()?.as_slice() else {
@@ -373,5 +388,5 @@ fn biases(value: &Value) -> Option<Option<Vec<Biased>>> {
             None => found.push(Biased { ids, bias }),
         }
     }
-    (!found.is_empty()).then_some(Some(found))
+    (!found.is_empty()).then_some(found)
 }

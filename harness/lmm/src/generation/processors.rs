@@ -203,7 +203,7 @@ impl Processor for Bias {
 /// Divides the logits of the tokens that stand in a sequence, or multiplies those below 0 (Keskar et al., CTRL, 2019).
 /// `RepetitionPenaltyLogitsProcessor`, and with the inverse of its penalty `EncoderRepetitionPenaltyLogitsProcessor`.
 struct Penalty {
-    penalty: f64,
+    divisor: f64,
     prompts_alone: bool,
     /// Which tokens stand there, `[B, vocabulary]`.
     there: Option<Tensor>,
@@ -214,7 +214,7 @@ struct Penalty {
 impl Penalty {
     fn new(penalty: f64) -> Self {
         Self {
-            penalty,
+            divisor: penalty,
             prompts_alone: false,
             there: None,
             marked: Vec::new(),
@@ -256,8 +256,8 @@ impl Processor for Penalty {
         };
         let there = filled(&there, &places, 1.0)?;
         let lower = scores
-            .f_mul_scalar(self.penalty)?
-            .f_where_self(&scores.f_lt(0.0)?, &scores.f_div_scalar(self.penalty)?)?;
+            .f_mul_scalar(self.divisor)?
+            .f_where_self(&scores.f_lt(0.0)?, &scores.f_div_scalar(self.divisor)?)?;
         let lower = lower.f_where_self(&there, &scores)?;
         self.there = Some(there);
         Ok(lower)

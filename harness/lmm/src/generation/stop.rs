@@ -30,7 +30,7 @@ enum Tokens {
     Characters,
     /// Every character stands for a byte (GPT-2's).
     Bytes,
-    /// Characters, and tokens such as `<0x0A>` for other bytes (SentencePiece's).
+    /// Characters, and tokens such as `<0x0A>` for other bytes (of `SentencePiece`).
     ByteFallback,
 }
 
@@ -76,13 +76,12 @@ impl StopStrings {
         for &id in prompt.iter().chain(answer) {
             let text = usize::try_from(id).ok().and_then(|id| self.texts.get(id));
             last = joined.len();
-            match text {
-                Some(Some(text)) => joined.extend_from_slice(text),
-                // Nothing is known of what goes over it.
-                _ => {
-                    joined.clear();
-                    last = 0;
-                }
+            if let Some(Some(text)) = text {
+                joined.extend_from_slice(text);
+            } else {
+                // No string goes over a token without a text.
+                joined.clear();
+                last = 0;
             }
         }
         let holds = |string: &Vec<u8>| {
