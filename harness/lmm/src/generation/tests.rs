@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
-use tch::{Kind, Tensor};
+use tch::Tensor;
 use tokenizers::Tokenizer;
 
 use super::config::GenerationConfig;
@@ -336,23 +336,4 @@ fn what_was_followed_is_told_and_what_asks_for_nothing_is_not() {
 fn a_key_that_is_mistyped_is_refused_with_the_nearest() {
     let error = "num_beam".parse::<GenerationKey>().unwrap_err().to_string();
     assert!(error.contains("did you mean `num_beams`?"), "{error}");
-}
-
-/// What a step costs: `cargo test --release .. -- --ignored --nocapture processors_cost`.
-#[test]
-#[ignore = "a measurement"]
-fn processors_cost_little_beside_a_step() {
-    let config = followed(&json!({
-        "no_repeat_ngram_size": 3, "repetition_penalty": 1.05, "min_new_tokens": 400, "eos_token_id": 1, "suppress_tokens": [5, 6],
-    }));
-    let prompt: Vec<i64> = (0..4000).map(|id| id * 37 % 9973).collect();
-    let logits = Tensor::randn([1, 151_936], (Kind::Float, tch::Device::Cpu));
-    let mut processors = Processors::new(&config.rules, &[&prompt], 500).unwrap();
-    let _ = processors.apply(&logits).unwrap();
-    let start = std::time::Instant::now();
-    for step in 0..100 {
-        processors.push(&[step * 31]);
-        let _ = processors.apply(&logits).unwrap();
-    }
-    println!("{:?} a step", start.elapsed() / 100);
 }
