@@ -14,6 +14,7 @@ pub mod built_in;
 mod cache;
 mod chat;
 mod checkpoint;
+mod classes;
 mod decoder;
 pub mod dtype;
 mod encoder;
@@ -43,6 +44,7 @@ mod tower;
 mod training;
 
 pub use checkpoint::{Checkpoint, Hashes};
+pub use classes::{ConfigKey, KeyUse, config_keys};
 pub use decoder::Probe;
 pub use error::Error;
 pub use families::{FAMILIES, Family, Pixels, Seen};

@@ -165,7 +165,7 @@ pub fn resolve(name: &str) -> Result<PathBuf, Error> {
 /// As [`Model::load`].
 pub fn geometry(name: &str) -> Result<Geometry, Error> {
     let checkpoint = Checkpoint::open(&checkpoint_folder(name, grid::BASELINE, None)?)?;
-    (families::of(&checkpoint)?.geometry)(&checkpoint)
+    families::geometry(checkpoint.folder(), checkpoint.config())
 }
 
 /// The checkpoint of the model called `name` (see [`resolve`]) on which `variant` runs; of a [`Grid`] the variant's own, at
@@ -209,11 +209,11 @@ impl Model {
     /// As [`Model::load`].
     pub fn open(name: &str, folder: PathBuf, options: LoadOptions) -> Result<Self, Error> {
         let checkpoint = Checkpoint::open(&folder)?;
-        let family = families::of(&checkpoint)?;
+        let (family, config) = families::of(checkpoint.folder(), checkpoint.config())?;
         // Beside each other: hashing takes one core as long as loading.
         let (opened, hashes) = std::thread::scope(|scope| {
             let hashes = scope.spawn(|| checkpoint.hashes());
-            let opened = (family.open)(&checkpoint, options.device, options.kind);
+            let opened = (family.open)(&checkpoint, &config, options.device, options.kind);
             (
                 opened,
                 hashes

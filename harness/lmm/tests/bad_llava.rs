@@ -16,9 +16,9 @@ type Lie = (&'static str, fn(&mut Value), &'static [&'static str]);
 
 const LLAVA_CONFIG: &[Lie] = &[
     (
-        "no vision_config",
+        "no vision_config, which is then that of LLaVA-1.5",
         |c| c["vision_config"] = Value::Null,
-        &["config.json", "`vision_config` is missing"],
+        &["preprocessor_config.json", "image_size 336 in config.json"],
     ),
     (
         "another decoder",
@@ -179,8 +179,8 @@ const ONEVISION_CONFIG: &[Lie] = &[
     ),
     (
         "a window",
-        |c| c["text_config"]["use_sliding_window"] = json!(true),
-        &["config.json", "use_sliding_window"],
+        |c| c["text_config"]["layer_types"] = json!(["full_attention", "sliding_attention"]),
+        &["config.json", "layer_types has `sliding_attention`"],
     ),
     (
         "a decoder of another width",

@@ -1,11 +1,13 @@
 //! The model families: one folder each, one line in [`FAMILIES`].
 
-mod json;
+mod config;
 mod llava;
 mod llava_onevision;
+mod quantised;
 mod qwen_vl;
 mod smolvlm;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,6 +15,7 @@ use rave_methods::Geometry;
 use serde_json::Value;
 use tch::{Device, Kind, Tensor};
 
+pub(crate) use self::config::ConfigFile;
 use crate::decoder::Decoder;
 use crate::layers::Parameter;
 use crate::{Checkpoint, Error, PictureLayout, Processor};
@@ -26,9 +29,9 @@ pub struct Family {
     pub model_types: &'static [&'static str],
     /// One line for people.
     pub summary: &'static str,
-    pub(crate) open: fn(&Checkpoint, Device, Kind) -> Result<Opened, Error>,
-    /// The sizes of the decoder, from the config alone.
-    pub(crate) geometry: fn(&Checkpoint) -> Result<Geometry, Error>,
+    pub(crate) open: fn(&Checkpoint, &ConfigFile, Device, Kind) -> Result<Opened, Error>,
+    /// Refuses a config that the family cannot follow.
+    check: fn(&ConfigFile) -> Result<(), Error>,
 }
 
 /// Every family that can be loaded.
@@ -38,42 +41,42 @@ pub static FAMILIES: &[Family] = &[
         model_types: &["smolvlm", "idefics3"],
         summary: "SmolVLM and Idefics3: SigLIP tiles, pixel shuffle, Llama decoder",
         open: smolvlm::open,
-        geometry: smolvlm::geometry,
+        check: smolvlm::check,
     },
     Family {
         id: "llava",
         model_types: &["llava"],
-        summary: "LLaVA-1.5: one square of CLIP patches a picture, two-layer connector, Llama decoder",
+        summary: "LLaVA-1.5: one square of CLIP patches a picture, two-layer connector, Llama or Mistral decoder",
         open: llava::open,
-        geometry: llava::geometry,
+        check: llava::check,
     },
     Family {
         id: "llava_onevision",
         model_types: &["llava_onevision"],
         summary: "LLaVA-OneVision: the whole and tiles at any resolution, SigLIP, Qwen2 decoder",
         open: llava_onevision::open,
-        geometry: llava_onevision::geometry,
+        check: llava_onevision::check,
     },
     Family {
         id: "qwen2_vl",
         model_types: &["qwen2_vl"],
         summary: "Qwen2-VL: patches at any size, 2 x 2 merger, rotary positions on three axes",
         open: qwen_vl::open,
-        geometry: qwen_vl::geometry,
+        check: qwen_vl::check,
     },
     Family {
         id: "qwen2_5_vl",
         model_types: &["qwen2_5_vl"],
         summary: "Qwen2.5-VL: as Qwen2-VL, with windows in the vision tower",
         open: qwen_vl::open,
-        geometry: qwen_vl::geometry,
+        check: qwen_vl::check,
     },
     Family {
         id: "qwen3_vl",
         model_types: &["qwen3_vl"],
         summary: "Qwen3-VL: early decoder layers see the tower's early layers, interleaved rotary positions",
         open: qwen_vl::open,
-        geometry: qwen_vl::geometry,
+        check: qwen_vl::check,
     },
 ];
 
@@ -167,31 +170,43 @@ pub(crate) trait Network: Send {
     fn patch_size(&self) -> i64;
 }
 
-/// The family that a checkpoint's config names.
-pub(crate) fn of(checkpoint: &Checkpoint) -> Result<&'static Family, Error> {
-    let path = checkpoint.path("config.json");
-    let Some(model_type) = checkpoint
-        .config()
-        .get("model_type")
-        .and_then(Value::as_str)
-    else {
-        return Err(Error::malformed(
-            &path,
-            "the key `model_type` is missing: this is no model config of transformers; give the folder of a whole checkpoint",
-        ));
-    };
-    let all = || {
-        FAMILIES
-            .iter()
-            .flat_map(|family| family.model_types.iter().copied())
-    };
-    FAMILIES
+/// The family of a config, which has been checked as a whole, and its config; no other file is looked at.
+///
+/// # Errors
+/// As [`geometry`].
+pub(crate) fn of(folder: &Path, config: &Value) -> Result<(&'static Family, ConfigFile), Error> {
+    let config = ConfigFile::read(folder, config)?;
+    let family = FAMILIES
         .iter()
-        .find(|family| family.model_types.contains(&model_type))
-        .ok_or_else(|| Error::UnknownFamily {
-            path,
-            model_type: model_type.to_owned(),
-            nearest: rave_methods::nearest(model_type, all()).map(str::to_owned),
-            supported: all().map(str::to_owned).collect(),
-        })
+        .find(|family| family.model_types.contains(&config.model_type))
+        .expect("every class of a whole config has a family");
+    (family.check)(&config)?;
+    Ok((family, config))
+}
+
+/// The sizes of the decoder, from the config of the checkpoint in `folder` alone.
+///
+/// # Errors
+/// A model that is none of the families, a quantised one, or any key that is damaged or not supported: each by its name.
+pub(crate) fn geometry(folder: &Path, config: &Value) -> Result<Geometry, Error> {
+    let (_, config) = of(folder, config)?;
+    Ok(config.decoder.geometry())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_class_of_a_whole_config_has_one_family() {
+        let named = FAMILIES.iter().flat_map(|family| family.model_types);
+        let mut named: Vec<_> = named.copied().collect();
+        let mut known: Vec<_> = crate::classes::wholes()
+            .iter()
+            .map(|whole| whole.model_type)
+            .collect();
+        named.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(named, known);
+    }
 }

@@ -17,14 +17,13 @@ mod processor;
 use std::sync::Arc;
 use std::time::Instant;
 
-use rave_methods::Geometry;
 use tch::{Device, Kind, Tensor};
 
 use self::anyres::AnyResolution;
 use self::processor::OneVisionProcessor;
 use super::llava::projector::Projector;
 use super::llava::{PROJECTOR, decoder, tower};
-use super::{Network, Opened, Pixels, Seen, Visual};
+use super::{ConfigFile, Network, Opened, Pixels, Seen, Visual};
 use crate::decoder::Decoder;
 use crate::layers::Root;
 use crate::tower::Tower;
@@ -34,17 +33,22 @@ use crate::{Checkpoint, Error, Part, PictureLayout};
 const ROW_END: &[&str] = &["model.image_newline", "image_newline"];
 
 /// Opens a checkpoint of this family.
-pub(super) fn open(checkpoint: &Checkpoint, device: Device, kind: Kind) -> Result<Opened, Error> {
-    let (config, resolution) = config::read(checkpoint)?;
+pub(super) fn open(
+    checkpoint: &Checkpoint,
+    file: &ConfigFile,
+    device: Device,
+    kind: Kind,
+) -> Result<Opened, Error> {
+    let (config, resolution) = config::read(file)?;
     let processor = Arc::new(OneVisionProcessor::open(checkpoint, &config, &resolution)?);
     let root = Root::new(checkpoint, device, kind);
-    let width = config.text_config.decoder.hidden_size;
+    let width = config.decoder.hidden_size;
     let network = Box::new(OneVision {
         tower: tower(&config, &root)?,
         projector: Projector::load(&config, &root.at(Part::Connector, PROJECTOR))?,
         row_end: root.tensor(Part::Connector, ROW_END, &[width])?,
         resolution,
-        decoder: decoder(&config, &root)?,
+        decoder: decoder(file, &root)?,
     });
     Ok(Opened {
         processor,
@@ -53,10 +57,9 @@ pub(super) fn open(checkpoint: &Checkpoint, device: Device, kind: Kind) -> Resul
     })
 }
 
-/// The sizes of the decoder of a checkpoint of this family.
-pub(super) fn geometry(checkpoint: &Checkpoint) -> Result<Geometry, Error> {
-    let (config, _) = config::read(checkpoint)?;
-    Ok(config.text_config.decoder.geometry())
+/// Refuses a config that this family cannot follow.
+pub(super) fn check(file: &ConfigFile) -> Result<(), Error> {
+    config::read(file).map(drop)
 }
 
 struct OneVision {

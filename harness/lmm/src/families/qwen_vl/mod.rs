@@ -16,24 +16,28 @@ mod vision;
 use std::sync::Arc;
 use std::time::Instant;
 
-use rave_methods::Geometry;
 use tch::{Device, Kind};
 
 use self::config::Config;
 use self::merger::Merger;
 use self::processor::QwenVlProcessor;
 use self::vision::VisionTower;
-use super::{Network, Opened, Pixels, Seen, Visual};
+use super::{ConfigFile, Network, Opened, Pixels, Seen, Visual};
 use crate::decoder::Decoder;
 use crate::layers::Root;
 use crate::{Checkpoint, Error, Part};
 
 /// Opens a checkpoint of one of these families.
-pub(super) fn open(checkpoint: &Checkpoint, device: Device, kind: Kind) -> Result<Opened, Error> {
-    let config = Config::read(checkpoint)?;
+pub(super) fn open(
+    checkpoint: &Checkpoint,
+    file: &ConfigFile,
+    device: Device,
+    kind: Kind,
+) -> Result<Opened, Error> {
+    let config = Config::read(file)?;
     let processor = Arc::new(QwenVlProcessor::open(checkpoint, &config)?);
     let root = Root::new(checkpoint, device, kind);
-    let network = Box::new(QwenVl::load(&config, &root)?);
+    let network = Box::new(QwenVl::load(file, &config, &root)?);
     Ok(Opened {
         processor,
         network,
@@ -41,9 +45,9 @@ pub(super) fn open(checkpoint: &Checkpoint, device: Device, kind: Kind) -> Resul
     })
 }
 
-/// The sizes of the decoder of a checkpoint of one of these families.
-pub(super) fn geometry(checkpoint: &Checkpoint) -> Result<Geometry, Error> {
-    Ok(Config::read(checkpoint)?.decoder.geometry())
+/// Refuses a config that these families cannot follow.
+pub(super) fn check(file: &ConfigFile) -> Result<(), Error> {
+    Config::read(file).map(drop)
 }
 
 struct QwenVl {
@@ -55,11 +59,11 @@ struct QwenVl {
 }
 
 impl QwenVl {
-    fn load(config: &Config, root: &Root) -> Result<Self, Error> {
+    fn load(file: &ConfigFile, config: &Config, root: &Root) -> Result<Self, Error> {
         let visual = root.at(Part::Vision, &["model.visual", "visual"]);
         let connector = visual.as_part(Part::Connector);
         let text = root.at(Part::Decoder, &["model.language_model", "model"]);
-        let head = root.head(&["lm_head"], config.tied);
+        let head = root.head(&["lm_head"], file.tied);
         let vision = &config.vision;
         let deep = &connector / "deepstack_merger_list";
         Ok(Self {
@@ -68,7 +72,7 @@ impl QwenVl {
             deep_mergers: (0..vision.deep_layers().len())
                 .map(|number| Merger::load_deep(vision, &(&deep / number)))
                 .collect::<Result<_, _>>()?,
-            decoder: Decoder::load(&config.decoder, &config.style(), &text, head.as_ref())?,
+            decoder: Decoder::load(&file.decoder, &file.style, &text, head.as_ref())?,
         })
     }
 }

@@ -12,23 +12,27 @@ mod processor;
 use std::sync::Arc;
 use std::time::Instant;
 
-use rave_methods::Geometry;
 use tch::{Device, Kind, Tensor};
 
 use self::config::Config;
 use self::processor::SmolVlmProcessor;
-use super::{Network, Opened, Pixels, Seen, Visual};
-use crate::decoder::{Decoder, Style};
+use super::{ConfigFile, Network, Opened, Pixels, Seen, Visual};
+use crate::decoder::Decoder;
 use crate::layers::{Linear, Root};
 use crate::tower::{Features, Tower, TowerStyle};
 use crate::{Checkpoint, Error, Part};
 
 /// Opens a checkpoint of this family.
-pub(super) fn open(checkpoint: &Checkpoint, device: Device, kind: Kind) -> Result<Opened, Error> {
-    let config = Config::read(checkpoint)?;
+pub(super) fn open(
+    checkpoint: &Checkpoint,
+    file: &ConfigFile,
+    device: Device,
+    kind: Kind,
+) -> Result<Opened, Error> {
+    let config = Config::read(file)?;
     let processor = Arc::new(SmolVlmProcessor::open(checkpoint, &config)?);
     let root = Root::new(checkpoint, device, kind);
-    let network = Box::new(SmolVlm::load(&config, &root)?);
+    let network = Box::new(SmolVlm::load(file, &config, &root)?);
     Ok(Opened {
         processor,
         network,
@@ -36,9 +40,9 @@ pub(super) fn open(checkpoint: &Checkpoint, device: Device, kind: Kind) -> Resul
     })
 }
 
-/// The sizes of the decoder of a checkpoint of this family.
-pub(super) fn geometry(checkpoint: &Checkpoint) -> Result<Geometry, Error> {
-    Ok(Config::read(checkpoint)?.text_config.geometry())
+/// Refuses a config that this family cannot follow.
+pub(super) fn check(file: &ConfigFile) -> Result<(), Error> {
+    Config::read(file).map(drop)
 }
 
 struct SmolVlm {
@@ -49,26 +53,26 @@ struct SmolVlm {
 }
 
 impl SmolVlm {
-    fn load(config: &Config, root: &Root) -> Result<Self, Error> {
+    fn load(file: &ConfigFile, config: &Config, root: &Root) -> Result<Self, Error> {
         let vision = root.at(Part::Vision, &["model.vision_model"]);
         let connector = root.at(
             Part::Connector,
             &["model.connector.modality_projection.proj"],
         );
         let text = root.at(Part::Decoder, &["model.text_model"]);
-        let head = root.head(&["lm_head"], config.tied());
-        let shuffled = config.vision_config.hidden_size * config.scale_factor * config.scale_factor;
-        let width = config.text_config.hidden_size;
+        let head = root.head(&["lm_head"], file.tied);
+        let shuffled = config.vision.hidden_size * config.scale_factor * config.scale_factor;
+        let width = config.decoder.hidden_size;
         Ok(Self {
             vision: Tower::load(
-                &config.vision_config,
+                &config.vision,
                 TowerStyle::Siglip,
                 &Features::Normalised,
                 &vision,
             )?,
             connector: Linear::without_bias(&connector, shuffled, width)?,
             scale_factor: config.scale_factor,
-            decoder: Decoder::load(&config.text_config, &Style::default(), &text, head.as_ref())?,
+            decoder: Decoder::load(&file.decoder, &file.style, &text, head.as_ref())?,
         })
     }
 }
