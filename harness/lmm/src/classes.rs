@@ -2,7 +2,7 @@
 //! each key is where a file leaves it out, and what becomes of it here. Every field of these classes is in exactly one of the
 //! three lists; a test holds that and the defaults against the classes themselves (`tests/fixtures/classes`).
 //!
-//! A key that no class has is ignored, as there. A null takes the default, unless the class has a meaning for it.
+//! A key that no class has is ignored, as there.
 
 mod configs;
 mod images;
@@ -24,8 +24,18 @@ pub(crate) struct Class {
     pub fixed: Value,
     /// The keys that change no answer.
     pub inert: Vec<&'static str>,
+    pub nulls: Nulls,
     /// Other names of keys, which win where a file has both.
     pub aliases: &'static [(&'static str, &'static str)],
+}
+
+/// What a null is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Nulls {
+    /// The default, but for a few keys for which it says something: as many key-value heads as heads, no window, no scaling.
+    Default,
+    /// Off, or nothing, but for these keys, of which it is the default.
+    Nothing(&'static [&'static str]),
 }
 
 /// What becomes of a key of a class.
@@ -56,7 +66,7 @@ pub fn config_keys() -> Vec<ConfigKey> {
     classes.flat_map(|class| class().keys()).collect()
 }
 
-/// Keys whose null is not the default: as many key-value heads as heads, no window, no scaling.
+/// The keys of [`Nulls::Default`] for which a null says something.
 const NULL_MEANS: [&str; 6] = [
     "num_key_value_heads",
     "head_dim",
@@ -91,12 +101,28 @@ impl Class {
                 let renamed = alias.and_then(|(alias, _)| file.get(alias));
                 let own = renamed
                     .filter(|own| !own.is_null())
-                    .or_else(|| file.get(key))
-                    .filter(|own| !own.is_null() || NULL_MEANS.contains(&key.as_str()));
-                (key.clone(), own.unwrap_or(default).clone())
+                    .or_else(|| file.get(key));
+                let value = match own {
+                    Some(Value::Null) => self.null(key, default),
+                    own => own.unwrap_or(default).clone(),
+                };
+                (key.clone(), value)
             })
             .collect();
         Ok(Value::Object(filled))
+    }
+
+    /// What a null is.
+    fn null(&self, key: &str, default: &Value) -> Value {
+        let is_default = match self.nulls {
+            Nulls::Default => !NULL_MEANS.contains(&key),
+            Nulls::Nothing(but) => but.contains(&key),
+        };
+        match default {
+            default if is_default => default.clone(),
+            Value::Bool(_) => Value::Bool(false),
+            _ => Value::Null,
+        }
     }
 
     fn keys(&self) -> Vec<ConfigKey> {

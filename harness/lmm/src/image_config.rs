@@ -32,10 +32,10 @@ pub(crate) struct Steps {
     do_resize: bool,
     resample: Value,
     do_rescale: bool,
-    rescale_factor: f64,
+    rescale_factor: Option<f64>,
     do_normalize: bool,
-    image_mean: Channels,
-    image_std: Channels,
+    image_mean: Option<Channels>,
+    image_std: Option<Channels>,
     default_to_square: bool,
 }
 
@@ -82,11 +82,7 @@ pub(crate) fn image_config<T: DeserializeOwned>(
     let filled = class.fill(&file).map_err(|reason| refuse(&reason))?;
     let parse = |error: serde_json::Error| refuse(&error.to_string());
     let steps: Steps = serde_json::from_value(filled.clone()).map_err(parse)?;
-    if !steps.do_resize {
-        return Err(refuse(
-            "do_resize is false; pictures would not fit the vision tower",
-        ));
-    }
+    steps.check().map_err(|reason| refuse(&reason))?;
     Ok(ImageConfig {
         steps,
         keys: serde_json::from_value(filled).map_err(parse)?,
@@ -100,14 +96,21 @@ fn image_file(checkpoint: &Checkpoint) -> Result<(PathBuf, Value), Error> {
         checkpoint.path("processor_config.json"),
         checkpoint.path("preprocessor_config.json"),
     );
+    let object = |path: PathBuf, file: Value| {
+        if file.is_object() {
+            Ok((path, file))
+        } else {
+            Err(unfit(&path, "the image processor's config is no object"))
+        }
+    };
     if newer.is_file()
         && let Some(nested) = read_json(&newer)?.get("image_processor")
     {
-        return Ok((newer, nested.clone()));
+        return object(newer, nested.clone());
     }
     if older.is_file() {
         let file = read_json(&older)?;
-        return Ok((older, file));
+        return object(older, file);
     }
     Err(Error::Missing {
         folder: checkpoint.folder().to_owned(),
@@ -140,6 +143,27 @@ pub(crate) fn unfit(path: &Path, reason: &str) -> Error {
 }
 
 impl Steps {
+    /// What is wrong with them, in words.
+    fn check(&self) -> Result<(), String> {
+        if !self.do_resize {
+            return Err("do_resize is false; pictures would not fit the vision tower".into());
+        }
+        for (needed, key, is_there) in [
+            (
+                self.do_rescale,
+                "rescale_factor",
+                self.rescale_factor.is_some(),
+            ),
+            (self.do_normalize, "image_mean", self.image_mean.is_some()),
+            (self.do_normalize, "image_std", self.image_std.is_some()),
+        ] {
+            if needed && !is_there {
+                return Err(format!("{key} is null, but needed"));
+            }
+        }
+        Ok(())
+    }
+
     /// The resampling filter.
     ///
     /// # Errors
@@ -157,16 +181,17 @@ impl Steps {
 
     /// What 8-bit values become.
     pub(crate) fn levels(&self) -> Levels {
-        let normalise = || (self.image_mean.each(), self.image_std.each());
+        let channels = self.image_mean.zip(self.image_std);
+        let normalise = channels.map(|(mean, std)| (mean.each(), std.each()));
         Levels::new(
-            self.do_rescale.then_some(self.rescale_factor),
-            self.do_normalize.then(normalise),
+            self.rescale_factor.filter(|_| self.do_rescale),
+            normalise.filter(|_| self.do_normalize),
         )
     }
 
-    /// The mean of the training pictures.
+    /// The mean of the training pictures; black where there is none.
     pub(crate) fn mean(&self) -> [f64; 3] {
-        self.image_mean.each()
+        self.image_mean.map_or([0.0; 3], Channels::each)
     }
 
     /// A size as a file writes it.

@@ -21,6 +21,22 @@ const LLAVA_CONFIG: &[Lie] = &[
         &["preprocessor_config.json", "image_size 336 in config.json"],
     ),
     (
+        "weights that are quantised, they say",
+        |c| c["text_config"]["quantization_config"] = json!({ "quant_method": "gptq", "bits": 4 }),
+        &[
+            "config.json",
+            "quantised (quantization_config: gptq, 4 bits)",
+        ],
+    ),
+    (
+        "a decoder that looks ahead",
+        |c| c["text_config"]["is_causal"] = json!(false),
+        &[
+            "config.json",
+            "text_config.is_causal false is not supported",
+        ],
+    ),
+    (
         "another decoder",
         |c| c["text_config"]["model_type"] = json!("mamba"),
         &["config.json", "text_config.model_type `mamba`", "qwen2"],
@@ -115,6 +131,45 @@ const LLAVA_IMAGES: &[Lie] = &[
             p["do_center_crop"] = json!(false);
         },
         &["preprocessor_config.json", "image_size 28"],
+    ),
+    (
+        "another family's image processor",
+        |p| p["image_processor_type"] = json!("LlavaNextImageProcessor"),
+        &[
+            "preprocessor_config.json",
+            "`LlavaNextImageProcessor`",
+            "CLIPImageProcessor",
+        ],
+    ),
+    (
+        "a longest edge",
+        |p| p["size"] = json!({ "shortest_edge": 28, "longest_edge": 56 }),
+        &["preprocessor_config.json", "image_size 28", "longest_edge"],
+    ),
+    (
+        "a size of no kind",
+        |p| p["size"] = json!({ "edge": 28 }),
+        &["preprocessor_config.json", "size of {\"edge\":28}"],
+    ),
+    (
+        "a filter by its name",
+        |p| p["resample"] = json!("bicubic"),
+        &["resample \"bicubic\"", "3 (bicubic)"],
+    ),
+    (
+        "a mean that is needed and not there",
+        |p| p["image_mean"] = Value::Null,
+        &["preprocessor_config.json", "image_mean is null"],
+    ),
+    (
+        "a batch padded to a size",
+        |p| p["pad_size"] = json!({ "height": 28, "width": 28 }),
+        &["preprocessor_config.json", "pad_size"],
+    ),
+    (
+        "no object",
+        |p| *p = json!([]),
+        &["preprocessor_config.json", "no object"],
     ),
     (
         "pictures as they come",

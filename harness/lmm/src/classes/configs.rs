@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Class, with};
+use super::{Class, Nulls, with};
 
 /// The class of a whole config, and which classes its parts have.
 #[derive(Debug, Clone)]
@@ -169,6 +169,7 @@ fn tiles(name: &'static str) -> Class {
         read: json!({ "image_token_id": 128_257, "tie_word_embeddings": false, "scale_factor": 2 }),
         fixed: json!({}),
         inert: vec!["use_cache"],
+        nulls: Nulls::Default,
         aliases: &[],
     }
 }
@@ -183,6 +184,7 @@ fn llava() -> Class {
         fixed: json!({}),
         // The number of visual tokens follows from the tower.
         inert: vec!["image_seq_length"],
+        nulls: Nulls::Default,
         aliases: &[("image_token_id", "image_token_index")],
     }
 }
@@ -205,6 +207,7 @@ fn llava_onevision() -> Class {
         }),
         fixed: json!({}),
         inert: vec!["video_token_index"],
+        nulls: Nulls::Default,
         aliases: &[("image_token_id", "image_token_index")],
     }
 }
@@ -219,6 +222,7 @@ fn qwen(name: &'static str) -> Class {
             "vision_start_token_id",
             "vision_end_token_id",
         ],
+        nulls: Nulls::Default,
         aliases: &[],
     }
 }
@@ -258,6 +262,7 @@ fn llama() -> Class {
             "pretraining_tp",
             "attention_dropout",
         ],
+        nulls: Nulls::Default,
         aliases: &[],
     }
 }
@@ -279,6 +284,7 @@ fn mistral() -> Class {
             "eos_token_id",
             "attention_dropout",
         ],
+        nulls: Nulls::Default,
         aliases: &[],
     }
 }
@@ -302,6 +308,7 @@ fn qwen2() -> Class {
         })),
         fixed: decoder_fixed(),
         inert: QWEN_DECODER_INERT.to_vec(),
+        nulls: Nulls::Default,
         aliases: &[],
     }
 }
@@ -317,6 +324,7 @@ fn qwen2_vl_text(name: &'static str) -> Class {
         })),
         fixed: decoder_fixed(),
         inert: QWEN_DECODER_INERT.to_vec(),
+        nulls: Nulls::Default,
         aliases: &[],
     }
 }
@@ -336,6 +344,7 @@ fn qwen3_vl_text() -> Class {
             "pad_token_id",
             "attention_dropout",
         ],
+        nulls: Nulls::Default,
         aliases: &[],
     }
 }
@@ -360,6 +369,7 @@ fn clip() -> Class {
             "initializer_range",
             "initializer_factor",
         ],
+        nulls: Nulls::Default,
         aliases: &[],
     }
 }
@@ -374,6 +384,7 @@ fn siglip() -> Class {
         fixed: json!({}),
         // The pooling head's output is not used.
         inert: vec!["attention_dropout", "vision_use_head"],
+        nulls: Nulls::Default,
         aliases: &[],
     }
 }
@@ -387,6 +398,7 @@ fn idefics3_vision(name: &'static str) -> Class {
         })),
         fixed: json!({}),
         inert: vec!["attention_dropout", "initializer_range"],
+        nulls: Nulls::Default,
         aliases: &[],
     }
 }
@@ -413,6 +425,7 @@ fn qwen2_vl_vision() -> Class {
         })),
         fixed: json!({}),
         inert: vec!["initializer_range"],
+        nulls: Nulls::Default,
         aliases: QWEN_TOWER_ALIASES,
     }
 }
@@ -427,6 +440,7 @@ fn qwen2_5_vl_vision() -> Class {
         fixed: json!({}),
         // Of films.
         inert: vec!["initializer_range", "tokens_per_second"],
+        nulls: Nulls::Default,
         aliases: QWEN_TOWER_ALIASES,
     }
 }
@@ -440,6 +454,7 @@ fn qwen3_vl_vision() -> Class {
         })),
         fixed: json!({}),
         inert: vec!["initializer_range"],
+        nulls: Nulls::Default,
         aliases: QWEN_TOWER_ALIASES,
     }
 }

@@ -1,10 +1,10 @@
-//! The image processors. Source: `transformers` 5.23 `image_processing_utils.py` (a null takes the class's default),
-//! `image_processing_backends.py` and `models/*/image_processing_pil_*.py`.
+//! The image processors. Source: `transformers` 5.23 `image_processing_base.py` (a null is kept: the step is off, or
+//! what it needs is missing), `image_processing_utils.py`, `image_processing_backends.py` and `models/*/image_processing_pil_*.py`.
 
 use serde_json::{Value, json};
 
 use super::configs::canvases;
-use super::{Class, with};
+use super::{Class, Nulls, with};
 
 /// Every image processor.
 pub(super) static IMAGES: &[fn() -> Class] = &[
@@ -65,6 +65,7 @@ fn idefics3(name: &'static str) -> Class {
             ],
         ]
         .concat(),
+        nulls: Nulls::Nothing(&[]),
         aliases: &[],
     }
 }
@@ -77,6 +78,7 @@ fn clip() -> Class {
         })),
         fixed: json!({ "pad_size": null, "use_square_size": false }),
         inert: [INERT, &["do_pad"]].concat(),
+        nulls: Nulls::Nothing(&[]),
         aliases: &[],
     }
 }
@@ -90,6 +92,7 @@ fn siglip() -> Class {
         })),
         fixed: json!({ "pad_size": null }),
         inert: [INERT, &["do_pad"]].concat(),
+        nulls: Nulls::Nothing(&[]),
         aliases: &[],
     }
 }
@@ -102,6 +105,7 @@ fn llava() -> Class {
         })),
         fixed: json!({}),
         inert: [INERT, &["pad_size"]].concat(),
+        nulls: Nulls::Nothing(&[]),
         aliases: &[],
     }
 }
@@ -114,6 +118,7 @@ fn llava_onevision() -> Class {
         })),
         fixed: json!({}),
         inert: [INERT, &["do_pad", "pad_size"]].concat(),
+        nulls: Nulls::Nothing(&[]),
         aliases: &[],
     }
 }
@@ -131,6 +136,7 @@ fn qwen2_vl() -> Class {
             &["crop_size", "do_center_crop", "do_pad", "pad_size"],
         ]
         .concat(),
+        nulls: Nulls::Nothing(&["size"]),
         aliases: &[],
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::configs::CONFIGS;
 use super::images::IMAGES;
-use super::{Class, KeyUse, config, config_keys, entries, same, wholes};
+use super::{Class, KeyUse, config, config_keys, entries, image, same, wholes};
 
 fn found() -> Value {
     let text = include_str!("../../tests/fixtures/classes/classes.json");
@@ -105,6 +105,18 @@ fn what_a_file_says_stays_and_what_it_leaves_out_is_filled_in() {
     assert_eq!(filled(json!({}))["sliding_window"], 4_096);
     let heads = filled(json!({ "num_key_value_heads": null }));
     assert_eq!(heads["num_key_value_heads"], Value::Null);
+    let nulls = json!({ "do_normalize": null, "image_mean": null, "size": null });
+    let image = |name: &str| image(name).unwrap().fill(&nulls).unwrap();
+    let (clip, qwen) = (image("CLIPImageProcessor"), image("Qwen2VLImageProcessor"));
+    assert_eq!(
+        (&clip["do_normalize"], &clip["size"]),
+        (&json!(false), &Value::Null)
+    );
+    assert_eq!(
+        (&clip["image_mean"], &clip["do_resize"]),
+        (&Value::Null, &json!(true))
+    );
+    assert_eq!(qwen["size"]["shortest_edge"], 3_136);
     let tower = config("Qwen2VLVisionConfig");
     let tower = tower.fill(&json!({ "num_heads": 3, "num_attention_heads": 4 }));
     assert_eq!(tower.unwrap()["num_heads"], 4);
