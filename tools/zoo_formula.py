@@ -69,15 +69,18 @@ def digest(values: np.ndarray) -> str:
 def rule(name: str, shape: list, tied: bool) -> tuple:
     """Spread and offset of a tensor: wide enough that a chosen token leads clearly, and that pictures move it."""
     norm = re.search(r"norm|layrnorm|ln_q", name)
+    if "q_norm" in name or "k_norm" in name:
+        return 0.4, 2.0  # so that attention chooses and does not average
     if len(shape) == 1 and norm and name.endswith("weight"):
         return 0.2, 1.0
     if name.endswith("bias"):
         return 0.05, 0.0
     if "embed_tokens" in name:
-        return (0.08 if tied else 0.5), 0.0  # a wider tied one would only repeat the last token
+        return (0.2 if tied else 0.5), 0.0  # a wider tied one would only repeat the last token
     if "position_embedding" in name or "pos_embed" in name or "class_embedding" in name:
         return 0.5, 0.0
-    return round(1 / float(np.prod(shape[1:])) ** 0.5, 4), 0.0
+    sharper = 2 if re.search(r"\.[qk]_proj", name) else 1  # so that attention chooses, as above
+    return round(sharper / float(np.prod(shape[1:])) ** 0.5, 4), 0.0
 
 
 def collapsed(entries: dict) -> dict:

@@ -133,32 +133,30 @@ impl Case {
         files.all(|(name, folder)| hub_files.join(folder).join(name).is_file())
     }
 
-    /// A folder with the small files, changed where the case says so.
+    /// A folder with the small files as they are.
     pub fn small_files(&self, hub_files: &Path) -> TempDir {
         let folder = tempfile::tempdir().unwrap();
         for (name, source) in &self.files {
             let path = target(hub_files.join(source).join(name));
             fs::copy(path, folder.path().join(name)).unwrap();
         }
-        if !self.changed.is_empty() {
-            rewrite(&folder.path().join("config.json"), |config| {
-                for (name, value) in &self.changed {
-                    let parts = name.split('.');
-                    *parts.fold(&mut *config, |place, part| &mut place[part]) = value.clone();
-                }
-            });
-        }
+        folder
+    }
+
+    /// A folder with the whole checkpoint: small files, changed where the case says so, and weights.
+    pub fn checkpoint(&self, hub_files: &Path) -> TempDir {
+        let folder = self.small_files(hub_files);
+        rewrite(&folder.path().join("config.json"), |config| {
+            for (name, value) in &self.changed {
+                let parts = name.split('.');
+                *parts.fold(&mut *config, |place, part| &mut place[part]) = value.clone();
+            }
+        });
         for (name, key) in &self.dropped {
             rewrite(&folder.path().join(name), |value| {
                 value.as_object_mut().unwrap().remove(key).unwrap();
             });
         }
-        folder
-    }
-
-    /// A folder with the whole checkpoint.
-    pub fn checkpoint(&self, hub_files: &Path) -> TempDir {
-        let folder = self.small_files(hub_files);
         let mut tensors = Vec::new();
         for (name, rule) in formula::expanded(&self.tensors) {
             let count = rule.shape.iter().product::<usize>() as u64;
