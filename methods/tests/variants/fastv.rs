@@ -1,8 +1,7 @@
 //! `fastv` drops what its rule says and nothing else, and what is left is computed as if the rest had never been there.
 
-use rave_methods::fastv::Options;
-use rave_methods::registry::Method;
-use rave_methods::{Attention, Geometry, REGISTRY, Tokens};
+use rave_methods::variants::{fastv::Options, standard};
+use rave_methods::{Attention, Geometry, Method, REGISTRY, Tokens, variant};
 use tch::{Device, Kind};
 
 use crate::reference::{Expected, expected};
@@ -18,8 +17,7 @@ const ROWS: [&str; 4] = [
 ];
 
 fn fastv(options: Options, geometry: Geometry) -> Box<dyn Attention> {
-    let method = Method::Fastv(options);
-    method
+    options
         .build("fastv", &build(geometry, Kind::Float))
         .unwrap()
 }
@@ -36,16 +34,10 @@ fn keep(sequences: &Sequences, attention: &dyn Attention, layer: usize) -> Optio
 /// The rule in f64: the prompt's visual tokens by the mean over heads of the weights of the prompt's last token, the most looked
 /// at first, of which the given number stays; in percent, so that nothing is rounded on the way.
 fn rule(sequences: &Sequences, geometry: &Geometry, percent: usize) -> Vec<bool> {
-    let attention = Method::Standard
-        .build("standard", &build(*geometry, Kind::Float))
-        .unwrap();
-    let Expected { weights, .. } = expected(
-        &Method::Standard,
-        geometry,
-        0,
-        sequences,
-        attention.as_ref(),
-    );
+    let standard = variant("standard").unwrap();
+    let attention = standard.build(&build(*geometry, Kind::Float)).unwrap();
+    let Expected { weights, .. } =
+        expected(standard.method, geometry, 0, sequences, attention.as_ref());
     let Layout {
         visual, prompts, ..
     } = &sequences.layout;
@@ -80,7 +72,7 @@ fn the_least_attended_visual_tokens_are_dropped() {
         for rows in [&ROWS[..], &PICTURES, &PADDED] {
             let sequences = Sequences::random(&geometry, rows, Kind::Float);
             for (id, percent) in [("fastv-25", 25), ("fastv-50", 50), ("fastv-75", 75)] {
-                let variant = rave_methods::variant(id).unwrap();
+                let variant = variant(id).unwrap();
                 let attention = trained(variant, geometry, Kind::Float);
                 let kept = keep(&sequences, attention.as_ref(), 0).unwrap();
                 assert_eq!(kept, rule(&sequences, &geometry, percent), "{id}");
@@ -185,7 +177,7 @@ fn tokens_are_dropped_after_one_layer_of_a_whole_prompt_with_a_picture() {
 
     for variant in REGISTRY
         .iter()
-        .filter(|variant| !matches!(variant.method, Method::Fastv(_)))
+        .filter(|variant| !variant.method.is::<Options>())
     {
         let attention = trained(variant, geometry, Kind::Float);
         assert_eq!(
@@ -234,7 +226,7 @@ fn later_layers_see_what_is_left_as_if_it_were_all() {
     for sequence in 0..ROWS.len() {
         let alone = left.alone(sequence);
         let reference = expected(
-            &Method::Standard,
+            &standard::Options {},
             &geometry,
             LAYER,
             &alone,
@@ -250,9 +242,8 @@ fn later_layers_see_what_is_left_as_if_it_were_all() {
 
 #[test]
 fn impossible_options_are_refused_with_what_is_allowed() {
-    let refuse = |options| {
-        let method = Method::Fastv(options);
-        let built = method.build("mine", &build(geometry(6, 2), Kind::Float));
+    let refuse = |options: Options| {
+        let built = options.build("mine", &build(geometry(6, 2), Kind::Float));
         built.err().unwrap().to_string()
     };
     let words = |ratio| refuse(Options::at(ratio));

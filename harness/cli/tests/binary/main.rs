@@ -10,6 +10,7 @@ mod crash;
 mod eval;
 mod hub;
 mod latency;
+mod looks;
 mod shards;
 mod suites;
 mod together;
