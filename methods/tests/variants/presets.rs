@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use rave_methods::variants::pai;
 use rave_methods::variants::rave::{Form, Heads, Options, Pair};
-use rave_methods::{DynMethod, Layers, REGISTRY, Range, preset, variant};
+use rave_methods::{Layers, REGISTRY, Range, preset, variant};
 use tch::Kind;
 
 use crate::sequences::{build, geometry};
