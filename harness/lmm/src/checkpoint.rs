@@ -47,7 +47,7 @@ pub(crate) fn is_companion(name: &str) -> bool {
     COMPANIONS.contains(&name)
         || name
             .strip_prefix(TEMPLATES)
-            .is_some_and(|own| !own.contains('/') && own.ends_with(".jinja"))
+            .is_some_and(|own| !own.contains('/') && foreign::has_extension(own, &["jinja"]))
 }
 
 /// An opened checkpoint folder.
@@ -173,7 +173,7 @@ impl Checkpoint {
         }
         layout.ok_or_else(|| {
             let names = names.iter().map(String::as_str);
-            no_weights(&self.folder, names, "fetch the weights of this checkpoint")
+            no_weights(&self.folder, &names, "fetch the weights of this checkpoint")
         })
     }
 

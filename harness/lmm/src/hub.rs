@@ -173,7 +173,7 @@ impl<'a> Part<'a> {
     fn no_weights(&self) -> Error {
         no_weights(
             &PathBuf::from(self.repository.reference().to_string()).join(self.folder),
-            self.names(),
+            &self.names(),
             "give a repository with safetensors weights, or a revision that has them (some keep them at refs/pr/N)",
         )
     }

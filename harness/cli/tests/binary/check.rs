@@ -157,11 +157,11 @@ fn what_cannot_run_is_refused_before_its_weights_are_fetched() {
         |gone: &'static str| move |name: &str, bytes: Vec<u8>| (name != gone).then_some(bytes);
     let unsupported = hub(edited(&|config| config["model_type"] = json!("gpt")));
     let contradictory = hub(edited(&|config| {
-        config["text_config"]["num_key_value_heads"] = json!(3)
+        config["text_config"]["num_key_value_heads"] = json!(3);
     }));
     let untokenised = hub(without("tokenizer.json"));
     let incomplete = hub(edited(&|config| {
-        config["text_config"]["num_hidden_layers"] = json!(3)
+        config["text_config"]["num_hidden_layers"] = json!(3);
     }));
     for (server, parts) in [
         (

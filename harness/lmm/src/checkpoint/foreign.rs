@@ -44,7 +44,7 @@ pub(crate) fn peft(place: &Path, contents: &Value, is_beside_weights: bool) -> E
 /// one that has nothing like weights.
 pub(crate) fn no_weights<'a>(
     place: &Path,
-    names: impl Iterator<Item = &'a str> + Clone,
+    names: &(impl Iterator<Item = &'a str> + Clone),
     remedy: &str,
 ) -> Error {
     let find = |wanted: &dyn Fn(&str) -> bool| names.clone().find(|name| wanted(name));
@@ -109,7 +109,7 @@ fn is_adapter(name: &str) -> bool {
     name.ends_with(".adapter.safetensors")
 }
 
-fn has_extension(name: &str, extensions: &[&str]) -> bool {
+pub(super) fn has_extension(name: &str, extensions: &[&str]) -> bool {
     let own = Path::new(name).extension();
     own.is_some_and(|own| extensions.iter().any(|extension| own == *extension))
 }

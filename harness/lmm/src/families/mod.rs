@@ -31,8 +31,11 @@ pub struct Family {
     /// What prepares prompts, from the config and the small files.
     pub(crate) processor: fn(&Checkpoint) -> Result<Arc<dyn Processor>, Error>,
     /// The network, from the config and the tensors that it asks the root for.
-    pub(crate) network: fn(&Checkpoint, &Root) -> Result<Box<dyn Network>, Error>,
+    pub(crate) network: Load,
 }
+
+/// Makes a network of the tensors that it asks the root for.
+type Load = fn(&Checkpoint, &Root) -> Result<Box<dyn Network>, Error>;
 
 /// Every family that can be loaded.
 pub static FAMILIES: &[Family] = &[
