@@ -142,6 +142,7 @@ fn weights_that_the_config_names_are_loaded() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one kind after the other")]
 fn weights_that_are_not_loaded_are_refused_as_what_they_are() {
     let renamed = |name: &'static str| {
         refusal("smolvlm_new", move |folder| {
