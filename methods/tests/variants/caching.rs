@@ -28,8 +28,9 @@ fn passes_through_the_cache_equal_one_pass() {
                 for passes in CUTS {
                     let cut = sequences.real(&sequences.run(attention.as_ref(), LAYER, passes));
                     let error = difference(&cut, &whole);
+                    // Of f32, in the order in which a processor's kernels sum: with AVX-512 and AMX up to 3.5e-6.
                     assert!(
-                        error < 3e-6,
+                        error < 5e-6,
                         "{} at {heads}/{groups}, {passes:?}: off by {error:.1e}",
                         variant.id
                     );

@@ -250,7 +250,7 @@ fn a_damaged_second_model_costs_no_folder_either() {
     let output = rave(&small(&models, "1", &out));
     assert_eq!(output.status.code(), Some(1));
     assert!(
-        stderr(&output).contains("safetensors"),
+        stderr(&output).contains("model_type"),
         "{}",
         stderr(&output)
     );
