@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::layout::{Layout, Places, files, left_over, read};
-use super::shard::{Shard, Stored, stored};
+use super::shard::{Shard, Stored, stored_by_header};
 use super::{Checkpoint, not_there};
 use crate::Error;
 
@@ -62,7 +62,7 @@ impl Outline {
     /// # Errors
     /// A damaged header; a tensor that is in another file too.
     pub(crate) fn add_header(&mut self, path: &Path, beginning: &[u8]) -> Result<(), Error> {
-        self.add(path, stored(path, beginning)?)
+        self.add(path, stored_by_header(path, beginning)?)
     }
 
     fn add(&mut self, path: &Path, tensors: BTreeMap<String, Stored>) -> Result<(), Error> {

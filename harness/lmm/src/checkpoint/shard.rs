@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
-use safetensors::tensor::TensorView;
+use safetensors::tensor::{Metadata, TensorView};
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use tch::{Device, Kind, Tensor};
 
@@ -65,9 +65,11 @@ impl Shard {
         SafeTensors::deserialize(&self.bytes).map_err(|error| self.invalid(&error))
     }
 
-    /// Name, type and shape of every tensor.
+    /// How every tensor is stored, by its name.
     pub(super) fn stored(&self) -> Result<BTreeMap<String, Stored>, Error> {
-        stored(&self.path, &self.bytes)
+        let read = SafeTensors::read_metadata(&self.bytes);
+        let (_, header) = read.map_err(|error| invalid(&self.path, &error))?;
+        Ok(tensors(&header))
     }
 
     pub(super) fn invalid(&self, error: &SafeTensorError) -> Error {
@@ -146,13 +148,26 @@ pub(crate) struct Stored {
     pub bytes: u64,
 }
 
-/// What the header of a weight file says of its tensors: all of the file, or its beginning with all of the header.
+/// What the header of a weight file says of its tensors, given the beginning of the file with all of the header. (The crate's own reader
+/// wants the tensors' bytes as well.)
 ///
 /// # Errors
 /// A header that is cut off or contradicts itself.
-pub(crate) fn stored(path: &Path, beginning: &[u8]) -> Result<BTreeMap<String, Stored>, Error> {
-    let (_, header) =
-        SafeTensors::read_metadata(beginning).map_err(|error| invalid(path, &error))?;
+pub(crate) fn stored_by_header(
+    path: &Path,
+    beginning: &[u8],
+) -> Result<BTreeMap<String, Stored>, Error> {
+    let cut = || invalid(path, &SafeTensorError::InvalidHeaderLength);
+    let (length, rest) = beginning.split_first_chunk().ok_or_else(cut)?;
+    let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| cut())?;
+    let header = rest.get(..length).ok_or_else(cut)?;
+    let header: Metadata = serde_json::from_slice(header)
+        .map_err(|error| invalid(path, &SafeTensorError::InvalidHeaderDeserialization(error)))?;
+    Ok(tensors(&header))
+}
+
+/// How each tensor of a header is stored, by its name.
+fn tensors(header: &Metadata) -> BTreeMap<String, Stored> {
     let tensors = header.tensors().into_iter().map(|(name, tensor)| {
         let stored = Stored {
             dtype: tensor.dtype,
@@ -161,7 +176,7 @@ pub(crate) fn stored(path: &Path, beginning: &[u8]) -> Result<BTreeMap<String, S
         };
         (name, stored)
     });
-    Ok(tensors.collect())
+    tensors.collect()
 }
 
 fn invalid(path: &Path, error: &SafeTensorError) -> Error {
@@ -178,4 +193,35 @@ fn strides(shape: &[i64]) -> Vec<i64> {
         strides[axis - 1] = strides[axis] * shape[axis];
     }
     strides
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::collections::BTreeMap;
+
+    use tch::{Device, Kind, Tensor};
+
+    use super::*;
+    use crate::write_tensors;
+
+    #[test]
+    fn a_header_is_read_without_the_bytes_of_its_tensors() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("large.safetensors");
+        let large = Tensor::zeros([512, 600], (Kind::Float, Device::Cpu));
+        write_tensors(&path, &[("large".to_owned(), large)], &BTreeMap::new()).unwrap();
+        let whole = Shard::open(&path).unwrap().stored().unwrap();
+        assert_eq!(whole["large"].shape, [512, 600]);
+        let bytes = std::fs::read(&path).unwrap();
+        let header = 8 + u64::from_le_bytes(*bytes.first_chunk().unwrap()) as usize;
+        for length in [header, header + 9, bytes.len()] {
+            assert_eq!(stored_by_header(&path, &bytes[..length]).unwrap(), whole);
+        }
+        for length in [0, 7, header - 1] {
+            let error = stored_by_header(&path, &bytes[..length]).unwrap_err();
+            assert!(error.to_string().contains("large.safetensors"), "{error}");
+        }
+    }
 }
