@@ -7,13 +7,16 @@
 //! compute type.
 
 mod config;
+mod rope;
 
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Instant;
 
 use rave_methods::{Attention, Geometry, Step, Tokens};
 use tch::{Device, Kind, Tensor};
 
+use self::config::Limit;
 pub(crate) use self::config::{DecoderConfig, Style};
 use crate::cache::Cache;
 use crate::finite::Stage;
@@ -28,11 +31,14 @@ pub(crate) struct Decoder {
     layers: Vec<Layer>,
     norm: RmsNorm,
     head: Linear,
-    /// `theta^(-2i/D)`, `[D / 2]` f32.
+    /// `theta^(-2i/D)`, scaled or not, `[D / 2]` f32.
     frequencies: Tensor,
+    /// What cosines and sines are multiplied by.
+    attention_factor: f64,
     /// Which axis each frequency turns with, `[D / 2]`; `None` for positions on one axis.
     axes: Option<Tensor>,
     most_positions: Option<i64>,
+    limit: Option<Limit>,
 }
 
 #[derive(Debug)]
@@ -122,9 +128,9 @@ impl Decoder {
         let layers = (0..geometry.layers)
             .map(|number| Layer::load(config, style, &(&(text / "layers") / number)))
             .collect::<Result<_, _>>()?;
-        let exponents =
-            Tensor::f_arange_start_step(0, geometry.head_width, 2, (Kind::Float, text.device()))?
-                .f_div_scalar(geometry.head_width as f64)?;
+        let rope = config
+            .rotary(style.sections.is_some())
+            .map_err(|reason| Error::malformed(Path::new("config.json"), reason))?;
         let axes = config
             .axes(style)
             .map(|axes| Tensor::f_from_slice(&axes)?.f_to_device(text.device()));
@@ -134,10 +140,11 @@ impl Decoder {
             layers,
             norm: RmsNorm::new(&(text / "norm"), config.hidden_size, config.rms_norm_eps)?,
             head,
-            frequencies: Tensor::f_pow_scalar(config.rope_theta(style), &exponents)?
-                .f_reciprocal()?,
+            frequencies: rope.frequencies(geometry.head_width, text.device())?,
+            attention_factor: rope.attention_factor(),
             axes: axes.transpose()?,
-            most_positions: config.max_position_embeddings,
+            most_positions: Some(config.positions(&rope)),
+            limit: config.limit(&rope),
         })
     }
 
@@ -146,7 +153,7 @@ impl Decoder {
         &self.geometry
     }
 
-    /// Positions the model was made for, if it says so.
+    /// Positions that the model can be used on.
     pub(crate) fn most_positions(&self) -> Option<i64> {
         self.most_positions
     }
@@ -254,9 +261,25 @@ impl Decoder {
 
     /// Cosines and sines of the new tokens' positions, in the compute type: `[T, D]` where all sequences have the same
     /// positions, else `[B, 1, T, D]`.
+    ///
+    /// # Errors
+    /// A position from which on the decoder would have to do what it does not.
     fn rotation(&self, tokens: &Tokens) -> Result<Rotation, Error> {
         let (kind, device) = self.options();
         let (batch, new) = (tokens.batch(), tokens.new_tokens());
+        let places = tokens.new_positions();
+        if let (Some(limit), Some(last)) = (self.limit, places.iter().max())
+            && *last >= limit.tokens
+        {
+            return Err(Error::Prompt(format!(
+                "{} tokens are more than {} {} in config.json: {}; shorten the question, use fewer or smaller pictures, or allow \
+                 fewer new tokens",
+                last + 1,
+                limit.key,
+                limit.tokens,
+                limit.reason
+            )));
+        }
         let tensor = |positions: &[i64]| -> Result<Tensor, Error> {
             Ok(Tensor::f_from_slice(positions)?
                 .f_to_device(device)?
@@ -268,7 +291,7 @@ impl Decoder {
                 .f_index_select(1, axes)?
                 .f_mul(&self.frequencies)?
         } else {
-            tensor(one_row(&tokens.new_positions(), new))?.f_outer(&self.frequencies)?
+            tensor(one_row(&places, new))?.f_outer(&self.frequencies)?
         };
         let angles = Tensor::f_cat(&[&angles, &angles], -1)?; // [T or B T, D]
         let angles = if angles.size()[0] == new as i64 {
@@ -276,10 +299,16 @@ impl Decoder {
         } else {
             angles.f_view([batch as i64, 1, new as i64, -1])?
         };
-        Ok((
-            angles.f_cos()?.f_to_kind(kind)?,
-            angles.f_sin()?.f_to_kind(kind)?,
-        ))
+        let scaled = |waves: Tensor| -> Result<Tensor, Error> {
+            let is_plain = (self.attention_factor - 1.0).abs() < f64::EPSILON;
+            let waves = if is_plain {
+                waves
+            } else {
+                waves.f_mul_scalar(self.attention_factor)?
+            };
+            Ok(waves.f_to_kind(kind)?)
+        };
+        Ok((scaled(angles.f_cos()?)?, scaled(angles.f_sin()?)?))
     }
 }
 

@@ -15,6 +15,7 @@ mod cache;
 mod chat;
 pub mod check;
 mod checkpoint;
+mod classes;
 mod decoder;
 pub mod dtype;
 mod encoder;
@@ -45,6 +46,7 @@ mod tower;
 mod training;
 
 pub use checkpoint::{Checkpoint, Hashes};
+pub use classes::{ConfigKey, KeyUse, config_keys};
 pub use decoder::Probe;
 pub use error::Error;
 pub use families::{FAMILIES, Family, Pixels, Seen};

@@ -74,7 +74,7 @@ fn every_damage_is_one_error_that_names_the_file_and_the_remedy() {
             &["`gpt` is not supported", "idefics3"],
         ),
         (
-            "a key is missing",
+            "a key is missing, and takes the default of its class",
             config(&|c| {
                 drop(
                     c["text_config"]
@@ -83,7 +83,7 @@ fn every_damage_is_one_error_that_names_the_file_and_the_remedy() {
                         .remove("hidden_size"),
                 );
             }),
-            &["config.json", "missing field `hidden_size`"],
+            &["[32, 96]", "config.json asks for [4096, 96]"],
         ),
         (
             "heads do not divide",
@@ -97,8 +97,8 @@ fn every_damage_is_one_error_that_names_the_file_and_the_remedy() {
         ),
         (
             "scaled rope",
-            config(&|c| c["text_config"]["rope_parameters"]["rope_type"] = json!("yarn")),
-            &["rope_type"],
+            config(&|c| c["text_config"]["rope_parameters"]["rope_type"] = json!("longrope")),
+            &["config.json", "rope_type `longrope`", "yarn"],
         ),
         (
             "shapes disagree",
@@ -357,14 +357,14 @@ fn damages_of_patches_and_positions_are_one_error_each() {
     };
     let cases: Vec<(&str, String, &[&str])> = vec![
         (
-            "no vision config",
+            "no vision config, which is then that of its class",
             config("qwen2_vl", &|file| file["vision_config"] = Value::Null),
-            &["config.json", "vision_config is missing"],
+            &["config.json", "3584 wide", "hidden_size is 32"],
         ),
         (
             "another family",
             config("qwen2_vl", &|file| file["model_type"] = json!("qwen3_vl")),
-            &["config.json", "3584 wide", "hidden_size is 32"],
+            &["config.json", "3584 wide", "hidden_size is 4096"],
         ),
         (
             "sections that do not fill a head",

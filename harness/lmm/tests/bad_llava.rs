@@ -16,9 +16,25 @@ type Lie = (&'static str, fn(&mut Value), &'static [&'static str]);
 
 const LLAVA_CONFIG: &[Lie] = &[
     (
-        "no vision_config",
+        "no vision_config, which is then that of LLaVA-1.5",
         |c| c["vision_config"] = Value::Null,
-        &["config.json", "`vision_config` is missing"],
+        &["preprocessor_config.json", "image_size 336 in config.json"],
+    ),
+    (
+        "weights that are quantised, they say",
+        |c| c["text_config"]["quantization_config"] = json!({ "quant_method": "gptq", "bits": 4 }),
+        &[
+            "config.json",
+            "quantised (quantization_config: gptq, 4 bits)",
+        ],
+    ),
+    (
+        "a decoder that looks ahead",
+        |c| c["text_config"]["is_causal"] = json!(false),
+        &[
+            "config.json",
+            "text_config.is_causal false is not supported",
+        ],
     ),
     (
         "another decoder",
@@ -117,6 +133,45 @@ const LLAVA_IMAGES: &[Lie] = &[
         &["preprocessor_config.json", "image_size 28"],
     ),
     (
+        "another family's image processor",
+        |p| p["image_processor_type"] = json!("LlavaNextImageProcessor"),
+        &[
+            "preprocessor_config.json",
+            "`LlavaNextImageProcessor`",
+            "CLIPImageProcessor",
+        ],
+    ),
+    (
+        "a longest edge",
+        |p| p["size"] = json!({ "shortest_edge": 28, "longest_edge": 56 }),
+        &["preprocessor_config.json", "image_size 28", "longest_edge"],
+    ),
+    (
+        "a size of no kind",
+        |p| p["size"] = json!({ "edge": 28 }),
+        &["preprocessor_config.json", "size of {\"edge\":28}"],
+    ),
+    (
+        "a filter by its name",
+        |p| p["resample"] = json!("bicubic"),
+        &["resample \"bicubic\"", "3 (bicubic)"],
+    ),
+    (
+        "a mean that is needed and not there",
+        |p| p["image_mean"] = Value::Null,
+        &["preprocessor_config.json", "image_mean is null"],
+    ),
+    (
+        "a batch padded to a size",
+        |p| p["pad_size"] = json!({ "height": 28, "width": 28 }),
+        &["preprocessor_config.json", "pad_size"],
+    ),
+    (
+        "no object",
+        |p| *p = json!([]),
+        &["preprocessor_config.json", "no object"],
+    ),
+    (
         "pictures as they come",
         |p| p["do_resize"] = json!(false),
         &["preprocessor_config.json", "do_resize is false"],
@@ -179,8 +234,8 @@ const ONEVISION_CONFIG: &[Lie] = &[
     ),
     (
         "a window",
-        |c| c["text_config"]["use_sliding_window"] = json!(true),
-        &["config.json", "use_sliding_window"],
+        |c| c["text_config"]["layer_types"] = json!(["full_attention", "sliding_attention"]),
+        &["config.json", "layer_types has `sliding_attention`"],
     ),
     (
         "a decoder of another width",

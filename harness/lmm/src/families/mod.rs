@@ -1,8 +1,9 @@
 //! The model families: one folder each, one line in [`FAMILIES`].
 
-mod json;
+mod config;
 mod llava;
 mod llava_onevision;
+mod quantised;
 mod qwen_vl;
 mod smolvlm;
 
@@ -10,9 +11,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use rave_methods::Geometry;
-use serde_json::Value;
 use tch::Tensor;
 
+pub(crate) use self::config::ConfigFile;
 use crate::decoder::Decoder;
 use crate::layers::Root;
 use crate::{Checkpoint, Error, PictureLayout, Processor};
@@ -50,7 +51,7 @@ pub static FAMILIES: &[Family] = &[
     Family {
         id: "llava",
         model_types: &["llava"],
-        summary: "LLaVA-1.5: one square of CLIP patches a picture, two-layer connector, Llama decoder",
+        summary: "LLaVA-1.5: one square of CLIP patches a picture, two-layer connector, Llama or Mistral decoder",
         geometry: llava::geometry,
         processor: llava::processor,
         network: llava::network,
@@ -172,30 +173,31 @@ pub(crate) trait Network: Send {
 }
 
 /// The family that a checkpoint's config names.
+///
+/// # Errors
+/// A model that is none of theirs, by what it is.
 pub(crate) fn of(checkpoint: &Checkpoint) -> Result<&'static Family, Error> {
-    let path = checkpoint.path("config.json");
-    let Some(model_type) = checkpoint
-        .config()
-        .get("model_type")
-        .and_then(Value::as_str)
-    else {
-        return Err(Error::malformed(
-            &path,
-            "the key `model_type` is missing: this is no model config of transformers; give the folder of a whole checkpoint",
-        ));
-    };
-    let all = || {
-        FAMILIES
+    let whole = config::whole(&checkpoint.path("config.json"), checkpoint.config())?;
+    let mut families = FAMILIES.iter();
+    Ok(families
+        .find(|family| family.model_types.contains(&whole.model_type))
+        .expect("a test holds that every class of a whole config has a family"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_class_of_a_whole_config_has_one_family() {
+        let named = FAMILIES.iter().flat_map(|family| family.model_types);
+        let mut named: Vec<_> = named.copied().collect();
+        let mut known: Vec<_> = crate::classes::wholes()
             .iter()
-            .flat_map(|family| family.model_types.iter().copied())
-    };
-    FAMILIES
-        .iter()
-        .find(|family| family.model_types.contains(&model_type))
-        .ok_or_else(|| Error::UnknownFamily {
-            path,
-            model_type: model_type.to_owned(),
-            nearest: rave_methods::nearest(model_type, all()).map(str::to_owned),
-            supported: all().map(str::to_owned).collect(),
-        })
+            .map(|whole| whole.model_type)
+            .collect();
+        named.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(named, known);
+    }
 }

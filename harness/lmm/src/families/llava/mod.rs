@@ -1,4 +1,5 @@
-//! LLaVA-1.5: a picture becomes one square, seen by a CLIP tower and projected into a Llama decoder.
+//! LLaVA-1.5: a picture becomes one square, seen by a CLIP tower and projected into a Llama decoder (or a Mistral one, as
+//! `bakLlava`).
 //!
 //! Sources: `transformers` 5.23 `models/llava`, `models/clip` and `models/siglip`; checkpoints `llava-hf/llava-1.5-*` and, with a
 //! SigLIP tower and a Qwen2 decoder, `llava-hf/llava-interleave-qwen-*`. Tensor names are those of the hub's files or those that
@@ -16,12 +17,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use rave_methods::Geometry;
-use serde_json::{Value, json};
 
 use self::config::Config;
 use self::processor::LlavaProcessor;
 use self::projector::Projector;
-use super::{Network, Pixels, Seen, Visual};
+use super::{ConfigFile, Network, Pixels, Seen, Visual};
 use crate::decoder::Decoder;
 use crate::layers::Root;
 use crate::tower::{Tower, TowerStyle};
@@ -39,34 +39,21 @@ pub(super) const PROJECTOR: &[&str] = &["multi_modal_projector", "model.multi_mo
 pub(super) const DECODER: &[&str] = &["language_model.model", "model.language_model"];
 pub(super) const HEAD: &[&str] = &["language_model.lm_head", "lm_head"];
 
-/// What `LlavaConfig` says where a file says nothing.
-fn defaults() -> Value {
-    json!({
-        "projector_hidden_act": "gelu", "multimodal_projector_bias": true, "tie_word_embeddings": false,
-        "vision_feature_layer": -2, "vision_feature_select_strategy": "default",
-        "vision_config": { "model_type": "clip_vision_model" }, "text_config": { "model_type": "llama" },
-    })
-}
-
-fn read(checkpoint: &Checkpoint) -> Result<Config, Error> {
-    let (_, config) = config::read(checkpoint, &defaults(), |config: &Config| config)?;
-    Ok(config)
-}
-
 /// What prepares the prompts of a checkpoint of this family.
 pub(super) fn processor(checkpoint: &Checkpoint) -> Result<Arc<dyn Processor>, Error> {
-    let config = read(checkpoint)?;
+    let config = Config::read(&ConfigFile::of(checkpoint)?)?;
     Ok(Arc::new(LlavaProcessor::open(checkpoint, &config)?))
 }
 
 /// The network of a checkpoint of this family.
 pub(super) fn network(checkpoint: &Checkpoint, root: &Root) -> Result<Box<dyn Network>, Error> {
-    Ok(Box::new(Llava::load(&read(checkpoint)?, root)?))
+    Ok(Box::new(Llava::load(&ConfigFile::of(checkpoint)?, root)?))
 }
 
 /// The sizes of the decoder of a checkpoint of this family.
 pub(super) fn geometry(checkpoint: &Checkpoint) -> Result<Geometry, Error> {
-    Ok(read(checkpoint)?.text_config.decoder.geometry())
+    let config = Config::read(&ConfigFile::of(checkpoint)?)?;
+    Ok(config.decoder.geometry())
 }
 
 struct Llava {
@@ -78,12 +65,13 @@ struct Llava {
 }
 
 impl Llava {
-    fn load(config: &Config, root: &Root) -> Result<Self, Error> {
+    fn load(file: &ConfigFile, root: &Root) -> Result<Self, Error> {
+        let config = Config::read(file)?;
         Ok(Self {
-            tower: tower(config, root)?,
+            tower: tower(&config, root)?,
             dropped: i64::from(config.drops_first()),
-            projector: Projector::load(config, &root.at(Part::Connector, PROJECTOR))?,
-            decoder: decoder(config, root)?,
+            projector: Projector::load(&config, &root.at(Part::Connector, PROJECTOR))?,
+            decoder: decoder(file, root)?,
         })
     }
 }
@@ -91,19 +79,19 @@ impl Llava {
 /// The tower of any LLaVA.
 pub(super) fn tower(config: &Config, root: &Root) -> Result<Tower, Error> {
     let weights = root.at(Part::Vision, TOWER);
-    let vision = &config.vision_config.tower;
-    Tower::load(vision, config.tower_style(), &config.features(), &weights)
+    Tower::load(
+        &config.vision,
+        config.tower_style,
+        &config.features(),
+        &weights,
+    )
 }
 
 /// The decoder of any LLaVA.
-pub(super) fn decoder(config: &Config, root: &Root) -> Result<Decoder, Error> {
-    let head = root.head(HEAD, config.tied());
-    Decoder::load(
-        &config.text_config.decoder,
-        &config.decoder_style(),
-        &root.at(Part::Decoder, DECODER),
-        head.as_ref(),
-    )
+pub(super) fn decoder(file: &ConfigFile, root: &Root) -> Result<Decoder, Error> {
+    let head = root.head(HEAD, file.tied);
+    let weights = root.at(Part::Decoder, DECODER);
+    Decoder::load(&file.decoder, &file.style, &weights, head.as_ref())
 }
 
 impl Network for Llava {
@@ -137,6 +125,6 @@ impl Network for Llava {
 impl Config {
     /// Whether a visual token stands for the whole tile, before those of the patches.
     pub(super) fn keeps_class(&self) -> bool {
-        self.tower_style() == TowerStyle::Clip && !self.drops_first()
+        self.tower_style == TowerStyle::Clip && !self.drops_first()
     }
 }

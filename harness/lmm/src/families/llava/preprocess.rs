@@ -1,106 +1,15 @@
-//! What the image processors of the LLaVA families share: their config, padding to a square, cutting the middle out.
+//! What the image processors of the LLaVA families share: padding to a square, cutting the middle out.
 //!
 //! Source: `transformers` 5.23 `image_processing_backends.py` (the Pillow backend), `image_transforms.py` and
 //! `models/llava/image_processing_pil_llava.py`.
 
-use std::path::Path;
-
 use image::{Rgb, RgbImage, imageops};
-use serde::Deserialize;
 
-use crate::image_config::{self, Levels};
-use crate::{Error, Filter, MAX_PIXELS};
+use crate::{Error, MAX_PIXELS};
 
-/// `preprocessor_config.json`, or the `image_processor` part of `processor_config.json`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default)]
-pub(in crate::families) struct ImageConfig {
-    pub image_processor_type: Option<String>,
-    pub size: Size,
-    pub crop_size: Option<Size>,
-    pub do_resize: bool,
-    pub do_center_crop: Option<bool>,
-    pub do_pad: Option<bool>,
-    pub do_rescale: bool,
-    pub do_normalize: bool,
-    pub resample: u64,
-    pub rescale_factor: f64,
-    pub image_mean: [f64; 3],
-    pub image_std: [f64; 3],
-}
-
-/// A size as configs write it: a bare number is the shortest edge of `size`, and both sides of `crop_size`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
-pub(in crate::families) enum Size {
-    Exact { height: u32, width: u32 },
-    ShortestEdge { shortest_edge: u32 },
-    Number(u32),
-}
-
-impl Size {
-    /// Its one side, as a square or as the shortest edge; `None` for a rectangle.
-    pub(in crate::families) fn side(self) -> Option<u32> {
-        match self {
-            Self::Exact { height, width } => (height == width).then_some(height),
-            Self::ShortestEdge { shortest_edge } => Some(shortest_edge),
-            Self::Number(side) => Some(side),
-        }
-    }
-}
-
-impl Default for ImageConfig {
-    fn default() -> Self {
-        Self {
-            image_processor_type: None,
-            size: Size::Number(224),
-            crop_size: None,
-            do_resize: true,
-            do_center_crop: None,
-            do_pad: None,
-            do_rescale: true,
-            do_normalize: true,
-            resample: 3,
-            rescale_factor: 1.0 / 255.0,
-            image_mean: [0.481_454_66, 0.457_827_5, 0.408_210_73],
-            image_std: [0.268_629_54, 0.261_302_58, 0.275_777_11],
-        }
-    }
-}
-
-impl ImageConfig {
-    /// The resampling filter; every picture is resized.
-    pub(in crate::families) fn filter(&self, path: &Path) -> Result<Filter, Error> {
-        if !self.do_resize {
-            return Err(unfit(
-                path,
-                "do_resize is false; pictures would not fit the vision tower",
-            ));
-        }
-        image_config::filter(path, self.resample)
-    }
-
-    /// What 8-bit values become.
-    pub(in crate::families) fn levels(&self) -> Levels {
-        Levels::new(
-            self.do_rescale.then_some(self.rescale_factor),
-            self.do_normalize
-                .then_some((self.image_mean, self.image_std)),
-        )
-    }
-
-    /// The mean of the training pictures in 8 bits: what a square is filled up with.
-    pub(in crate::families) fn background(&self) -> Rgb<u8> {
-        Rgb(self.image_mean.map(|mean| (mean * 255.0) as u8))
-    }
-}
-
-/// An image config that cannot be followed.
-pub(in crate::families) fn unfit(path: &Path, reason: &str) -> Error {
-    Error::malformed(
-        path,
-        format!("{reason}; use the file that was saved with the weights"),
-    )
+/// The mean of the training pictures in 8 bits: what a square is filled up with.
+pub(in crate::families) fn background(mean: [f64; 3]) -> Rgb<u8> {
+    Rgb(mean.map(|mean| (mean * 255.0) as u8))
 }
 
 /// A square with the picture in its middle, and the picture's left and top edge in it.

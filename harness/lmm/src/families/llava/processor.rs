@@ -6,16 +6,37 @@
 //! levels). Sizes are computed in f64 and truncated as Python's `int` does.
 
 use image::RgbImage;
+use serde::Deserialize;
+use serde_json::Value;
 
 use super::config::Config;
 use super::frame::Frame;
-use super::preprocess::{ImageConfig, Size, middle, square, unfit, within_limit};
-use crate::image_config::{Levels, image_config};
+use super::preprocess::{background, middle, square, within_limit};
+use crate::image_config::{ImageConfig, Levels, Size, image_config, unfit};
 use crate::text::Text;
 use crate::{Checkpoint, Error, Filter, PictureLayout, Place, Processor, Prompt, resize};
 
 /// Marks a picture.
 pub(in crate::families) const IMAGE: &str = "<image>";
+
+/// The image processors that pictures of this family are prepared with.
+const CLASSES: [&str; 3] = [
+    "LlavaImageProcessor",
+    "CLIPImageProcessor",
+    "SiglipImageProcessor",
+];
+
+/// What the image processor's file says besides the steps that all have.
+#[derive(Debug, Clone, Deserialize)]
+struct ImageKeys {
+    size: Value,
+    crop_size: Option<Value>,
+    do_center_crop: Option<bool>,
+    /// Whether a picture is padded to a square first; the other image processors have the key too, but pad a batch of tiles, which
+    /// are of one size here.
+    #[serde(default)]
+    do_pad: bool,
+}
 
 /// The processor of one checkpoint.
 pub(super) struct LlavaProcessor {
@@ -45,53 +66,54 @@ enum Resizing {
 impl LlavaProcessor {
     /// Opens the tokenizer, chat template and image config of a checkpoint, and checks them against each other.
     pub(super) fn open(checkpoint: &Checkpoint, config: &Config) -> Result<Self, Error> {
-        let (path, image): (_, ImageConfig) = image_config(checkpoint)?;
-        let tile = config.vision_config.tower.image_size as u32;
-        let crops = image.do_center_crop.unwrap_or(image.crop_size.is_some());
-        let (resizing, side) = match (image.size, crops) {
-            (Size::Exact { .. }, false) => (Some(Resizing::Squeeze), image.size.side()),
+        let image: ImageConfig<ImageKeys> = image_config(checkpoint, &CLASSES)?;
+        let (tile, keys) = (config.vision.image_size as u32, &image.keys);
+        let refuse = |reason: String| unfit(&image.path, &reason);
+        let size = image.steps.size(&keys.size).map_err(refuse)?;
+        let crops = keys.do_center_crop.unwrap_or(false);
+        let cut = match &keys.crop_size {
+            Some(cut) if crops => Some(Size::read(cut, true).map_err(refuse)?),
+            _ => None,
+        };
+        let (resizing, side) = match (size, crops) {
+            (Size::Exact { .. }, false) => (Some(Resizing::Squeeze), size.side()),
             (
-                Size::ShortestEdge {
-                    shortest_edge: edge,
-                }
-                | Size::Number(edge),
+                Size::Shortest {
+                    edge,
+                    longest: None,
+                },
                 true,
             ) => (
-                Some(Resizing::ShortestEdge(edge)).filter(|_| edge > 0),
-                image.crop_size.and_then(Size::side),
+                Some(Resizing::ShortestEdge(edge)),
+                cut.filter(|cut| matches!(cut, Size::Exact { .. }))
+                    .and_then(Size::side),
             ),
             _ => (None, None),
         };
         let (Some(resizing), true) = (resizing, side == Some(tile)) else {
-            let reason = format!(
-                "pictures would not come out as squares of vision_config.image_size {tile} in config.json (size {:?}, \
-                 crop_size {:?}, do_center_crop {crops})",
-                image.size, image.crop_size
-            );
-            return Err(unfit(&path, &reason));
+            return Err(refuse(format!(
+                "pictures would not come out as squares of vision_config.image_size {tile} in config.json (size {}, crop_size {}, \
+                 do_center_crop {crops})",
+                keys.size,
+                keys.crop_size.as_ref().unwrap_or(&Value::Null)
+            )));
         };
-        // The other image processors have the key too, but pad a batch of tiles, which are of one size here.
-        let pads = image.do_pad.unwrap_or(false)
-            && image
-                .image_processor_type
-                .as_deref()
-                .is_some_and(|name| name.starts_with("LlavaImageProcessor"));
-        let text = Text::open(checkpoint, config.text_config.decoder.vocab_size)?;
+        let text = Text::open(checkpoint, config.decoder.vocab_size)?;
         text.require(
             checkpoint,
             IMAGE,
-            Some(("image_token_index", config.image_token_index)),
+            Some(("image_token_index", config.image_token())),
         )?;
         Ok(Self {
             text,
-            image_token_id: config.image_token_index,
-            side: config.vision_config.tower.side() as usize,
+            image_token_id: config.image_token(),
+            side: config.vision.side() as usize,
             keeps_class: config.keeps_class(),
             tile,
             resizing,
-            background: pads.then(|| image.background()),
-            filter: image.filter(&path)?,
-            levels: image.levels(),
+            background: keys.do_pad.then(|| background(image.steps.mean())),
+            filter: image.steps.filter(&image.path)?,
+            levels: image.steps.levels(),
         })
     }
 

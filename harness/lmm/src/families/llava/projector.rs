@@ -17,14 +17,13 @@ pub(in crate::families) struct Projector {
 impl Projector {
     /// Reads `linear_1` and `linear_2` under `weights`.
     pub(in crate::families) fn load(config: &Config, weights: &Weights) -> Result<Self, Error> {
-        let bias = config.multimodal_projector_bias;
+        let bias = config.projector_bias();
         let linear =
             |name: &str, input, output| Linear::new(&(weights / name), input, output, bias);
-        let width = config.text_config.decoder.hidden_size;
+        let width = config.decoder.hidden_size;
         Ok(Self {
             first: linear("linear_1", config.feature_width(), width)?,
-            activation: Activation::from_name(&config.projector_hidden_act)
-                .unwrap_or(Activation::Gelu),
+            activation: config.projector_activation(),
             second: linear("linear_2", width, width)?,
         })
     }

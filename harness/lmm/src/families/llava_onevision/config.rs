@@ -1,69 +1,48 @@
 //! `config.json` of LLaVA-OneVision: what all LLaVA families say, and the canvases for pictures of any resolution.
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::anyres::AnyResolution;
-use crate::families::llava::config::{self, Config};
-use crate::{Checkpoint, Error};
+use crate::Error;
+use crate::families::ConfigFile;
+use crate::families::llava::config::Config;
 
 #[derive(Debug, Clone, Deserialize)]
-struct Whole {
-    #[serde(flatten)]
-    common: Config,
+struct Keys {
     image_grid_pinpoints: Value,
     vision_aspect_ratio: String,
 }
 
-/// Most canvases that `LlavaOnevisionConfig` makes where a file names none: 1 to 6 tiles of 384 pixels a side.
-const DEFAULT_TILES: u32 = 6;
-const DEFAULT_TILE: u32 = 384;
-
-/// What `LlavaOnevisionConfig` says where a file says nothing.
-fn defaults() -> Value {
-    let sides = || (1..=DEFAULT_TILES).map(|tiles| tiles * DEFAULT_TILE);
-    let canvases: Vec<[u32; 2]> = sides()
-        .flat_map(|height| sides().map(move |width| [height, width]))
-        .collect();
-    json!({
-        "projector_hidden_act": "gelu", "multimodal_projector_bias": true, "tie_word_embeddings": false,
-        "vision_feature_layer": -1, "vision_feature_select_strategy": "full",
-        "vision_config": { "model_type": "siglip_vision_model" }, "text_config": { "model_type": "qwen2" },
-        "image_grid_pinpoints": canvases, "vision_aspect_ratio": "anyres_max_9",
-    })
-}
-
 /// Reads and checks the config of a checkpoint.
-pub(super) fn read(checkpoint: &Checkpoint) -> Result<(Config, AnyResolution), Error> {
-    let (path, whole) = config::read(checkpoint, &defaults(), |whole: &Whole| &whole.common)?;
-    let refuse = |reason: String| config::malformed(&path, &reason);
-    let tower = &whole.common.vision_config.tower;
-    if whole.common.drops_first() {
+pub(super) fn read(file: &ConfigFile) -> Result<(Config, AnyResolution), Error> {
+    let config = Config::read(file)?;
+    let keys: Keys = file.parse(&file.whole)?;
+    let refuse = |reason: String| file.malformed(&reason);
+    if config.drops_first() {
         return Err(refuse(
             "vision_feature_select_strategy `default` is not supported by LLaVA-OneVision, whose tower has no class token"
                 .into(),
         ));
     }
-    let limit = whole.vision_aspect_ratio.strip_prefix("anyres_max_");
+    let limit = keys.vision_aspect_ratio.strip_prefix("anyres_max_");
     let Some(most_tiles) = limit
         .and_then(|tiles| tiles.parse().ok())
         .filter(|&tiles| tiles > 0)
     else {
         return Err(refuse(format!(
             "vision_aspect_ratio `{}` is not supported; anyres_max_N is, with N of 1 or more",
-            whole.vision_aspect_ratio
+            keys.vision_aspect_ratio
         )));
     };
-    let tile = tower.image_size as u32;
-    Ok((
-        whole.common.clone(),
-        AnyResolution {
-            canvases: canvases(&whole.image_grid_pinpoints, tile).map_err(refuse)?,
-            tile,
-            side: tower.side() as usize,
-            most_tiles,
-        },
-    ))
+    let tile = config.vision.image_size as u32;
+    let resolution = AnyResolution {
+        canvases: canvases(&keys.image_grid_pinpoints, tile).map_err(refuse)?,
+        tile,
+        side: config.vision.side() as usize,
+        most_tiles,
+    };
+    Ok((config, resolution))
 }
 
 /// The canvases of `image_grid_pinpoints`: a list of `[height, width]` in pixels, of whole tiles.

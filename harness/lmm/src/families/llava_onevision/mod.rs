@@ -24,7 +24,7 @@ use self::anyres::AnyResolution;
 use self::processor::OneVisionProcessor;
 use super::llava::projector::Projector;
 use super::llava::{PROJECTOR, decoder, tower};
-use super::{Network, Pixels, Seen, Visual};
+use super::{ConfigFile, Network, Pixels, Seen, Visual};
 use crate::decoder::Decoder;
 use crate::layers::Root;
 use crate::tower::Tower;
@@ -35,28 +35,29 @@ const ROW_END: &[&str] = &["image_newline", "model.image_newline"];
 
 /// What prepares the prompts of a checkpoint of this family.
 pub(super) fn processor(checkpoint: &Checkpoint) -> Result<Arc<dyn Processor>, Error> {
-    let (config, resolution) = config::read(checkpoint)?;
+    let (config, resolution) = config::read(&ConfigFile::of(checkpoint)?)?;
     let processor = OneVisionProcessor::open(checkpoint, &config, &resolution)?;
     Ok(Arc::new(processor))
 }
 
 /// The network of a checkpoint of this family.
 pub(super) fn network(checkpoint: &Checkpoint, root: &Root) -> Result<Box<dyn Network>, Error> {
-    let (config, resolution) = config::read(checkpoint)?;
-    let width = config.text_config.decoder.hidden_size;
+    let file = ConfigFile::of(checkpoint)?;
+    let (config, resolution) = config::read(&file)?;
+    let width = config.decoder.hidden_size;
     Ok(Box::new(OneVision {
         tower: tower(&config, root)?,
         projector: Projector::load(&config, &root.at(Part::Connector, PROJECTOR))?,
         row_end: root.tensor(Part::Connector, ROW_END, &[width])?,
         resolution,
-        decoder: decoder(&config, root)?,
+        decoder: decoder(&file, root)?,
     }))
 }
 
 /// The sizes of the decoder of a checkpoint of this family.
 pub(super) fn geometry(checkpoint: &Checkpoint) -> Result<Geometry, Error> {
-    let (config, _) = config::read(checkpoint)?;
-    Ok(config.text_config.decoder.geometry())
+    let (config, _) = config::read(&ConfigFile::of(checkpoint)?)?;
+    Ok(config.decoder.geometry())
 }
 
 struct OneVision {

@@ -12,20 +12,22 @@ use super::anyres::AnyResolution;
 use super::config::canvases;
 use crate::families::llava::config::Config;
 use crate::families::llava::frame::Frame;
-use crate::families::llava::preprocess::{ImageConfig, square, unfit};
+use crate::families::llava::preprocess::{background, square};
 use crate::families::llava::processor::IMAGE;
-use crate::image_config::{Levels, image_config};
+use crate::image_config::{ImageConfig, Levels, Size, image_config, unfit};
 use crate::text::Text;
 use crate::{Checkpoint, Error, Filter, PictureLayout, Place, Processor, Prompt, resize};
 
 /// Marks a video, which is not supported.
 const VIDEO: &str = "<video>";
 
+/// What the image processor's file says besides the steps that all have.
 #[derive(Debug, Clone, Deserialize)]
-struct OneVisionImageConfig {
-    #[serde(flatten)]
-    common: ImageConfig,
-    image_grid_pinpoints: Option<Value>,
+struct ImageKeys {
+    size: Value,
+    crop_size: Option<Value>,
+    do_center_crop: Option<bool>,
+    image_grid_pinpoints: Value,
 }
 
 /// The processor of one checkpoint.
@@ -52,39 +54,44 @@ impl OneVisionProcessor {
         config: &Config,
         resolution: &AnyResolution,
     ) -> Result<Self, Error> {
-        let (path, whole): (_, OneVisionImageConfig) = image_config(checkpoint)?;
-        let image = &whole.common;
-        let tile = resolution.tile;
-        if image.size.side() != Some(tile) || image.do_center_crop == Some(true) {
-            let reason = format!(
-                "pictures would not come out as squares of vision_config.image_size {tile} in config.json (size {:?}, \
-                 do_center_crop {:?})",
-                image.size, image.do_center_crop
-            );
-            return Err(unfit(&path, &reason));
+        let classes = ["LlavaOnevisionImageProcessor"];
+        let image: ImageConfig<ImageKeys> = image_config(checkpoint, &classes)?;
+        let (tile, keys) = (resolution.tile, &image.keys);
+        let refuse = |reason: String| unfit(&image.path, &reason);
+        let size = image.steps.size(&keys.size).map_err(refuse)?;
+        // Tiles are as large as what is cropped, even where nothing is.
+        let cut = keys.crop_size.as_ref().map(|cut| Size::read(cut, true));
+        let cut = cut.transpose().map_err(refuse)?;
+        if size.side() != Some(tile)
+            || cut.is_some_and(|cut| cut.side() != Some(tile))
+            || keys.do_center_crop == Some(true)
+        {
+            return Err(refuse(format!(
+                "pictures would not come out as squares of vision_config.image_size {tile} in config.json (size {}, crop_size {}, \
+                 do_center_crop {})",
+                keys.size,
+                keys.crop_size.as_ref().unwrap_or(&Value::Null),
+                keys.do_center_crop.unwrap_or(false)
+            )));
         }
-        if let Some(pinpoints) = &whole.image_grid_pinpoints {
-            let own = canvases(pinpoints, tile).map_err(|reason| unfit(&path, &reason))?;
-            if own != resolution.canvases {
-                return Err(unfit(
-                    &path,
-                    "image_grid_pinpoints are not those of config.json",
-                ));
-            }
+        if canvases(&keys.image_grid_pinpoints, tile).map_err(refuse)? != resolution.canvases {
+            return Err(refuse(
+                "image_grid_pinpoints are not those of config.json".into(),
+            ));
         }
-        let text = Text::open(checkpoint, config.text_config.decoder.vocab_size)?;
+        let text = Text::open(checkpoint, config.decoder.vocab_size)?;
         text.require(
             checkpoint,
             IMAGE,
-            Some(("image_token_index", config.image_token_index)),
+            Some(("image_token_index", config.image_token())),
         )?;
         Ok(Self {
             text,
-            image_token_id: config.image_token_index,
+            image_token_id: config.image_token(),
             resolution: resolution.clone(),
-            background: image.background(),
-            filter: image.filter(&path)?,
-            levels: image.levels(),
+            background: background(image.steps.mean()),
+            filter: image.steps.filter(&image.path)?,
+            levels: image.steps.levels(),
         })
     }
 

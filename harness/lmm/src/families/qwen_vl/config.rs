@@ -1,12 +1,11 @@
-//! `config.json` of the three generations, old (the decoder's settings at the top) and new (in `text_config`), with the defaults
-//! of `transformers`' config classes for what a file leaves out of `vision_config`.
+//! `config.json` of the three generations.
 
 use serde::Deserialize;
-use serde_json::Value;
 
-use crate::decoder::{DecoderConfig, Style};
+use crate::Error;
+use crate::decoder::DecoderConfig;
+use crate::families::ConfigFile;
 use crate::layers::Activation;
-use crate::{Checkpoint, Error};
 
 /// The whole config.
 #[derive(Debug, Clone)]
@@ -15,8 +14,6 @@ pub(super) struct Config {
     pub vision: VisionConfig,
     /// The id of the `<|image_pad|>` token.
     pub image_token_id: i64,
-    /// Whether the head shares the embeddings' weight.
-    pub tied: bool,
 }
 
 /// What a generation has that others have not.
@@ -60,91 +57,93 @@ pub(super) struct VisionConfig {
     pub rope_theta: f64,
 }
 
-/// `vision_config` as it is written, for all generations.
+/// The keys of `vision_config` that all generations have.
 #[derive(Debug, Deserialize)]
-struct VisionFile {
-    depth: Option<usize>,
-    embed_dim: Option<i64>,
-    hidden_size: Option<i64>,
-    intermediate_size: Option<i64>,
-    mlp_ratio: Option<f64>,
-    out_hidden_size: Option<i64>,
-    num_heads: Option<i64>,
-    in_channels: Option<i64>,
-    patch_size: Option<i64>,
-    temporal_patch_size: Option<i64>,
-    spatial_merge_size: Option<usize>,
-    hidden_act: Option<String>,
-    window_size: Option<usize>,
-    fullatt_block_indexes: Option<Vec<usize>>,
-    num_position_embeddings: Option<i64>,
-    deepstack_visual_indexes: Option<Vec<usize>>,
+struct VisionKeys {
+    depth: usize,
+    hidden_size: i64,
+    num_heads: i64,
+    in_channels: i64,
+    patch_size: i64,
+    temporal_patch_size: i64,
+    spatial_merge_size: usize,
+    hidden_act: String,
+    rope_theta: f64,
     rope_parameters: Option<VisionRope>,
+    /// Where older files have them, which win.
+    rope_scaling: Option<VisionRope>,
+}
+
+/// The keys that a generation has alone.
+#[derive(Debug)]
+enum Own {
+    Two(KeysOfTwo),
+    TwoAndHalf(KeysOfTwoAndHalf),
+    Three(KeysOfThree),
+}
+
+#[derive(Debug, Deserialize)]
+struct KeysOfTwo {
+    embed_dim: i64,
+    mlp_ratio: f64,
+}
+
+#[derive(Debug, Deserialize)]
+struct KeysOfTwoAndHalf {
+    intermediate_size: i64,
+    out_hidden_size: i64,
+    window_size: usize,
+    fullatt_block_indexes: Vec<usize>,
+}
+
+#[derive(Debug, Deserialize)]
+struct KeysOfThree {
+    intermediate_size: i64,
+    out_hidden_size: i64,
+    num_position_embeddings: i64,
+    deepstack_visual_indexes: Vec<usize>,
 }
 
 #[derive(Debug, Deserialize)]
 struct VisionRope {
     rope_theta: Option<f64>,
+    rope_type: Option<String>,
+    #[serde(rename = "type")]
+    old_type: Option<String>,
+}
+
+/// The keys of the whole.
+#[derive(Debug, Deserialize)]
+struct Whole {
+    image_token_id: i64,
 }
 
 impl Config {
     /// Reads and checks the config of a checkpoint.
-    pub(super) fn read(checkpoint: &Checkpoint) -> Result<Self, Error> {
-        let path = checkpoint.path("config.json");
-        let refuse = |reason: String| {
-            Error::malformed(
-                &path,
-                format!(
-                    "{reason}; use the config that was saved with the weights, or another checkpoint"
-                ),
-            )
+    pub(super) fn read(file: &ConfigFile) -> Result<Self, Error> {
+        let keys: VisionKeys = file.parse(&file.vision)?;
+        let whole: Whole = file.parse(&file.whole)?;
+        let own = match file.vision_class {
+            "Qwen2VLVisionConfig" => Own::Two(file.parse(&file.vision)?),
+            "Qwen2_5_VLVisionConfig" => Own::TwoAndHalf(file.parse(&file.vision)?),
+            _ => Own::Three(file.parse(&file.vision)?),
         };
-        let file = checkpoint.config();
-        let part = |key: &str| file.get(key).filter(|value| !value.is_null());
-        let text = part("text_config").unwrap_or(file);
-        let decoder: DecoderConfig = serde_json::from_value(text.clone())
-            .map_err(|error| refuse(format!("text_config: {error}")))?;
-        let Some(vision) = part("vision_config") else {
-            return Err(refuse("vision_config is missing".into()));
-        };
-        let vision: VisionFile = serde_json::from_value(vision.clone())
-            .map_err(|error| refuse(format!("vision_config: {error}")))?;
-        let tied = |place: &Value| place.get("tie_word_embeddings") == Some(&Value::Bool(true));
+        let activation = Activation::from_name(&keys.hidden_act).ok_or_else(|| {
+            let reason = format!("vision hidden_act `{}` is not supported", keys.hidden_act);
+            file.malformed(&reason)
+        })?;
         let config = Self {
-            vision: VisionConfig::new(&vision, part("model_type").and_then(Value::as_str)),
-            decoder,
-            image_token_id: part("image_token_id")
-                .and_then(Value::as_i64)
-                .unwrap_or(151_655),
-            tied: tied(file) || tied(text),
+            vision: VisionConfig::new(&keys, &own, activation),
+            decoder: file.decoder.clone(),
+            image_token_id: whole.image_token_id,
         };
-        let unsupported = config.decoder.unsupported(&config.style());
-        match unsupported.or_else(|| config.contradiction(&vision)) {
-            Some(reason) => Err(refuse(reason)),
+        match config.contradiction(&keys, &own) {
+            Some(reason) => Err(file.malformed(&reason)),
             None => Ok(config),
         }
     }
 
-    /// What distinguishes the decoder.
-    pub(super) fn style(&self) -> Style {
-        match self.vision.generation {
-            Generation::Two | Generation::TwoAndHalf { .. } => Style {
-                input_bias: true,
-                rope_theta: 1e6,
-                sections: Some([16, 24, 24]),
-                ..Style::default()
-            },
-            Generation::Three { .. } => Style {
-                head_norms: true,
-                interleaved: true,
-                rope_theta: 5e5,
-                sections: Some([24, 20, 20]),
-                ..Style::default()
-            },
-        }
-    }
-
-    fn contradiction(&self, file: &VisionFile) -> Option<String> {
+    fn contradiction(&self, keys: &VisionKeys, own: &Own) -> Option<String> {
         let vision = &self.vision;
         let positive = [
             vision.width,
@@ -157,9 +156,15 @@ impl Config {
         if positive.iter().any(|&size| size < 1) {
             return Some("sizes in vision_config must be positive".into());
         }
-        if let Some(channels) = file.in_channels.filter(|&channels| channels != 3) {
+        if keys.in_channels != 3 {
             return Some(format!(
-                "vision_config.in_channels is {channels}; pictures have 3"
+                "vision_config.in_channels is {}; pictures have 3",
+                keys.in_channels
+            ));
+        }
+        if let Some(kind) = keys.rope().and_then(VisionRope::unsupported) {
+            return Some(format!(
+                "vision_config rope_type `{kind}` is not supported; axial is"
             ));
         }
         if vision.width % (4 * vision.heads) != 0 {
@@ -174,12 +179,12 @@ impl Config {
                 vision.output_width, self.decoder.hidden_size
             ));
         }
-        match &vision.generation {
-            Generation::TwoAndHalf { window: 0, .. } => {
+        match (&vision.generation, own) {
+            (Generation::TwoAndHalf { window: 0, .. }, _) => {
                 Some("window_size is smaller than a visual token".into())
             }
-            Generation::Three { table_side, .. }
-                if Some(table_side * table_side) != file.num_position_embeddings.or(Some(2304)) =>
+            (Generation::Three { table_side, .. }, Own::Three(keys))
+                if table_side * table_side != keys.num_position_embeddings =>
             {
                 Some("num_position_embeddings is no square".into())
             }
@@ -195,73 +200,72 @@ impl Config {
                     vision.deep_layers()
                 ))
             }
-            _ => file
-                .hidden_act
-                .as_deref()
-                .filter(|name| Activation::from_name(name).is_none())
-                .map(|name| format!("vision hidden_act `{name}` is not supported")),
+            _ => None,
         }
     }
 }
 
+impl VisionKeys {
+    fn rope(&self) -> Option<&VisionRope> {
+        self.rope_scaling.as_ref().or(self.rope_parameters.as_ref())
+    }
+}
+
+impl VisionRope {
+    /// Its type, when it is another than that of all towers.
+    fn unsupported(&self) -> Option<&str> {
+        let kind = self.rope_type.as_deref().or(self.old_type.as_deref());
+        kind.filter(|kind| !["axial", "default"].contains(kind))
+    }
+}
+
 impl VisionConfig {
-    fn new(file: &VisionFile, model_type: Option<&str>) -> Self {
-        let merge = file.spatial_merge_size.unwrap_or(2);
-        let generation = match model_type {
-            Some("qwen3_vl") => Generation::Three {
-                table_side: file.num_position_embeddings.unwrap_or(2304).max(0).isqrt(),
-                deep: file
-                    .deepstack_visual_indexes
-                    .clone()
-                    .unwrap_or_else(|| vec![8, 16, 24]),
-            },
-            Some("qwen2_5_vl") => Generation::TwoAndHalf {
-                window: file.window_size.unwrap_or(112)
-                    / merge.max(1)
-                    / file.patch_size.unwrap_or(14).max(1) as usize,
-                whole: file
-                    .fullatt_block_indexes
-                    .clone()
-                    .unwrap_or_else(|| vec![7, 15, 23, 31]),
-            },
-            _ => Generation::Two,
-        };
-        let activation = |name: &Option<String>, default| {
-            let named = name.as_deref().and_then(Activation::from_name);
-            named.unwrap_or(default)
-        };
-        let output_width = file.out_hidden_size.unwrap_or(3584);
-        let (layers, width, wide, output_width, patch, default) = match generation {
-            Generation::Two => {
-                let width = file.embed_dim.unwrap_or(1280);
-                let wide = (width as f64 * file.mlp_ratio.unwrap_or(4.0)) as i64;
-                let output = file.hidden_size.unwrap_or(3584);
-                (32, width, wide, output, 14, Activation::QuickGelu)
+    fn new(keys: &VisionKeys, own: &Own, activation: Activation) -> Self {
+        let (width, patch) = (keys.hidden_size, keys.patch_size);
+        let (generation, width, wide, output_width) = match own {
+            Own::Two(own) => {
+                let wide = (own.embed_dim as f64 * own.mlp_ratio) as i64;
+                (Generation::Two, own.embed_dim, wide, width)
             }
-            Generation::TwoAndHalf { .. } => {
-                let wide = file.intermediate_size.unwrap_or(3420);
-                let width = file.hidden_size.unwrap_or(3584);
-                (32, width, wide, output_width, 14, Activation::Silu)
+            Own::TwoAndHalf(own) => {
+                let token = keys.spatial_merge_size.max(1) * patch.max(1) as usize;
+                let generation = Generation::TwoAndHalf {
+                    window: own.window_size / token,
+                    whole: own.fullatt_block_indexes.clone(),
+                };
+                (
+                    generation,
+                    width,
+                    own.intermediate_size,
+                    own.out_hidden_size,
+                )
             }
-            Generation::Three { .. } => {
-                let wide = file.intermediate_size.unwrap_or(4304);
-                let width = file.hidden_size.unwrap_or(1152);
-                (27, width, wide, output_width, 16, Activation::GeluTanh)
+            Own::Three(own) => {
+                let generation = Generation::Three {
+                    table_side: own.num_position_embeddings.max(0).isqrt(),
+                    deep: own.deepstack_visual_indexes.clone(),
+                };
+                (
+                    generation,
+                    width,
+                    own.intermediate_size,
+                    own.out_hidden_size,
+                )
             }
         };
-        let theta = file.rope_parameters.as_ref();
+        let theta = keys.rope().and_then(|rope| rope.rope_theta);
         Self {
             generation,
-            layers: file.depth.unwrap_or(layers),
+            layers: keys.depth,
             width,
             wide,
             output_width,
-            heads: file.num_heads.unwrap_or(16),
-            patch: file.patch_size.unwrap_or(patch),
-            frames: file.temporal_patch_size.unwrap_or(2),
-            merge,
-            activation: activation(&file.hidden_act, default),
-            rope_theta: theta.and_then(|rope| rope.rope_theta).unwrap_or(10_000.0),
+            heads: keys.num_heads,
+            patch,
+            frames: keys.temporal_patch_size,
+            merge: keys.spatial_merge_size,
+            activation,
+            rope_theta: theta.unwrap_or(keys.rope_theta),
         }
     }
 

@@ -22,25 +22,27 @@ use self::config::{Config, Generation};
 use self::merger::Merger;
 use self::processor::QwenVlProcessor;
 use self::vision::VisionTower;
-use super::{Network, Pixels, Seen, Visual};
+use super::{ConfigFile, Network, Pixels, Seen, Visual};
 use crate::decoder::Decoder;
 use crate::layers::Root;
 use crate::{Checkpoint, Error, Part, Processor};
 
 /// What prepares the prompts of a checkpoint of one of these families.
 pub(super) fn processor(checkpoint: &Checkpoint) -> Result<Arc<dyn Processor>, Error> {
-    let config = Config::read(checkpoint)?;
+    let config = Config::read(&ConfigFile::of(checkpoint)?)?;
     Ok(Arc::new(QwenVlProcessor::open(checkpoint, &config)?))
 }
 
 /// The network of a checkpoint of one of these families.
 pub(super) fn network(checkpoint: &Checkpoint, root: &Root) -> Result<Box<dyn Network>, Error> {
-    Ok(Box::new(QwenVl::load(&Config::read(checkpoint)?, root)?))
+    Ok(Box::new(QwenVl::load(&ConfigFile::of(checkpoint)?, root)?))
 }
 
 /// The sizes of the decoder of a checkpoint of one of these families.
 pub(super) fn geometry(checkpoint: &Checkpoint) -> Result<Geometry, Error> {
-    Ok(Config::read(checkpoint)?.decoder.geometry())
+    Ok(Config::read(&ConfigFile::of(checkpoint)?)?
+        .decoder
+        .geometry())
 }
 
 struct QwenVl {
@@ -52,7 +54,8 @@ struct QwenVl {
 }
 
 impl QwenVl {
-    fn load(config: &Config, root: &Root) -> Result<Self, Error> {
+    fn load(file: &ConfigFile, root: &Root) -> Result<Self, Error> {
+        let config = Config::read(file)?;
         let vision = &config.vision;
         let is_newer = matches!(vision.generation, Generation::Three { .. });
         // The hub's names first.
@@ -70,7 +73,7 @@ impl QwenVl {
         let visual = root.at(Part::Vision, &visual);
         let connector = visual.as_part(Part::Connector);
         let text = root.at(Part::Decoder, &text);
-        let head = root.head(&["lm_head"], config.tied);
+        let head = root.head(&["lm_head"], file.tied);
         let deep = &connector / "deepstack_merger_list";
         Ok(Self {
             vision: VisionTower::load(vision, &visual)?,
@@ -78,7 +81,7 @@ impl QwenVl {
             deep_mergers: (0..vision.deep_layers().len())
                 .map(|number| Merger::load_deep(vision, &(&deep / number)))
                 .collect::<Result<_, _>>()?,
-            decoder: Decoder::load(&config.decoder, &config.style(), &text, head.as_ref())?,
+            decoder: Decoder::load(&config.decoder, &file.style, &text, head.as_ref())?,
         })
     }
 }

@@ -6,9 +6,10 @@
 
 use image::RgbImage;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::config::Config;
-use crate::image_config::{Levels, filter, image_config};
+use crate::image_config::{ImageConfig, Levels, image_config, unfit};
 use crate::text::Text;
 use crate::{
     Checkpoint, Error, Filter, PictureLayout, Place, Processor, Prompt, resize, rotary_positions,
@@ -24,62 +25,48 @@ const LARGEST_RATIO: f64 = 200.0;
 /// A picture is never scaled up beyond so many pixels.
 const MOST_AT_LEAST: u64 = 1 << 24;
 
-/// `preprocessor_config.json`, or the `image_processor` part of `processor_config.json`.
+/// What the image processor's file says besides the steps that all have.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(default)]
-struct ImageConfig {
-    /// Older files say `min_pixels` and `max_pixels` instead, which win where a file has both.
-    size: PixelBounds,
+struct ImageKeys {
+    /// Bounds on a picture's pixels, whatever the names of its keys say.
+    size: Value,
+    /// Where older files have them, which win.
     min_pixels: Option<u64>,
     max_pixels: Option<u64>,
     patch_size: u32,
     merge_size: u32,
     temporal_patch_size: u32,
-    do_resize: bool,
-    do_rescale: bool,
-    do_normalize: bool,
-    resample: u64,
-    rescale_factor: f64,
-    image_mean: [f64; 3],
-    image_std: [f64; 3],
 }
 
-/// Bounds on a picture's pixels, whatever the names say.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(default)]
-struct PixelBounds {
-    #[serde(alias = "min_pixels")]
-    shortest_edge: u64,
-    #[serde(alias = "max_pixels")]
-    longest_edge: u64,
-}
-
-impl Default for PixelBounds {
-    fn default() -> Self {
-        Self {
-            shortest_edge: 56 * 56,
-            longest_edge: 28 * 28 * 1280,
+impl ImageKeys {
+    /// Fewest and most pixels of a resized picture.
+    ///
+    /// # Errors
+    /// Bounds that cannot be, in words.
+    fn bounds(&self) -> Result<[u64; 2], String> {
+        let size = self.size.as_object().ok_or_else(|| {
+            format!(
+                "size {} is not supported; shortest_edge and longest_edge are",
+                self.size
+            )
+        })?;
+        let bound = |given: Option<u64>, keys: [&str; 2]| {
+            let written = || keys.iter().find_map(|key| size.get(*key)?.as_u64());
+            given
+                .or_else(written)
+                .ok_or_else(|| format!("size {} has no {}, a whole number", self.size, keys[0]))
+        };
+        let bounds = [
+            bound(self.min_pixels, ["shortest_edge", "min_pixels"])?,
+            bound(self.max_pixels, ["longest_edge", "max_pixels"])?,
+        ];
+        if bounds[0] < 1 || bounds[1] < bounds[0] || bounds[0] > MOST_AT_LEAST {
+            return Err(format!(
+                "a picture cannot have {} to {} pixels, or more than {MOST_AT_LEAST} at least",
+                bounds[0], bounds[1]
+            ));
         }
-    }
-}
-
-impl Default for ImageConfig {
-    fn default() -> Self {
-        Self {
-            size: PixelBounds::default(),
-            min_pixels: None,
-            max_pixels: None,
-            patch_size: 14,
-            merge_size: 2,
-            temporal_patch_size: 2,
-            do_resize: true,
-            do_rescale: true,
-            do_normalize: true,
-            resample: 3,
-            rescale_factor: 1.0 / 255.0,
-            image_mean: [0.481_454_66, 0.457_827_5, 0.408_210_73],
-            image_std: [0.268_629_54, 0.261_302_58, 0.275_777_11],
-        }
+        Ok(bounds)
     }
 }
 
@@ -99,68 +86,47 @@ pub(super) struct QwenVlProcessor {
 impl QwenVlProcessor {
     /// Opens the tokenizer, chat template and image config of a checkpoint, and checks them against each other.
     pub(super) fn open(checkpoint: &Checkpoint, config: &Config) -> Result<Self, Error> {
-        let (path, image): (_, ImageConfig) = image_config(checkpoint)?;
-        if !image.do_resize {
-            return Err(Error::malformed(
-                &path,
-                "do_resize is false; this family resizes pictures to whole visual tokens; use the file that was saved with the weights",
-            ));
-        }
+        let image: ImageConfig<ImageKeys> = image_config(checkpoint, &["Qwen2VLImageProcessor"])?;
+        let keys = &image.keys;
         let vision = &config.vision;
         for (key, own, other, theirs) in [
-            ("patch_size", image.patch_size, "patch_size", vision.patch),
+            ("patch_size", keys.patch_size, "patch_size", vision.patch),
             (
                 "merge_size",
-                image.merge_size,
+                keys.merge_size,
                 "spatial_merge_size",
                 vision.merge as i64,
             ),
             (
                 "temporal_patch_size",
-                image.temporal_patch_size,
+                keys.temporal_patch_size,
                 "temporal_patch_size",
                 vision.frames,
             ),
         ] {
             if i64::from(own) != theirs {
                 return Err(Error::malformed(
-                    &path,
+                    &image.path,
                     format!(
                         "{key} {own} is not the vision tower's {other} {theirs} in config.json; use the files of one checkpoint"
                     ),
                 ));
             }
         }
-        let bounds = [
-            image.min_pixels.unwrap_or(image.size.shortest_edge),
-            image.max_pixels.unwrap_or(image.size.longest_edge),
-        ];
-        if bounds[0] < 1 || bounds[1] < bounds[0] || bounds[0] > MOST_AT_LEAST {
-            return Err(Error::malformed(
-                &path,
-                format!(
-                    "a picture cannot have {} to {} pixels, or more than {MOST_AT_LEAST} at least; use the file that was saved with \
-                     the weights",
-                    bounds[0], bounds[1]
-                ),
-            ));
-        }
+        let bounds = keys.bounds();
+        let bounds = bounds.map_err(|reason| unfit(&image.path, &reason))?;
         let text = Text::open(checkpoint, config.decoder.vocab_size)?;
         let image_token = ("image_token_id", config.image_token_id);
         text.require(checkpoint, IMAGE, Some(image_token))?;
-        let rescale = image.do_rescale.then_some(image.rescale_factor);
-        let normalise = image
-            .do_normalize
-            .then_some((image.image_mean, image.image_std));
         Ok(Self {
             text,
             image_token_id: config.image_token_id,
-            patch: image.patch_size,
-            merge: image.merge_size,
-            frames: image.temporal_patch_size,
+            patch: keys.patch_size,
+            merge: keys.merge_size,
+            frames: keys.temporal_patch_size,
             bounds,
-            filter: filter(&path, image.resample)?,
-            levels: Levels::new(rescale, normalise),
+            filter: image.steps.filter(&image.path)?,
+            levels: image.steps.levels(),
         })
     }
 

@@ -17,26 +17,28 @@ use tch::Tensor;
 
 use self::config::Config;
 use self::processor::SmolVlmProcessor;
-use super::{Network, Pixels, Seen, Visual};
-use crate::decoder::{Decoder, Style};
+use super::{ConfigFile, Network, Pixels, Seen, Visual};
+use crate::decoder::Decoder;
 use crate::layers::{Linear, Root};
 use crate::tower::{Features, Tower, TowerStyle};
 use crate::{Checkpoint, Error, Part, Processor};
 
 /// What prepares the prompts of a checkpoint of this family.
 pub(super) fn processor(checkpoint: &Checkpoint) -> Result<Arc<dyn Processor>, Error> {
-    let config = Config::read(checkpoint)?;
+    let config = Config::read(&ConfigFile::of(checkpoint)?)?;
     Ok(Arc::new(SmolVlmProcessor::open(checkpoint, &config)?))
 }
 
 /// The network of a checkpoint of this family.
 pub(super) fn network(checkpoint: &Checkpoint, root: &Root) -> Result<Box<dyn Network>, Error> {
-    Ok(Box::new(SmolVlm::load(&Config::read(checkpoint)?, root)?))
+    Ok(Box::new(SmolVlm::load(&ConfigFile::of(checkpoint)?, root)?))
 }
 
 /// The sizes of the decoder of a checkpoint of this family.
 pub(super) fn geometry(checkpoint: &Checkpoint) -> Result<Geometry, Error> {
-    Ok(Config::read(checkpoint)?.text_config.geometry())
+    Ok(Config::read(&ConfigFile::of(checkpoint)?)?
+        .decoder
+        .geometry())
 }
 
 struct SmolVlm {
@@ -47,26 +49,27 @@ struct SmolVlm {
 }
 
 impl SmolVlm {
-    fn load(config: &Config, root: &Root) -> Result<Self, Error> {
+    fn load(file: &ConfigFile, root: &Root) -> Result<Self, Error> {
+        let config = Config::read(file)?;
         let vision = root.at(Part::Vision, &["model.vision_model"]);
         let connector = root.at(
             Part::Connector,
             &["model.connector.modality_projection.proj"],
         );
         let text = root.at(Part::Decoder, &["model.text_model"]);
-        let head = root.head(&["lm_head"], config.tied());
-        let shuffled = config.vision_config.hidden_size * config.scale_factor * config.scale_factor;
-        let width = config.text_config.hidden_size;
+        let head = root.head(&["lm_head"], file.tied);
+        let shuffled = config.vision.hidden_size * config.scale_factor * config.scale_factor;
+        let width = config.decoder.hidden_size;
         Ok(Self {
             vision: Tower::load(
-                &config.vision_config,
+                &config.vision,
                 TowerStyle::Siglip,
                 &Features::Normalised,
                 &vision,
             )?,
             connector: Linear::without_bias(&connector, shuffled, width)?,
             scale_factor: config.scale_factor,
-            decoder: Decoder::load(&config.text_config, &Style::default(), &text, head.as_ref())?,
+            decoder: Decoder::load(&config.decoder, &file.style, &text, head.as_ref())?,
         })
     }
 }

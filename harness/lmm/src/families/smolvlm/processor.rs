@@ -6,9 +6,10 @@
 
 use image::{RgbImage, imageops};
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::config::Config;
-use crate::image_config::{Levels, filter, image_config};
+use crate::image_config::{ImageConfig, Levels, Size, image_config, unfit};
 use crate::text::Text;
 use crate::{Checkpoint, Error, Filter, PictureLayout, Place, Processor, Prompt, resize};
 
@@ -19,48 +20,20 @@ const IMAGE: &str = "<image>";
 const FAKE: &str = "<fake_token_around_image>";
 const GLOBAL: &str = "<global-img>";
 
-/// `preprocessor_config.json`, or the `image_processor` part of `processor_config.json`.
+/// The image processors of these families.
+const CLASSES: [&str; 2] = ["Idefics3ImageProcessor", "SmolVLMImageProcessor"];
+
+/// What the image processor's file says besides the steps that all have.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(default)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "the names are those of preprocessor_config.json"
-)]
-struct ImageConfig {
-    size: LongestEdge,
+struct ImageKeys {
+    size: Value,
     max_image_size: LongestEdge,
     do_image_splitting: bool,
-    do_resize: bool,
-    do_rescale: bool,
-    do_normalize: bool,
-    resample: u64,
-    rescale_factor: f64,
-    image_mean: [f64; 3],
-    image_std: [f64; 3],
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
 struct LongestEdge {
     longest_edge: u32,
-}
-
-impl Default for ImageConfig {
-    fn default() -> Self {
-        Self {
-            size: LongestEdge {
-                longest_edge: 4 * 364,
-            },
-            max_image_size: LongestEdge { longest_edge: 364 },
-            do_image_splitting: true,
-            do_resize: true,
-            do_rescale: true,
-            do_normalize: true,
-            resample: 1,
-            rescale_factor: 1.0 / 255.0,
-            image_mean: [0.5; 3],
-            image_std: [0.5; 3],
-        }
-    }
 }
 
 /// The processor of one checkpoint.
@@ -78,48 +51,44 @@ pub(super) struct SmolVlmProcessor {
 impl SmolVlmProcessor {
     /// Opens the tokenizer, chat template and image config of a checkpoint, and checks them against each other.
     pub(super) fn open(checkpoint: &Checkpoint, config: &Config) -> Result<Self, Error> {
-        let (path, image): (_, ImageConfig) = image_config(checkpoint)?;
-        let filter = filter(&path, image.resample)?;
-        if !image.do_resize {
-            return Err(Error::malformed(
-                &path,
-                "do_resize is false; this family cuts resized pictures into tiles; use the file that was saved with the weights",
-            ));
-        }
-        let tile = image.max_image_size.longest_edge;
-        if i64::from(tile) != config.vision_config.image_size {
+        let image: ImageConfig<ImageKeys> = image_config(checkpoint, &CLASSES)?;
+        let tile = image.keys.max_image_size.longest_edge;
+        if i64::from(tile) != config.vision.image_size {
             let reason = format!(
                 "max_image_size {tile} is not the vision tower's image_size {} in config.json; use the files of one checkpoint",
-                config.vision_config.image_size
+                config.vision.image_size
             );
-            return Err(Error::malformed(&path, reason));
+            return Err(Error::malformed(&image.path, reason));
         }
-        if !(1..=LARGEST_EDGE).contains(&image.size.longest_edge) {
-            return Err(Error::malformed(
-                &path,
-                format!(
-                    "size.longest_edge must be 1 to {LARGEST_EDGE}; use the file that was saved with the weights"
-                ),
-            ));
+        let refuse = |reason: String| unfit(&image.path, &reason);
+        let (Size::Longest(longest_edge)
+        | Size::Shortest {
+            longest: Some(longest_edge),
+            ..
+        }) = image.steps.size(&image.keys.size).map_err(refuse)?
+        else {
+            let size = &image.keys.size;
+            return Err(refuse(format!("size {size} has no longest_edge")));
+        };
+        if longest_edge > LARGEST_EDGE {
+            return Err(refuse(format!(
+                "size.longest_edge must be 1 to {LARGEST_EDGE}"
+            )));
         }
-        let text = Text::open(checkpoint, config.text_config.vocab_size)?;
+        let text = Text::open(checkpoint, config.decoder.vocab_size)?;
         let image_token = ("image_token_id", config.image_token_id);
         text.require(checkpoint, IMAGE, Some(image_token))?;
         text.require(checkpoint, FAKE, None)?;
         text.require(checkpoint, GLOBAL, None)?;
-        let rescale = image.do_rescale.then_some(image.rescale_factor);
-        let normalise = image
-            .do_normalize
-            .then_some((image.image_mean, image.image_std));
         Ok(Self {
             text,
             image_token_id: config.image_token_id,
             tokens_per_tile: config.tokens_per_tile(),
-            longest_edge: image.size.longest_edge,
+            longest_edge,
             tile,
-            split: image.do_image_splitting,
-            filter,
-            levels: Levels::new(rescale, normalise),
+            split: image.keys.do_image_splitting,
+            filter: image.steps.filter(&image.path)?,
+            levels: image.steps.levels(),
         })
     }
 
