@@ -313,7 +313,7 @@ fn a_row_needs_what_ends_it() {
         let tensors: Vec<_> = tensors.into_iter().collect();
         write_tensors(&file, &tensors, &BTreeMap::new()).unwrap();
     });
-    let parts = ["`image_newline`", "missing"];
+    let parts = ["image_newline", "missing"];
     check(&[("no embedding that ends a row", message, &parts)]);
 }
 
