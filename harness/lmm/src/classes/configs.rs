@@ -379,11 +379,10 @@ fn siglip() -> Class {
         name: "SiglipVisionConfig",
         read: tower(&json!({
             "hidden_size": 768, "intermediate_size": 3_072, "num_attention_heads": 12, "patch_size": 16,
-            "hidden_act": "gelu_pytorch_tanh", "layer_norm_eps": 1e-6,
+            "hidden_act": "gelu_pytorch_tanh", "layer_norm_eps": 1e-6, "vision_use_head": true,
         })),
         fixed: json!({}),
-        // The pooling head's output is not used.
-        inert: vec!["attention_dropout", "vision_use_head"],
+        inert: vec!["attention_dropout"],
         nulls: Nulls::Default,
         aliases: &[],
     }
