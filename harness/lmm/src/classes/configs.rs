@@ -98,7 +98,7 @@ pub(crate) fn wholes() -> Vec<Whole> {
                 classes: SIGLIP_FIRST,
                 where_absent: json!({
                     "hidden_size": 1_152, "intermediate_size": 4_304, "patch_size": 14, "image_size": 384, "num_hidden_layers": 26,
-                    "num_attention_heads": 16,
+                    "num_attention_heads": 16, "vision_use_head": false,
                 }),
             },
             lifts_tie: true,
