@@ -119,6 +119,32 @@ fn a_changed_plan_a_used_folder_and_a_diverged_loss_are_refused() {
 }
 
 #[test]
+fn gates_train_on_a_chat_template_that_ends_no_answer() {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../lmm/tests/fixtures/llava");
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model");
+    std::fs::create_dir(&model).unwrap();
+    for entry in std::fs::read_dir(fixture).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() && !path.ends_with("chat_template.json") {
+            std::fs::copy(&path, model.join(path.file_name().unwrap())).unwrap();
+        }
+    }
+    // In the shape of LLaVA-1.5's.
+    let template = "{% for message in messages %}{{ message.role.upper() + ': ' }}{% for part in message.content %}\
+                    {% if part.type == 'image' %}{{ '<image>\n' }}{% else %}{% generation %}{{ part.text + ' ' }}\
+                    {% endgeneration %}{% endif %}{% endfor %}{% endfor %}\
+                    {% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}";
+    std::fs::write(model.join("chat_template.jinja"), template).unwrap();
+    let mut gates = plan(folder.path().join("gates"));
+    gates.model = model.to_string_lossy().into_owned();
+    gates.variant = variant("rave").unwrap();
+    (gates.freeze, gates.dense, gates.steps) = (Freeze::Backbone, 0.0, 2);
+    run(&gates, 99).unwrap();
+    assert!(gates.out.join("rave.adapter.safetensors").is_file());
+}
+
+#[test]
 fn with_a_frozen_backbone_only_an_adapter_is_written_and_it_loads_beside_its_base() {
     let folder = tempfile::tempdir().unwrap();
     let mut gates = plan(folder.path().join("gates"));

@@ -1,17 +1,23 @@
 //! The chat template of a checkpoint, rendered as `transformers` renders it (Jinja with `trim_blocks`, `lstrip_blocks`,
-//! loop controls and Python's string methods; `generation` blocks, which mark an assistant's words for training, as the text
-//! that they hold).
+//! loop controls, Python's string methods and its way to write values; `generation` blocks, which mark an assistant's words for
+//! training, as the text that they hold). `tools` and `documents` are none; the special tokens have their names.
 //!
-//! A template is a program that came with a checkpoint. It can name no file; it may take [`MOST_STEPS`] and write [`LONGEST`]
-//! bytes. Deviation: what it keeps in its own variables has no limit, as in `transformers`.
+//! Source: `utils/chat_template_utils.py` of `transformers` 5.23. A template is a program that came with a checkpoint. It can
+//! name no file; it may take [`MOST_STEPS`] and write [`LONGEST`] bytes. What it keeps in its own variables has no limit, as in
+//! `transformers`. Deviation: `strftime_now` tells a day that never changes (see `python::strftime`), so that a prompt is the
+//! same in a run, in its continuation and in the next run.
+
+mod find;
+mod python;
+#[cfg(test)]
+mod tests;
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use minijinja::{Environment, ErrorKind, UndefinedBehavior, context};
 use serde_json::{Value, json};
 
-use crate::checkpoint::read_json;
 use crate::{Checkpoint, Error};
 
 /// A chat template, compiled once.
@@ -21,13 +27,6 @@ pub(crate) struct ChatTemplate {
     /// Special tokens that templates may name, such as `bos_token`.
     tokens: Value,
 }
-
-/// The places where checkpoints keep their template, newest layout first.
-const JSON_PLACES: [&str; 3] = [
-    "chat_template.json",
-    "processor_config.json",
-    "tokenizer_config.json",
-];
 
 /// Instructions that rendering a prompt may take; those of published checkpoints take some hundreds.
 const MOST_STEPS: u64 = 1_000_000;
@@ -56,24 +55,12 @@ impl Write for Written {
 }
 
 impl ChatTemplate {
-    /// Finds and compiles the template of a checkpoint.
-    pub(crate) fn open(checkpoint: &Checkpoint) -> Result<Self, Error> {
-        let (path, source) = find(checkpoint)?;
-        let config = checkpoint.path("tokenizer_config.json");
-        let config = if config.is_file() {
-            read_json(&config)?
-        } else {
-            Value::Null
-        };
-        let tokens = ["bos_token", "eos_token", "unk_token", "pad_token"]
+    /// Finds and compiles the template of a checkpoint, whose special tokens have these names.
+    pub(crate) fn open(checkpoint: &Checkpoint, names: &[(String, String)]) -> Result<Self, Error> {
+        let (path, source) = find::find(checkpoint)?;
+        let tokens = names
             .iter()
-            .filter_map(|&name| {
-                let token = config.get(name)?;
-                Some((
-                    name.to_owned(),
-                    token.get("content").unwrap_or(token).clone(),
-                ))
-            });
+            .map(|(name, token)| (name.clone(), Value::String(token.clone())));
         Self::compile(&path, &source, Value::Object(tokens.collect()))
     }
 
@@ -92,6 +79,8 @@ impl ChatTemplate {
                 Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
             },
         );
+        environment.add_function("strftime_now", |format: &str| python::strftime(format));
+        python::teach(&mut environment);
         environment
             .add_template_owned("chat", without_generation_blocks(source))
             .map_err(|error| {
@@ -154,7 +143,14 @@ impl ChatTemplate {
             let content = json!([{ "type": "text", "text": next }]);
             messages.push(json!({ "role": "user", "content": content }));
         }
-        let values = context! { messages, add_generation_prompt => answer.is_none() || next.is_some(), ..minijinja::Value::from_serialize(&self.tokens) };
+        let nothing = minijinja::Value::from(());
+        let values = context! {
+            messages,
+            tools => nothing,
+            documents => nothing,
+            add_generation_prompt => answer.is_none() || next.is_some(),
+            ..minijinja::Value::from_serialize(&self.tokens)
+        };
         let mut written = Written::default();
         template
             .render_captured_to(values, &mut written)
@@ -164,8 +160,8 @@ impl ChatTemplate {
     }
 }
 
-/// A template whose `generation` blocks, which Jinja itself does not know, are conditions that always hold: white space around
-/// them is trimmed alike.
+/// A template whose `generation` blocks, which Jinja itself does not know, are blocks with variables of their own: white space
+/// around them is trimmed alike.
 fn without_generation_blocks(source: &str) -> String {
     let mut plain = String::with_capacity(source.len());
     let mut rest = source;
@@ -176,81 +172,12 @@ fn without_generation_blocks(source: &str) -> String {
         let name = inside
             .trim_matches(|letter: char| letter.is_whitespace() || letter == '-' || letter == '+');
         let inside = match name {
-            "generation" => inside.replace(name, "if true"),
-            "endgeneration" => inside.replace(name, "endif"),
+            "generation" => inside.replace(name, "with"),
+            "endgeneration" => inside.replace(name, "endwith"),
             _ => inside.to_owned(),
         };
         plain += &format!("{before}{{%{inside}%}}");
         rest = after;
     }
     plain + rest
-}
-
-/// The template's file and text.
-fn find(checkpoint: &Checkpoint) -> Result<(PathBuf, String), Error> {
-    let path = checkpoint.path("chat_template.jinja");
-    if path.is_file() {
-        let source = Error::read_text(&path)?;
-        return Ok((path, source));
-    }
-    for name in JSON_PLACES {
-        let path = checkpoint.path(name);
-        if !path.is_file() {
-            continue;
-        }
-        let config = read_json(&path)?;
-        match config.get("chat_template") {
-            Some(Value::String(source)) => return Ok((path, source.clone())),
-            // A list of named templates: `default` is the one for chat.
-            Some(Value::Array(named)) => {
-                let default = named
-                    .iter()
-                    .find(|entry| entry.get("name") == Some(&json!("default")));
-                if let Some(Value::String(source)) = default.and_then(|entry| entry.get("template"))
-                {
-                    return Ok((path, source.clone()));
-                }
-            }
-            _ => {}
-        }
-    }
-    Err(Error::Missing {
-        folder: checkpoint.folder().to_owned(),
-        what: "a chat template (chat_template.jinja, or the key chat_template in another file)"
-            .into(),
-        remedy: "fetch it with the checkpoint; base models without one cannot be asked questions"
-            .into(),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A template without a checkpoint.
-    fn template(source: &str) -> ChatTemplate {
-        ChatTemplate::compile(Path::new("chat_template.jinja"), source, Value::Null)
-            .expect("it compiles")
-    }
-
-    #[test]
-    fn a_template_without_end_is_an_error() {
-        let rounds =
-            "{% for a in range(99999) %}{% for b in range(99999) %}BODY{% endfor %}{% endfor %}";
-        for (body, reason) in [("", "fuel"), ("{{ 'long' * 9999 }}", "16777216 bytes")] {
-            let error = template(&rounds.replace("BODY", body))
-                .render(0, "?")
-                .expect_err("it has no end");
-            assert!(error.to_string().contains(reason), "{error}");
-        }
-    }
-
-    #[test]
-    fn generation_blocks_leave_what_they_hold() {
-        let source = "a {%- generation -%} {{ x }} {%endgeneration%}\n{% if x %}b{% endif %} {%";
-        assert_eq!(
-            without_generation_blocks(source),
-            "a {%- if true -%} {{ x }} {%endif%}\n{% if x %}b{% endif %} {%"
-        );
-    }
 }

@@ -27,16 +27,21 @@ pub(crate) use self::shard::map;
 use crate::Error;
 
 /// The files of a checkpoint beside its weights that a model is made from.
-pub(crate) const COMPANIONS: [&str; 9] = [
+pub(crate) const COMPANIONS: [&str; 14] = [
     "config.json",
     "generation_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.model",
     "processor_config.json",
     "preprocessor_config.json",
     "chat_template.jinja",
     "chat_template.json",
+    "additional_chat_templates/default.jinja",
 ];
 
 /// Where further chat templates lie, each a file.

@@ -424,7 +424,7 @@ fn a_picture_that_is_too_long_for_its_family_is_refused() {
 }
 
 #[test]
-fn a_token_without_an_embedding_and_a_marker_in_the_question_are_refused() {
+fn a_token_without_an_embedding_is_refused() {
     let folder = copy("smolvlm_new");
     edit(folder.path().join("tokenizer.json"), |tokenizer| {
         let tokens = tokenizer["added_tokens"].as_array_mut().unwrap();
@@ -437,14 +437,8 @@ fn a_token_without_an_embedding_and_a_marker_in_the_question_are_refused() {
         .unwrap()
         .processor();
     assert!(processor.prepare(&[], "where?").is_ok());
-    for (question, part) in [
-        ("what?", "vocab_size of 270"),
-        ("<fake_token_around_image>", "marks a picture"),
-        ("<image>", "marks a picture"),
-    ] {
-        let error = processor.prepare(&[], question).unwrap_err().to_string();
-        assert!(error.contains(part), "{error}");
-    }
+    let error = processor.prepare(&[], "what?").unwrap_err().to_string();
+    assert!(error.contains("vocab_size of 270"), "{error}");
 }
 
 #[test]

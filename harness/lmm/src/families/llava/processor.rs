@@ -12,11 +12,12 @@ use serde_json::Value;
 use super::config::Config;
 use super::frame::Frame;
 use super::preprocess::{background, middle, square, within_limit};
+use crate::checkpoint::read_json;
 use crate::image_config::{ImageConfig, Levels, Size, image_config, unfit};
-use crate::text::Text;
+use crate::text::{Rendered, Text};
 use crate::{Checkpoint, Error, Filter, PictureLayout, Place, Processor, Prompt, resize};
 
-/// Marks a picture.
+/// Marks a picture, where neither tokenizer nor processor gives it another name.
 pub(in crate::families) const IMAGE: &str = "<image>";
 
 /// The image processors that pictures of this family are prepared with.
@@ -41,6 +42,7 @@ struct ImageKeys {
 /// The processor of one checkpoint.
 pub(super) struct LlavaProcessor {
     text: Text,
+    image: String,
     image_token_id: i64,
     /// Patches along a side of the tile.
     side: usize,
@@ -98,14 +100,13 @@ impl LlavaProcessor {
                 keys.crop_size.as_ref().unwrap_or(&Value::Null)
             )));
         };
-        let text = Text::open(checkpoint, config.decoder.vocab_size)?;
-        text.require(
-            checkpoint,
-            IMAGE,
-            Some(("image_token_index", config.image_token())),
-        )?;
+        let mut text = Text::open(checkpoint, config.decoder.vocab_size, &[])?;
+        let marker = text.named("image_token", &text_key(checkpoint, "image_token", IMAGE)?);
+        text.set_markers([marker.as_str()]);
+        text.require(&marker, Some(("image_token_index", config.image_token())))?;
         Ok(Self {
             text,
+            image: marker,
             image_token_id: config.image_token(),
             side: config.vision.side() as usize,
             keeps_class: config.keeps_class(),
@@ -164,12 +165,12 @@ impl LlavaProcessor {
 
 impl Processor for LlavaProcessor {
     fn prepare(&self, pictures: &[&RgbImage], question: &str) -> Result<Prompt, Error> {
-        let placeholder = IMAGE.repeat(self.tokens());
-        let (chat, text) = self
-            .text
-            .prompt(pictures.len(), question, IMAGE, &[IMAGE], |_| {
-                placeholder.clone()
-            })?;
+        let placeholder = self.image.repeat(self.tokens());
+        let Rendered { chat, text, ids } =
+            self.text
+                .prompt(pictures.len(), question, &self.image, |_| {
+                    placeholder.clone()
+                })?;
         let (mut pixels, mut places, mut layouts) = (Vec::new(), Vec::new(), Vec::new());
         for (number, picture) in pictures.iter().enumerate() {
             let (tile, frame) = self.tile(picture)?;
@@ -181,7 +182,6 @@ impl Processor for LlavaProcessor {
                 size: [picture.height(), picture.width()],
             });
         }
-        let ids = self.text.encode(&text, true)?;
         let side = i64::from(self.tile);
         let prompt = Prompt {
             chat,
@@ -201,6 +201,22 @@ impl Processor for LlavaProcessor {
     fn text(&self) -> &Text {
         &self.text
     }
+}
+
+/// A text in `processor_config.json`, or else `default`.
+pub(in crate::families) fn text_key(
+    checkpoint: &Checkpoint,
+    key: &str,
+    default: &str,
+) -> Result<String, Error> {
+    let path = checkpoint.path("processor_config.json");
+    let config = if path.is_file() {
+        read_json(&path)?
+    } else {
+        Value::Null
+    };
+    let text = config.get(key).and_then(Value::as_str);
+    Ok(text.unwrap_or(default).to_owned())
 }
 
 /// Width and height after scaling the shortest edge to `edge`, the longer one truncated.

@@ -13,12 +13,12 @@ use super::config::canvases;
 use crate::families::llava::config::Config;
 use crate::families::llava::frame::Frame;
 use crate::families::llava::preprocess::{background, square};
-use crate::families::llava::processor::IMAGE;
+use crate::families::llava::processor::{IMAGE, text_key};
 use crate::image_config::{ImageConfig, Levels, Size, image_config, unfit};
-use crate::text::Text;
+use crate::text::{Rendered, Text};
 use crate::{Checkpoint, Error, Filter, PictureLayout, Place, Processor, Prompt, resize};
 
-/// Marks a video, which is not supported.
+/// Marks a video, where the tokenizer gives it no other name.
 const VIDEO: &str = "<video>";
 
 /// What the image processor's file says besides the steps that all have.
@@ -33,6 +33,7 @@ struct ImageKeys {
 /// The processor of one checkpoint.
 pub(super) struct OneVisionProcessor {
     text: Text,
+    image: String,
     image_token_id: i64,
     resolution: AnyResolution,
     background: image::Rgb<u8>,
@@ -79,14 +80,14 @@ impl OneVisionProcessor {
                 "image_grid_pinpoints are not those of config.json".into(),
             ));
         }
-        let text = Text::open(checkpoint, config.decoder.vocab_size)?;
-        text.require(
-            checkpoint,
-            IMAGE,
-            Some(("image_token_index", config.image_token())),
-        )?;
+        let mut text = Text::open(checkpoint, config.decoder.vocab_size, &[])?;
+        let marker = text.named("image_token", &text_key(checkpoint, "image_token", IMAGE)?);
+        let video = text.named("video_token", &text_key(checkpoint, "video_token", VIDEO)?);
+        text.set_markers([marker.as_str(), video.as_str()]);
+        text.require(&marker, Some(("image_token_index", config.image_token())))?;
         Ok(Self {
             text,
+            image: marker,
             image_token_id: config.image_token(),
             resolution: resolution.clone(),
             background: background(image.steps.mean()),
@@ -168,12 +169,11 @@ impl Processor for OneVisionProcessor {
                     .collect::<Result<_, _>>()?
             }
         };
-        let (chat, text) =
+        let Rendered { chat, text, ids } =
             self.text
-                .prompt(pictures.len(), question, IMAGE, &[IMAGE, VIDEO], |number| {
-                    IMAGE.repeat(views[number].places.len())
+                .prompt(pictures.len(), question, &self.image, |number| {
+                    self.image.repeat(views[number].places.len())
                 })?;
-        let ids = self.text.encode(&text, true)?;
         let tiles = views.iter().flat_map(|views| &views.tiles);
         let side = i64::from(self.resolution.tile);
         let count: usize = views.iter().map(|views| views.tiles.len()).sum();

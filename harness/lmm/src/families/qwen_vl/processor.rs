@@ -10,14 +10,14 @@ use serde_json::Value;
 
 use super::config::Config;
 use crate::image_config::{ImageConfig, Levels, image_config, unfit};
-use crate::text::Text;
+use crate::text::{Rendered, Text};
 use crate::{
     Checkpoint, Error, Filter, PictureLayout, Place, Processor, Prompt, resize, rotary_positions,
 };
 
+/// The markers of pictures and videos, where the tokenizer gives them no other names.
 const IMAGE: &str = "<|image_pad|>";
-/// What stands for pictures and videos; a question must not.
-const RESERVED: [&str; 4] = [IMAGE, "<|video_pad|>", "<|vision_start|>", "<|vision_end|>"];
+const VIDEO: &str = "<|video_pad|>";
 
 /// The longer side of a picture may be so many times the shorter one.
 const LARGEST_RATIO: f64 = 200.0;
@@ -73,6 +73,7 @@ impl ImageKeys {
 /// The processor of one checkpoint.
 pub(super) struct QwenVlProcessor {
     text: Text,
+    image: String,
     image_token_id: i64,
     patch: u32,
     merge: u32,
@@ -115,11 +116,14 @@ impl QwenVlProcessor {
         }
         let bounds = keys.bounds();
         let bounds = bounds.map_err(|reason| unfit(&image.path, &reason))?;
-        let text = Text::open(checkpoint, config.decoder.vocab_size)?;
-        let image_token = ("image_token_id", config.image_token_id);
-        text.require(checkpoint, IMAGE, Some(image_token))?;
+        let mut text = Text::open(checkpoint, config.decoder.vocab_size, &[])?;
+        let marker = text.named("image_token", IMAGE);
+        let video = text.named("video_token", VIDEO);
+        text.set_markers([marker.as_str(), video.as_str()]);
+        text.require(&marker, Some(("image_token_id", config.image_token_id)))?;
         Ok(Self {
             text,
+            image: marker,
             image_token_id: config.image_token_id,
             patch: keys.patch_size,
             merge: keys.merge_size,
@@ -192,12 +196,11 @@ impl Processor for QwenVlProcessor {
                 size: [picture.height(), picture.width()],
             });
         }
-        let (chat, text) =
+        let Rendered { chat, text, ids } =
             self.text
-                .prompt(pictures.len(), question, IMAGE, &RESERVED, |number| {
-                    IMAGE.repeat(grids[number].iter().product())
+                .prompt(pictures.len(), question, &self.image, |number| {
+                    self.image.repeat(grids[number].iter().product())
                 })?;
-        let ids = self.text.encode(&text, true)?;
         let visual: Vec<bool> = ids.iter().map(|&id| id == self.image_token_id).collect();
         let patches: usize = layouts.iter().map(|layout| layout.parts).sum();
         let width = 3 * self.frames * self.patch * self.patch;

@@ -9,16 +9,21 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::config::Config;
+use crate::checkpoint::read_json;
 use crate::image_config::{ImageConfig, Levels, Size, image_config, unfit};
-use crate::text::Text;
+use crate::text::{Rendered, Text};
 use crate::{Checkpoint, Error, Filter, PictureLayout, Place, Processor, Prompt, resize};
 
 /// Pictures are never scaled beyond this longest edge.
 const LARGEST_EDGE: u32 = 4096;
 
+/// The markers of a picture, where the tokenizer gives them no other names. All but the first may be plain text.
 const IMAGE: &str = "<image>";
 const FAKE: &str = "<fake_token_around_image>";
 const GLOBAL: &str = "<global-img>";
+const VIDEO: &str = "<video>";
+/// What the processor of Idefics3 adds to a tokenizer that lacks it.
+const ADDED: [&str; 3] = [FAKE, IMAGE, "<end_of_utterance>"];
 
 /// The image processors of these families.
 const CLASSES: [&str; 2] = ["Idefics3ImageProcessor", "SmolVLMImageProcessor"];
@@ -39,6 +44,9 @@ struct LongestEdge {
 /// The processor of one checkpoint.
 pub(super) struct SmolVlmProcessor {
     text: Text,
+    image: String,
+    fake: String,
+    global: String,
     image_token_id: i64,
     tokens_per_tile: usize,
     longest_edge: u32,
@@ -75,13 +83,29 @@ impl SmolVlmProcessor {
                 "size.longest_edge must be 1 to {LARGEST_EDGE}"
             )));
         }
-        let text = Text::open(checkpoint, config.decoder.vocab_size)?;
-        let image_token = ("image_token_id", config.image_token_id);
-        text.require(checkpoint, IMAGE, Some(image_token))?;
-        text.require(checkpoint, FAKE, None)?;
-        text.require(checkpoint, GLOBAL, None)?;
+        let is_idefics3 = is_idefics3(checkpoint)?;
+        let added: &[&str] = if is_idefics3 { &ADDED } else { &[] };
+        let mut text = Text::open(checkpoint, config.decoder.vocab_size, added)?;
+        // The processor of Idefics3 reads no names.
+        let named = |name, default: &str| {
+            if is_idefics3 {
+                default.to_owned()
+            } else {
+                text.named(name, default)
+            }
+        };
+        let marker = named("image_token", IMAGE);
+        let fake = named("fake_image_token", FAKE);
+        let global = named("global_image_token", GLOBAL);
+        let video = named("video_token", VIDEO);
+        let video = Some(video.as_str()).filter(|_| !is_idefics3);
+        text.set_markers([marker.as_str()].into_iter().chain(video));
+        text.require(&marker, Some(("image_token_id", config.image_token_id)))?;
         Ok(Self {
             text,
+            image: marker,
+            fake,
+            global,
             image_token_id: config.image_token_id,
             tokens_per_tile: config.tokens_per_tile(),
             longest_edge,
@@ -136,28 +160,28 @@ impl SmolVlmProcessor {
 
     /// The text that stands for one picture.
     fn placeholder(&self, rows: u32, columns: u32) -> String {
-        let tokens = IMAGE.repeat(self.tokens_per_tile);
+        let tokens = self.image.repeat(self.tokens_per_tile);
+        let (fake, global) = (&self.fake, &self.global);
         let mut text = String::new();
         for row in 1..=rows {
             for column in 1..=columns {
-                text += &format!("{FAKE}<row_{row}_col_{column}>{tokens}");
+                text += &format!("{fake}<row_{row}_col_{column}>{tokens}");
             }
             text.push('\n');
         }
         if rows > 0 {
             text.push('\n');
         }
-        text + &format!("{FAKE}{GLOBAL}{tokens}{FAKE}")
+        text + &format!("{fake}{global}{tokens}{fake}")
     }
 }
 
 impl Processor for SmolVlmProcessor {
     fn prepare(&self, pictures: &[&RgbImage], question: &str) -> Result<Prompt, Error> {
         let cut: Vec<_> = pictures.iter().map(|picture| self.tiles(picture)).collect();
-        let reserved = [IMAGE, FAKE, GLOBAL];
-        let (chat, text) =
+        let Rendered { chat, text, ids } =
             self.text
-                .prompt(pictures.len(), question, IMAGE, &reserved, |number| {
+                .prompt(pictures.len(), question, &self.image, |number| {
                     let (_, rows, columns) = cut[number];
                     self.placeholder(rows, columns)
                 })?;
@@ -171,7 +195,6 @@ impl Processor for SmolVlmProcessor {
             });
             tiles.extend(own);
         }
-        let ids = self.text.encode(&text, true)?;
         let visual: Vec<bool> = ids.iter().map(|&id| id == self.image_token_id).collect();
         let side = i64::from(self.tile);
         let prompt = Prompt {
@@ -195,6 +218,31 @@ impl Processor for SmolVlmProcessor {
     fn text(&self) -> &Text {
         &self.text
     }
+}
+
+/// Whether the processor of a checkpoint is that of Idefics3: by the class that its files name, or else by its model type.
+///
+/// Source: `AutoProcessor.from_pretrained` of `transformers` 5.23, `models/auto/processing_auto.py`.
+fn is_idefics3(checkpoint: &Checkpoint) -> Result<bool, Error> {
+    for name in [
+        "processor_config.json",
+        "preprocessor_config.json",
+        "tokenizer_config.json",
+    ] {
+        let path = checkpoint.path(name);
+        if path.is_file()
+            && let Some(class) = read_json(&path)?.get("processor_class")
+        {
+            return Ok(class == "Idefics3Processor");
+        }
+    }
+    let config = checkpoint.config();
+    Ok(match config.get("processor_class") {
+        Some(class) => class == "Idefics3Processor",
+        None => config
+            .get("model_type")
+            .is_some_and(|name| name == "idefics3"),
+    })
 }
 
 /// Sides after scaling the longest edge to `edge`: the shorter one truncated, then made even, at least 1.
