@@ -57,14 +57,14 @@ fn names(runs: &[Run]) -> Result<Vec<String>, Error> {
     })
 }
 
-/// Whether two runs hold the same sample, or other weights under one name.
+/// Whether two runs hold the same sample, or other weights or another decoding under one name.
 fn overlap(runs: &[Run]) -> bool {
     let mut models: Vec<&ModelRecord> = Vec::new();
     let mut seen: HashSet<(&str, &str, &str, &str, u64)> = HashSet::new();
     for run in runs {
         for model in &run.record.models {
             let mut known = models.iter().filter(|known| known.name == model.name);
-            if known.any(|known| !known.same_weights(model)) {
+            if known.any(|known| !known.same_weights(model) || !known.same_decoding(model)) {
                 return true;
             }
         }
@@ -267,6 +267,8 @@ fn record_of(record: &RunRecord, own: &[&Contender], model: &str, sha256: &str) 
         sha256: sha256.to_owned(),
         checkpoints: BTreeMap::new(),
         adapters: BTreeMap::new(),
+        // The remarks tell where they differ.
+        generation: None,
         ..record.models.first().cloned().unwrap_or_default()
     };
     for known in &record.models {
@@ -383,6 +385,12 @@ fn remarks(runs: &[Run], names: &[String]) -> Vec<String> {
             if known.is_some_and(|known| !known.same_weights(model)) {
                 remarks.push(format!(
                     "{} has other weights in {name} than in {}: what differs is weights as well as attention",
+                    model.name, names[0]
+                ));
+            }
+            if known.is_some_and(|known| !known.same_decoding(model)) {
+                remarks.push(format!(
+                    "{} followed another generation config in {name} than in {}: what differs is decoding as well as attention",
                     model.name, names[0]
                 ));
             }

@@ -139,7 +139,7 @@ fn models(first: &RunRecord, second: &RunRecord) -> Vec<Difference> {
         .collect()
 }
 
-/// Differences of the weights under one model's name.
+/// Differences of the weights, and of what else was loaded, under one model's name. Older records tell less.
 pub(crate) fn weights(first: &ModelRecord, second: &ModelRecord) -> Vec<Difference> {
     let mut found = Vec::new();
     let name = &second.name;
@@ -148,6 +148,12 @@ pub(crate) fn weights(first: &ModelRecord, second: &ModelRecord) -> Vec<Differen
     };
     add("checkpoint", json(&first.sha256), json(&second.sha256));
     add("adapters", json(&first.adapters), json(&second.adapters));
+    if !first.files.is_empty() && !second.files.is_empty() {
+        add("files", json(&first.files), json(&second.files));
+    }
+    if let (Some(first), Some(second)) = (&first.generation, &second.generation) {
+        add("generation config", json(first), json(second));
+    }
     found
 }
 

@@ -274,6 +274,9 @@ pub struct ModelRecord {
     /// The trained gate weights that were loaded, by variant.
     #[serde(default)]
     pub adapters: BTreeMap<String, AdapterRecord>,
+    /// What of its generation config its answers followed; `None` in records of before that was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<GenerationRecord>,
 }
 
 impl ModelRecord {
@@ -288,6 +291,30 @@ impl ModelRecord {
             .filter(|(place, _)| shared(place))
             .all(|(place, sha256)| other.checkpoints.get(place) == Some(sha256))
     }
+
+    /// Whether the answers of two records followed the same generation config, as far as they tell.
+    pub fn same_decoding(&self, other: &Self) -> bool {
+        match (&self.generation, &other.generation) {
+            (Some(own), Some(other)) => own == other,
+            _ => true,
+        }
+    }
+}
+
+/// What of a checkpoint's generation config its answers followed: keys with the values of the file.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct GenerationRecord {
+    /// The file: `generation_config.json`, or `config.json` where there is none.
+    pub file: String,
+    /// What was followed, but for values that ask for nothing.
+    #[serde(default)]
+    pub applied: BTreeMap<String, serde_json::Value>,
+    /// What was not looked at, as asked for (`--ignore-generation-config`).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ignored: BTreeMap<String, serde_json::Value>,
+    /// Keys that are not known and had no effect.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unknown: BTreeMap<String, serde_json::Value>,
 }
 
 /// Trained weights of one variant.

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::schema::{Aggregate, Counts};
+use crate::schema::{Aggregate, Counts, GenerationRecord};
 use crate::statistics::{Interval, Resampling};
 use crate::{Error, Run};
 
@@ -88,7 +88,7 @@ pub struct RunNote {
 }
 
 /// A model, as far as a report tells.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ModelNote {
     /// Its name.
     pub name: String,
@@ -102,6 +102,9 @@ pub struct ModelNote {
     pub untrained: bool,
     /// Variants that have trained weights for it.
     pub adapters: Vec<String>,
+    /// What of its generation config its answers followed, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generation: Option<GenerationRecord>,
 }
 
 /// A variant, as far as a report tells.

@@ -81,6 +81,7 @@ fn measure(dtype: &str, folder: &Path) -> Value {
     let options = LoadOptions {
         device: Device::Cpu,
         kind: kind(dtype).expect("a known type"),
+        ..LoadOptions::default()
     };
     // Code and tables that LibTorch makes once, in each type.
     let one = Tensor::ones([64, 64], (Kind::BFloat16, Device::Cpu));

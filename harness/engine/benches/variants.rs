@@ -12,6 +12,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
 
 use rave_engine::{Ended, Observer, Request, evaluate};
+use rave_lmm::GenerationKeys;
 use rave_results::Run;
 use rave_results::schema::{CodeVersion, Machine};
 use rave_results::statistics::{Resampling, median, median_interval};
@@ -60,6 +61,7 @@ fn run(model: &str, limit: usize, variants: &[&str]) -> Times {
         seed: Some(1),
         device: "cpu".into(),
         dtype: "f32".into(),
+        ignored: GenerationKeys::default(),
         adapter: None,
         attention: false,
         batch: 1,

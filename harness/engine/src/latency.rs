@@ -14,7 +14,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use rave_lmm::{Features, Generation, GenerationOptions, LoadOptions, Model, ModelInfo, Prompt};
+use rave_lmm::{
+    Features, Generation, GenerationKeys, GenerationOptions, LoadOptions, Model, ModelInfo, Prompt,
+};
 use rave_methods::{Attention, Build, Variant, noise};
 use rave_results::latency::{
     AGAIN, BASELINE, LATENCY_VERSION, LatencyConfiguration, LatencyRecord, LatencyRow,
@@ -105,7 +107,8 @@ pub fn latency(
     measure_memory: &MeasureMemory,
     observer: &mut dyn LatencyObserver,
 ) -> Result<LatencyRecord, Error> {
-    let options = LoadOptions::named(&request.device, &request.dtype)?;
+    // Plain greedy decoding of a fixed length: what a checkpoint wants of its answers is no work of the decoder.
+    let options = LoadOptions::named(&request.device, &request.dtype)?.without(GenerationKeys::ALL);
     if request.new_tokens < 2 {
         return Err(Error::Request(format!(
             "--new-tokens {} leaves no token to time: the first comes out of the prefill; give 2 or more",

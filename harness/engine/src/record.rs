@@ -10,8 +10,8 @@ use rave_lmm::attention::{Bounds, Probed};
 use rave_lmm::{Checkpoint, Generation, ModelInfo, Prompt, decode};
 use rave_methods::Variant;
 use rave_results::schema::{
-    AdapterRecord, Aggregate, DataRecord, HeadRecord, ModelRecord, SuiteConfiguration,
-    VariantConfiguration, sha256_hex,
+    AdapterRecord, Aggregate, DataRecord, GenerationRecord, HeadRecord, ModelRecord,
+    SuiteConfiguration, VariantConfiguration, sha256_hex,
 };
 use rave_results::{AttentionRecord, SampleRecord};
 
@@ -76,6 +76,12 @@ pub(crate) fn checkpoint(info: &ModelInfo) -> ModelRecord {
         family: info.family.to_owned(),
         parameters: info.parameters,
         untrained: info.untrained,
+        generation: Some(GenerationRecord {
+            file: info.generation.file.clone(),
+            applied: info.generation.applied.clone(),
+            ignored: info.generation.ignored.clone(),
+            unknown: info.generation.unknown.clone(),
+        }),
         ..ModelRecord::default()
     }
 }

@@ -536,7 +536,7 @@ fn special(token: &str) -> usize {
 const PLAIN_TOKENS: usize = 256 + LETTERS.len() / 2 + WORDS.len();
 
 /// The printable character that stands for a byte in a byte-level vocabulary (GPT-2's): itself, or one from 256 on.
-fn stand_in(byte: u8) -> char {
+pub(crate) fn stand_in(byte: u8) -> char {
     let printable = |byte: u8| matches!(byte, 33..=126 | 161..=172 | 174..=255);
     if printable(byte) {
         return char::from(byte);

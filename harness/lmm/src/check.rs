@@ -16,7 +16,7 @@ use crate::checkpoint::{Outline, floating, some};
 use crate::families::{self, Family};
 use crate::layers::{Plan, Root};
 use crate::small_files::SmallFiles;
-use crate::{Checkpoint, Error};
+use crate::{Checkpoint, Error, GenerationKeys};
 
 /// What a check of a checkpoint found.
 #[derive(Debug, Clone)]
@@ -202,7 +202,7 @@ impl Report {
             Ok(geometry) => self.geometry = Some(geometry),
             Err(error) => return self.problems.push(error.to_string()),
         }
-        if let Err(error) = SmallFiles::open(checkpoint) {
+        if let Err(error) = SmallFiles::open(checkpoint, GenerationKeys::default()) {
             self.problems.push(error.to_string());
         }
         let outline = match outline {

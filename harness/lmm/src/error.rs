@@ -67,6 +67,14 @@ pub enum Error {
         /// What is wrong, and what to do.
         reason: String,
     },
+    /// No generation config has this key.
+    #[error("no key `{key}` of a generation_config.json is known{}; give the key as the file spells it", rave_methods::did_you_mean(.nearest.as_deref()))]
+    UnknownGenerationKey {
+        /// What was given.
+        key: String,
+        /// The nearest key that is known.
+        nearest: Option<String>,
+    },
     /// A picture that cannot or will not be decoded.
     #[error("image {name}: {reason}")]
     Picture {

@@ -2,13 +2,27 @@
 //!
 //! Prompts of one batch are padded on the right and the padding is masked, so that each is answered as it would be alone (the
 //! shapes of the products differ, and with them the last bits of the logits). A sequence that has ended goes on until all
-//! have, and what it then says is not looked at.
+//! have, and what it then says is not looked at. What the checkpoint's [`GenerationConfig`] asks for is done to each sequence as
+//! it would be alone.
+
+mod config;
+mod keys;
+mod processors;
+mod rules;
+mod stop;
+#[cfg(test)]
+mod tests;
 
 use std::time::{Duration, Instant};
 
 use rave_methods::Attention;
 use tch::{Kind, Tensor};
 
+pub(crate) use self::config::trained_end_tokens;
+pub use self::config::{Followed, GenerationConfig};
+pub use self::keys::{GenerationKey, GenerationKeys};
+use self::processors::Processors;
+pub(crate) use self::stop::StopStrings;
 use crate::decoder::Pass;
 use crate::model::Features;
 use crate::{Error, Model, Prefix, Prompt};
@@ -18,7 +32,7 @@ use crate::{Error, Model, Prefix, Prompt};
 pub struct GenerationOptions {
     /// Most tokens to generate.
     pub max_new_tokens: usize,
-    /// Whether to stop at the checkpoint's end tokens (they are not part of the result).
+    /// Whether to stop at the checkpoint's end tokens (they are not part of the result) and after its stop strings (they are).
     pub stop_at_end: bool,
     /// When to give up with [`Error::Deadline`]; looked at before every layer of the decoder, so the answer ends within the time
     /// of a layer. For the vision side see [`Model::see_until`](crate::Model::see_until).
@@ -139,15 +153,11 @@ impl Model {
         let mut answers: Vec<Vec<i64>> = vec![Vec::new(); batch];
         let mut ended = vec![options.max_new_tokens == 0; batch];
         let mut first_token = None;
+        let rules = &self.generation().rules;
+        let ids: Vec<&[i64]> = prompts.iter().map(|prompt| &prompt.ids[..]).collect();
+        let mut processors = Processors::new(rules, &ids, options.max_new_tokens);
         for position in 0..options.max_new_tokens {
-            if let Some(penalty) = self.repetition_penalty() {
-                let said = prompts.iter().zip(&answers);
-                let said: Vec<_> = said
-                    .map(|(prompt, answer)| [&prompt.ids[..], answer].concat())
-                    .collect();
-                logits = penalised(&logits, &said, penalty)?;
-            }
-            let next = next_tokens(&logits, &ended)?;
+            let next = next_tokens(&logits, &ended, processors.as_mut(), rules.removes_invalid)?;
             let next = next.map_err(|sequence| Error::NotFinite {
                 position,
                 sequence,
@@ -163,10 +173,15 @@ impl Model {
                 kind: format!("{:?}", decoder.options().0),
             })?;
             first_token.get_or_insert_with(|| start.elapsed());
-            for ((answer, ended), &token) in answers.iter_mut().zip(&mut ended).zip(&next) {
-                *ended |= options.stop_at_end && self.end_tokens().contains(&token);
-                if !*ended {
-                    answer.push(token);
+            if let Some(processors) = &mut processors {
+                processors.push(&next);
+            }
+            for (row, &token) in next.iter().enumerate() {
+                ended[row] |= options.stop_at_end && rules.end_tokens.contains(&token);
+                if !ended[row] {
+                    answers[row].push(token);
+                    ended[row] =
+                        options.stop_at_end && self.has_stopped(prompts[row], &answers[row]);
                 }
             }
             if ended.iter().all(|&ended| ended) || position + 1 == options.max_new_tokens {
@@ -201,6 +216,12 @@ impl Model {
         .collect()
     }
 
+    /// Whether an answer ends here with a stop string, which may begin in its prompt.
+    fn has_stopped(&self, prompt: &Prompt, answer: &[i64]) -> bool {
+        self.stop_strings()
+            .is_some_and(|stop| stop.end(&prompt.ids, answer))
+    }
+
     /// Refuses a prompt that has no room for its answer.
     fn check_length(&self, prompt: &Prompt, options: &GenerationOptions) -> Result<(), Error> {
         let capacity = (prompt.ids.len() + options.max_new_tokens) as i64;
@@ -216,9 +237,14 @@ impl Model {
     }
 }
 
-/// The likeliest token of every sequence, given the logits `[B, vocabulary]`; or the first sequence that has not ended and whose
-/// logits are not finite.
-fn next_tokens(logits: &Tensor, ended: &[bool]) -> Result<Result<Vec<i64>, usize>, Error> {
+/// The likeliest token of every sequence, given the logits `[B, vocabulary]` and what is to be made of them; or the first sequence
+/// that has not ended and whose logits are not finite, unless that `may_be`.
+fn next_tokens(
+    logits: &Tensor,
+    ended: &[bool],
+    processors: Option<&mut Processors>,
+    may_be: bool,
+) -> Result<Result<Vec<i64>, usize>, Error> {
     // A maximum is NaN or infinite exactly when some logit is (a minus infinity alone cannot win): one pass, one copy.
     let (best, tokens) = logits.f_to_kind(Kind::Float)?.f_max_dim(-1, false)?;
     let best: Vec<f32> = Vec::try_from(&best)?;
@@ -226,29 +252,14 @@ fn next_tokens(logits: &Tensor, ended: &[bool]) -> Result<Result<Vec<i64>, usize
         .iter()
         .zip(ended)
         .position(|(best, ended)| !best.is_finite() && !ended);
-    Ok(match overflowed {
-        Some(sequence) => Err(sequence),
-        None => Ok(Vec::try_from(&tokens)?),
-    })
-}
-
-/// Logits `[B, vocabulary]` in f32, in which those of the tokens that stand in a sequence already are divided by the penalty, or
-/// multiplied where they are negative (Keskar et al., CTRL, 2019; as `transformers` does for `repetition_penalty`).
-fn penalised(logits: &Tensor, said: &[Vec<i64>], penalty: f64) -> Result<Tensor, Error> {
-    let rows = logits.f_to_kind(Kind::Float)?;
-    let rows = said.iter().zip(0..).map(|(said, row)| {
-        let (row, mut said) = (rows.f_select(0, row)?, said.clone());
-        said.sort_unstable();
-        said.dedup();
-        let said = Tensor::f_from_slice(&said)?.f_to_device(row.device())?;
-        let own = row.f_index_select(0, &said)?;
-        let lower = own
-            .f_mul_scalar(penalty)?
-            .f_where_self(&own.f_lt(0.0)?, &own.f_div_scalar(penalty)?)?;
-        Ok(row.f_index_copy(0, &said, &lower)?)
-    });
-    let rows = rows.collect::<Result<Vec<_>, Error>>()?;
-    Ok(Tensor::f_stack(&rows, 0)?)
+    if let Some(sequence) = overflowed.filter(|_| !may_be) {
+        return Ok(Err(sequence));
+    }
+    let tokens = match processors {
+        None => tokens,
+        Some(processors) => processors.apply(logits)?.f_argmax(-1, false)?,
+    };
+    Ok(Ok(Vec::try_from(&tokens)?))
 }
 
 /// The attention with which the prompt is to run again, given the logits `[.., vocabulary]` of its last token.
@@ -261,19 +272,4 @@ pub(crate) fn second<'a>(
     }
     let probabilities = logits.f_view([-1])?.f_softmax(-1, Kind::Float)?;
     Ok(attention.again(f64::try_from(&probabilities.f_max()?)?))
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use super::*;
-
-    #[test]
-    fn what_was_said_is_less_likely_whatever_its_sign_and_however_often() {
-        let logits = Tensor::from_slice2(&[[2.0_f32, -1.0, 3.0, 0.5], [2.0, -1.0, 3.0, 0.5]]);
-        let lower = penalised(&logits, &[vec![1, 2, 2], vec![0]], 2.0).unwrap();
-        let expected = Tensor::from_slice2(&[[2.0_f32, -2.0, 1.5, 0.5], [1.0, -1.0, 3.0, 0.5]]);
-        assert!(lower.equal(&expected), "{lower:?}");
-    }
 }

@@ -14,7 +14,7 @@ use crate::checkpoint::{
     read_index, read_json,
 };
 use crate::small_files::SmallFiles;
-use crate::{Checkpoint, Error, built_in, grid};
+use crate::{Checkpoint, Error, GenerationKeys, built_in, grid};
 
 /// Bytes of a weight file that are asked for at first: more than most headers have.
 const BEGINNING: u64 = 128 << 10;
@@ -22,13 +22,15 @@ const BEGINNING: u64 = 128 << 10;
 const LONGEST_HEADER: u64 = 100_000_000;
 
 /// Brings a checkpoint from the hub into its cache, and gives its folder: config, tokenizer, chat template, preprocessing,
-/// the safetensors files that it is loaded from, and adapters beside them. Of a [`crate::Grid`] every checkpoint.
+/// the safetensors files that it is loaded from, and adapters beside them. Of a [`crate::Grid`] every checkpoint. `ignored` are the
+/// keys of its generation config that will not be followed.
 ///
 /// # Errors
 /// What the hub refuses; a repository that is no checkpoint, or one that cannot be run, before its weights are fetched.
 pub fn fetch(
     hub: &Hub,
     reference: &Reference,
+    ignored: GenerationKeys,
     observer: &mut dyn Observer,
 ) -> Result<PathBuf, Error> {
     let repository = hub.open(Kind::Model, reference, observer)?;
@@ -39,7 +41,7 @@ pub fn fetch(
             folder,
         };
         let (checkpoint, layout) = part.small_files(observer)?;
-        SmallFiles::open(&checkpoint)?;
+        SmallFiles::open(&checkpoint, ignored)?;
         match &layout {
             Layout::Single(file) => weights.push(part.path(file)),
             Layout::Sharded(index) => {

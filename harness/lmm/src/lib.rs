@@ -51,7 +51,10 @@ pub use decoder::Probe;
 pub use error::Error;
 pub use families::{FAMILIES, Family, Pixels, Seen};
 pub use finite::Stage;
-pub use generation::{Generation, GenerationOptions, Timings};
+pub use generation::{
+    Followed, Generation, GenerationConfig, GenerationKey, GenerationKeys, GenerationOptions,
+    Timings,
+};
 pub use grid::Grid;
 pub use model::{
     Built, Features, LoadOptions, Model, ModelInfo, Patches, checkpoint_folder, geometry, kind,

@@ -9,18 +9,19 @@ use std::time::{Duration, Instant};
 use rave_hub::{Kind as HubKind, Origin, Reference, Settings, cached};
 use rave_methods::noise::Noise;
 use rave_methods::{Attention, Build, Geometry, Tokens, Variant};
-use serde_json::Value;
 use tch::{Cuda, Device, Kind, Tensor};
 
 use crate::adapter::{self, Adapter};
-use crate::checkpoint::read_json;
 use crate::decoder::{Pass, Probe, Watch};
 use crate::families::{self, Family, Network, Pixels, Seen, Visual};
-use crate::generation::second;
+use crate::generation::{StopStrings, second, trained_end_tokens};
 use crate::grid::{self, Grid};
 use crate::layers::{Parameter, Root};
 use crate::small_files::SmallFiles;
-use crate::{Checkpoint, Error, Hashes, Part, Processor, Prompt, built_in, libtorch};
+use crate::{
+    Checkpoint, Error, Followed, GenerationConfig, GenerationKeys, Hashes, Part, Processor, Prompt,
+    built_in, libtorch,
+};
 
 /// Where and how a model runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub struct LoadOptions {
     pub device: Device,
     /// The compute type: `Float`, `BFloat16` or `Half`.
     pub kind: Kind,
+    /// Keys of the checkpoint's generation config that answers do not follow.
+    pub ignored: GenerationKeys,
 }
 
 impl Default for LoadOptions {
@@ -36,6 +39,7 @@ impl Default for LoadOptions {
         Self {
             device: Device::Cpu,
             kind: Kind::Float,
+            ignored: GenerationKeys::default(),
         }
     }
 }
@@ -49,7 +53,14 @@ impl LoadOptions {
         Ok(Self {
             device: libtorch::device(device)?,
             kind: kind(dtype).ok_or_else(|| Error::Dtype(dtype.to_owned()))?,
+            ignored: GenerationKeys::default(),
         })
+    }
+
+    /// The same, for answers that do not follow these keys of the checkpoint's generation config.
+    #[must_use]
+    pub fn without(self, ignored: GenerationKeys) -> Self {
+        Self { ignored, ..self }
     }
 }
 
@@ -76,6 +87,8 @@ pub struct ModelInfo {
     pub geometry: Geometry,
     /// What is odd about its weight files, and harmless: for people.
     pub notes: Vec<String>,
+    /// How its answers are decoded.
+    pub generation: Followed,
 }
 
 /// A model on its device. Belongs to one thread; its [`Processor`] may be shared.
@@ -85,8 +98,9 @@ pub struct Model {
     network: Box<dyn Network>,
     parameters: Vec<(String, Tensor)>,
     parts: HashMap<String, Part>,
+    generation: GenerationConfig,
+    stop_strings: Option<StopStrings>,
     end_tokens: Vec<i64>,
-    repetition_penalty: Option<f64>,
 }
 
 /// What the vision tower makes of a prompt's tiles; the same for every checkpoint that [`Model::shares_tower`].
@@ -217,10 +231,9 @@ impl Model {
         let SmallFiles {
             family,
             processor,
-            end_tokens,
-            repetition_penalty,
-            ..
-        } = SmallFiles::open(&checkpoint)?;
+            generation,
+        } = SmallFiles::open(&checkpoint, options.ignored)?;
+        let stop_strings = generation.stop_strings(processor.text().tokenizer())?;
         let checkpoint = checkpoint.with_weights()?;
         // Beside each other: hashing takes one core as long as loading.
         let (loaded, hashes) = std::thread::scope(|scope| {
@@ -234,6 +247,15 @@ impl Model {
             )
         });
         let (network, parameters) = loaded?;
+        let embedding = parameters
+            .iter()
+            .find(|parameter| parameter.name.ends_with("embed_tokens.weight"));
+        if let Some(&[vocabulary, _]) = embedding
+            .map(|embedding| embedding.tensor.size())
+            .as_deref()
+        {
+            generation.check_tokens(vocabulary)?;
+        }
         let Hashes { weights, files } = hashes?;
         let info = ModelInfo {
             name: name.to_owned(),
@@ -245,6 +267,7 @@ impl Model {
             untrained: built_in::is_untrained(&folder)?,
             geometry: *network.decoder().geometry(),
             notes: checkpoint.notes().to_vec(),
+            generation: generation.followed().clone(),
             folder,
         };
         let parts = parameters
@@ -259,8 +282,9 @@ impl Model {
                 .into_iter()
                 .map(|parameter| (parameter.name, parameter.tensor))
                 .collect(),
-            end_tokens,
-            repetition_penalty,
+            end_tokens: trained_end_tokens(&checkpoint)?,
+            generation,
+            stop_strings,
         })
     }
 
@@ -524,12 +548,17 @@ impl Model {
         self.network.as_ref()
     }
 
-    /// The penalty on tokens that were said before, if there is one.
-    pub(crate) fn repetition_penalty(&self) -> Option<f64> {
-        self.repetition_penalty
+    /// How it is decoded.
+    pub(crate) fn generation(&self) -> &GenerationConfig {
+        &self.generation
     }
 
-    /// The tokens that end an answer.
+    /// The texts that end an answer, if there are any.
+    pub(crate) fn stop_strings(&self) -> Option<&StopStrings> {
+        self.stop_strings.as_ref()
+    }
+
+    /// The tokens that an answer to train on may end with.
     pub fn end_tokens(&self) -> &[i64] {
         &self.end_tokens
     }
@@ -634,57 +663,3 @@ pub fn kind(name: &str) -> Option<Kind> {
         _ => None,
     }
 }
-
-/// The tokens that end an answer: `generation_config.json` decides, as in `transformers`; else the configs.
-pub(crate) fn end_tokens(checkpoint: &Checkpoint, generation: &Value) -> Vec<i64> {
-    let config = checkpoint.config();
-    let places = [
-        generation.get("eos_token_id"),
-        config.get("eos_token_id"),
-        config
-            .get("text_config")
-            .and_then(|text| text.get("eos_token_id")),
-    ];
-    let found = places.into_iter().flatten().find(|value| !value.is_null());
-    match found {
-        Some(Value::Array(ids)) => ids.iter().filter_map(Value::as_i64).collect(),
-        Some(id) => id.as_i64().into_iter().collect(),
-        None => Vec::new(),
-    }
-}
-
-/// `generation_config.json`; null for a checkpoint without one.
-pub(crate) fn generation_config(checkpoint: &Checkpoint) -> Result<Value, Error> {
-    let path = checkpoint.path(GENERATION);
-    if path.is_file() {
-        read_json(&path)
-    } else {
-        Ok(Value::Null)
-    }
-}
-
-/// The penalty on tokens that were said before, where the checkpoint asks for one: greedy decoding in `transformers` has it too.
-pub(crate) fn repetition_penalty(
-    checkpoint: &Checkpoint,
-    generation: &Value,
-) -> Result<Option<f64>, Error> {
-    let given = generation.get("repetition_penalty");
-    match given.filter(|given| !given.is_null()) {
-        None => Ok(None),
-        Some(given) => match given.as_f64() {
-            Some(penalty) if penalty > 0.0 => {
-                let is_one = (penalty - 1.0).abs() < f64::EPSILON;
-                Ok((!is_one).then_some(penalty))
-            }
-            _ => Err(Error::malformed(
-                &checkpoint.path(GENERATION),
-                format!(
-                    "repetition_penalty {given} is no number above 0; give one, or leave it out"
-                ),
-            )),
-        },
-    }
-}
-
-/// How a checkpoint wants to be decoded.
-const GENERATION: &str = "generation_config.json";

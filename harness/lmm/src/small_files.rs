@@ -5,43 +5,40 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::families::{self, Family};
-use crate::model::{end_tokens, generation_config, repetition_penalty};
-use crate::{Checkpoint, Error, Processor};
+use crate::{Checkpoint, Error, GenerationConfig, GenerationKeys, Processor};
 
 /// What a model is made from beside its weights.
 pub(crate) struct SmallFiles {
     pub family: &'static Family,
     pub processor: Arc<dyn Processor>,
-    pub end_tokens: Vec<i64>,
-    pub repetition_penalty: Option<f64>,
+    pub generation: GenerationConfig,
 }
 
 impl SmallFiles {
-    /// Reads them in this order: config, then tokenizer, chat template and image processor, then how to decode.
+    /// Reads them in this order: config, then tokenizer, chat template and image processor, then how to decode, but for
+    /// the keys `ignored`.
     ///
     /// # Errors
     /// Names the file: of a model that is not supported, missing, damaged or contradictory.
-    pub(crate) fn open(checkpoint: &Checkpoint) -> Result<Self, Error> {
+    pub(crate) fn open(checkpoint: &Checkpoint, ignored: GenerationKeys) -> Result<Self, Error> {
         let family = families::of(checkpoint)?;
         // Reads and checks all of the config.
         (family.geometry)(checkpoint)?;
-        let processor = (family.processor)(checkpoint)?;
-        let generation = generation_config(checkpoint)?;
         Ok(Self {
             family,
-            processor,
-            end_tokens: end_tokens(checkpoint, &generation),
-            repetition_penalty: repetition_penalty(checkpoint, &generation)?,
+            processor: (family.processor)(checkpoint)?,
+            generation: GenerationConfig::of(checkpoint, ignored)?,
         })
     }
 }
 
-/// Whether the checkpoint in `folder` can be opened: its small files first, then the headers of its weights.
+/// Whether the checkpoint in `folder` can be opened without following the keys `ignored` of its generation config: its small files
+/// first, then the headers of its weights.
 ///
 /// # Errors
 /// As [`Model::load`](crate::Model::load), as far as this can be told without reading weights.
-pub fn preflight(folder: &Path) -> Result<(), Error> {
+pub fn preflight(folder: &Path, ignored: GenerationKeys) -> Result<(), Error> {
     let checkpoint = Checkpoint::small_files(folder)?;
-    SmallFiles::open(&checkpoint)?;
+    SmallFiles::open(&checkpoint, ignored)?;
     checkpoint.with_weights().map(drop)
 }

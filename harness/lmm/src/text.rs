@@ -251,6 +251,11 @@ impl Text {
         self.within_vocabulary(ids)
     }
 
+    /// Its tokenizer.
+    pub(crate) fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
     /// The text of generated ids, special tokens left out.
     pub(crate) fn decode(&self, ids: &[i64]) -> Result<String, Error> {
         let ids: Vec<u32> = ids.iter().map(|&id| id as u32).collect();

@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use rave_lmm::{LoadOptions, Model, geometry, preflight, read_tensors, write_tensors};
+use rave_lmm::{
+    GenerationKeys, LoadOptions, Model, geometry, preflight, read_tensors, write_tensors,
+};
 use serde_json::{Value, json};
 use tch::Tensor;
 
@@ -335,11 +337,11 @@ fn small_files_are_refused_before_weights_are_missed() {
 fn the_config_alone_says_the_sizes_of_a_decoder() {
     let folder = copy("smolvlm_new");
     let path = folder.path().to_str().unwrap();
-    preflight(folder.path()).unwrap();
+    preflight(folder.path(), GenerationKeys::default()).unwrap();
     let expected = load(folder.path()).info().geometry;
     for name in [SINGLE, "tokenizer.json", "processor_config.json"] {
         fs::remove_file(folder.path().join(name)).unwrap();
-        assert!(preflight(folder.path()).is_err());
+        assert!(preflight(folder.path(), GenerationKeys::default()).is_err());
         assert_eq!(geometry(path).unwrap(), expected);
     }
 }

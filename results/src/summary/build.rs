@@ -204,6 +204,15 @@ fn models(runs: &[Run], force: bool, forced: &mut Vec<String>) -> Result<Vec<Mod
                         forced,
                     )?;
                 }
+                if !known.same_decoding(&record) {
+                    differs(
+                        first,
+                        id,
+                        format!("model '{name}' was decoded under another generation config"),
+                        force,
+                        forced,
+                    )?;
+                }
                 note.untrained |= record.untrained;
                 note.adapters.extend(adapters);
                 continue;
@@ -215,6 +224,7 @@ fn models(runs: &[Run], force: bool, forced: &mut Vec<String>) -> Result<Vec<Mod
                 parameters: record.parameters,
                 untrained: record.untrained,
                 adapters,
+                generation: record.generation.clone(),
             };
             notes.push((note, record, id));
         }

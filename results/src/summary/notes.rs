@@ -1,6 +1,36 @@
 //! What a reader must know before the numbers: untrained weights, failures, parts of suites, interruptions.
 
 use super::{Summary, VariantNote};
+use crate::schema::GenerationRecord;
+
+/// What makes a model's answers others than those of plain greedy decoding up to an end token, and what was left out.
+fn decoding(model: &str, generation: &GenerationRecord) -> Vec<String> {
+    let lists = [
+        (
+            "decoded with",
+            &generation.applied,
+            "as the checkpoint asks for",
+        ),
+        (
+            "decoded without",
+            &generation.ignored,
+            "although the checkpoint asks for it",
+        ),
+        ("not known", &generation.unknown, "which had no effect"),
+    ];
+    let told = lists.into_iter().filter_map(|(what, keys, why)| {
+        let keys = keys
+            .iter()
+            .filter(|(key, _)| *key != "eos_token_id" || what != "decoded with");
+        let keys: Vec<String> = keys.map(|(key, value)| format!("{key} {value}")).collect();
+        let keys = (!keys.is_empty()).then(|| keys.join(", "))?;
+        Some(format!(
+            "{model}: {what}: {keys}; {why} ({})",
+            generation.file
+        ))
+    });
+    told.collect()
+}
 
 /// What a reader must know before the numbers.
 #[allow(
@@ -89,6 +119,14 @@ pub(super) fn notes(summary: &Summary) -> Vec<String> {
                 ids.join(", ")
             ));
         }
+    }
+    for model in &summary.models {
+        notes.extend(
+            model
+                .generation
+                .iter()
+                .flat_map(|generation| decoding(&model.name, generation)),
+        );
     }
     for cell in summary.cells.iter().filter(|cell| cell.failed > 0) {
         let reasons: Vec<String> = cell

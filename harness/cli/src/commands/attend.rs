@@ -15,6 +15,7 @@ use rave_reports::charts::heat::{self, Row, Sheet};
 use rave_results::maps::{AttentionMaps, MAPS_VERSION, VariantMap, write_maps};
 use serde_json::{Value, json};
 
+use super::decoding::DecodingArguments;
 use super::eval::chosen_variants;
 use super::hub::{HubArguments, Part};
 use super::{named_suite, print, print_json};
@@ -81,6 +82,8 @@ pub struct Arguments {
     /// cpu, cuda or cuda:N
     #[arg(long, default_value = "cpu")]
     pub device: String,
+    #[command(flatten)]
+    pub decoding: DecodingArguments,
     /// Trained weights for the one trained variant; otherwise those beside the checkpoint are taken
     #[arg(long, value_name = "FILE.safetensors")]
     pub adapter: Option<PathBuf>,
@@ -146,10 +149,13 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     if arguments.adapter.is_some() && trained != 1 {
         bail!("--adapter needs exactly one trained variant in --variant");
     }
-    arguments.hub.models([arguments.model.as_str()])?;
+    arguments
+        .hub
+        .models([arguments.model.as_str()], arguments.decoding.ignored())?;
     let folder = checkpoint_folder(&arguments.model, variants[0].id, arguments.seed)?;
     let task = task(arguments, &folder)?;
-    let options = LoadOptions::named(&arguments.device, &arguments.dtype)?;
+    let options = LoadOptions::named(&arguments.device, &arguments.dtype)?
+        .without(arguments.decoding.ignored());
     let mut shown = Vec::new();
     // Most variants run on one checkpoint; those of a grid may have their own.
     let mut open: Option<Model> = None;

@@ -17,6 +17,7 @@ use rave_results::schema::{RunRecord, Shard, WorkRecord};
 use rave_results::summary::Failure;
 use rave_results::{Run, Summary};
 
+use super::decoding::DecodingArguments;
 use super::hub::{HubArguments, Part};
 use super::report::{self, Data, Report};
 use super::{code_version, command_line, export, listed, named_suite, named_variant, run_folder};
@@ -82,6 +83,8 @@ pub struct Arguments {
     /// Compute type: f32, bf16 or f16; auto takes bf16 where all checkpoints are stored so and the device multiplies it fast
     #[arg(long, value_name = "D", default_value = dtype::AUTO)]
     pub dtype: String,
+    #[command(flatten)]
+    pub decoding: DecodingArguments,
     /// Trained weights for the one trained variant; otherwise those beside the checkpoint are taken
     #[arg(long, value_name = "FILE.safetensors")]
     pub adapter: Option<PathBuf>,
@@ -137,7 +140,9 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     let is_auto = arguments.dtype == dtype::AUTO;
     let named = if is_auto { "f32" } else { &arguments.dtype };
     LoadOptions::named(&arguments.device, named)?;
-    arguments.hub.models(models.iter().copied())?;
+    arguments
+        .hub
+        .models(models.iter().copied(), arguments.decoding.ignored())?;
     let part = arguments.split.as_deref().map_or(Part::Scored, Part::Split);
     let data = arguments.hub.data(&arguments.data, &suites, part)?;
     let dtype = if is_auto {
@@ -170,6 +175,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         seed: arguments.seed,
         device: arguments.device,
         dtype,
+        ignored: arguments.decoding.ignored(),
         adapter: arguments.adapter,
         attention: arguments.attention,
         batch: arguments.batch,

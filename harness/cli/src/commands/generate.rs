@@ -9,6 +9,7 @@ use clap::Args;
 use rave_lmm::{Generation, GenerationOptions, LoadOptions, Model, Prompt, decode, write_tensors};
 use serde_json::json;
 
+use super::decoding::DecodingArguments;
 use super::hub::HubArguments;
 use super::{named_variant, print, print_json};
 use crate::Outcome;
@@ -39,6 +40,8 @@ pub struct Arguments {
     /// cpu, cuda or cuda:N
     #[arg(long, default_value = "cpu")]
     pub device: String,
+    #[command(flatten)]
+    pub decoding: DecodingArguments,
     /// Trained weights of the variant; otherwise those beside the checkpoint are taken
     #[arg(long, value_name = "FILE.safetensors")]
     pub adapter: Option<PathBuf>,
@@ -48,7 +51,7 @@ pub struct Arguments {
     /// Write the prompt's logits, "logits" of shape (T, vocabulary) in f32
     #[arg(long, value_name = "FILE.safetensors")]
     pub logits: Option<PathBuf>,
-    /// One JSON document: `input_ids`, `generated_ids`, text, timings, `cache_bytes`
+    /// One JSON document: `input_ids`, `generated_ids`, text, what of the generation config was followed, timings, `cache_bytes`
     #[arg(long)]
     pub json: bool,
 }
@@ -56,7 +59,8 @@ pub struct Arguments {
 /// `rave generate`.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let variant = named_variant(&arguments.variant)?;
-    let options = LoadOptions::named(&arguments.device, &arguments.dtype)?;
+    let options = LoadOptions::named(&arguments.device, &arguments.dtype)?
+        .without(arguments.decoding.ignored());
     let pictures = arguments
         .image
         .iter()
@@ -70,7 +74,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
             Ok(decode(&bytes, &path.display().to_string())?)
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
-    arguments.hub.models([arguments.model.as_str()])?;
+    arguments
+        .hub
+        .models([arguments.model.as_str()], arguments.decoding.ignored())?;
     let model = Model::load_for(&arguments.model, variant.id, arguments.seed, options)?;
     let built = model.build(
         variant,
@@ -101,7 +107,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     };
     let generation = model.generate(built.attention.as_ref(), &prompt, &features, &options)?;
     // The answer first: a file that cannot be written does not lose it.
-    answer(arguments, &prompt, &generation)?;
+    answer(arguments, &model, &prompt, &generation)?;
     if let Some(path) = &arguments.logits {
         let logits = model.logits(built.attention.as_ref(), &prompt, &features, &[])?;
         write_tensors(path, &[("logits".to_owned(), logits)], &BTreeMap::new())?;
@@ -110,15 +116,27 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 }
 
 /// Prints the answer, as text or as one JSON document.
-fn answer(arguments: &Arguments, prompt: &Prompt, generation: &Generation) -> anyhow::Result<()> {
+fn answer(
+    arguments: &Arguments,
+    model: &Model,
+    prompt: &Prompt,
+    generation: &Generation,
+) -> anyhow::Result<()> {
     if !arguments.json {
         return print(&format!("{}\n", generation.text));
     }
+    let followed = &model.info().generation;
     let milliseconds = |time: std::time::Duration| time.as_secs_f64() * 1e3;
     print_json(&json!({
         "input_ids": prompt.ids,
         "generated_ids": generation.ids,
         "text": generation.text,
+        "generation_config": {
+            "file": followed.file,
+            "applied": followed.applied,
+            "ignored": followed.ignored,
+            "unknown": followed.unknown,
+        },
         "timings": {
             "vision_ms": milliseconds(generation.timings.vision),
             "prefill_ms": milliseconds(generation.timings.prefill),

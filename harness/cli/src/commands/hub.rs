@@ -11,7 +11,7 @@ use indicatif::{DecimalBytes, ProgressBar, ProgressStyle};
 use rave_benchmarks::Suite;
 use rave_hub::{Hub, Observer, Reference, Settings};
 use rave_lmm::check::Report;
-use rave_lmm::{built_in, checkpoint_folder, grid};
+use rave_lmm::{GenerationKeys, built_in, checkpoint_folder, grid};
 
 /// Options of every command that takes a model or data of the hub.
 #[derive(Debug, Clone, Args)]
@@ -40,14 +40,24 @@ impl HubArguments {
     }
 
     /// Fetches the models among these names that are neither built in nor a folder; `rave_lmm::resolve` then finds them.
-    pub fn models<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> anyhow::Result<()> {
+    /// `ignored` are the keys of their generation configs that will not be followed.
+    pub fn models<'a>(
+        &self,
+        names: impl IntoIterator<Item = &'a str>,
+        ignored: GenerationKeys,
+    ) -> anyhow::Result<()> {
         for name in names {
             if built_in::MODELS.iter().any(|model| model.name == name) || Path::new(name).exists() {
                 continue;
             }
             // What is no reference either is refused by name when it is resolved.
             if let Ok(reference) = name.parse::<Reference>() {
-                rave_lmm::hub::fetch(&self.hub()?, &reference, &mut Downloads::new(&reference))?;
+                rave_lmm::hub::fetch(
+                    &self.hub()?,
+                    &reference,
+                    ignored,
+                    &mut Downloads::new(&reference),
+                )?;
             }
         }
         Ok(())

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use rave_lmm::GenerationKeys;
 
 use super::hub::HubArguments;
 use crate::Outcome;
@@ -42,7 +43,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         hub,
         out,
     } = &arguments.format;
-    hub.models([model.as_str()])?;
+    hub.models([model.as_str()], GenerationKeys::ALL)?;
     rave_lmm::import::gguf(file, &rave_lmm::resolve(model)?, out)?;
     eprintln!("imported: {} (use it with --model)", out.display());
     Ok(Outcome::Clean)

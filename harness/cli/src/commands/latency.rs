@@ -11,7 +11,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use rave_engine::latency::memory::{ENVIRONMENT, MemoryRequest, measure, unavailable};
 use rave_engine::latency::{LatencyObserver, LatencyRequest, latency};
-use rave_lmm::ModelInfo;
+use rave_lmm::{GenerationKeys, ModelInfo};
 use rave_methods::Variant;
 use rave_reports::Format;
 use rave_results::latency::{LatencyRun, LatencySummary};
@@ -95,7 +95,9 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     let warm_up = duration("warm-up", arguments.warm_up)?;
     let variants = chosen_variants(&arguments.variant)?;
     let names = given_names(&arguments.variant)?;
-    arguments.hub.models([arguments.model.as_str()])?;
+    arguments
+        .hub
+        .models([arguments.model.as_str()], GenerationKeys::ALL)?;
     let made = arguments.out.is_none();
     let out = run_folder(arguments.out, "latency")?;
     let request = LatencyRequest {

@@ -1,7 +1,7 @@
 //! `rave models` and `rave variants`: what there is, with one line each.
 
 use clap::Args;
-use rave_lmm::{FAMILIES, built_in, geometry};
+use rave_lmm::{FAMILIES, GenerationKeys, built_in, geometry};
 use rave_methods::{REGISTRY, Variant};
 use serde_json::json;
 
@@ -78,7 +78,9 @@ pub fn variants(arguments: &VariantArguments) -> anyhow::Result<Outcome> {
             .map(|name| named_variant(name))
             .collect::<Result<_, _>>()?
     };
-    arguments.hub.models([arguments.model.as_str()])?;
+    arguments
+        .hub
+        .models([arguments.model.as_str()], GenerationKeys::ALL)?;
     let sizes = geometry(&arguments.model)?;
     let mut rows = Vec::new();
     let mut documents = Vec::new();

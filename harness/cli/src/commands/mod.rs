@@ -3,6 +3,7 @@
 pub mod attend;
 pub mod check;
 pub mod compare;
+pub mod decoding;
 pub mod doctor;
 pub mod eval;
 pub mod export;

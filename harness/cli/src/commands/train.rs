@@ -7,6 +7,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use rave_engine::train::{Ended, Freeze, Plan, ROWS, Source, TrainObserver, train};
+use rave_lmm::GenerationKeys;
 use rave_reports::charts;
 use rave_results::training::{Row, read_rows};
 
@@ -147,7 +148,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         .data(&arguments.data, &published, Part::Training)?;
     let model = match arguments.fresh {
         None => {
-            arguments.hub.models([arguments.model.as_str()])?;
+            arguments
+                .hub
+                .models([arguments.model.as_str()], GenerationKeys::ALL)?;
             arguments.model.clone()
         }
         Some(seed) => {

@@ -9,6 +9,7 @@ mod compare;
 #[cfg(unix)]
 mod crash;
 mod eval;
+mod generation_config;
 mod hub;
 mod latency;
 #[path = "../../../hub/tests/server/mod.rs"]

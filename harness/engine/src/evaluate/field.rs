@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use rave_lmm::{Built, Grid, LoadOptions, Model, resolve};
+use rave_lmm::{Built, Grid, LoadOptions, Model, ModelInfo, resolve};
 use rave_methods::Variant;
 
 use super::{Observer, Request};
@@ -71,11 +71,20 @@ pub(super) fn load(
     // A model with each of the different vision towers.
     let mut towers: Vec<Rc<Model>> = Vec::new();
     let mut fields: Vec<Field> = Vec::new();
+    let mut decoding: Option<ModelInfo> = None;
     for (seed, variant, folder) in places(name, request)? {
         let (model, [checkpoint, tower]) = if let Some((model, numbers)) = models.get(&folder) {
             (Rc::clone(model), *numbers)
         } else {
             let model = Rc::new(Model::open(name, folder.clone(), options)?);
+            let first = decoding.get_or_insert_with(|| model.info().clone());
+            if first.generation != model.info().generation {
+                return Err(Error::Request(format!(
+                    "{} and {} are to be decoded in different ways; give the checkpoints of a grid the same generation_config.json",
+                    first.folder.display(),
+                    folder.display()
+                )));
+            }
             let mut tower = 0;
             while tower < towers.len() && !model.shares_tower(&towers[tower])? {
                 tower += 1;

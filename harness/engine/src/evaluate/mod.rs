@@ -24,7 +24,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use rave_benchmarks::{Dataset, Suite};
-use rave_lmm::{LoadOptions, ModelInfo, libtorch, preflight};
+use rave_lmm::{GenerationKeys, LoadOptions, ModelInfo, libtorch, preflight};
 use rave_methods::Variant;
 use rave_results::schema::{CodeVersion, Configuration, Libraries, RunRecord, Shard, WorkRecord};
 use rave_results::store::LogContents;
@@ -74,6 +74,8 @@ pub struct Request {
     pub device: String,
     /// `f32`, `bf16` or `f16`.
     pub dtype: String,
+    /// Keys of the models' generation configs that answers do not follow.
+    pub ignored: GenerationKeys,
     /// Trained weights for the one trained variant of the request; otherwise those beside the checkpoint are taken.
     pub adapter: Option<PathBuf>,
     /// Probe the attention behind every answer, after it was given and timed.
@@ -141,7 +143,7 @@ pub fn evaluate(
     stop: &AtomicUsize,
 ) -> Result<Ended, Error> {
     let start = Instant::now();
-    let options = LoadOptions::named(&request.device, &request.dtype)?;
+    let options = LoadOptions::named(&request.device, &request.dtype)?.without(request.ignored);
     if request.adapter.is_some()
         && request
             .variants
@@ -165,7 +167,7 @@ pub fn evaluate(
     }
     for name in &request.models {
         for (_, _, folder) in places(name, request)? {
-            preflight(&folder)?;
+            preflight(&folder, request.ignored)?;
         }
     }
     if let Some(path) = request.adapter.as_ref().filter(|path| !path.is_file()) {

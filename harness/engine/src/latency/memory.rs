@@ -12,7 +12,7 @@
 
 use std::fs;
 
-use rave_lmm::{GenerationOptions, LoadOptions, Model};
+use rave_lmm::{GenerationKeys, GenerationOptions, LoadOptions, Model};
 use rave_methods::rave::Rave;
 use rave_methods::{Attention, Build, Method, Variant, noise};
 use tch::Device;
@@ -78,7 +78,7 @@ pub fn measure(request: &MemoryRequest) -> Result<u64, Error> {
     if let Some(reason) = unavailable(&request.device)? {
         return Err(Error::Request(reason.to_owned()));
     }
-    let options = LoadOptions::named(&request.device, &request.dtype)?;
+    let options = LoadOptions::named(&request.device, &request.dtype)?.without(GenerationKeys::ALL);
     let model = Model::load(&request.model, options)?;
     let maker = PromptMaker::new(&model)?;
     maker.check(

@@ -21,7 +21,8 @@ use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
 use rave_lmm::{
-    Batch, Checkpoint, Error as ModelError, LoadOptions, Model, adapter, kind, libtorch,
+    Batch, Checkpoint, Error as ModelError, GenerationKeys, LoadOptions, Model, adapter, kind,
+    libtorch,
 };
 use rave_methods::{Attention, Build};
 use rave_results::training::{Row, write_rows};
@@ -133,6 +134,8 @@ impl<'a> Trainer<'a> {
                     plan.dtype
                 ))
             })?,
+            // Nothing is generated.
+            ignored: GenerationKeys::ALL,
         };
         let model = Model::load(&plan.model, options)?;
         let mut vision = None;
