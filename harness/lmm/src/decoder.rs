@@ -254,6 +254,11 @@ impl Decoder {
         }
     }
 
+    /// Number of token embeddings.
+    pub(crate) fn vocabulary(&self) -> i64 {
+        self.embedding.size()[0]
+    }
+
     /// Hidden states `[.., C]` to logits `[.., vocabulary]`.
     pub(crate) fn logits(&self, hidden: &Tensor) -> Result<Tensor, Error> {
         self.head.forward(hidden)

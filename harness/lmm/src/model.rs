@@ -247,15 +247,7 @@ impl Model {
             )
         });
         let (network, parameters) = loaded?;
-        let embedding = parameters
-            .iter()
-            .find(|parameter| parameter.name.ends_with("embed_tokens.weight"));
-        if let Some(&[vocabulary, _]) = embedding
-            .map(|embedding| embedding.tensor.size())
-            .as_deref()
-        {
-            generation.check_tokens(vocabulary)?;
-        }
+        generation.check_tokens(network.decoder().vocabulary())?;
         let Hashes { weights, files } = hashes?;
         let info = ModelInfo {
             name: name.to_owned(),
