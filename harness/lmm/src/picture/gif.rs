@@ -24,12 +24,21 @@ pub(super) fn decode(bytes: &[u8], most: u64) -> Result<RgbImage, String> {
     };
     let (left, top) = (u32::from(frame.left), u32::from(frame.top));
     let (columns, rows) = (usize::from(frame.width), usize::from(frame.height));
-    let fill = frame.transparent.unwrap_or(0);
+    let transparent = frame.transparent;
+    let fill = transparent.unwrap_or(0);
     let width = screen.0.max(left + u32::from(frame.width));
     let height = screen.1.max(top + u32::from(frame.height));
     check_size(width, height, most)?;
     let own = frame.palette.clone();
-    let palette = colours(own.as_deref(), decoder.global_palette());
+    let mut palette = colours(own.as_deref(), decoder.global_palette());
+    // Every pixel of the transparent colour, whatever its entry, becomes white.
+    if let Some(transparent) = transparent {
+        let transparent = palette[usize::from(transparent)];
+        let entries = palette.iter_mut();
+        for entry in entries.filter(|entry| **entry == transparent) {
+            *entry = [255; 3];
+        }
+    }
     let mut indices = vec![0; columns * rows];
     decoder.read_into_buffer(&mut indices).map_err(damaged)?;
     let mut canvas = RgbImage::from_pixel(width, height, image::Rgb(palette[usize::from(fill)]));

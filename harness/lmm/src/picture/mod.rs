@@ -1,5 +1,6 @@
 //! Decoding a picture into 8-bit RGB, as the `load_image` of `transformers` does with Pillow 13: turned upright as its EXIF or
-//! XMP data says, then `convert("RGB")`. Transparency is dropped (not blended), palettes and greys are expanded, CMYK is
+//! XMP data says, then `convert("RGB")`. Alpha samples are dropped (not blended), a
+//! colour that is transparent becomes white (as the image processors' `convert_to_rgb` lays it), palettes and greys are expanded, CMYK is
 //! converted, 16-bit colours keep their high byte, 16-bit greys are cut off at 255 (nearly every such picture is white), of an
 //! animation the first picture is taken, a JPEG that is cut short is refused.
 
@@ -56,11 +57,21 @@ fn upright(bytes: &[u8]) -> Result<RgbImage, String> {
     let orientation = orientation(bytes, format);
     let is_turned = orientation > 4;
     let most = most_pixels(format, is_turned);
-    let picture = match format {
+    let mut picture = match format {
         ImageFormat::Gif => gif::decode(bytes, most)?,
         ImageFormat::Tiff => tiff::decode(bytes, most)?,
         _ => as_stored(bytes, format, most)?,
     };
+    let transparent = match format {
+        ImageFormat::Png => png::transparent(bytes),
+        _ => None,
+    };
+    if let Some(transparent) = transparent {
+        let pixels = picture.pixels_mut();
+        for pixel in pixels.filter(|pixel| pixel.0 == transparent) {
+            pixel.0 = [255; 3];
+        }
+    }
     let Some(orientation) = Orientation::from_exif(orientation) else {
         return Ok(picture);
     };

@@ -65,6 +65,34 @@ pub(super) fn with_end(bytes: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
+/// The colour that is transparent, in the values of the picture in RGB. Of a palette with several transparent entries, or with one that
+/// is so in part, none.
+///
+/// As Pillow keeps it through `convert("RGB")`: the low bytes of a colour; a grey as itself, but of one and of 16 bits as its
+/// amount of red alone.
+pub(super) fn transparent(bytes: &[u8]) -> Option<[u8; 3]> {
+    let before = || chunks(bytes).take_while(|(kind, _)| *kind != b"IDAT");
+    let content = |wanted: &[u8]| Some(before().filter(|(kind, _)| *kind == wanted).last()?.1);
+    let key = content(b"tRNS")?;
+    let value = |at: usize| Some(u16::from_be_bytes(key.get(at..at + 2)?.try_into().ok()?));
+    match (bytes.get(COLOUR_TYPE)?, bytes.get(COLOUR_TYPE - 1)?) {
+        (0, 1) => Some([if value(0)? == 0 { 0 } else { 255 }, 0, 0]),
+        (0, 16) => Some([value(0)? as u8, 0, 0]),
+        (0, _) => Some([value(0)?.min(255) as u8; 3]),
+        (2, _) => Some([value(0)? as u8, value(2)? as u8, value(4)? as u8]),
+        (3, _) => {
+            let mut opaque = key.iter().enumerate().filter(|(_, alpha)| **alpha != 255);
+            let (Some((entry, 0)), None) = (opaque.next(), opaque.next()) else {
+                return None;
+            };
+            let palette = content(b"PLTE").unwrap_or_default();
+            let colour = palette.chunks_exact(3).nth(entry);
+            Some(colour.map_or([0; 3], |colour| [colour[0], colour[1], colour[2]]))
+        }
+        _ => None,
+    }
+}
+
 /// Whether the pixels are grey without alpha samples; a transparent colour beside them does not count.
 pub(super) fn is_grey(bytes: &[u8]) -> bool {
     bytes.get(COLOUR_TYPE) == Some(&0)

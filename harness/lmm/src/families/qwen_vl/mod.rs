@@ -58,16 +58,16 @@ impl QwenVl {
         let config = Config::read(file)?;
         let vision = &config.vision;
         let is_newer = matches!(vision.generation, Generation::Three { .. });
-        // The hub's names first.
+        // The hub's names first; the last ones are of a model that was saved without its head.
         let (visual, text) = if is_newer {
             (
                 ["model.visual", "visual"],
-                ["model.language_model", "model"],
+                ["model.language_model", "model", "language_model"],
             )
         } else {
             (
                 ["visual", "model.visual"],
-                ["model", "model.language_model"],
+                ["model", "model.language_model", "language_model"],
             )
         };
         let visual = root.at(Part::Vision, &visual);

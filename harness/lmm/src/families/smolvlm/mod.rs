@@ -51,12 +51,16 @@ struct SmolVlm {
 impl SmolVlm {
     fn load(file: &ConfigFile, root: &Root) -> Result<Self, Error> {
         let config = Config::read(file)?;
-        let vision = root.at(Part::Vision, &["model.vision_model"]);
+        // Without `model.` where the model was saved without its head.
+        let vision = root.at(Part::Vision, &["model.vision_model", "vision_model"]);
         let connector = root.at(
             Part::Connector,
-            &["model.connector.modality_projection.proj"],
+            &[
+                "model.connector.modality_projection.proj",
+                "connector.modality_projection.proj",
+            ],
         );
-        let text = root.at(Part::Decoder, &["model.text_model"]);
+        let text = root.at(Part::Decoder, &["model.text_model", "text_model"]);
         let head = root.head(&["lm_head"], file.tied);
         let shuffled = config.vision.hidden_size * config.scale_factor * config.scale_factor;
         let width = config.decoder.hidden_size;
