@@ -157,6 +157,14 @@ test-browser +runs="results/runs/nano": build
 fuzz target="all" minutes="10": ready
     tools/fuzz.sh '{{ target }}' '{{ minutes }}'
 
+# Small files of published checkpoints against transformers (python3 with torch, transformers 5, pillow), a table in Markdown: ./just zoo [FOLDER..] [--cases DIR]
+[group('develop')]
+[no-exit-message]
+[positional-arguments]
+zoo +arguments="../shared/hub-files": ready
+    @cargo build --release --workspace --quiet
+    @OMP_WAIT_POLICY=passive python3 tools/zoo.py --rave '{{ rave_binary }}' "$@"
+
 # Formatting, clippy and, where it is installed, cargo deny; nothing is changed
 [group('develop')]
 lint: ready
