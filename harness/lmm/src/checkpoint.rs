@@ -317,9 +317,14 @@ impl Checkpoint {
                 return Err(not_there(&self.path(self.layout()?.file()), name, file));
             }
             let what = format!("tensor `{name}`");
-            let remedy =
+            let adapted = name.replace(".weight", ".base_layer.weight");
+            let remedy = if self.location.contains_key(&adapted) {
+                "the weights hold a LoRA adapter that was not merged (`base_layer`); merge it (in Python: merge_and_unload(), then \
+                 save_pretrained) and give that folder"
+            } else {
                 "the weights do not fit config.json; use the config that was saved with them"
-                    .into();
+            }
+            .into();
             return Err(Error::Missing {
                 folder: self.folder.clone(),
                 what,
@@ -357,8 +362,26 @@ fn not_there(index: &Path, tensor: &str, file: &str) -> Error {
 
 /// Reads and parses a JSON file.
 pub(crate) fn read_json(path: &Path) -> Result<Value, Error> {
-    serde_json::from_slice(&Error::read(path)?)
-        .map_err(|error| Error::malformed(path, format!("not valid JSON: {error}; fetch it again")))
+    let bytes = Error::read(path)?;
+    serde_json::from_slice(&bytes).map_err(|error| {
+        let reason = match python_number(&bytes, &error) {
+            Some(word) => format!(
+                "{word} in line {}, which Python writes and JSON has not; write null or a number there",
+                error.line()
+            ),
+            None => format!("not valid JSON: {error}; fetch it again"),
+        };
+        Error::malformed(path, reason)
+    })
+}
+
+/// The word for a number that JSON has not, where one stands at a fault.
+fn python_number(bytes: &[u8], error: &serde_json::Error) -> Option<&'static str> {
+    let line = bytes.split(|byte| *byte == b'\n').nth(error.line() - 1)?;
+    let rest = line.get(error.column().checked_sub(1)?..)?;
+    ["NaN", "Infinity"]
+        .into_iter()
+        .find(|word| rest.starts_with(word.as_bytes()))
 }
 
 /// The tensor element type of a floating-point safetensors type.

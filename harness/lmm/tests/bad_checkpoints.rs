@@ -59,6 +59,16 @@ fn every_damage_is_one_error_that_names_the_file_and_the_remedy() {
             &["config.json", "not valid JSON"],
         ),
         (
+            "a number that only Python has",
+            new(&|f| fs::write(f.join("config.json"), "{\n\"a\": NaN}").unwrap()),
+            &["config.json: NaN in line 2", "write null or a number there"],
+        ),
+        (
+            "a negative one",
+            new(&|f| fs::write(f.join("config.json"), "{\"a\": -Infinity}").unwrap()),
+            &["config.json: Infinity in line 1"],
+        ),
+        (
             "no model_type",
             config(&|c| c["model_type"] = Value::Null),
             &["config.json", "model_type"],
@@ -104,6 +114,15 @@ fn every_damage_is_one_error_that_names_the_file_and_the_remedy() {
             "shapes disagree",
             config(&|c| c["text_config"]["intermediate_size"] = json!(64)),
             &["[48, 32]", "[64, 32]", "config"],
+        ),
+        (
+            "an adapter that was not merged",
+            header(&|h| {
+                let own = h.as_object_mut().unwrap();
+                let norm = own.remove(NORM).unwrap();
+                own.insert(NORM.replace(".weight", ".base_layer.weight"), norm);
+            }),
+            &[NORM, "LoRA adapter that was not merged"],
         ),
         (
             "more layers than weights",

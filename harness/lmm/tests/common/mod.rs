@@ -45,6 +45,7 @@ pub fn check(cases: &[(&str, String, &[&str])]) {
         "fetch ",
         "use ",
         "convert ",
+        "write ",
         "give ",
         "choose ",
         "can be loaded",

@@ -8,6 +8,7 @@
 
 mod case;
 mod formula;
+mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
