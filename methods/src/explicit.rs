@@ -5,7 +5,7 @@
 
 use tch::{Kind, Tensor};
 
-use crate::{Attention, Error, Rows, Step, kernel};
+use crate::{Attention, Error, Rows, Step, kernel, primitives};
 
 /// Most bytes of one block's scores (several such tensors live at a time).
 const BLOCK_BYTES: i64 = 16 << 20;
@@ -94,7 +94,10 @@ pub fn attend(
     for rows in blocks(edit, query, keys, rows) {
         let (weights, seen) = block_weights(edit, step, query, keys, rows)?;
         let values = values.f_narrow(2, 0, seen)?;
-        outputs.push(mix(&weights.f_to_kind(values.kind())?, &values)?);
+        outputs.push(primitives::mix(
+            &weights.f_to_kind(values.kind())?,
+            &values,
+        )?);
     }
     Ok(Tensor::f_cat(&outputs, 2)?)
 }
@@ -244,39 +247,10 @@ fn block_weights(
     };
     let query = block.over_rows(query, 2)?;
     let score_keys = block.keys.f_narrow(3, 0, query.size()[3])?;
-    let scores = edit.scores(&block, scores(&query, &score_keys, step.scale)?)?;
-    let visible = kernel::visible(rows, stored - new, seen, step)?;
+    let scores = edit.scores(&block, primitives::scores(&query, &score_keys, step.scale)?)?;
+    let visible = primitives::visible(rows, stored - new, seen, step)?;
     let scores = scores.f_masked_fill(&visible.f_logical_not()?, f64::NEG_INFINITY)?;
     Ok((edit.weights(&block, scores)?, seen))
-}
-
-/// `scale q.k` of queries `[B, H, t, W]` and keys `[B, G, S, W]`, `[B, H, t, S]` f32; the keys are not copied for the heads
-/// that share them.
-///
-/// # Errors
-/// When LibTorch refuses the operation.
-pub fn scores(query: &Tensor, keys: &Tensor, scale: f64) -> Result<Tensor, Error> {
-    let [batch, heads, rows, width] = [0, 1, 2, 3].map(|axis| query.size()[axis]);
-    let (groups, stored) = (keys.size()[1], keys.size()[2]);
-    let grouped = query.f_reshape([batch, groups, heads / groups * rows, width])?;
-    Ok(grouped
-        .f_mul_scalar(scale)?
-        .f_matmul(&keys.f_transpose(2, 3)?)?
-        .f_to_kind(Kind::Float)?
-        .f_view([batch, heads, rows, stored])?)
-}
-
-/// Weights `[B, H, t, S]` times values `[B, G, S, D]`, `[B, H, t, D]`.
-///
-/// # Errors
-/// When LibTorch refuses the operation.
-pub fn mix(weights: &Tensor, values: &Tensor) -> Result<Tensor, Error> {
-    let [batch, heads, rows, stored] = [0, 1, 2, 3].map(|axis| weights.size()[axis]);
-    let groups = values.size()[1];
-    Ok(weights
-        .f_reshape([batch, groups, heads / groups * rows, stored])?
-        .f_matmul(values)?
-        .f_view([batch, heads, rows, values.size()[3]])?)
 }
 
 /// Rows of a tensor along an axis, without a copy where they lie together; all of it where the axis has size 1.

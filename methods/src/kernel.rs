@@ -6,7 +6,7 @@
 
 use tch::{Kind, Tensor};
 
-use crate::{Error, Step, explicit, single_query};
+use crate::{Error, Step, primitives, single_query};
 
 /// Causal attention through LibTorch's fused kernel; nothing of size T x S is made when the whole prompt comes at once.
 ///
@@ -30,7 +30,7 @@ pub fn fused(query: &Tensor, keys: &Tensor, values: &Tensor, step: &Step) -> Res
         None
     } else {
         let rows: Vec<i64> = (0..queries).collect();
-        Some(visible(&rows, stored - queries, stored, step)?)
+        Some(primitives::visible(&rows, stored - queries, stored, step)?)
     };
     let causal = mask.is_none();
     let output = Tensor::f_scaled_dot_product_attention(
@@ -62,14 +62,14 @@ pub fn single_query(
     if let Some(output) = single_query::attend(query, keys, values, step)? {
         return Ok(output);
     }
-    let mut scores = explicit::scores(query, keys, step.scale)?; // [B, H, 1, S]
+    let mut scores = primitives::scores(query, keys, step.scale)?; // [B, H, 1, S]
     if step.tokens.valid_keys()?.is_some() {
         let stored = keys.size()[2];
-        let hidden = visible(&[0], stored - 1, stored, step)?.f_logical_not()?;
+        let hidden = primitives::visible(&[0], stored - 1, stored, step)?.f_logical_not()?;
         scores = scores.f_masked_fill(&hidden, f64::NEG_INFINITY)?;
     }
     let weights = scores.f_softmax(-1, Kind::Float)?;
-    explicit::mix(&weights.f_to_kind(values.kind())?, values)
+    primitives::mix(&weights.f_to_kind(values.kind())?, values)
 }
 
 /// Causal attention with explicit scores `[B, H, T, S]` plus `bias` (same shape, or one that broadcasts): the reference
@@ -86,7 +86,7 @@ pub fn materialised(
 ) -> Result<Tensor, Error> {
     let (queries, stored) = (query.size()[2], keys.size()[2]);
     let rows: Vec<i64> = (0..queries).collect();
-    let hidden = visible(&rows, stored - queries, stored, step)?.f_logical_not()?;
+    let hidden = primitives::visible(&rows, stored - queries, stored, step)?.f_logical_not()?;
     let mask = bias.f_masked_fill(&hidden, f64::NEG_INFINITY)?;
     Ok(Tensor::f_scaled_dot_product_attention(
         query,
@@ -98,27 +98,4 @@ pub fn materialised(
         step.scale,
         true,
     )?)
-}
-
-/// Which of the first `seen` stored tokens some queries see: causal, and not padding. `[1 or B, 1, t, seen]` bool. `start`
-/// tokens were stored before the new ones, among which `rows` are indices.
-///
-/// A padding query would see nothing and turn into NaN; its own position stays visible, and its output is never read.
-///
-/// # Errors
-/// When LibTorch refuses the operation.
-pub fn visible(rows: &[i64], start: i64, seen: i64, step: &Step) -> Result<Tensor, Error> {
-    let device = step.query.device();
-    let rows = Tensor::f_from_slice(rows)?
-        .f_to_device(device)?
-        .f_add_scalar(start)?
-        .f_unsqueeze(1)?;
-    let columns = Tensor::f_arange(seen, (Kind::Int64, device))?.f_unsqueeze(0)?;
-    let causal = columns.f_le_tensor(&rows)?.f_unsqueeze(0)?.f_unsqueeze(0)?; // [1, 1, t, seen]
-    let Some(valid) = step.tokens.valid_keys()? else {
-        return Ok(causal);
-    };
-    let own = columns.f_eq_tensor(&rows)?;
-    let valid = valid.f_narrow(1, 0, seen)?.f_unsqueeze(1)?.f_unsqueeze(1)?;
-    Ok(causal.f_logical_and(&valid)?.f_logical_or(&own)?)
 }

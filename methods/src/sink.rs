@@ -1,63 +1,18 @@
-//! `softmax-off-by-one` and `learned-sink`: a softmax that may give weight to nothing.
+//! A softmax that may give weight to nothing: what `softmax-off-by-one` and `learned-sink` share.
 //!
-//! Sources: softmax1, "Attention Is Off By One" (E. Miller, 2023): `exp(z) / (1 + sum exp z)`; gpt-oss (2025): one
-//! learned logit a head joins the softmax and is dropped after it, `exp(z) / (exp(s_h) + sum exp z)`. The first is the second
-//! with `s_h = 0`; here it may be any fixed mass m, `s_h = log m`.
+//! `exp(z) / (exp(s_h) + sum exp z)`: the logit `s_h` of a head joins the softmax and is dropped after it.
 //!
 //! **The fold.** A token put before all others, with a zero value, whose key answers every query with the score `s_h`, is such a
 //! sink: one more row and channel, and the causal flag of the fused kernel stays right. It is added in every pass and never
 //! stored. What is cached is k itself.
-//!
-//! Both want a model that was trained with them. Grafted on a trained model, softmax-off-by-one at once changes every row a
-//! little; a learned sink starts at a logit of -5, near the identity but not at it: at minus infinity it would have no gradient.
 
-use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use crate::explicit::{self, Block, Edit};
-use crate::registry::Facts;
 use crate::{Attention, Build, Error, Geometry, Step, kernel};
 
 /// Channels that the sink's score takes: one would do, a multiple of 8 keeps rows aligned.
 const CHANNELS: i64 = 8;
-
-/// Options of `softmax-off-by-one`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct FixedOptions {
-    /// What is added to the softmax's denominator, at least 0; 0 is the identity.
-    pub mass: f64,
-}
-
-impl FixedOptions {
-    /// The source's 1.
-    pub const DEFAULT: Self = Self { mass: 1.0 };
-}
-
-impl Default for FixedOptions {
-    fn default() -> Self {
-        Self::DEFAULT
-    }
-}
-
-/// Options of `learned-sink`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct LearnedOptions {
-    /// The logit that every head starts with; the identity is minus infinity, reached in f32 from -100 on.
-    pub initial: f64,
-}
-
-impl LearnedOptions {
-    /// Near the identity.
-    pub const DEFAULT: Self = Self { initial: -5.0 };
-}
-
-impl Default for LearnedOptions {
-    fn default() -> Self {
-        Self::DEFAULT
-    }
-}
 
 /// A sink in every head of one model.
 #[derive(Debug)]
@@ -69,40 +24,11 @@ pub struct Sink {
 }
 
 impl Sink {
-    /// A sink of fixed mass.
+    /// The same initial logit in every head and layer, `None` for a sink without mass; `learned` if it is a parameter.
     ///
     /// # Errors
-    /// [`Error::Options`] for a mass below 0.
-    pub fn fixed(variant: &str, options: &FixedOptions, build: &Build) -> Result<Self, Error> {
-        let mass = options.mass;
-        if !(mass.is_finite() && mass >= 0.0) {
-            return Err(Error::options(
-                variant,
-                format!("mass {mass} is not possible; allowed is 0 or above"),
-            ));
-        }
-        let logit = (mass > 0.0).then(|| mass.ln());
-        Self::new(logit, false, build)
-    }
-
-    /// A sink whose logits are learned.
-    ///
-    /// # Errors
-    /// [`Error::Options`] for an initial logit that is not finite.
-    pub fn learned(variant: &str, options: &LearnedOptions, build: &Build) -> Result<Self, Error> {
-        if !options.initial.is_finite() {
-            return Err(Error::options(
-                variant,
-                format!(
-                    "initial {} is not possible; allowed is a finite number",
-                    options.initial
-                ),
-            ));
-        }
-        Self::new(Some(options.initial), true, build)
-    }
-
-    fn new(logit: Option<f64>, learned: bool, build: &Build) -> Result<Self, Error> {
+    /// LibTorch's own for lack of memory.
+    pub fn new(logit: Option<f64>, learned: bool, build: &Build) -> Result<Self, Error> {
         let heads = build.geometry.heads;
         let of_layer = |_| -> Result<_, Error> {
             let logits =
@@ -116,29 +42,6 @@ impl Sink {
                 .collect::<Result<_, _>>()?,
             learned,
         })
-    }
-
-    /// What `rave variants` says of the fixed one.
-    pub fn fixed_facts() -> Facts {
-        Facts {
-            trained: false,
-            queries: "all",
-            keys: "all, and none",
-            folds: true,
-            caches: "k".into(),
-            identity: "mass = 0",
-            source: "Miller 2023 (softmax1)",
-        }
-    }
-
-    /// What `rave variants` says of the learned one.
-    pub fn learned_facts() -> Facts {
-        Facts {
-            trained: true,
-            identity: "logit = -100 or below",
-            source: "OpenAI gpt-oss",
-            ..Self::fixed_facts()
-        }
     }
 
     /// The pass with the sink in front, through the fused kernel.

@@ -281,8 +281,8 @@ fn every_variant_at_its_identity_leaves_the_logits_of_every_family() {
         let features = model.see(&prompt).unwrap();
         for variant in REGISTRY {
             let identity = Variant {
-                method: variant.method.identity(),
-                ..variant.clone()
+                method: Box::leak(variant.method.identity()),
+                ..*variant
             };
             let fresh = model.build(&identity, 5, None).unwrap().attention;
             let logits = model

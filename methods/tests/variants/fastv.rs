@@ -1,8 +1,7 @@
 //! `fastv` drops what its rule says and nothing else, and what is left is computed as if the rest had never been there.
 
-use rave_methods::fastv::Options;
-use rave_methods::registry::Method;
-use rave_methods::{Attention, Geometry, REGISTRY, Tokens};
+use rave_methods::variants::{fastv::Options, standard};
+use rave_methods::{Attention, Geometry, Method, REGISTRY, Tokens, variant};
 use tch::{Device, Kind};
 
 use crate::reference::{Expected, expected};
@@ -17,9 +16,8 @@ const ROWS: [&str; 4] = [
     "...tvvvvvvvvvt|t",
 ];
 
-fn fastv(options: Options, geometry: Geometry) -> Box<dyn Attention> {
-    let method = Method::Fastv(options);
-    method
+fn fastv(options: &Options, geometry: Geometry) -> Box<dyn Attention> {
+    options
         .build("fastv", &build(geometry, Kind::Float))
         .unwrap()
 }
@@ -36,16 +34,10 @@ fn keep(sequences: &Sequences, attention: &dyn Attention, layer: usize) -> Optio
 /// The rule in f64: the prompt's visual tokens by the mean over heads of the weights of the prompt's last token, the most looked
 /// at first, of which the given number stays; in percent, so that nothing is rounded on the way.
 fn rule(sequences: &Sequences, geometry: &Geometry, percent: usize) -> Vec<bool> {
-    let attention = Method::Standard
-        .build("standard", &build(*geometry, Kind::Float))
-        .unwrap();
-    let Expected { weights, .. } = expected(
-        &Method::Standard,
-        geometry,
-        0,
-        sequences,
-        attention.as_ref(),
-    );
+    let standard = variant("standard").unwrap();
+    let attention = standard.build(&build(*geometry, Kind::Float)).unwrap();
+    let Expected { weights, .. } =
+        expected(standard.method, geometry, 0, sequences, attention.as_ref());
     let Layout {
         visual, prompts, ..
     } = &sequences.layout;
@@ -80,7 +72,7 @@ fn the_least_attended_visual_tokens_are_dropped() {
         for rows in [&ROWS[..], &PICTURES, &PADDED] {
             let sequences = Sequences::random(&geometry, rows, Kind::Float);
             for (id, percent) in [("fastv-25", 25), ("fastv-50", 50), ("fastv-75", 75)] {
-                let variant = rave_methods::variant(id).unwrap();
+                let variant = variant(id).unwrap();
                 let attention = trained(variant, geometry, Kind::Float);
                 let kept = keep(&sequences, attention.as_ref(), 0).unwrap();
                 assert_eq!(kept, rule(&sequences, &geometry, percent), "{id}");
@@ -111,7 +103,7 @@ fn the_ratio_is_honoured() {
     ] {
         let row = format!("t{}t|", "v".repeat(visual));
         let sequences = Sequences::random(&geometry, &[row], Kind::Float);
-        let kept = keep(&sequences, fastv(Options::at(ratio), geometry).as_ref(), 0).unwrap();
+        let kept = keep(&sequences, fastv(&Options::at(ratio), geometry).as_ref(), 0).unwrap();
         let gone = kept.iter().filter(|&&kept| !kept).count();
         assert_eq!(gone, dropped, "of {visual} at {ratio}");
     }
@@ -122,7 +114,7 @@ fn of_equals_the_first_stay() {
     let geometry = geometry(6, 2);
     let sequences = Sequences::random(&geometry, &["tvvvtvvvt|t"], Kind::Float);
     let _ = sequences.key.shallow_clone().fill_(0.5);
-    let kept = keep(&sequences, fastv(Options::at(0.5), geometry).as_ref(), 0).unwrap();
+    let kept = keep(&sequences, fastv(&Options::at(0.5), geometry).as_ref(), 0).unwrap();
     assert_eq!(
         kept,
         "1111100011"
@@ -141,7 +133,7 @@ fn the_last_token_of_the_prompt_stays_whatever_it_is() {
     let queries = sequences.query.narrow(2, 7, 1).view([2, 2, 3, 1, -1]);
     let away = queries.mean_dim(2, false, Kind::Float) * -5.0;
     sequences.key.narrow(2, 7, 1).copy_(&away);
-    let kept = keep(&sequences, fastv(Options::at(0.75), geometry).as_ref(), 0).unwrap();
+    let kept = keep(&sequences, fastv(&Options::at(0.75), geometry).as_ref(), 0).unwrap();
     for kept in kept.chunks(10) {
         assert!(kept[7..].iter().all(|&kept| kept), "{kept:?}");
         assert!(kept.contains(&false), "{kept:?}");
@@ -153,7 +145,7 @@ fn tokens_are_dropped_after_one_layer_of_a_whole_prompt_with_a_picture() {
     let geometry = geometry(6, 2);
     let sequences = Sequences::random(&geometry, &ROWS, Kind::Float);
     let layers = |options| -> Vec<usize> {
-        let attention = fastv(options, geometry);
+        let attention = fastv(&options, geometry);
         let drops = (0..4).filter(|&layer| keep(&sequences, attention.as_ref(), layer).is_some());
         drops.collect()
     };
@@ -171,7 +163,7 @@ fn tokens_are_dropped_after_one_layer_of_a_whole_prompt_with_a_picture() {
     assert_eq!(layers(full(24, Some(32))), [2]);
     assert_eq!(layers(full(4, None)), [3]);
 
-    let attention = fastv(Options::at(0.5), geometry);
+    let attention = fastv(&Options::at(0.5), geometry);
     let kept = sequences.visit(attention.as_ref(), 0, &[9, 6], |step, keys, _| {
         attention.keep(step, keys).unwrap()
     });
@@ -185,7 +177,7 @@ fn tokens_are_dropped_after_one_layer_of_a_whole_prompt_with_a_picture() {
 
     for variant in REGISTRY
         .iter()
-        .filter(|variant| !matches!(variant.method, Method::Fastv(_)))
+        .filter(|variant| !variant.method.is::<Options>())
     {
         let attention = trained(variant, geometry, Kind::Float);
         assert_eq!(
@@ -201,7 +193,7 @@ fn tokens_are_dropped_after_one_layer_of_a_whole_prompt_with_a_picture() {
 fn later_layers_see_what_is_left_as_if_it_were_all() {
     let geometry = geometry(6, 2);
     let sequences = Sequences::random(&geometry, &ROWS, Kind::Float);
-    let attention = fastv(Options::at(0.5), geometry);
+    let attention = fastv(&Options::at(0.5), geometry);
     let keep = keep(&sequences, attention.as_ref(), 0).unwrap();
     let Layout {
         visual,
@@ -234,7 +226,7 @@ fn later_layers_see_what_is_left_as_if_it_were_all() {
     for sequence in 0..ROWS.len() {
         let alone = left.alone(sequence);
         let reference = expected(
-            &Method::Standard,
+            &standard::Options {},
             &geometry,
             LAYER,
             &alone,
@@ -250,12 +242,11 @@ fn later_layers_see_what_is_left_as_if_it_were_all() {
 
 #[test]
 fn impossible_options_are_refused_with_what_is_allowed() {
-    let refuse = |options| {
-        let method = Method::Fastv(options);
-        let built = method.build("mine", &build(geometry(6, 2), Kind::Float));
+    let refuse = |options: &Options| {
+        let built = options.build("mine", &build(geometry(6, 2), Kind::Float));
         built.err().unwrap().to_string()
     };
-    let words = |ratio| refuse(Options::at(ratio));
+    let words = |ratio| refuse(&Options::at(ratio));
     for ratio in [1.0, -0.1, f64::NAN] {
         assert!(
             words(ratio).contains("allowed is 0 to below 1"),
@@ -264,7 +255,7 @@ fn impossible_options_are_refused_with_what_is_allowed() {
         );
     }
     let full = |full_layers, of| {
-        refuse(Options {
+        refuse(&Options {
             full_layers,
             of,
             ratio: 0.5,

@@ -1,9 +1,8 @@
 //! Every variant gives what its formula says: output and weights, in grouped, multi-head and multi-query shapes, with and without
 //! padding, in layers that it works in and in others; and no two variants are the same computation.
 
-use rave_methods::registry::Method;
-use rave_methods::vis_sink::Options as VisSinkOptions;
-use rave_methods::{Geometry, Layers, REGISTRY, Variant, variant};
+use rave_methods::variants::vis_sink;
+use rave_methods::{DynMethod, Geometry, Layers, REGISTRY, Variant, variant};
 use tch::{Kind, Tensor};
 
 use crate::reference::{Expected, expected, scaled_again};
@@ -20,7 +19,7 @@ fn check(variant: &Variant, geometry: Geometry, layer: usize, sequences: &Sequen
     let attention = trained(variant, geometry, Kind::Float);
     let attention = attention.as_ref();
     let Expected { output, weights } =
-        expected(&variant.method, &geometry, layer, sequences, attention);
+        expected(variant.method, &geometry, layer, sequences, attention);
     let error = difference(&sequences.real(&sequences.whole(attention, layer)), &output);
     let of_weights = difference(
         &sequences.real(&sequences.weights(attention, layer)),
@@ -162,20 +161,21 @@ fn vis_sink_edits_some_heads_of_a_query_and_leaves_others() {
 fn vis_sink_looks_at_the_dimensions_that_are_named() {
     let geometry = geometry(6, 2);
     let sequences = Sequences::random(&geometry, &PICTURES, Kind::Float);
-    let output = |method: &Method| {
+    let output = |method: &dyn DynMethod| {
         let attention = method.build("test", &build(geometry, Kind::Float)).unwrap();
         sequences.whole(attention.as_ref(), LAYER)
     };
     let with = |dimensions: &[i64]| {
-        output(&Method::VisSink(VisSinkOptions {
+        output(&vis_sink::Options {
             dimensions: dimensions.to_vec(),
             layers: Layers::All,
-            ..VisSinkOptions::DEFAULT
-        }))
+            ..vis_sink::Options::DEFAULT
+        })
     };
     assert!(difference(&with(&[MASSIVE_CHANNEL, 0]), &with(&[])) < 1e-6);
-    assert!(difference(&with(&[0, 7]), &output(&Method::Standard)) < 1e-6);
-    assert!(difference(&with(&[]), &output(&Method::Standard)) > 1e-2);
+    let standard = output(variant("standard").unwrap().method);
+    assert!(difference(&with(&[0, 7]), &standard) < 1e-6);
+    assert!(difference(&with(&[]), &standard) > 1e-2);
 }
 
 #[test]

@@ -1,8 +1,7 @@
 //! RAVE beyond its presets: odd combinations of the axes against the formula, and the fold against the materialised bias.
 
-use rave_methods::rave::{Features, Form, Heads, Options, Pair, Rave, Side};
-use rave_methods::registry::Method;
-use rave_methods::{Attention, Error, Geometry, Layers, Range};
+use rave_methods::variants::rave::{Features, Form, Heads, Options, Pair, Rave, Side};
+use rave_methods::{Attention, Error, Geometry, Layers, Range, variant};
 use tch::Kind;
 
 use crate::reference::expected;
@@ -63,8 +62,7 @@ fn every_point_of_the_grid_equals_its_formula() {
         let sequences = Sequences::random(&geometry, &rows, Kind::Float);
         for options in points() {
             let attention = rave(&options, geometry);
-            let method = Method::Rave(options.clone());
-            let reference = expected(&method, &geometry, LAYER, &sequences, &attention);
+            let reference = expected(&options, &geometry, LAYER, &sequences, &attention);
             let error = difference(
                 &sequences.real(&sequences.whole(&attention, LAYER)),
                 &reference.output,
@@ -126,9 +124,8 @@ fn heads_without_a_gate_are_untouched() {
     let geometry = geometry(6, 2);
     let sequences = Sequences::random(&geometry, &PICTURES, Kind::Float);
     let output = |attention: &dyn Attention| sequences.whole(attention, LAYER);
-    let standard = Method::Standard
-        .build("standard", &build(geometry, Kind::Float))
-        .unwrap();
+    let standard = variant("standard").unwrap();
+    let standard = standard.build(&build(geometry, Kind::Float)).unwrap();
     let standard = output(standard.as_ref());
     for (heads, gated) in [
         (Heads::All, &[0, 1, 2, 3, 4, 5][..]),
@@ -164,9 +161,8 @@ fn heads_without_a_gate_are_untouched() {
 fn layers_without_a_gate_are_untouched_and_store_plain_keys() {
     let geometry = geometry(6, 2);
     let sequences = Sequences::random(&geometry, &PICTURES, Kind::Float);
-    let standard = Method::Standard
-        .build("standard", &build(geometry, Kind::Float))
-        .unwrap();
+    let standard = variant("standard").unwrap();
+    let standard = standard.build(&build(geometry, Kind::Float)).unwrap();
     for (layers, gated) in [
         (Layers::All, &[0, 1, 2, 3][..]),
         (Layers::List(vec![3, 1]), &[1, 3]),

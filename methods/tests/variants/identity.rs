@@ -1,7 +1,7 @@
 //! At its identity setting every variant is `standard`: prefill and cached decoding, with and without padding, all shapes,
 //! f32 and bf16; and what works on visual keys is `standard` without a picture at any setting.
 
-use rave_methods::registry::Method;
+use rave_methods::variants::rave::{self, Side};
 use rave_methods::{REGISTRY, variant};
 use tch::Kind;
 
@@ -15,7 +15,7 @@ fn at_its_identity_setting_every_variant_is_standard() {
     for (kind, allowed) in [(Kind::Float, 1e-6), (Kind::BFloat16, 2e-2)] {
         for (heads, groups) in SHAPES {
             let build = build(geometry(heads, groups), kind);
-            let standard = Method::Standard.build("standard", &build).unwrap();
+            let standard = variant("standard").unwrap().build(&build).unwrap();
             for rows in [PICTURES, PADDED] {
                 let sequences = Sequences::random(&build.geometry, &rows, kind);
                 for passes in [vec![17], vec![14, 1, 1, 1], vec![14, 3]] {
@@ -70,13 +70,10 @@ fn without_a_picture_what_works_on_visual_keys_is_standard() {
             &sequences.real(&sequences.whole(attention.as_ref(), LAYER)),
             &sequences.real(&standard),
         );
-        let touches_text = match &variant.method {
-            Method::Rave(options) => options.keys != rave_methods::rave::Side::Visual,
-            Method::Gated(_)
-            | Method::SoftmaxOffByOne(_)
-            | Method::LearnedSink(_)
-            | Method::Dape(_) => true,
-            _ => false,
+        let touches_text = match variant.method.downcast_ref::<rave::Options>() {
+            Some(options) => options.keys != Side::Visual,
+            None => ["gated", "softmax-off-by-one", "learned-sink", "dape"]
+                .contains(&variant.method.name()),
         };
         if touches_text {
             assert!(change > 1e-2, "{} does nothing", variant.id);

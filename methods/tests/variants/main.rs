@@ -11,6 +11,7 @@ mod formulas;
 mod gradients;
 mod grid;
 mod identity;
+mod outside;
 mod padding;
 mod parameters;
 mod presets;

@@ -1,10 +1,9 @@
 //! What every method must give, written from its formula in f64 loops over one query, head and sequence at a time, with nothing
 //! of the implementation's: no tensor operation, no block, no fold, no cache. RAVE's are in `reference_rave`.
 
-use rave_methods::dape;
-use rave_methods::gated::{Options as GatedOptions, Per};
-use rave_methods::registry::Method;
-use rave_methods::{Attention, Geometry, Layers, Range, pai, vaf, vis_sink};
+use rave_methods::variants::gated::{Options as GatedOptions, Per};
+use rave_methods::variants::{dape, pai, rave, scaling_vis, softmax_off_by_one, vaf, vis_sink};
+use rave_methods::{Attention, DynMethod, Geometry, Layers, Range};
 use tch::{Kind, Tensor};
 
 use crate::reference_rave;
@@ -18,7 +17,7 @@ pub struct Expected {
 
 /// What a method gives in one layer, with the parameters that `attention` holds.
 pub fn expected(
-    method: &Method,
+    method: &dyn DynMethod,
     geometry: &Geometry,
     layer: usize,
     sequences: &Sequences,
@@ -27,36 +26,41 @@ pub fn expected(
     let inputs = Inputs::of(sequences);
     let parameters = Parameters::of(attention, layer);
     let here = |layers: &Layers| is_chosen(layers, layer, geometry.layers);
-    match method {
-        Method::Rave(options) if here(&options.layers) => {
-            reference_rave::rave(options, &inputs, &parameters)
+    // A method that works in some layers leaves the others alone.
+    if let Some(options) = method.downcast_ref::<rave::Options>() {
+        if here(&options.layers) {
+            return reference_rave::rave(options, &inputs, &parameters);
         }
-        Method::Pai(options) if here(&options.layers) => pai(options, &inputs),
-        Method::Vaf(options) if here(&options.layers) => vaf(options, &inputs),
-        Method::VisSink(options) if here(&options.layers) => {
-            vis_sink(options, geometry.model_width, &inputs)
+    } else if let Some(options) = method.downcast_ref::<pai::Options>() {
+        if here(&options.layers) {
+            return pai(options, &inputs);
         }
-        Method::ScalingVis(options) => scaling_vis(options.weight, &inputs),
-        Method::Gated(options) => gated(options, &inputs, &parameters),
-        Method::SoftmaxOffByOne(options) => sink(&vec![options.mass; inputs.heads], &inputs),
-        Method::LearnedSink(_) => {
-            let logits = parameters.get("logit");
-            sink(
-                &logits.iter().map(|logit| logit.exp()).collect::<Vec<_>>(),
-                &inputs,
-            )
+    } else if let Some(options) = method.downcast_ref::<vaf::Options>() {
+        if here(&options.layers) {
+            return vaf(options, &inputs);
         }
-        Method::Dape(options) => dape(options, &inputs, &parameters),
-        // A first run of adapt-vis is the model's own, fastv differs in which tokens are there at all, and the others are
-        // here for the layers that they leave alone.
-        Method::Standard
-        | Method::AdaptVis(_)
-        | Method::Fastv(_)
-        | Method::Rave(_)
-        | Method::Pai(_)
-        | Method::Vaf(_)
-        | Method::VisSink(_) => standard(&inputs),
+    } else if let Some(options) = method.downcast_ref::<vis_sink::Options>() {
+        if here(&options.layers) {
+            return vis_sink(options, geometry.model_width, &inputs);
+        }
+    } else if let Some(options) = method.downcast_ref::<scaling_vis::Options>() {
+        return scaling_vis(options.weight, &inputs);
+    } else if let Some(options) = method.downcast_ref::<GatedOptions>() {
+        return gated(options, &inputs, &parameters);
+    } else if let Some(options) = method.downcast_ref::<softmax_off_by_one::Options>() {
+        return sink(&vec![options.mass; inputs.heads], &inputs);
+    } else if let Some(options) = method.downcast_ref::<dape::Options>() {
+        return dape(options, &inputs, &parameters);
+    } else if method.name() == "learned-sink" {
+        let logits = parameters.get("logit");
+        let masses: Vec<f64> = logits.iter().map(|logit| logit.exp()).collect();
+        return sink(&masses, &inputs);
+    } else {
+        // A first run of adapt-vis is the model's own, and fastv differs in which tokens are there at all.
+        let is_standard = ["standard", "adapt-vis", "fastv"].contains(&method.name());
+        assert!(is_standard, "write the formula of `{}` here", method.name());
     }
+    standard(&inputs)
 }
 
 /// Whether a choice of layers has this one, in a model of this depth.

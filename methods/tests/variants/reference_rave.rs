@@ -1,6 +1,6 @@
 //! What every point of RAVE's grid must give, in f64 loops from the formula in the module documentation of `rave`.
 
-use rave_methods::rave::{Features, Form, Heads, Options, Pair, Side};
+use rave_methods::variants::rave::{Features, Form, Heads, Options, Pair, Side};
 
 use crate::reference::{Expected, Inputs, Parameters, dot};
 

@@ -187,29 +187,16 @@ impl<B: DrawingBackend> Canvas<B> {
     /// A data point of the given radius.
     pub(super) fn mark(&mut self, mark: Mark, (x, y): (f64, f64), radius: f64, colour: Colour) {
         let style = fill(colour);
-        let drawn = match mark {
-            Mark::Circle => self
-                .area
-                .draw(&Circle::new(at((x, y)), pixels(radius), style)),
-            Mark::Square => {
-                let half = radius * 0.9;
-                self.area.draw(&Rectangle::new(
-                    [at((x - half, y - half)), at((x + half, y + half))],
-                    style,
-                ))
-            }
-            Mark::Triangle => {
-                let (half, up, down) = (radius * 1.15, radius * 1.2, radius * 0.85);
-                let corners = [(x, y - up), (x + half, y + down), (x - half, y + down)];
-                self.area
-                    .draw(&Polygon::new(corners.map(at).to_vec(), style))
-            }
-            Mark::Diamond => {
-                let half = radius * 1.25;
-                let corners = [(x, y - half), (x + half, y), (x, y + half), (x - half, y)];
-                self.area
-                    .draw(&Polygon::new(corners.map(at).to_vec(), style))
-            }
+        let corners = mark.corners();
+        let drawn = if corners.is_empty() {
+            self.area
+                .draw(&Circle::new(at((x, y)), pixels(radius), style))
+        } else {
+            let corners = corners
+                .iter()
+                .map(|(right, down)| at((x + right * radius, y + down * radius)));
+            self.area
+                .draw(&Polygon::new(corners.collect::<Vec<_>>(), style))
         };
         self.keep(drawn);
     }

@@ -1,5 +1,5 @@
 //! How the variants were trained: validation loss on the left, answers that are right on the right, over steps; a line a
-//! training seed in the colour of its variant.
+//! training seed, in the colour and with the mark of its variant.
 
 use plotters::prelude::DrawingBackend;
 use rave_results::training::Row;
@@ -57,14 +57,15 @@ pub(super) fn draw<B: DrawingBackend>(canvas: &mut Canvas<B>, curves: &[Curve], 
         y += 20.0;
     }
     let lines = |value: Value, factor: f64| -> Vec<Line> {
-        let line = |curve: &Curve| Line {
-            name: String::new(),
-            colour: look(&curve.variant).0,
-            points: of(&curve.rows, "validation", value)
-                .into_iter()
-                .map(|(step, value)| (step, value * factor))
-                .collect(),
-            marked: true,
+        let line = |curve: &Curve| {
+            let (colour, mark) = look(&curve.variant);
+            let points = of(&curve.rows, "validation", value).into_iter();
+            Line {
+                name: String::new(),
+                colour,
+                points: points.map(|(step, value)| (step, value * factor)).collect(),
+                mark: Some(mark),
+            }
         };
         // The baseline, which comes first, on top.
         curves.iter().rev().map(line).collect()

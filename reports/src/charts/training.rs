@@ -25,8 +25,8 @@ pub(super) struct Line {
     pub name: String,
     pub colour: Colour,
     pub points: Vec<(f64, f64)>,
-    /// Whether each point is a measurement of its own, and is marked.
-    pub marked: bool,
+    /// The mark of each point, where it is a measurement of its own.
+    pub mark: Option<Mark>,
 }
 
 /// Draws the losses and what was right.
@@ -44,7 +44,7 @@ pub(super) fn draw_gates<B: DrawingBackend>(canvas: &mut Canvas<B>, rows: &[Row]
         name: name.to_owned(),
         colour: colour(number),
         points: thinned(&of(rows, "train", value)),
-        marked: false,
+        mark: None,
     };
     let gradients = vec![
         line("the variant's own", 1, |row| row.gate_gradient_norm),
@@ -114,13 +114,13 @@ fn losses(rows: &[Row]) -> Vec<Line> {
             name: format!("{name}, training"),
             colour: if number == 0 { MUTED } else { GRID },
             points: thinned(&train),
-            marked: false,
+            mark: None,
         });
         lines.push(Line {
             name: format!("{name}, validation"),
             colour: colour(number),
             points: of(rows, "validation", value),
-            marked: true,
+            mark: Some(Mark::Circle),
         });
     }
     lines
@@ -137,7 +137,7 @@ fn hits(rows: &[Row]) -> Vec<Line> {
                 name: name.to_owned(),
                 colour: colour(lines.len()),
                 points: points.collect(),
-                marked: true,
+                mark: Some(Mark::Circle),
             });
         }
     };
@@ -224,8 +224,10 @@ pub(super) fn panel<B: DrawingBackend>(
         for pair in line.points.windows(2) {
             canvas.line(at(&pair[0]), at(&pair[1]), line.colour, 2.0);
         }
-        for point in line.points.iter().filter(|_| line.marked) {
-            canvas.mark(Mark::Circle, at(point), 2.5, line.colour);
+        if let Some(mark) = line.mark {
+            for point in &line.points {
+                canvas.mark(mark, at(point), 2.5, line.colour);
+            }
         }
     }
 }

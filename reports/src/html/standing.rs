@@ -8,7 +8,7 @@ use rave_results::summary::{Difference, MacroCell, ModelNote};
 use serde::Serialize;
 
 use super::text::visible;
-use crate::charts::palette::{Mark, look};
+use crate::charts::palette::look;
 use crate::tables::{NOTHING, p_value, percent, signed, with_interval};
 
 /// A variant in one line.
@@ -55,11 +55,13 @@ fn ratio(summary: &Summary, model: &str, cell: &MacroCell) -> Option<f64> {
 fn mark(variant: &str) -> String {
     let ((red, green, blue), mark) = look(variant);
     let fill = format!("fill=\"#{red:02X}{green:02X}{blue:02X}\"");
-    let shape = match mark {
-        Mark::Circle => format!("<circle cx=\"8\" cy=\"8\" r=\"6\" {fill}/>"),
-        Mark::Square => format!("<path d=\"M2.5 2.5h11v11h-11z\" {fill}/>"),
-        Mark::Triangle => format!("<path d=\"M8 1.5L14.5 13.5h-13z\" {fill}/>"),
-        Mark::Diamond => format!("<path d=\"M8 .5L15.5 8L8 15.5L.5 8z\" {fill}/>"),
+    let corners = mark.corners();
+    let shape = if corners.is_empty() {
+        format!("<circle cx=\"8\" cy=\"8\" r=\"6\" {fill}/>")
+    } else {
+        let at = |(x, y): &(f64, f64)| format!("{:.1},{:.1}", 8.0 + 6.0 * x, 8.0 + 6.0 * y);
+        let points: Vec<String> = corners.iter().map(at).collect();
+        format!("<polygon points=\"{}\" {fill}/>", points.join(" "))
     };
     format!("<svg class=\"mark\" viewBox=\"0 0 16 16\" aria-hidden=\"true\">{shape}</svg>")
 }

@@ -12,6 +12,7 @@ mod eval;
 mod generation_config;
 mod hub;
 mod latency;
+mod looks;
 #[path = "../../../hub/tests/server/mod.rs"]
 #[expect(dead_code, reason = "its faults are for the tests of the client")]
 mod server;

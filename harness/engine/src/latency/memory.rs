@@ -13,8 +13,8 @@
 use std::fs;
 
 use rave_lmm::{GenerationKeys, GenerationOptions, LoadOptions, Model};
-use rave_methods::rave::Rave;
-use rave_methods::{Attention, Build, Method, Variant, noise};
+use rave_methods::variants::rave::{self, Rave};
+use rave_methods::{Attention, Build, Variant, noise};
 use tch::Device;
 
 use super::prompt::PromptMaker;
@@ -86,8 +86,9 @@ pub fn measure(request: &MemoryRequest) -> Result<u64, Error> {
         request.text_tokens,
         request.new_tokens,
     )?;
-    let attention: Box<dyn Attention> = match &request.variant.method {
-        Method::Rave(own) if request.materialise => {
+    let gate = request.variant.method.downcast_ref::<rave::Options>();
+    let attention: Box<dyn Attention> = match gate {
+        Some(own) if request.materialise => {
             let rave = Rave::new(
                 request.variant.id,
                 own,

@@ -19,8 +19,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use crate::explicit::{Block, Edit, Edited, RowEdit};
-use crate::registry::Facts;
-use crate::{Build, Error, Layers, Rows, Step};
+use crate::{Attention, Build, Error, Facts, Layers, Method, Rows, Step};
 
 /// The model width that the source's threshold is for.
 const SOURCE_WIDTH: f64 = 4096.0;
@@ -59,6 +58,33 @@ impl Options {
 impl Default for Options {
     fn default() -> Self {
         Self::DEFAULT
+    }
+}
+
+impl Method for Options {
+    const NAME: &'static str = "vis-sink";
+
+    fn facts(&self) -> Facts {
+        Facts {
+            trained: false,
+            queries: "text after the image",
+            keys: "sinks and visual",
+            folds: false,
+            caches: "k and a sink flag".into(),
+            identity: "keep = 1",
+            source: "seilk/VisAttnSink",
+        }
+    }
+
+    fn identity(&self) -> Self {
+        Self {
+            keep: 1.0,
+            ..self.clone()
+        }
+    }
+
+    fn build(&self, variant: &str, build: &Build) -> Result<Box<dyn Attention>, Error> {
+        Ok(Box::new(VisSink::new(variant, self, build)?))
     }
 }
 
@@ -112,19 +138,6 @@ impl VisSink {
             options: options.clone(),
         };
         Ok(Edited::new(edit, build.geometry.head_width, 1))
-    }
-
-    /// What `rave variants` says of it.
-    pub fn facts() -> Facts {
-        Facts {
-            trained: false,
-            queries: "text after the image",
-            keys: "sinks and visual",
-            folds: false,
-            caches: "k and a sink flag".into(),
-            identity: "keep = 1",
-            source: "seilk/VisAttnSink",
-        }
     }
 }
 

@@ -13,8 +13,7 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use crate::explicit::{Block, Edit, Edited, RowEdit};
-use crate::registry::Facts;
-use crate::{Build, Error, Layers, Rows, Step};
+use crate::{Attention, Build, Error, Facts, Layers, Method, Rows, Step};
 
 /// Options of `pai`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,6 +36,33 @@ impl Options {
 impl Default for Options {
     fn default() -> Self {
         Self::DEFAULT
+    }
+}
+
+impl Method for Options {
+    const NAME: &'static str = "pai";
+
+    fn facts(&self) -> Facts {
+        Facts {
+            trained: false,
+            queries: "answering",
+            keys: "visual",
+            folds: false,
+            caches: "k".into(),
+            identity: "alpha = 0",
+            source: "LALBJ/PAI",
+        }
+    }
+
+    fn identity(&self) -> Self {
+        Self {
+            alpha: 0.0,
+            ..self.clone()
+        }
+    }
+
+    fn build(&self, variant: &str, build: &Build) -> Result<Box<dyn Attention>, Error> {
+        Ok(Box::new(Pai::new(variant, self, build)?))
     }
 }
 
@@ -67,19 +93,6 @@ impl Pai {
             layers: options.layers.of(variant, build.geometry.layers)?,
         };
         Ok(Edited::new(edit, build.geometry.head_width, 0))
-    }
-
-    /// What `rave variants` says of it.
-    pub fn facts() -> Facts {
-        Facts {
-            trained: false,
-            queries: "answering",
-            keys: "visual",
-            folds: false,
-            caches: "k".into(),
-            identity: "alpha = 0",
-            source: "LALBJ/PAI",
-        }
     }
 }
 

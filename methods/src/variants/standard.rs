@@ -1,11 +1,40 @@
 //! `standard`: the decoder's own scaled dot-product attention, through LibTorch's fused kernel. The baseline of every
 //! comparison, and what every other variant must equal at its identity setting.
 
+use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use crate::explicit::{self, Plain};
-use crate::registry::Facts;
-use crate::{Attention, Build, Error, Step, kernel};
+use crate::{Attention, Build, Error, Facts, Method, Step, kernel};
+
+/// Options of `standard`: there are none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Options {}
+
+impl Method for Options {
+    const NAME: &'static str = "standard";
+
+    fn facts(&self) -> Facts {
+        Facts {
+            trained: false,
+            queries: "none",
+            keys: "none",
+            folds: true,
+            caches: "k".into(),
+            identity: "itself",
+            source: "the model's own",
+        }
+    }
+
+    fn identity(&self) -> Self {
+        self.clone()
+    }
+
+    fn build(&self, _variant: &str, build: &Build) -> Result<Box<dyn Attention>, Error> {
+        Ok(Box::new(Standard::new(build)))
+    }
+}
 
 /// The unchanged attention of the decoder.
 #[derive(Debug)]
@@ -18,19 +47,6 @@ impl Standard {
     pub fn new(build: &Build) -> Self {
         Self {
             head_width: build.geometry.head_width,
-        }
-    }
-
-    /// What `rave variants` says of it.
-    pub fn facts() -> Facts {
-        Facts {
-            trained: false,
-            queries: "none",
-            keys: "none",
-            folds: true,
-            caches: "k".into(),
-            identity: "itself",
-            source: "the model's own",
         }
     }
 }
@@ -51,6 +67,7 @@ impl Attention for Standard {
     fn weights(&self, step: &Step, keys: &Tensor, rows: &[i64]) -> Result<Tensor, Error> {
         explicit::weights(&Plain, step, step.query, keys, rows)
     }
+
     fn reuses_prefix(&self) -> bool {
         true
     }

@@ -15,8 +15,7 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use crate::explicit::{Block, Edit, Edited, RowEdit};
-use crate::registry::Facts;
-use crate::{Build, Error, Layers, Rows, Step};
+use crate::{Attention, Build, Error, Facts, Layers, Method, Rows, Step};
 
 /// Options of `vaf`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,6 +41,34 @@ impl Options {
 impl Default for Options {
     fn default() -> Self {
         Self::DEFAULT
+    }
+}
+
+impl Method for Options {
+    const NAME: &'static str = "vaf";
+
+    fn facts(&self) -> Facts {
+        Facts {
+            trained: false,
+            queries: "text after the image",
+            keys: "visual and system prompt",
+            folds: false,
+            caches: "k".into(),
+            identity: "visual = 1, system = 1",
+            source: "ustc-hyin/ClearSight",
+        }
+    }
+
+    fn identity(&self) -> Self {
+        Self {
+            visual: 1.0,
+            system: 1.0,
+            ..self.clone()
+        }
+    }
+
+    fn build(&self, variant: &str, build: &Build) -> Result<Box<dyn Attention>, Error> {
+        Ok(Box::new(Vaf::new(variant, self, build)?))
     }
 }
 
@@ -73,19 +100,6 @@ impl Vaf {
             layers: options.layers.of(variant, build.geometry.layers)?,
         };
         Ok(Edited::new(edit, build.geometry.head_width, 0))
-    }
-
-    /// What `rave variants` says of it.
-    pub fn facts() -> Facts {
-        Facts {
-            trained: false,
-            queries: "text after the image",
-            keys: "visual and system prompt",
-            folds: false,
-            caches: "k".into(),
-            identity: "visual = 1, system = 1",
-            source: "ustc-hyin/ClearSight",
-        }
     }
 }
 

@@ -24,8 +24,36 @@ pub use options::{Features, Form, Heads, Options, Pair, Side};
 
 use crate::explicit::{self, Block, Edit, Plain};
 use crate::noise::Noise;
-use crate::registry::Facts;
-use crate::{Attention, Build, Error, Geometry, Step, kernel};
+use crate::{Attention, Build, Error, Facts, Geometry, Method, Step, kernel};
+
+impl Method for Options {
+    const NAME: &'static str = "rave";
+
+    fn facts(&self) -> Facts {
+        let side = |side: Side| match side {
+            Side::Visual => "visual",
+            Side::All => "all",
+            Side::Text => "text",
+        };
+        Facts {
+            trained: true,
+            queries: side(self.queries),
+            keys: side(self.keys),
+            folds: self.folds(),
+            caches: "k and its gate features".into(),
+            identity: "its initial values (key side zero)",
+            source: "arXiv 2605.18359 (reconstruction)",
+        }
+    }
+
+    fn identity(&self) -> Self {
+        self.clone()
+    }
+
+    fn build(&self, variant: &str, build: &Build) -> Result<Box<dyn Attention>, Error> {
+        Ok(Box::new(Rave::new(variant, self, build)?))
+    }
+}
 
 /// One layer's gate. A side that does not look at its token holds one learned vector `[heads, 1, R]` instead of `[heads, D, R]`.
 #[derive(Debug)]
@@ -109,24 +137,6 @@ impl Rave {
     pub fn materialised(mut self) -> Self {
         self.folded = false;
         self
-    }
-
-    /// What `rave variants` says of it.
-    pub fn facts(options: &Options) -> Facts {
-        let side = |side: Side| match side {
-            Side::Visual => "visual",
-            Side::All => "all",
-            Side::Text => "text",
-        };
-        Facts {
-            trained: true,
-            queries: side(options.queries),
-            keys: side(options.keys),
-            folds: options.folds(),
-            caches: "k and its gate features".into(),
-            identity: "its initial values (key side zero)",
-            source: "arXiv 2605.18359 (reconstruction)",
-        }
     }
 
     /// `s A_h^T q~` for the new tokens, `[B or 1, H, T or 1, W]`; zero for heads without a gate and for queries left alone.

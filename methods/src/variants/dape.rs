@@ -16,8 +16,7 @@ use tch::{Kind, Tensor};
 
 use crate::explicit::{self, Block, Edit};
 use crate::noise::Noise;
-use crate::registry::Facts;
-use crate::{Attention, Build, Error, Geometry, Step};
+use crate::{Attention, Build, Error, Facts, Geometry, Method, Step};
 
 /// Options of `dape`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +34,30 @@ impl Options {
 impl Default for Options {
     fn default() -> Self {
         Self::DEFAULT
+    }
+}
+
+impl Method for Options {
+    const NAME: &'static str = "dape";
+
+    fn facts(&self) -> Facts {
+        Facts {
+            trained: true,
+            queries: "all",
+            keys: "all",
+            folds: false,
+            caches: "k".into(),
+            identity: "its initial values (p = 0, last layer 0)",
+            source: "chuanyang-Zheng/DAPE",
+        }
+    }
+
+    fn identity(&self) -> Self {
+        self.clone()
+    }
+
+    fn build(&self, variant: &str, build: &Build) -> Result<Box<dyn Attention>, Error> {
+        Ok(Box::new(Dape::new(variant, self, build)?))
     }
 }
 
@@ -98,19 +121,6 @@ impl Dape {
                 .map(layer)
                 .collect::<Result<_, _>>()?,
         })
-    }
-
-    /// What `rave variants` says of it.
-    pub fn facts() -> Facts {
-        Facts {
-            trained: true,
-            queries: "all",
-            keys: "all",
-            folds: false,
-            caches: "k".into(),
-            identity: "its initial values (p = 0, last layer 0)",
-            source: "chuanyang-Zheng/DAPE",
-        }
     }
 
     fn edit(&self, layer: usize) -> Correction<'_> {

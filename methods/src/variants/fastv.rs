@@ -11,9 +11,8 @@ use tch::{Kind, Tensor};
 
 use crate::depth::scaled;
 use crate::explicit::{self, Plain};
-use crate::registry::Facts;
-use crate::standard::Standard;
-use crate::{Attention, Build, Error, Step};
+use crate::variants::standard::Standard;
+use crate::{Attention, Build, Error, Facts, Method, Step};
 
 /// Options of `fastv`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,6 +46,33 @@ impl Default for Options {
             full_layers: 2,
             of: None,
         }
+    }
+}
+
+impl Method for Options {
+    const NAME: &'static str = "fastv";
+
+    fn facts(&self) -> Facts {
+        Facts {
+            trained: false,
+            queries: "all after layer K",
+            keys: "visual (dropped)",
+            folds: true,
+            caches: "k of the tokens that stay".into(),
+            identity: "ratio = 0",
+            source: "pkunlp-icler/FastV",
+        }
+    }
+
+    fn identity(&self) -> Self {
+        Self {
+            ratio: 0.0,
+            ..self.clone()
+        }
+    }
+
+    fn build(&self, variant: &str, build: &Build) -> Result<Box<dyn Attention>, Error> {
+        Ok(Box::new(FastV::new(variant, self, build)?))
     }
 }
 
@@ -88,19 +114,6 @@ impl FastV {
             ratio,
             last_full: scaled(full_layers, depth, total).max(1) - 1,
         })
-    }
-
-    /// What `rave variants` says of it.
-    pub fn facts() -> Facts {
-        Facts {
-            trained: false,
-            queries: "all after layer K",
-            keys: "visual (dropped)",
-            folds: true,
-            caches: "k of the tokens that stay".into(),
-            identity: "ratio = 0",
-            source: "pkunlp-icler/FastV",
-        }
     }
 }
 

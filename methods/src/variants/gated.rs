@@ -11,8 +11,7 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use crate::explicit::{self, Plain};
-use crate::registry::Facts;
-use crate::{Attention, Build, Error, Geometry, Step, kernel};
+use crate::{Attention, Build, Error, Facts, Geometry, Method, Step, kernel};
 
 /// What has a gate of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,10 +25,52 @@ pub enum Per {
 
 /// Options of the gated variants.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "Written")]
 pub struct Options {
     /// What has a gate of its own.
     pub per: Per,
+}
+
+/// The options as a file has them, for an error that says what there is to choose from: `per` has no default.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    per: Option<Per>,
+}
+
+impl TryFrom<Written> for Options {
+    type Error = &'static str;
+
+    fn try_from(written: Written) -> Result<Self, Self::Error> {
+        let per = written
+            .per
+            .ok_or("`per` is missing; it is head or element")?;
+        Ok(Self { per })
+    }
+}
+
+impl Method for Options {
+    const NAME: &'static str = "gated";
+
+    fn facts(&self) -> Facts {
+        Facts {
+            trained: true,
+            queries: "all",
+            keys: "all (output)",
+            folds: true,
+            caches: "k".into(),
+            identity: "its initial values (W = 0)",
+            source: "qiuzh20/gated_attention",
+        }
+    }
+
+    fn identity(&self) -> Self {
+        self.clone()
+    }
+
+    fn build(&self, _variant: &str, build: &Build) -> Result<Box<dyn Attention>, Error> {
+        Ok(Box::new(Gated::new(self, build)?))
+    }
 }
 
 /// Output gates for one model.
@@ -56,19 +97,6 @@ impl Gated {
             .map(|_| Ok(Tensor::f_zeros(shape, (build.kind, build.device))?))
             .collect::<Result<_, Error>>()?;
         Ok(Self { geometry, weights })
-    }
-
-    /// What `rave variants` says of it.
-    pub fn facts() -> Facts {
-        Facts {
-            trained: true,
-            queries: "all",
-            keys: "all (output)",
-            folds: true,
-            caches: "k".into(),
-            identity: "its initial values (W = 0)",
-            source: "qiuzh20/gated_attention",
-        }
     }
 }
 
