@@ -16,7 +16,7 @@ pub enum Error {
     #[error(transparent)]
     Render(#[from] rave_benchmarks::render::RenderError),
     /// Training left the numbers that can be computed with.
-    #[error("step {step}: the loss is {loss} or its gradient not finite; the state before it is kept in {}: begin again with a lower --rate or --clip", .folder.display())]
+    #[error("step {step}: the loss is {loss} or its gradient not finite; the state before it is kept in {}: begin again with a lower --lr or --max-grad-norm", .folder.display())]
     Diverged {
         /// The step that was not made.
         step: u64,

@@ -114,7 +114,7 @@ fn a_changed_plan_a_used_folder_and_a_diverged_loss_are_refused() {
     let mut wild = plan(folder.path().join("wild"));
     (wild.rate, wild.clip, wild.steps) = (1e30, 1e30, 20);
     let diverged = run(&wild, 99).unwrap_err().to_string();
-    assert!(diverged.contains("lower --rate"), "{diverged}");
+    assert!(diverged.contains("lower --lr"), "{diverged}");
     assert!(wild.out.join("state.safetensors").is_file());
 }
 

@@ -77,7 +77,7 @@ impl Glyphs {
         if prompt.pixel_shape != [1, 3, side, side] {
             return Err(Error::Request(format!(
                 "the dense loss needs a model that sees the embedded pictures as they are, {side} x {side} pixels in one \
-                 tile; this one makes {:?} of them: train with --dense 0",
+                 tile; this one makes {:?} of them: train with --aux-loss 0",
                 prompt.pixel_shape
             )));
         }

@@ -109,9 +109,9 @@ pub struct Plan {
     pub gate_weight_decay: f64,
     /// Longest gradient.
     pub clip: f64,
-    /// Weight of the dense loss (which character stands at each patch) against the answers'; 0 for none.
+    /// Weight of the auxiliary loss (which character stands at each patch) against the answers'; 0 for none.
     pub dense: f64,
-    /// Whether the answers are trained at all; without them only the vision tower is, by the dense loss.
+    /// Whether the answers are trained at all; without them only the vision tower is, by the auxiliary loss.
     pub answers: bool,
     /// What stays as it is.
     pub freeze: Freeze,
@@ -166,18 +166,20 @@ impl Plan {
         }
         if self.freeze != Freeze::None && self.dense > 0.0 {
             return refuse(
-                "the dense loss trains the vision tower, which is frozen: give --dense 0",
+                "the auxiliary loss trains the vision tower, which is frozen: give --aux-loss 0",
             );
         }
         let published = |source: &Source| matches!(source, Source::Published(_));
         if self.dense > 0.0 && self.sources.iter().any(published) {
             return refuse(
-                "the dense loss needs pictures that are drawn here, since nobody says what stands where in others: give \
-                 --dense 0, or embedded suites alone",
+                "the auxiliary loss needs pictures that are drawn here, since nobody says what stands where in others: give \
+                 --aux-loss 0, or embedded suites alone",
             );
         }
         if !self.answers && self.dense == 0.0 {
-            return refuse("without answers there is only the dense loss: give --dense a weight");
+            return refuse(
+                "without answers there is only the auxiliary loss: give --aux-loss a weight",
+            );
         }
         Ok(())
     }
