@@ -82,7 +82,9 @@ impl Table {
         check_footer(path).map_err(damaged)?;
         let (schema, durations, metadata) = guarded(|| {
             let metadata = without_arrow_types(reader.get_metadata()?);
-            let durations = cells::durations(&*reader.schema()?);
+            // A schema of Arrow that polars does not know (of list views, say) tells nothing more than parquet's own.
+            let durations = guarded(|| Ok(cells::durations(&*reader.schema()?)));
+            let durations = durations.unwrap_or_default();
             let mut plain = ParquetReader::new(std::io::Cursor::new([]));
             plain.set_metadata(Arc::clone(&metadata));
             Ok((plain.schema()?, durations, metadata))

@@ -82,7 +82,7 @@ impl ChatTemplate {
         environment.add_function("strftime_now", |format: &str| python::strftime(format));
         python::teach(&mut environment);
         environment
-            .add_template_owned("chat", without_generation_blocks(source))
+            .add_template_owned("chat", without_generation_blocks(&with_newlines(source)))
             .map_err(|error| {
                 Error::malformed(
                     path,
@@ -158,6 +158,11 @@ impl ChatTemplate {
         // Jinja writes text alone.
         Ok(String::from_utf8_lossy(&written.0).into_owned())
     }
+}
+
+/// A template with every end of a line as Jinja reads it.
+fn with_newlines(source: &str) -> String {
+    source.replace("\r\n", "\n").replace('\r', "\n")
 }
 
 /// A template whose `generation` blocks, which Jinja itself does not know, are blocks with variables of their own: white space

@@ -148,8 +148,12 @@ impl Checkpoint {
                 self.unheld.insert(name, place);
                 continue;
             };
-            if self.shards[number].path != self.path(&place) {
-                return Err(not_there(&file, &name, &place));
+            let held = &self.shards[number].path;
+            if *held != self.path(&place) {
+                self.notes.push(format!(
+                    "`{name}` is loaded from {}, which holds it, as transformers does; {INDEX} says {place}",
+                    held.file_name().unwrap_or_default().display()
+                ));
             }
         }
         if let (Layout::Single(_), [single]) = (layout, &self.shards[..]) {
@@ -362,9 +366,13 @@ fn not_there(index: &Path, tensor: &str, file: &str) -> Error {
 
 /// Reads and parses a JSON file.
 pub(crate) fn read_json(path: &Path) -> Result<Value, Error> {
-    let bytes = Error::read(path)?;
-    serde_json::from_slice(&bytes).map_err(|error| {
-        let reason = match python_number(&bytes, &error) {
+    parse_json(path, &Error::read(path)?)
+}
+
+/// Parses the contents of a JSON file.
+pub(crate) fn parse_json(path: &Path, bytes: &[u8]) -> Result<Value, Error> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        let reason = match python_number(bytes, &error) {
             Some(word) => format!(
                 "{word} in line {}, which Python writes and JSON has not; write null or a number there",
                 error.line()

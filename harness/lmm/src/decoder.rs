@@ -18,6 +18,7 @@ use tch::{Device, Kind, Tensor};
 
 use self::config::Limit;
 pub(crate) use self::config::{DecoderConfig, Style};
+use self::rope::Rope;
 use crate::cache::Cache;
 use crate::finite::Stage;
 use crate::layers::{Activation, Linear, RmsNorm, Rotation, Weights, plus, rotate, times};
@@ -31,7 +32,8 @@ pub(crate) struct Decoder {
     layers: Vec<Layer>,
     norm: RmsNorm,
     head: Linear,
-    /// `theta^(-2i/D)`, scaled or not, `[D / 2]` f32.
+    rope: Rope,
+    /// Its frequencies, `[D / 2]` f32, for as many tokens as the model was made for.
     frequencies: Tensor,
     /// What cosines and sines are multiplied by.
     attention_factor: f64,
@@ -140,11 +142,12 @@ impl Decoder {
             layers,
             norm: RmsNorm::new(&(text / "norm"), config.hidden_size, config.rms_norm_eps)?,
             head,
+            rope,
             frequencies: rope.frequencies(geometry.head_width, text.device())?,
             attention_factor: rope.attention_factor(),
             axes: axes.transpose()?,
-            most_positions: Some(config.positions(&rope)),
-            limit: config.limit(&rope),
+            most_positions: config.positions(&rope),
+            limit: config.limit(),
         })
     }
 
@@ -285,18 +288,21 @@ impl Decoder {
                 limit.reason
             )));
         }
-        let tensor = |positions: &[i64]| -> Result<Tensor, Error> {
-            Ok(Tensor::f_from_slice(positions)?
-                .f_to_device(device)?
-                .f_to_kind(Kind::Float)?)
-        };
-        let angles = if let (Some(positions), Some(axes)) = (tokens.new_rotary(), &self.axes) {
-            let positions = tensor(one_row(&positions, new).as_flattened())?.f_view([-1, 3])?;
-            positions
-                .f_index_select(1, axes)?
-                .f_mul(&self.frequencies)?
-        } else {
-            tensor(one_row(&places, new))?.f_outer(&self.frequencies)?
+        let angles = match (tokens.new_rotary(), &self.axes) {
+            (Some(positions), Some(axes)) => {
+                let by_axis = |positions: &[[i64; 3]], frequencies: &Tensor| {
+                    let positions = floats(positions.as_flattened(), device)?.f_view([-1, 3])?;
+                    Ok(positions.f_index_select(1, axes)?.f_mul(frequencies)?)
+                };
+                let length = |row: &[[i64; 3]]| row.as_flattened().iter().max().copied();
+                self.angles(&positions, new, length, by_axis)?
+            }
+            _ => self.angles(
+                &places,
+                new,
+                |row| row.iter().max().copied(),
+                |positions, frequencies| Ok(floats(positions, device)?.f_outer(frequencies)?),
+            )?,
         };
         let angles = Tensor::f_cat(&[&angles, &angles], -1)?; // [T or B T, D]
         let angles = if angles.size()[0] == new as i64 {
@@ -315,6 +321,48 @@ impl Decoder {
         };
         Ok((scaled(angles.f_cos()?)?, scaled(angles.f_sin()?)?))
     }
+
+    /// By which angles the new tokens are turned, `[T, D / 2]` where all sequences have the same positions, else `[B T, D / 2]`: `turn` of
+    /// their positions, `[B, T]`, and the frequencies, which may depend on a sequence's last position.
+    fn angles<T: PartialEq>(
+        &self,
+        positions: &[T],
+        new: usize,
+        last: impl Fn(&[T]) -> Option<i64>,
+        turn: impl Fn(&[T], &Tensor) -> Result<Tensor, Error>,
+    ) -> Result<Tensor, Error> {
+        let positions = one_row(positions, new);
+        let lengths: Vec<i64> = positions
+            .chunks(new)
+            .map(|row| last(row).map_or(0, |last| last + 1))
+            .collect();
+        if !lengths
+            .iter()
+            .any(|&length| self.rope.constant_up_to().is_some_and(|most| length > most))
+        {
+            return turn(positions, &self.frequencies);
+        }
+        let (width, device) = (self.geometry.head_width, self.frequencies.device());
+        let rows = positions
+            .chunks(new)
+            .zip(lengths)
+            .map(|(row, length)| turn(row, &self.rope.frequencies_at(length, width, device)?));
+        Ok(Tensor::f_cat(&rows.collect::<Result<Vec<_>, Error>>()?, 0)?)
+    }
+
+    /// Tokens of the longest prompt whose beginning is the same however long it is.
+    pub(crate) fn longest_shared(&self) -> usize {
+        self.rope
+            .constant_up_to()
+            .map_or(usize::MAX, |tokens| tokens as usize)
+    }
+}
+
+/// Whole numbers as f32.
+fn floats(numbers: &[i64], device: Device) -> Result<Tensor, Error> {
+    Ok(Tensor::f_from_slice(numbers)?
+        .f_to_device(device)?
+        .f_to_kind(Kind::Float)?)
 }
 
 /// Rows of T, one a sequence: the first alone where all are the same.

@@ -234,6 +234,7 @@ impl Model {
             generation,
         } = SmallFiles::open(&checkpoint, options.ignored)?;
         let stop_strings = generation.stop_strings(processor.text().tokenizer())?;
+        let end_tokens = trained_end_tokens(&checkpoint, processor.text())?;
         let checkpoint = checkpoint.with_weights()?;
         // Beside each other: hashing takes one core as long as loading.
         let (loaded, hashes) = std::thread::scope(|scope| {
@@ -274,7 +275,7 @@ impl Model {
                 .into_iter()
                 .map(|parameter| (parameter.name, parameter.tensor))
                 .collect(),
-            end_tokens: trained_end_tokens(&checkpoint)?,
+            end_tokens,
             generation,
             stop_strings,
         })

@@ -24,6 +24,8 @@ pub struct Prefix {
     ids: Vec<i64>,
     rotary: Option<Vec<[i64; 3]>>,
     pictures: Vec<PictureLayout>,
+    /// Tokens of the longest prompt whose beginning it is.
+    longest: usize,
     elapsed: Duration,
 }
 
@@ -48,6 +50,7 @@ impl Prefix {
     pub fn fits(&self, prompt: &Prompt) -> bool {
         let own = self.ids.len();
         prompt.prefix_len() == own
+            && prompt.ids.len() <= self.longest
             && prompt.ids[..own] == self.ids
             && prompt.rotary.as_ref().map(|rows| &rows[..own]) == self.rotary.as_deref()
             && prompt.pictures == self.pictures
@@ -114,6 +117,7 @@ impl Model {
             ids: prompt.ids[..length].to_vec(),
             rotary: prompt.rotary.as_ref().map(|rows| rows[..length].to_vec()),
             pictures: prompt.pictures.clone(),
+            longest: decoder.longest_shared(),
             elapsed: start.elapsed(),
         })
     }

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 
 use tokenizers::Tokenizer;
 
-use self::tokenizer::guarded;
+use self::tokenizer::{Lengths, guarded};
 use crate::chat::ChatTemplate;
 use crate::{Checkpoint, Error};
 
@@ -32,6 +32,7 @@ pub struct Text {
     vocabulary: i64,
     /// The markers with which the processor refuses a question.
     markers: Vec<String>,
+    lengths: Lengths,
 }
 
 /// A rendered user turn.
@@ -55,6 +56,7 @@ impl Text {
         Ok(Self {
             chat: ChatTemplate::open(checkpoint, &opened.names)?,
             tokenizer: opened.tokenizer,
+            lengths: opened.lengths,
             path: opened.path,
             names: opened.names,
             vocabulary,
@@ -125,6 +127,7 @@ impl Text {
         let bos = self.names.iter().find(|(name, _)| name == "bos_token");
         let additions = !bos.is_some_and(|(_, bos)| chat.starts_with(bos.as_str()));
         let ids = self.encode(&text, additions, marked.is_some())?;
+        self.lengths.check(ids.len())?;
         Ok(match marked {
             None => Rendered { chat, text, ids },
             Some(_) => Rendered {
@@ -249,6 +252,18 @@ impl Text {
         let ids = guarded(|| marked::within(&self.tokenizer, text));
         let ids = ids.map_err(|error| Error::Prompt(format!("cannot be tokenised: {error}")))?;
         self.within_vocabulary(ids)
+    }
+
+    /// Whether its tokenizer has that token.
+    pub(crate) fn has(&self, id: i64) -> bool {
+        let id = u32::try_from(id).ok();
+        id.is_some_and(|id| self.tokenizer.id_to_token(id).is_some())
+    }
+
+    /// The id of its `eos_token`.
+    pub(crate) fn end_token(&self) -> Option<i64> {
+        let token = self.named("eos_token", "");
+        self.tokenizer.token_to_id(&token).map(i64::from)
     }
 
     /// Its tokenizer.

@@ -69,6 +69,24 @@ fn every_damage_is_one_error_that_names_the_file_and_the_remedy() {
             &["config.json: Infinity in line 1"],
         ),
         (
+            "one in the tokenizer",
+            new(&|f| {
+                let file = f.join("tokenizer.json");
+                let text = fs::read_to_string(&file).unwrap();
+                fs::write(file, text.replacen('{', "{\"a\": NaN,", 1)).unwrap();
+            }),
+            &["tokenizer.json: NaN in line 1"],
+        ),
+        (
+            "one in an index",
+            old(&|f| {
+                let file = f.join("model.safetensors.index.json");
+                let text = fs::read_to_string(&file).unwrap();
+                fs::write(file, text.replacen('{', "{\"a\": NaN,", 1)).unwrap();
+            }),
+            &["model.safetensors.index.json: NaN in line 1"],
+        ),
+        (
             "no model_type",
             config(&|c| c["model_type"] = Value::Null),
             &["config.json", "model_type"],
@@ -242,20 +260,6 @@ fn every_damage_is_one_error_that_names_the_file_and_the_remedy() {
                 "holds tensor `model.text_model.norm.weight`",
                 "not there",
             ],
-        ),
-        (
-            "a tensor said to be in another shard",
-            old(&|f| {
-                edit(f.join("model.safetensors.index.json"), |i| {
-                    let map = i["weight_map"].as_object_mut().unwrap();
-                    let other = match map[NORM].as_str().unwrap() {
-                        "model-00001-of-00002.safetensors" => "model-00002-of-00002.safetensors",
-                        _ => "model-00001-of-00002.safetensors",
-                    };
-                    map[NORM] = json!(other);
-                });
-            }),
-            &["model.safetensors.index.json", NORM, "not there"],
         ),
         (
             "a truncated shard",
@@ -476,6 +480,31 @@ fn more_tokens_than_positions_are_refused_before_memory_is_taken() {
     let error = model.generate(attention.as_ref(), &prompt, &features, &options);
     let message = error.unwrap_err().to_string();
     assert!(message.contains("max_position_embeddings"), "{message}");
+}
+
+#[test]
+fn a_prompt_that_the_tokenizer_would_cut_or_pad_is_refused() {
+    let cut =
+        json!({ "direction": "Right", "max_length": 9, "strategy": "LongestFirst", "stride": 0 });
+    let padded = json!({
+        "strategy": { "Fixed": 4_000 }, "direction": "Right", "pad_to_multiple_of": null, "pad_id": 0, "pad_type_id": 0, "pad_token": "a",
+    });
+    for (key, value, part) in [
+        ("truncation", cut, "cut to 9 by `truncation`"),
+        ("padding", padded, "padded to 4000 by `padding`"),
+    ] {
+        let folder = copy("smolvlm_new");
+        edit(folder.path().join("tokenizer.json"), |tokenizer| {
+            tokenizer[key] = value.clone();
+        });
+        let model = Model::load(folder.path().to_str().unwrap(), LoadOptions::default()).unwrap();
+        let prompt = model.processor().prepare(&[], "What is the total of this?");
+        let refused = prompt.err().unwrap().to_string();
+        assert!(
+            refused.contains(part) && refused.contains("tokenizer.json"),
+            "{refused}"
+        );
+    }
 }
 
 #[test]

@@ -76,13 +76,8 @@ fn answers_are_those_of_transformers_for_whatever_the_small_files_say() {
 fn a_prompt_is_refused_where_its_config_would_have_it_computed_otherwise() {
     const TEXT: &str = "config.json text_config";
     let window = json!({ "model_type": "mistral", "num_key_value_heads": 4, "sliding_window": 20 });
-    let dynamic = json!({
-        "rope_scaling": { "type": "dynamic", "factor": 2.0 }, "max_position_embeddings": 20,
-    });
-    for (keys, part) in [
-        (window, "sliding_window 20"),
-        (dynamic, "20 positions (max_position_embeddings)"),
-    ] {
+    let keys = [(window, "sliding_window 20")];
+    for (keys, part) in keys {
         let folder = copy("llava");
         for (key, value) in keys.as_object().unwrap() {
             tell(folder.path(), &format!("{TEXT} {key}"), Some(value.clone()));
@@ -176,4 +171,60 @@ fn an_image_processors_file_that_cannot_be_followed_is_refused_by_the_key() {
         (name, message, parts)
     });
     check(&cases);
+}
+
+#[test]
+fn a_prompt_of_a_length_that_the_rotary_embedding_follows_shares_no_beginning() {
+    let folder = copy("llava");
+    let model = || Model::load(folder.path().to_str().unwrap(), LoadOptions::default()).unwrap();
+    let picture = decode(
+        &std::fs::read(folder.path().join("image.png")).unwrap(),
+        "picture",
+    )
+    .unwrap();
+    let fits = |model: &Model| {
+        let prompt = model
+            .processor()
+            .prepare(&[&picture], "What is it?")
+            .unwrap();
+        let built = model.build(variant("standard").unwrap(), 0, None).unwrap();
+        let features = model.see(&prompt).unwrap();
+        let prefix = model
+            .prefix(built.attention.as_ref(), &prompt, &features, None)
+            .unwrap();
+        prefix.fits(&prompt)
+    };
+    assert!(fits(&model()));
+    for (key, value) in [
+        ("rope_scaling", json!({ "type": "dynamic", "factor": 2.0 })),
+        ("max_position_embeddings", json!(20)),
+    ] {
+        tell(
+            folder.path(),
+            &format!("config.json text_config {key}"),
+            Some(value),
+        );
+    }
+    assert!(!fits(&model()));
+}
+
+#[test]
+fn an_answer_is_trained_to_end_with_the_tokenizers_own_token_where_no_config_names_one() {
+    let folder = copy("llava");
+    let ends = || {
+        let model = Model::load(folder.path().to_str().unwrap(), LoadOptions::default()).unwrap();
+        model.end_tokens().to_vec()
+    };
+    std::fs::remove_file(folder.path().join("generation_config.json")).unwrap();
+    for part in ["config.json", "config.json text_config"] {
+        tell(folder.path(), &format!("{part} eos_token_id"), None);
+    }
+    assert_eq!(ends(), [258]);
+    // One that the tokenizer does not have ends nothing.
+    tell(
+        folder.path(),
+        "config.json text_config eos_token_id",
+        Some(json!(1_000_000)),
+    );
+    assert_eq!(ends(), [258]);
 }

@@ -98,6 +98,25 @@ fn a_tied_head_that_the_index_lists_need_not_be_stored() {
 }
 
 #[test]
+fn a_tensor_is_taken_from_the_shard_that_holds_it() {
+    let folder = copy("smolvlm_new");
+    let stored = tensors(folder.path());
+    fs::remove_file(folder.path().join(SINGLE)).unwrap();
+    write_shards(folder.path(), &stored, &[]);
+    let first = stored[0].0.clone();
+    edit(folder.path().join(INDEX), |index| {
+        index["weight_map"][&first] = json!(SHARDS[1]);
+    });
+    let model = load(folder.path());
+    assert!(has_values(&model, &stored));
+    let notes = &model.info().notes;
+    assert!(
+        notes.len() == 1 && notes[0].contains(&first) && notes[0].contains(SHARDS[0]),
+        "{notes:?}"
+    );
+}
+
+#[test]
 fn a_whole_single_file_is_taken_before_an_index() {
     let folder = copy("smolvlm_new");
     let stored = tensors(folder.path());

@@ -310,7 +310,7 @@ mod tests {
             (no_gates, "gate-lr"),
             (frozen, "frozen"),
             (elsewhere, "embedded suites alone"),
-            (nothing, "dense"),
+            (nothing, "--aux-loss"),
             (no_steps, "steps"),
         ] {
             let message = wrong.check().unwrap_err().to_string();

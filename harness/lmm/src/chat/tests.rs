@@ -54,6 +54,20 @@ fn templates_write_what_transformers_lets_them_write() {
 }
 
 #[test]
+fn every_end_of_a_line_is_a_newline_as_in_jinja() {
+    let source = "{% if true %}\r\na\r\nb\rc{{ 'd\r\ne' }}\r\n{% endif %}\r\n";
+    assert_eq!(
+        template(source).render(0, "one\r\ntwo").unwrap(),
+        "a\nb\ncd\ne\n"
+    );
+    let question = "{{ messages[0]['content'][0]['text'] }}";
+    assert_eq!(
+        template(question).render(0, "one\r\ntwo").unwrap(),
+        "one\r\ntwo"
+    );
+}
+
+#[test]
 fn the_place_of_a_template_is_that_of_transformers() {
     for case in fixture::<Place>("places.json") {
         let (_folder, checkpoint) = checkpoint(&case.files);

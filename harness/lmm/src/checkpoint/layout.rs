@@ -150,7 +150,9 @@ pub(crate) fn files(places: &Places) -> BTreeSet<&str> {
 pub(crate) fn read(index: &Path) -> Result<Places, Error> {
     let again =
         |reason: String| Error::malformed(index, format!("{reason}; fetch the index again"));
-    let Index { weight_map } = serde_json::from_slice(&Error::read(index)?)
+    let bytes = Error::read(index)?;
+    super::parse_json(index, &bytes)?;
+    let Index { weight_map } = serde_json::from_slice(&bytes)
         .map_err(|error| again(format!("it is no index of shards: {error}")))?;
     let mut places = Places::new();
     for (tensor, file) in weight_map.0 {

@@ -4,7 +4,7 @@
 use rave_methods::Geometry;
 use serde::Deserialize;
 
-use super::rope::{Rope, RopeParameters, Scaling};
+use super::rope::{Rope, RopeParameters};
 use crate::layers::Activation;
 
 /// The decoder's part of a config.
@@ -122,27 +122,18 @@ impl DecoderConfig {
         )
     }
 
-    /// Positions that the model can be used on.
-    pub(super) fn positions(&self, rope: &Rope) -> i64 {
+    /// Positions that the model can be used on; `None` for as many as there are.
+    pub(super) fn positions(&self, rope: &Rope) -> Option<i64> {
         rope.reach(self.max_position_embeddings)
     }
 
     /// How many tokens the decoder takes, where that is not for the positions alone to say.
-    pub(super) fn limit(&self, rope: &Rope) -> Option<Limit> {
-        let window = self.window().map(|tokens| Limit {
+    pub(super) fn limit(&self) -> Option<Limit> {
+        self.window().map(|tokens| Limit {
             tokens,
             key: "sliding_window",
             reason: "attention within a sliding window is not supported",
-        });
-        let dynamic = (rope.scaling == Scaling::Dynamic).then_some(Limit {
-            tokens: self.max_position_embeddings,
-            key: "max_position_embeddings",
-            reason: "rope_type `dynamic` changes with the length from there on, which is not supported",
-        });
-        window
-            .into_iter()
-            .chain(dynamic)
-            .min_by_key(|limit| limit.tokens)
+        })
     }
 
     /// How many tokens the layers with the narrowest view see; `None` where all see all.
@@ -214,10 +205,9 @@ impl DecoderConfig {
                 "head_dim {head_width} is odd; rotary embedding needs an even one"
             ));
         }
-        let rope = match self.rotary(style.sections.is_some()) {
-            Ok(rope) => rope,
-            Err(reason) => return Some(reason),
-        };
+        if let Err(reason) = self.rotary(style.sections.is_some()) {
+            return Some(reason);
+        }
         if let Some(sections) = self.sections(style)
             && sections.iter().sum::<usize>() as i64 != head_width / 2
         {
@@ -232,7 +222,7 @@ impl DecoderConfig {
         {
             return Some(format!("layer_types has `{kind}`, which is not supported"));
         }
-        if self.limit(&rope).is_some_and(|limit| limit.tokens < 1) {
+        if self.limit().is_some_and(|limit| limit.tokens < 1) {
             return Some("sliding_window and max_position_embeddings must be positive".into());
         }
         if Activation::from_name(&self.hidden_act).is_none() {
@@ -329,17 +319,9 @@ mod tests {
         ] {
             let config = config(class, &keys);
             assert_eq!(config.unsupported(&Style::default()), None, "{keys}");
-            let limit = config.limit(&config.rotary(false).unwrap());
+            let limit = config.limit();
             assert_eq!(limit.map(|limit| limit.tokens), window, "{class} {keys}");
         }
-    }
-
-    #[test]
-    fn dynamic_scaling_limits_the_tokens_where_it_would_begin() {
-        let keys = json!({ "rope_scaling": { "type": "dynamic", "factor": 2.0 }, "max_position_embeddings": 50 });
-        let config = config("LlamaConfig", &keys);
-        let limit = config.limit(&config.rotary(false).unwrap()).unwrap();
-        assert_eq!((limit.tokens, limit.key), (50, "max_position_embeddings"));
     }
 
     #[test]

@@ -4,8 +4,9 @@
 //! (Peng et al., 2023, arXiv:2309.00071) and `llama3` (Llama 3.1). Numbers are f32 where they are there.
 //!
 //! Deviations: `longrope`, `proportional` and a part of the head alone (`partial_rotary_factor`) are refused. `dynamic` changes
-//! nothing up to `max_position_embeddings`; beyond, keys that are stored already keep the frequencies of the step that stored them,
-//! so that an answer depends on how it is cut into steps: such prompts are refused.
+//! nothing up to `max_position_embeddings`; beyond, the frequencies follow the length at each step, and keys that are stored keep
+//! those of theirs. There, each sequence of a batch has its own length here (its longest's there), and what an earlier prompt has
+//! left behind counts for none (there, frequencies never go back to those of a shorter prompt that is still beyond).
 
 use std::f64::consts::PI;
 
@@ -50,8 +51,11 @@ pub(super) enum Scaling {
     Linear {
         factor: f64,
     },
-    /// None up to the positions that the model was made for.
-    Dynamic,
+    /// None up to the positions that the model was made for, `trained`; slower with the length from there on.
+    Dynamic {
+        factor: f64,
+        trained: i64,
+    },
     /// Slow ones are divided by a factor, fast ones are not, and those between partly.
     Llama3 {
         factor: f64,
@@ -114,10 +118,10 @@ impl RopeParameters {
             "linear" => Scaling::Linear {
                 factor: needed("factor", self.factor)?,
             },
-            "dynamic" => {
-                needed("factor", self.factor)?;
-                Scaling::Dynamic
-            }
+            "dynamic" => Scaling::Dynamic {
+                factor: needed("factor", self.factor)?,
+                trained: positions,
+            },
             "llama3" => Scaling::Llama3 {
                 factor: needed("factor", self.factor)?,
                 low: needed("low_freq_factor", self.low_freq_factor)?,
@@ -165,17 +169,47 @@ impl RopeParameters {
 }
 
 impl Rope {
-    /// The frequencies of a head of width D, `[D / 2]` f32.
+    /// The frequencies of a head of width D, `[D / 2]` f32, for as many tokens as the model was made for.
     ///
     /// # Errors
     /// LibTorch's own.
     pub(super) fn frequencies(&self, width: i64, device: Device) -> Result<Tensor, Error> {
+        self.frequencies_at(0, width, device)
+    }
+
+    /// The number of tokens beyond which frequencies depend on it; `None` where they never do.
+    pub(super) fn constant_up_to(&self) -> Option<i64> {
+        match self.scaling {
+            Scaling::Dynamic { trained, .. } => Some(trained),
+            _ => None,
+        }
+    }
+
+    /// The frequencies for so many tokens, `[D / 2]` f32.
+    ///
+    /// # Errors
+    /// LibTorch's own.
+    pub(super) fn frequencies_at(
+        &self,
+        tokens: i64,
+        width: i64,
+        device: Device,
+    ) -> Result<Tensor, Error> {
         let exponents = Tensor::f_arange_start_step(0, width, 2, (Kind::Float, Device::Cpu))?
             .f_div_scalar(width as f64)?;
-        let periods = Vec::<f32>::try_from(Tensor::f_pow_scalar(self.theta, &exponents)?)?;
+        let theta = match self.scaling {
+            Scaling::Dynamic { factor, trained } if tokens > trained => {
+                let stretch =
+                    (factor * tokens as f64) as f32 / trained as f32 - (factor - 1.0) as f32;
+                let power = width as f64 / (width as f64 - 2.0);
+                f64::from(self.theta as f32 * stretch.powf(power as f32))
+            }
+            _ => self.theta,
+        };
+        let periods = Vec::<f32>::try_from(Tensor::f_pow_scalar(theta, &exponents)?)?;
         let plain = periods.iter().map(|period| 1.0 / period);
         let scaled: Vec<f32> = match self.scaling {
-            Scaling::None | Scaling::Dynamic => plain.collect(),
+            Scaling::None | Scaling::Dynamic { .. } => plain.collect(),
             Scaling::Linear { factor } => plain.map(|own| own / factor as f32).collect(),
             Scaling::Llama3 {
                 factor,
@@ -241,14 +275,15 @@ impl Rope {
     }
 
     /// The positions that the model can be used on, of one whose config says `positions`: what scaling stretches counts
-    /// stretched, unless the config has done so itself (as vLLM derives a model's length).
-    pub(super) fn reach(&self, positions: i64) -> i64 {
+    /// stretched, unless the config has done so itself (as vLLM derives a model's length). `None` where the scaling follows any length.
+    pub(super) fn reach(&self, positions: i64) -> Option<i64> {
         match self.scaling {
-            Scaling::Linear { factor } => (positions as f64 * factor.max(1.0)) as i64,
+            Scaling::Linear { factor } => Some((positions as f64 * factor.max(1.0)) as i64),
             Scaling::Yarn {
                 factor, trained, ..
-            } => positions.max((trained * factor) as i64),
-            Scaling::None | Scaling::Dynamic | Scaling::Llama3 { .. } => positions,
+            } => Some(positions.max((trained * factor) as i64)),
+            Scaling::Dynamic { .. } => None,
+            Scaling::None | Scaling::Llama3 { .. } => Some(positions),
         }
     }
 }
@@ -363,16 +398,16 @@ mod tests {
                 "rope_scaling": { "type": "yarn", "factor": 4, "original_max_position_embeddings": trained },
             })
         };
-        assert_eq!(reach(json!({})), 1_000);
+        assert_eq!(reach(json!({})), Some(1_000));
         assert_eq!(
             reach(json!({ "rope_scaling": { "type": "linear", "factor": 2.5 } })),
-            2_500
+            Some(2_500)
         );
         assert_eq!(
             reach(json!({ "rope_scaling": { "type": "dynamic", "factor": 2.5 } })),
-            1_000
+            None
         );
-        assert_eq!(reach(yarn(1_000)), 4_000);
-        assert_eq!(reach(yarn(250)), 1_000);
+        assert_eq!(reach(yarn(1_000)), Some(4_000));
+        assert_eq!(reach(yarn(250)), Some(1_000));
     }
 }

@@ -10,8 +10,14 @@ pub(super) fn refusal(folder: &Path, config: &Value) -> Option<String> {
     let parts = ["text_config", "vision_config"].map(|part| config.get(part));
     let places = [Some(config)].into_iter().chain(parts).flatten();
     let mut keys = places.flat_map(|place| {
-        ["quantization_config", "compression_config", "quantization"]
-            .map(|key| (key, place.get(key).filter(|value| value.is_object())))
+        ["quantization_config", "compression_config", "quantization"].map(|key| {
+            (
+                key,
+                place
+                    .get(key)
+                    .filter(|value| value.is_object() || value.is_string()),
+            )
+        })
     });
     let (key, how) = keys.find_map(|(key, value)| Some((key, value?)))?;
     let bits = match bits(how) {
@@ -34,7 +40,7 @@ pub(super) fn refusal(folder: &Path, config: &Value) -> Option<String> {
 /// How it is quantised.
 fn method(key: &str, how: &Value) -> String {
     let says = |name: &str| how.get(name).is_some_and(|value| value == true);
-    match how.get("quant_method").and_then(Value::as_str) {
+    match how.get("quant_method").unwrap_or(how).as_str() {
         Some(method) => method.to_owned(),
         None if says("load_in_4bit") || says("load_in_8bit") => "bitsandbytes".into(),
         None if key == "quantization" => "MLX".into(),

@@ -15,6 +15,7 @@ use super::keys::{Effect, GenerationKeys, KEYS};
 use super::rules::{Biased, Rules};
 use super::stop::StopStrings;
 use crate::checkpoint::read_json;
+use crate::text::Text;
 use crate::{Checkpoint, Error};
 
 const FILE: &str = "generation_config.json";
@@ -144,9 +145,9 @@ impl GenerationConfig {
     }
 }
 
-/// The tokens that a trained answer may end with: those that `generation_config.json` names, else `config.json`. None where they are no
-/// token ids.
-pub(crate) fn trained_end_tokens(checkpoint: &Checkpoint) -> Result<Vec<i64>, Error> {
+/// The tokens that a trained answer may end with: those that `generation_config.json` names, else `config.json`; where the tokenizer
+/// has none of them, or nothing is named, its own `eos_token`.
+pub(crate) fn trained_end_tokens(checkpoint: &Checkpoint, text: &Text) -> Result<Vec<i64>, Error> {
     let key = "eos_token_id";
     let path = checkpoint.path(FILE);
     let own = if path.is_file() {
@@ -157,7 +158,12 @@ pub(crate) fn trained_end_tokens(checkpoint: &Checkpoint) -> Result<Vec<i64>, Er
     let model = settings_of_model(checkpoint.config());
     let places = [own.get(key), model.get(key)];
     let found = places.into_iter().flatten().find(|value| !value.is_null());
-    Ok(found.and_then(tokens).unwrap_or_default())
+    let mut ends = found.and_then(tokens).unwrap_or_default();
+    ends.retain(|&id| text.has(id));
+    if ends.is_empty() {
+        ends.extend(text.end_token());
+    }
+    Ok(ends)
 }
 
 /// The keys of a `config.json` that are a generation config's.

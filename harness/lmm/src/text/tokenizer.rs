@@ -2,7 +2,7 @@
 //! `merges.txt` where its class is one that reads them.
 //!
 //! Sources: `tokenization_utils_tokenizers.py`, `models/qwen2/tokenization_qwen2.py`, `models/gpt2/tokenization_gpt2.py` and
-//! `models/llama/tokenization_llama.py`. Deviations: a prompt is never cut or padded; a sentencepiece model alone is refused,
+//! `models/llama/tokenization_llama.py`. Deviations: a prompt that `tokenizer.json` would cut or pad is refused; a sentencepiece model alone is refused,
 //! and so are vocabulary and merges for `TokenizersBackend`, which `transformers` cannot open either.
 
 use std::collections::BTreeMap;
@@ -12,12 +12,13 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 use tokenizers::models::bpe::BPE;
 use tokenizers::{
-    AddedToken, DecoderWrapper, ModelWrapper, NormalizerWrapper, PostProcessorWrapper,
-    PreTokenizerWrapper, Tokenizer,
+    AddedToken, DecoderWrapper, ModelWrapper, NormalizerWrapper, PaddingStrategy,
+    PostProcessorWrapper, PreTokenizerWrapper, Tokenizer,
 };
 
 use super::added::{Tokens, object};
 use super::class::Class;
+use crate::checkpoint::parse_json;
 use crate::{Checkpoint, Error};
 
 /// Where `Qwen2Tokenizer` cuts a text before merging.
@@ -33,6 +34,44 @@ pub(super) struct Opened {
     pub(super) names: Vec<(String, String)>,
     /// The file with its vocabulary.
     pub(super) path: PathBuf,
+    pub(super) lengths: Lengths,
+}
+
+/// The lengths in tokens to which `tokenizer.json` cuts and pads every prompt.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Lengths {
+    cut: Option<usize>,
+    padded: Option<usize>,
+}
+
+impl Lengths {
+    fn of(tokenizer: &Tokenizer) -> Self {
+        let padded = tokenizer.get_padding().map(|padding| &padding.strategy);
+        Self {
+            cut: tokenizer.get_truncation().map(|cut| cut.max_length),
+            padded: match padded {
+                Some(PaddingStrategy::Fixed(length)) => Some(*length),
+                _ => None,
+            },
+        }
+    }
+
+    /// Refuses a prompt of so many tokens that would be cut or padded.
+    pub(super) fn check(self, tokens: usize) -> Result<(), Error> {
+        let (what, key) = match self {
+            Self {
+                cut: Some(most), ..
+            } if tokens > most => (format!("cut to {most}"), "truncation"),
+            Self {
+                padded: Some(least),
+                ..
+            } if tokens < least => (format!("padded to {least}"), "padding"),
+            _ => return Ok(()),
+        };
+        Err(Error::Prompt(format!(
+            "its {tokens} tokens would be {what} by `{key}` in tokenizer.json, which is not done here; use a tokenizer.json without it"
+        )))
+    }
 }
 
 /// Opens the tokenizer of a checkpoint. `added` are special tokens that the family's processor adds where there are none.
@@ -53,8 +92,10 @@ pub(super) fn open(checkpoint: &Checkpoint, added: &[&str]) -> Result<Opened, Er
     });
     let class = Class::of(checkpoint, &config, is_byte_level)?;
     refuse_options(checkpoint, &config)?;
+    let mut lengths = Lengths::default();
     let (mut tokenizer, of_file, path) = if let Some(bytes) = file {
-        let whole = from_file(&path, bytes)?;
+        let whole;
+        (whole, lengths) = from_file(&path, &bytes)?;
         let of_file: BTreeMap<u32, AddedToken> =
             whole.get_added_tokens_decoder().into_iter().collect();
         (rebuilt(&path, class, &config, whole)?, Some(of_file), path)
@@ -82,6 +123,7 @@ pub(super) fn open(checkpoint: &Checkpoint, added: &[&str]) -> Result<Opened, Er
         tokenizer,
         names,
         path,
+        lengths,
     })
 }
 
@@ -111,16 +153,17 @@ fn refuse_options(checkpoint: &Checkpoint, config: &Map<String, Value>) -> Resul
 }
 
 /// `tokenizer.json`.
-fn from_file(path: &Path, bytes: Vec<u8>) -> Result<Tokenizer, Error> {
+fn from_file(path: &Path, bytes: &[u8]) -> Result<(Tokenizer, Lengths), Error> {
     let mut tokenizer = guarded(|| Tokenizer::from_bytes(bytes)).map_err(|error| {
-        Error::malformed(path, format!("not a tokenizer ({error}); fetch it again"))
+        let own = || Error::malformed(path, format!("not a tokenizer ({error}); fetch it again"));
+        parse_json(path, bytes).err().unwrap_or_else(own)
     })?;
-    // A prompt is never cut or padded behind the user's back.
+    let lengths = Lengths::of(&tokenizer);
     tokenizer.with_padding(None);
     tokenizer
         .with_truncation(None)
         .map_err(|error| Error::malformed(path, format!("{error}; fetch it again")))?;
-    Ok(tokenizer)
+    Ok((tokenizer, lengths))
 }
 
 /// What a class makes of `tokenizer.json`: the whole, or its own parts around the vocabulary, merges and post-processor.
