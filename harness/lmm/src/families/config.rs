@@ -7,8 +7,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::quantised;
-use crate::classes::{self, Part, Whole};
-use crate::decoder::{DecoderConfig, Style};
+use crate::families::classes::{self, Part, Whole};
+use crate::nn::decoder::{DecoderConfig, Style};
 use crate::{Checkpoint, Error};
 
 /// A config whose classes have filled in what it leaves out.

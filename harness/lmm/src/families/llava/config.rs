@@ -3,10 +3,10 @@
 use serde::Deserialize;
 
 use crate::Error;
-use crate::decoder::DecoderConfig;
 use crate::families::ConfigFile;
-use crate::layers::Activation;
-use crate::tower::{Features, TowerConfig, TowerStyle};
+use crate::nn::decoder::DecoderConfig;
+use crate::nn::layers::Activation;
+use crate::nn::tower::{Features, TowerConfig, TowerStyle};
 
 /// What the configs of all LLaVA families say.
 #[derive(Debug, Clone)]

@@ -13,8 +13,8 @@ use super::config::Config;
 use super::frame::Frame;
 use super::preprocess::{background, middle, square, within_limit};
 use crate::checkpoint::read_json;
-use crate::image_config::{ImageConfig, Levels, Size, image_config, unfit};
-use crate::text::{Rendered, Text};
+use crate::processor::image_config::{ImageConfig, Levels, Size, image_config, unfit};
+use crate::processor::text::{Rendered, Text};
 use crate::{Checkpoint, Error, Filter, PictureLayout, Place, Processor, Prompt, resize};
 
 /// Marks a picture, where neither tokenizer nor processor gives it another name.

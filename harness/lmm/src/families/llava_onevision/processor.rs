@@ -14,8 +14,8 @@ use crate::families::llava::config::Config;
 use crate::families::llava::frame::Frame;
 use crate::families::llava::preprocess::{background, square};
 use crate::families::llava::processor::{IMAGE, text_key};
-use crate::image_config::{ImageConfig, Levels, Size, image_config, unfit};
-use crate::text::{Rendered, Text};
+use crate::processor::image_config::{ImageConfig, Levels, Size, image_config, unfit};
+use crate::processor::text::{Rendered, Text};
 use crate::{Checkpoint, Error, Filter, PictureLayout, Place, Processor, Prompt, resize};
 
 /// Marks a video, where the tokenizer gives it no other name.

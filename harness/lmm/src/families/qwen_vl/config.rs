@@ -3,9 +3,9 @@
 use serde::Deserialize;
 
 use crate::Error;
-use crate::decoder::DecoderConfig;
 use crate::families::ConfigFile;
-use crate::layers::Activation;
+use crate::nn::decoder::DecoderConfig;
+use crate::nn::layers::Activation;
 
 /// The whole config.
 #[derive(Debug, Clone)]

@@ -5,7 +5,8 @@ use tch::Tensor;
 use super::config::{Generation, VisionConfig};
 use super::vision::Norm;
 use crate::Error;
-use crate::layers::{Activation, Linear, Weights};
+use crate::nn::layers::{Activation, Linear};
+use crate::nn::weights::Weights;
 
 /// Norm, join a square's patches, two linear layers.
 pub(super) struct Merger {

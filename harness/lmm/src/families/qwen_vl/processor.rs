@@ -9,8 +9,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::config::Config;
-use crate::image_config::{ImageConfig, Levels, image_config, unfit};
-use crate::text::{Rendered, Text};
+use crate::processor::image_config::{ImageConfig, Levels, image_config, unfit};
+use crate::processor::text::{Rendered, Text};
 use crate::{
     Checkpoint, Error, Filter, PictureLayout, Place, Processor, Prompt, resize, rotary_positions,
 };

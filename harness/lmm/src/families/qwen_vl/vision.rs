@@ -8,7 +8,8 @@ use tch::{Kind, Tensor};
 use super::config::{Generation, VisionConfig};
 use super::order::Order;
 use crate::families::{Pixels, Seen};
-use crate::layers::{Activation, LayerNorm, Linear, RmsNorm, Rotation, Weights, rotate};
+use crate::nn::layers::{Activation, LayerNorm, Linear, RmsNorm, Rotation, rotate};
+use crate::nn::weights::Weights;
 use crate::{Error, Part};
 
 /// The norms' epsilon, which no config states.

@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use super::config::Config;
 use crate::checkpoint::read_json;
-use crate::image_config::{ImageConfig, Levels, Size, image_config, unfit};
-use crate::text::{Rendered, Text};
+use crate::processor::image_config::{ImageConfig, Levels, Size, image_config, unfit};
+use crate::processor::text::{Rendered, Text};
 use crate::{Checkpoint, Error, Filter, PictureLayout, Place, Processor, Prompt, resize};
 
 /// Pictures are never scaled beyond this longest edge.

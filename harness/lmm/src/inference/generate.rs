@@ -1,0 +1,251 @@
+//! Greedy decoding through the key-value cache, of one prompt or of several at once.
+//!
+//! Prompts of one batch are padded on the right and the padding is masked, so that each is answered as it would be alone (the
+//! shapes of the products differ, and with them the last bits of the logits). A sequence that has ended goes on until all
+//! have, and what it then says is not looked at. What the checkpoint's [`GenerationConfig`] asks for is done to each sequence as
+//! it would be alone.
+
+use std::time::{Duration, Instant};
+
+use rave_methods::Attention;
+use tch::{Kind, Tensor};
+
+use super::forward::second;
+use super::generation_config::LogitsProcessors;
+use crate::nn::decoder::Pass;
+use crate::{Error, Features, Model, Prefix, Prompt};
+
+/// How to generate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GenerationOptions {
+    /// Most tokens to generate.
+    pub max_new_tokens: usize,
+    /// Whether to stop at the checkpoint's end tokens (they are not part of the result) and after its stop strings (they are).
+    pub stop_at_end: bool,
+    /// When to give up with [`Error::Deadline`]; looked at before every layer of the decoder, so the answer ends within the time
+    /// of a layer. For the vision side see [`Model::see_until`](crate::Model::see_until).
+    pub deadline: Option<Instant>,
+}
+
+/// Wall time of the phases of one answer; of one in a batch that of the batch, but for the vision side.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Timings {
+    /// Vision tower and connector.
+    pub vision: Duration,
+    /// The decoder over the prompt, or what of it follows a [`Prefix`], to the first token.
+    pub prefill: Duration,
+    /// All further tokens.
+    pub decode: Duration,
+}
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Generation {
+    /// The generated token ids, without the end token.
+    pub ids: Vec<i64>,
+    /// Their text.
+    pub text: String,
+    /// Wall time by phase.
+    pub timings: Timings,
+    /// Bytes of the key-value cache, of one in a batch those of the batch.
+    pub cache_bytes: u64,
+}
+
+impl Model {
+    /// Answers a prompt greedily.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] when the logits overflow, [`Error::Deadline`] when that of the options is over; LibTorch's own errors.
+    pub fn generate(
+        &self,
+        attention: &dyn Attention,
+        prompt: &Prompt,
+        features: &Features,
+        options: &GenerationOptions,
+    ) -> Result<Generation, Error> {
+        let mut answers = self.answer(attention, &[prompt], &[features], None, options)?;
+        Ok(answers.remove(0))
+    }
+
+    /// Answers several prompts greedily in one batch, given the features of each. A variant that runs a prompt a second time does
+    /// so for each by itself, and answers one after the other.
+    ///
+    /// # Errors
+    /// As [`Model::generate`].
+    ///
+    /// # Panics
+    /// When there are not as many features as prompts.
+    pub fn generate_batch(
+        &self,
+        attention: &dyn Attention,
+        prompts: &[&Prompt],
+        features: &[&Features],
+        options: &GenerationOptions,
+    ) -> Result<Vec<Generation>, Error> {
+        assert_eq!(
+            prompts.len(),
+            features.len(),
+            "every prompt has its features"
+        );
+        self.answer(attention, prompts, features, None, options)
+    }
+
+    /// Answers prompts with their features in one batch, or one after the other where the variant runs each a second time; after
+    /// a prefix that all of them begin with, if one is given.
+    pub(crate) fn answer(
+        &self,
+        attention: &dyn Attention,
+        prompts: &[&Prompt],
+        features: &[&Features],
+        prefix: Option<&Prefix>,
+        options: &GenerationOptions,
+    ) -> Result<Vec<Generation>, Error> {
+        let each = match attention.again(0.0) {
+            Some(_) => 1,
+            None => prompts.len().max(1),
+        };
+        let batches = prompts.chunks(each).zip(features.chunks(each));
+        let answers = batches.map(|(prompts, features)| {
+            tch::no_grad(|| self.decode(attention, prompts, features, prefix, options))
+        });
+        Ok(answers
+            .collect::<Result<Vec<_>, _>>()?
+            .into_iter()
+            .flatten()
+            .collect())
+    }
+
+    fn decode(
+        &self,
+        attention: &dyn Attention,
+        prompts: &[&Prompt],
+        features: &[&Features],
+        prefix: Option<&Prefix>,
+        options: &GenerationOptions,
+    ) -> Result<Vec<Generation>, Error> {
+        let decoder = self.decoder();
+        let device = decoder.options().1;
+        let start = Instant::now();
+        let batch = prompts.len();
+        for prompt in prompts {
+            self.check_length(prompt, options)?;
+        }
+        let input = self.input(prompts, features, prefix)?;
+        let prefill = |attention| self.prefill(attention, &input, options);
+        let (mut cache, mut logits) = prefill(attention)?;
+        let mut attention = attention;
+        if let Some(chosen) = second(attention, &logits)? {
+            attention = chosen;
+            (cache, logits) = prefill(attention)?;
+        }
+        let mut answers: Vec<Vec<i64>> = vec![Vec::new(); batch];
+        let mut ended = vec![options.max_new_tokens == 0; batch];
+        let mut first_token = None;
+        let rules = &self.generation().rules;
+        let ids: Vec<&[i64]> = prompts.iter().map(|prompt| &prompt.ids[..]).collect();
+        let mut processors = LogitsProcessors::new(rules, &ids, options.max_new_tokens);
+        for position in 0..options.max_new_tokens {
+            let next = next_tokens(&logits, &ended, processors.as_mut(), rules.removes_invalid)?;
+            let next = next.map_err(|sequence| Error::NotFinite {
+                position,
+                sequence,
+                // What keeps the search from its end is no news: the answer is lost already.
+                stage: self
+                    .first_not_finite(
+                        attention,
+                        prompts[sequence],
+                        features[sequence],
+                        &answers[sequence],
+                    )
+                    .unwrap_or(None),
+                kind: format!("{:?}", decoder.options().0),
+            })?;
+            first_token.get_or_insert_with(|| start.elapsed());
+            if let Some(processors) = &mut processors {
+                processors.push(&next);
+            }
+            for (row, &token) in next.iter().enumerate() {
+                ended[row] |= options.stop_at_end && rules.end_tokens.contains(&token);
+                if !ended[row] {
+                    answers[row].push(token);
+                    ended[row] =
+                        options.stop_at_end && self.has_stopped(prompts[row], &answers[row]);
+                }
+            }
+            if ended.iter().all(|&ended| ended) || position + 1 == options.max_new_tokens {
+                break;
+            }
+            let input = Tensor::f_from_slice(&next)?
+                .f_view([batch as i64, 1])?
+                .f_to_device(device)?;
+            let pass = Pass {
+                deadline: options.deadline,
+                ..Pass::new(attention, None, &[])
+            };
+            let hidden = decoder.forward(&decoder.embed(&input)?, Some(&mut cache), pass)?;
+            logits = decoder.logits(&hidden)?.f_squeeze_dim(1)?; // [B, vocabulary]
+        }
+        self.finish();
+        let prefill = first_token.unwrap_or_else(|| start.elapsed());
+        let decode = start.elapsed().saturating_sub(prefill);
+        let each = answers.into_iter().zip(features);
+        each.map(|(ids, features)| {
+            Ok(Generation {
+                text: self.processor().decode(&ids)?,
+                ids,
+                timings: Timings {
+                    vision: features.elapsed,
+                    prefill,
+                    decode,
+                },
+                cache_bytes: cache.bytes(),
+            })
+        })
+        .collect()
+    }
+
+    /// Whether an answer ends here with a stop string, which may begin in its prompt.
+    fn has_stopped(&self, prompt: &Prompt, answer: &[i64]) -> bool {
+        self.stop_strings()
+            .is_some_and(|stop| stop.end(&prompt.ids, answer))
+    }
+
+    /// Refuses a prompt that has no room for its answer.
+    fn check_length(&self, prompt: &Prompt, options: &GenerationOptions) -> Result<(), Error> {
+        let capacity = (prompt.ids.len() + options.max_new_tokens) as i64;
+        match self.most_positions() {
+            Some(most) if capacity > most => Err(Error::Prompt(format!(
+                "{} tokens and up to {} new ones are more than the model's {most} positions (max_position_embeddings); \
+                 shorten the question, use fewer or smaller pictures, or allow fewer new tokens",
+                prompt.ids.len(),
+                options.max_new_tokens
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The likeliest token of every sequence, given the logits `[B, vocabulary]` and what is to be made of them; or the first sequence
+/// that has not ended and whose logits are not finite, unless that `may_be`.
+fn next_tokens(
+    logits: &Tensor,
+    ended: &[bool],
+    processors: Option<&mut LogitsProcessors>,
+    may_be: bool,
+) -> Result<Result<Vec<i64>, usize>, Error> {
+    // A maximum is NaN or infinite exactly when some logit is (a minus infinity alone cannot win): one pass, one copy.
+    let (best, tokens) = logits.f_to_kind(Kind::Float)?.f_max_dim(-1, false)?;
+    let best: Vec<f32> = Vec::try_from(&best)?;
+    let overflowed = best
+        .iter()
+        .zip(ended)
+        .position(|(best, ended)| !best.is_finite() && !ended);
+    if let Some(sequence) = overflowed.filter(|_| !may_be) {
+        return Ok(Err(sequence));
+    }
+    let tokens = match processors {
+        None => tokens,
+        Some(processors) => processors.apply(logits)?.f_argmax(-1, false)?,
+    };
+    Ok(Ok(Vec::try_from(&tokens)?))
+}

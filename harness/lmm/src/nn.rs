@@ -1,0 +1,13 @@
+//! Networks: layers, the vision tower's, and the decoder with its rotary embedding and key-value cache.
+
+pub(crate) mod decoder;
+pub(crate) mod encoder;
+pub(crate) mod kv_cache;
+pub(crate) mod layers;
+pub mod libtorch;
+mod matvec;
+pub(crate) mod part;
+mod pointwise;
+pub(crate) mod stage;
+pub(crate) mod tower;
+pub(crate) mod weights;

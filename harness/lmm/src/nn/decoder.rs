@@ -1,0 +1,293 @@
+//! The Llama-style decoder that every family shares: RMS norms, grouped-query attention through the attention slot, rotary
+//! embedding by rotating halves, gated feed-forward. What Qwen2 and Qwen3 add is in [`Style`] and in the rotary settings.
+//!
+//! Source: `transformers` 5.23 `models/llama/modeling_llama.py`, `models/qwen2_vl/modeling_qwen2_vl.py` (rotary sections) and
+//! `models/qwen3_vl/modeling_qwen3_vl.py` (head norms, interleaved sections, features added to early layers). The
+//! embedding and its rounding follow it: cosines and sines are computed in f32 from integer positions and then take the
+//! compute type.
+
+mod config;
+mod layer;
+mod pass;
+mod rope;
+
+use std::path::Path;
+use std::rc::Rc;
+
+use rave_methods::{Geometry, Tokens};
+use tch::{Device, Kind, Tensor};
+
+use self::config::Limit;
+pub(crate) use self::config::{DecoderConfig, Style};
+use self::layer::{Inputs, Layer, chosen};
+pub use self::pass::Probe;
+pub(crate) use self::pass::{Pass, Watch};
+use crate::nn::kv_cache::Cache;
+use crate::nn::layers::{Linear, RmsNorm, Rotation};
+use crate::nn::stage::Stage;
+use crate::nn::weights::Weights;
+use crate::{Error, Part};
+
+/// The decoder of a model: embeddings in, logits out.
+#[derive(Debug)]
+pub(crate) struct Decoder {
+    geometry: Geometry,
+    embedding: Tensor,
+    layers: Vec<Layer>,
+    norm: RmsNorm,
+    head: Linear,
+    /// `theta^(-2i/D)`, scaled or not, `[D / 2]` f32.
+    frequencies: Tensor,
+    /// What cosines and sines are multiplied by.
+    attention_factor: f64,
+    /// Which axis each frequency turns with, `[D / 2]`; `None` for positions on one axis.
+    axes: Option<Tensor>,
+    most_positions: Option<i64>,
+    limit: Option<Limit>,
+}
+
+impl Decoder {
+    /// Reads the decoder under `text` (layers, norm, embeddings) and its head, tied to the embeddings when `head` is `None`.
+    pub(crate) fn load(
+        config: &DecoderConfig,
+        style: &Style,
+        text: &Weights,
+        head: Option<&Weights>,
+    ) -> Result<Self, Error> {
+        let geometry = config.geometry();
+        let embedding = (text / "embed_tokens")
+            .as_part(Part::Embedding)
+            .tensor("weight", &[config.vocab_size, config.hidden_size])?;
+        let head = match head {
+            Some(head) => Linear::without_bias(head, config.hidden_size, config.vocab_size)?,
+            None => Linear::tied(&embedding),
+        };
+        let layers = (0..geometry.layers)
+            .map(|number| Layer::load(config, style, &(&(text / "layers") / number)))
+            .collect::<Result<_, _>>()?;
+        let rope = config
+            .rotary(style.sections.is_some())
+            .map_err(|reason| Error::malformed(Path::new("config.json"), reason))?;
+        let axes = config
+            .axes(style)
+            .map(|axes| Tensor::f_from_slice(&axes)?.f_to_device(text.device()));
+        Ok(Self {
+            geometry,
+            embedding,
+            layers,
+            norm: RmsNorm::new(&(text / "norm"), config.hidden_size, config.rms_norm_eps)?,
+            head,
+            frequencies: rope.frequencies(geometry.head_width, text.device())?,
+            attention_factor: rope.attention_factor(),
+            axes: axes.transpose()?,
+            most_positions: Some(config.positions(&rope)),
+            limit: config.limit(&rope),
+        })
+    }
+
+    /// The sizes that a variant needs.
+    pub(crate) fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// Positions that the model can be used on.
+    pub(crate) fn most_positions(&self) -> Option<i64> {
+        self.most_positions
+    }
+
+    /// Element type and device of the activations.
+    pub(crate) fn options(&self) -> (Kind, Device) {
+        (self.embedding.kind(), self.embedding.device())
+    }
+
+    /// Token ids `[B, T]` to embeddings `[B, T, C]`.
+    pub(crate) fn embed(&self, ids: &Tensor) -> Result<Tensor, Error> {
+        Ok(Tensor::f_embedding(&self.embedding, ids, -1, false, false)?)
+    }
+
+    /// Runs T new tokens, given as embeddings `[B, T, C]`, through all layers after what `cache` holds (nothing without
+    /// one): hidden states `[B, T, C]`, normalised for [`Self::logits`], or `[M, C]` of the tokens that are wanted. Those of tokens
+    /// that the attention drops on the way are zero.
+    ///
+    /// # Errors
+    /// [`Error::Deadline`] when that of the pass is over before a layer begins; LibTorch's own errors.
+    ///
+    /// # Panics
+    /// Without tokens and without a cache that was filled.
+    pub(crate) fn forward(
+        &self,
+        embeddings: &Tensor,
+        mut cache: Option<&mut Cache>,
+        mut pass: Pass,
+    ) -> Result<Tensor, Error> {
+        let mut hidden = embeddings.shallow_clone();
+        pass.show(Stage::Embeddings, &hidden)?;
+        // What the layer before had stored, and what it has with this pass: most often the same for all layers.
+        let mut before: Option<Rc<Tokens>> = None;
+        let mut now: Option<(Rc<Tokens>, Rotation)> = None;
+        let mut dropped: Option<Vec<i64>> = None;
+        let mut deep: Vec<Tensor> = pass.deep.iter().map(Tensor::shallow_clone).collect();
+        for (number, layer) in self.layers.iter().enumerate() {
+            Error::check_deadline(pass.deadline)?;
+            let stored = cache
+                .as_ref()
+                .and_then(|cache| cache.tokens(number))
+                .cloned();
+            let is_as_before = match (&stored, &before) {
+                (Some(stored), Some(before)) => Rc::ptr_eq(stored, before),
+                (None, _) => now.is_some(),
+                (Some(_), None) => false,
+            };
+            if !is_as_before {
+                let tokens = match (&pass.tokens, &stored) {
+                    (Some(tokens), _) => Rc::clone(tokens),
+                    (None, Some(stored)) => Rc::new(stored.then_text()),
+                    (None, None) => panic!("a first pass says what its tokens are"),
+                };
+                now = Some((Rc::clone(&tokens), self.rotation(&tokens)?));
+            }
+            before = stored;
+            let Some((tokens, rotation)) = &now else {
+                continue;
+            };
+            let is_last = number + 1 == self.layers.len() && deep.len() <= number;
+            let inputs = Inputs {
+                number,
+                geometry: &self.geometry,
+                tokens,
+                rotation,
+                wanted: pass.wanted.filter(|_| is_last && dropped.is_none()),
+            };
+            let keep;
+            (hidden, keep) = layer.forward(&hidden, &inputs, cache.as_deref_mut(), &mut pass)?;
+            if let Some(more) = deep.get(number) {
+                hidden = hidden.f_add(more)?;
+            }
+            pass.show(Stage::FeedForward(number), &hidden)?;
+            if let Some(keep) = keep {
+                let kept = tokens.kept(&keep);
+                for states in deep.iter_mut().skip(number + 1).chain([&mut hidden]) {
+                    *states = rows(states, &kept.index, kept.tokens.batch())?;
+                }
+                dropped = Some(match dropped {
+                    Some(places) => kept.index.iter().map(|&at| places[at as usize]).collect(),
+                    None => kept.index,
+                });
+                let tokens = Rc::new(kept.tokens);
+                let rotation = self.rotation(&tokens)?;
+                now = Some((tokens, rotation));
+            }
+        }
+        let hidden = self.norm.forward(&hidden)?;
+        pass.show(Stage::Norm, &hidden)?;
+        let hidden = match (dropped, &now) {
+            (Some(places), Some((tokens, _))) => spread(&hidden, &places, tokens, embeddings)?,
+            _ => hidden,
+        };
+        match pass.wanted {
+            // Not where the last layer has chosen them.
+            Some(wanted) if hidden.dim() == 3 => chosen(&hidden, wanted),
+            _ => Ok(hidden),
+        }
+    }
+
+    /// Number of token embeddings.
+    pub(crate) fn vocabulary(&self) -> i64 {
+        self.embedding.size()[0]
+    }
+
+    /// Hidden states `[.., C]` to logits `[.., vocabulary]`.
+    pub(crate) fn logits(&self, hidden: &Tensor) -> Result<Tensor, Error> {
+        self.head.forward(hidden)
+    }
+
+    /// Cosines and sines of the new tokens' positions, in the compute type: `[T, D]` where all sequences have the same
+    /// positions, else `[B, 1, T, D]`.
+    ///
+    /// # Errors
+    /// A position from which on the decoder would have to do what it does not.
+    fn rotation(&self, tokens: &Tokens) -> Result<Rotation, Error> {
+        let (kind, device) = self.options();
+        let (batch, new) = (tokens.batch(), tokens.new_tokens());
+        let places = tokens.new_positions();
+        if let (Some(limit), Some(last)) = (self.limit, places.iter().max())
+            && *last >= limit.tokens
+        {
+            return Err(Error::Prompt(format!(
+                "{} tokens are more than {} {} in config.json: {}; shorten the question, use fewer or smaller pictures, or allow \
+                 fewer new tokens",
+                last + 1,
+                limit.key,
+                limit.tokens,
+                limit.reason
+            )));
+        }
+        let tensor = |positions: &[i64]| -> Result<Tensor, Error> {
+            Ok(Tensor::f_from_slice(positions)?
+                .f_to_device(device)?
+                .f_to_kind(Kind::Float)?)
+        };
+        let angles = if let (Some(positions), Some(axes)) = (tokens.new_rotary(), &self.axes) {
+            let positions = tensor(one_row(&positions, new).as_flattened())?.f_view([-1, 3])?;
+            positions
+                .f_index_select(1, axes)?
+                .f_mul(&self.frequencies)?
+        } else {
+            tensor(one_row(&places, new))?.f_outer(&self.frequencies)?
+        };
+        let angles = Tensor::f_cat(&[&angles, &angles], -1)?; // [T or B T, D]
+        let angles = if angles.size()[0] == new as i64 {
+            angles
+        } else {
+            angles.f_view([batch as i64, 1, new as i64, -1])?
+        };
+        let scaled = |waves: Tensor| -> Result<Tensor, Error> {
+            let is_plain = (self.attention_factor - 1.0).abs() < f64::EPSILON;
+            let waves = if is_plain {
+                waves
+            } else {
+                waves.f_mul_scalar(self.attention_factor)?
+            };
+            Ok(waves.f_to_kind(kind)?)
+        };
+        Ok((scaled(angles.f_cos()?)?, scaled(angles.f_sin()?)?))
+    }
+}
+
+/// Rows of T, one a sequence: the first alone where all are the same.
+fn one_row<T: PartialEq>(rows: &[T], length: usize) -> &[T] {
+    let first = &rows[..length];
+    if rows.chunks(length).all(|row| row == first) {
+        first
+    } else {
+        rows
+    }
+}
+
+/// Some of the B x T rows of `[B, T, C]`, as `[B, T', C]`.
+fn rows(hidden: &Tensor, index: &[i64], batch: usize) -> Result<Tensor, Error> {
+    let index = Tensor::f_from_slice(index)?.f_to_device(hidden.device())?;
+    let width = hidden.size()[2];
+    Ok(chosen(hidden, &index)?.f_view([batch as i64, -1, width])?)
+}
+
+/// Hidden states `[B, T', C]` back at their places in a tensor like `[B, T, C]`, with zeros elsewhere.
+fn spread(
+    hidden: &Tensor,
+    places: &[i64],
+    tokens: &Tokens,
+    like: &Tensor,
+) -> Result<Tensor, Error> {
+    let real = tokens.valid().iter().zip(places).enumerate();
+    let (from, to): (Vec<i64>, Vec<i64>) = real
+        .filter(|(_, (valid, _))| **valid)
+        .map(|(at, (_, place))| (at as i64, *place))
+        .unzip();
+    let index = |at: &[i64]| Tensor::f_from_slice(at)?.f_to_device(hidden.device());
+    let hidden = chosen(hidden, &index(&from)?)?;
+    Ok(like
+        .f_zeros_like()?
+        .f_flatten(0, 1)?
+        .f_index_copy(0, &index(&to)?, &hidden)?
+        .f_view_as(like)?)
+}
