@@ -6,7 +6,7 @@
 
 use tch::{Kind, Tensor};
 
-use crate::{Error, Step, primitives, single_query};
+use crate::{Error, Step, primitives};
 
 /// Causal attention through LibTorch's fused kernel; nothing of size T x S is made when the whole prompt comes at once.
 ///
@@ -48,7 +48,7 @@ pub fn is_square(step: &Step) -> bool {
     step.tokens.stored() == step.tokens.new_tokens() && !step.tokens.valid().contains(&false)
 }
 
-/// Attention of one query a sequence (decoding), over the cache as it lies: in one pass where it can be (see `single_query.rs`), else
+/// Attention of one query a sequence (decoding), over the cache as it lies: in one pass where [`rave_kernels`] can, else
 /// as two matrix products grouped by key head.
 ///
 /// # Errors
@@ -59,7 +59,8 @@ pub fn single_query(
     values: &Tensor,
     step: &Step,
 ) -> Result<Tensor, Error> {
-    if let Some(output) = single_query::attend(query, keys, values, step)? {
+    let valid = step.tokens.valid();
+    if let Some(output) = rave_kernels::single_query(query, keys, values, valid, step.scale)? {
         return Ok(output);
     }
     let mut scores = primitives::scores(query, keys, step.scale)?; // [B, H, 1, S]

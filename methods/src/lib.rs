@@ -20,10 +20,8 @@ pub mod method;
 pub mod noise;
 pub mod primitives;
 pub mod registry;
-mod single_query;
 mod sink;
 pub mod slot;
-pub mod team;
 mod tokens;
 pub mod variants;
 

@@ -1,10 +1,10 @@
 //! The layers that families share.
 
+use rave_kernels as kernels;
 use tch::{Kind, Tensor};
 
 use crate::Error;
 use crate::nn::weights::Weights;
-use crate::nn::{matvec, pointwise};
 
 /// `x W^T + b`.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ impl Linear {
         layers: [&Self; N],
         x: &Tensor,
     ) -> Result<[Tensor; N], Error> {
-        if let Some(mut products) = matvec::products(x, layers.map(|layer| &layer.weight))? {
+        if let Some(mut products) = kernels::products(x, layers.map(|layer| &layer.weight))? {
             for (product, layer) in products.iter_mut().zip(layers) {
                 if let Some(bias) = &layer.bias {
                     let _ = product.f_add_(bias)?;
@@ -129,7 +129,7 @@ impl RmsNorm {
 
     /// Same shape in and out.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor, Error> {
-        if let Some(normed) = pointwise::rms_norm(x, &self.weight, self.epsilon)? {
+        if let Some(normed) = kernels::rms_norm(x, &self.weight, self.epsilon)? {
             return Ok(normed);
         }
         let wide = x.f_to_kind(Kind::Float)?;
@@ -164,7 +164,7 @@ pub(crate) type Rotation = (Tensor, Tensor);
 
 /// Rotary embedding by rotating halves: `x cos + [-x2 ; x1] sin`, same shape.
 pub(crate) fn rotate(x: &Tensor, (cosine, sine): &Rotation) -> Result<Tensor, Error> {
-    if let Some(rotated) = pointwise::rotate(x, cosine, sine)? {
+    if let Some(rotated) = kernels::rotate(x, cosine, sine)? {
         return Ok(rotated);
     }
     let halves = x.f_chunk(2, -1)?;

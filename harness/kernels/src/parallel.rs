@@ -1,12 +1,9 @@
-//! Loops of our own over the elements of tensors, on the threads and with the instructions that LibTorch's operators use.
+//! Tasks over the elements of tensors, on the threads and with the instructions that LibTorch's operators use.
 //!
-//! For work that LibTorch does badly when there are few tokens, as in decoding: products that it runs on one thread, chains of
-//! operators whose calls cost more than their arithmetic. A pool of our own beside LibTorch's would fight with it for the cores, so
-//! work is handed to the same OpenMP team, whose threads are awake already.
-//!
-//! What a loop computes for one row must not depend on the other rows or on the number of threads.
+//! A pool of our own beside LibTorch's would fight with it for the cores, so work is handed to the same OpenMP threads, which are
+//! awake already. What a task computes for one row must not depend on the other rows or on the number of threads.
 
-// What is not inlined into a `Loop` is compiled for the oldest processor.
+// What is not inlined into a `Task` is compiled for the oldest processor.
 #![allow(clippy::inline_always)]
 
 use std::ffi::{c_uint, c_void};
@@ -16,24 +13,24 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use half::bf16;
 use tch::{Device, Kind, Tensor};
 
-/// Elements below which handing work to other threads costs more than it saves.
-pub const FEW: usize = 1 << 15;
+/// Elements up to which handing work to other threads costs more than it saves.
+pub(crate) const MIN_PARALLEL: usize = 1 << 15;
 
-/// OpenMP's way to run a function on every thread of a team (libgomp's interface, which LLVM's library has as well).
+/// OpenMP's function that runs another on every thread (libgomp's interface, which LLVM's library has as well).
 type Fork = unsafe extern "C" fn(extern "C" fn(*mut c_void), *mut c_void, c_uint, c_uint);
 
-/// The threads on which LibTorch runs its operators.
+/// The threads on which LibTorch runs its operators, and the promise that the processor has the instructions of [`vectorised`].
 #[derive(Debug, Clone, Copy)]
-pub struct Team {
+pub(crate) struct OpenMp {
     fork: Fork,
 }
 
-impl Team {
+impl OpenMp {
     /// LibTorch's threads; `None` where it is built without OpenMP, or where the processor lacks the vector instructions that make
-    /// loops of ours worth it.
-    pub fn get() -> Option<Self> {
-        static FORK: OnceLock<Option<Team>> = OnceLock::new();
-        *FORK.get_or_init(|| {
+    /// kernels of ours worth it.
+    pub(crate) fn get() -> Option<Self> {
+        static OPEN_MP: OnceLock<Option<OpenMp>> = OnceLock::new();
+        *OPEN_MP.get_or_init(|| {
             #[cfg(unix)]
             {
                 let own = libloading::os::unix::Library::this();
@@ -48,21 +45,21 @@ impl Team {
         })
     }
 
-    /// Runs loops that read so many elements in all, each on one of as many threads as LibTorch uses, or all on this one where that is
+    /// Runs tasks that read so many elements in all, each on one of as many threads as LibTorch uses, or all on this one where that is
     /// little work.
-    pub fn share<L: Loop>(self, elements: usize, loops: impl Iterator<Item = L> + Send) {
-        if elements <= FEW {
-            loops.for_each(|own| vectorised(self, own));
+    pub(crate) fn for_each<T: Task>(self, elements: usize, tasks: impl Iterator<Item = T> + Send) {
+        if elements <= MIN_PARALLEL {
+            tasks.for_each(|task| vectorised(self, task));
             return;
         }
-        let loops = Mutex::new(loops);
+        let tasks = Mutex::new(tasks);
         let next = || {
-            let mut loops = loops.lock().unwrap_or_else(PoisonError::into_inner);
-            loops.next()
+            let mut tasks = tasks.lock().unwrap_or_else(PoisonError::into_inner);
+            tasks.next()
         };
         self.run(&|| {
-            while let Some(own) = next() {
-                vectorised(self, own);
+            while let Some(task) = next() {
+                vectorised(self, task);
             }
         });
     }
@@ -98,33 +95,33 @@ fn instructions_fit() -> bool {
     }
 }
 
-/// A loop that is compiled for the instructions of which a [`Team`] has made sure. A type rather than a closure, because `run` and all
+/// Work that is compiled for the instructions of which [`OpenMp::get`] has made sure. A type rather than a closure, because `run` and all
 /// that it calls must be `#[inline(always)]`: what is not inlined is compiled for the oldest processor.
-pub trait Loop {
+pub(crate) trait Task {
     /// Runs it.
     fn run(self);
 }
 
-/// Runs a loop on this thread.
-fn vectorised(_: Team, own: impl Loop) {
+/// Runs a task on this thread.
+fn vectorised(_: OpenMp, task: impl Task) {
     #[cfg(target_arch = "x86_64")]
     {
         #[target_feature(enable = "avx2,fma")]
-        fn with_vectors(own: impl Loop) {
-            own.run();
+        fn with_vectors(task: impl Task) {
+            task.run();
         }
-        // SAFETY: there is no team where the processor lacks them.
+        // SAFETY: there is no `OpenMp` where the processor lacks them.
         #[allow(unsafe_code)]
         unsafe {
-            with_vectors(own);
+            with_vectors(task);
         }
     }
     #[cfg(not(target_arch = "x86_64"))]
-    own.run();
+    task.run();
 }
 
-/// Whether loops of ours may read a tensor: on the CPU, f32 or bf16, and part of no gradient. Its layout is another question.
-pub fn is_readable(tensor: &Tensor) -> bool {
+/// Whether kernels of ours read a tensor: on the CPU, f32 or bf16, and part of no gradient. Its layout is another question.
+pub(crate) fn is_supported(tensor: &Tensor) -> bool {
     tensor.device() == Device::Cpu
         && matches!(tensor.kind(), Kind::Float | Kind::BFloat16)
         && !tensor.requires_grad()
@@ -135,7 +132,7 @@ pub fn is_readable(tensor: &Tensor) -> bool {
 /// # Safety
 /// It must be contiguous on the CPU and hold elements of this type, and nothing may write to it meanwhile.
 #[allow(unsafe_code)]
-pub unsafe fn values<T: Element>(tensor: &Tensor) -> &[T] {
+pub(crate) unsafe fn as_slice<T: Element>(tensor: &Tensor) -> &[T] {
     debug_assert!(tensor.is_contiguous() && tensor.kind() == T::KIND);
     // SAFETY: the caller's promise.
     unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast(), tensor.numel()) }
@@ -144,28 +141,28 @@ pub unsafe fn values<T: Element>(tensor: &Tensor) -> &[T] {
 /// The elements of a tensor that was just made.
 ///
 /// # Safety
-/// As [`values`], and nothing else may refer to it meanwhile.
+/// As [`as_slice`], and nothing else may refer to it meanwhile.
 #[allow(unsafe_code, clippy::mut_from_ref)]
-pub unsafe fn values_mut<T: Element>(tensor: &Tensor) -> &mut [T] {
+pub(crate) unsafe fn as_mut_slice<T: Element>(tensor: &Tensor) -> &mut [T] {
     debug_assert!(tensor.is_contiguous() && tensor.kind() == T::KIND);
     // SAFETY: the caller's promise.
     unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast(), tensor.numel()) }
 }
 
-/// An element type that loops of ours read; they compute in f32.
-pub trait Element: Copy + Send + Sync {
+/// An element type that kernels of ours read; they compute in f32.
+pub(crate) trait Element: Copy + Send + Sync {
     /// Its name in LibTorch.
     const KIND: Kind;
 
     /// As f32.
-    fn widened(self) -> f32;
+    fn widen(self) -> f32;
 }
 
 impl Element for f32 {
     const KIND: Kind = Kind::Float;
 
     #[inline(always)]
-    fn widened(self) -> f32 {
+    fn widen(self) -> f32 {
         self
     }
 }
@@ -174,7 +171,7 @@ impl Element for bf16 {
     const KIND: Kind = Kind::BFloat16;
 
     #[inline(always)]
-    fn widened(self) -> f32 {
+    fn widen(self) -> f32 {
         // Not `to_f32`, whose treatment of NaN keeps it from becoming one shift of a vector; a NaN stays one here too.
         f32::from_bits(u32::from(self.to_bits()) << 16)
     }
@@ -187,7 +184,7 @@ const SUMS: usize = 4;
 
 /// `a . b` in f32. The compiler makes vector instructions of the loops over lanes.
 #[inline(always)]
-pub fn dot<T: Element, U: Element>(a: &[T], b: &[U]) -> f32 {
+pub(crate) fn dot<T: Element, U: Element>(a: &[T], b: &[U]) -> f32 {
     let mut sums = [[0.0_f32; LANES]; SUMS];
     let (a_steps, a_rest) = a.as_chunks::<{ LANES * SUMS }>();
     let (b_steps, b_rest) = b.as_chunks::<{ LANES * SUMS }>();
@@ -195,13 +192,13 @@ pub fn dot<T: Element, U: Element>(a: &[T], b: &[U]) -> f32 {
         for (number, sums) in sums.iter_mut().enumerate() {
             for (lane, sum) in sums.iter_mut().enumerate() {
                 let at = number * LANES + lane;
-                *sum = a[at].widened().mul_add(b[at].widened(), *sum);
+                *sum = a[at].widen().mul_add(b[at].widen(), *sum);
             }
         }
     }
     let mut rest = 0.0_f32;
     for (a, b) in zip(a_rest, b_rest) {
-        rest = a.widened().mul_add(b.widened(), rest);
+        rest = a.widen().mul_add(b.widen(), rest);
     }
     let [a, b, c, d] = sums;
     let mut lanes = [0.0; LANES];
@@ -220,22 +217,22 @@ mod tests {
 
     struct Count<'a>(&'a AtomicU64, u64);
 
-    impl Loop for Count<'_> {
+    impl Task for Count<'_> {
         fn run(self) {
             self.0.fetch_add(self.1, Ordering::Relaxed);
         }
     }
 
     #[test]
-    fn every_loop_runs_once_however_much_work_it_is() {
-        let Some(team) = Team::get() else {
-            eprintln!("this processor or LibTorch has no team; not tested");
+    fn every_task_runs_once_however_much_work_it_is() {
+        let Some(threads) = OpenMp::get() else {
+            eprintln!("this processor or LibTorch has none of these threads; not tested");
             return;
         };
-        for elements in [0, FEW + 1] {
+        for elements in [0, MIN_PARALLEL + 1] {
             for count in [0, 1, 7, 1_000] {
                 let sum = AtomicU64::new(0);
-                team.share(elements, (1..=count).map(|item| Count(&sum, item)));
+                threads.for_each(elements, (1..=count).map(|item| Count(&sum, item)));
                 assert_eq!(sum.into_inner(), count * (count + 1) / 2);
             }
         }

@@ -1,4 +1,4 @@
-//! Products of weights with few rows, as decoding makes them: `x W^T` for up to [`MOST_ROWS`] rows of x.
+//! Products of weights with few rows, as decoding makes them: `x W^T` for up to [`MAX_ROWS`] rows of x.
 //!
 //! Such a product is as fast as the weights stream from memory. LibTorch hands it to MKL's `gemv`, which runs on one thread on
 //! processors that are not Intel's (measured: 15 of 33 GB/s in f32, 18 in bf16), and with 2 to 8 rows to a `gemm` that is
@@ -7,19 +7,18 @@
 //! Sums are f32 whatever the element type, and none depends on the number of threads or on the other rows of x: a sequence gets the
 //! same bits alone and in a batch.
 
-// What is not inlined into a `Loop` is compiled for the oldest processor.
+// What is not inlined into a `Task` is compiled for the oldest processor.
 #![allow(clippy::inline_always)]
 
 use std::iter::zip;
 
 use half::bf16;
-use rave_methods::team::{Element, Loop, Team, dot, is_readable, values, values_mut};
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
-use crate::Error;
+use crate::parallel::{Element, OpenMp, Task, as_mut_slice, as_slice, dot, is_supported};
 
 /// More rows than these are left to LibTorch: computing, and no longer reading the weights, would take the time.
-const MOST_ROWS: i64 = 8;
+const MAX_ROWS: i64 = 8;
 /// Rows of a weight that a thread takes at a time.
 const BLOCK: usize = 32;
 
@@ -28,26 +27,26 @@ const BLOCK: usize = 32;
 ///
 /// # Errors
 /// When LibTorch cannot allocate the outputs.
-pub(crate) fn products<const N: usize>(
+pub fn products<const N: usize>(
     x: &Tensor,
     weights: [&Tensor; N],
-) -> Result<Option<[Tensor; N]>, Error> {
+) -> Result<Option<[Tensor; N]>, TchError> {
     let (kind, size) = (x.kind(), x.size());
     let Some((&width, others)) = size.split_last() else {
         return Ok(None);
     };
     let rows: i64 = others.iter().product();
     let fits = |weight: &Tensor| {
-        is_readable(weight)
+        is_supported(weight)
             && weight.kind() == kind
             && weight.is_contiguous()
             && weight.size().last() == Some(&width)
     };
-    let is_ours = (1..=MOST_ROWS).contains(&rows)
+    let is_ours = (1..=MAX_ROWS).contains(&rows)
         && width > 0
-        && is_readable(x)
+        && is_supported(x)
         && weights.into_iter().all(fits);
-    let (true, Some(team)) = (is_ours, Team::get()) else {
+    let (true, Some(threads)) = (is_ours, OpenMp::get()) else {
         return Ok(None);
     };
     let x = x.f_to_kind(Kind::Float)?.f_contiguous()?;
@@ -62,14 +61,14 @@ pub(crate) fn products<const N: usize>(
     // and the inputs are only read while they are borrowed.
     #[allow(unsafe_code)]
     unsafe {
-        let x = values(&x);
-        let outputs = outputs.iter().map(|output| values_mut::<f32>(output));
+        let x = as_slice(&x);
+        let outputs = outputs.iter().map(|output| as_mut_slice::<f32>(output));
         if kind == Kind::Float {
-            let weights = weights.map(|weight| values::<f32>(weight));
-            fill(team, x, rows as usize, zip(weights, outputs).collect());
+            let weights = weights.map(|weight| as_slice::<f32>(weight));
+            fill(threads, x, rows as usize, zip(weights, outputs).collect());
         } else {
-            let weights = weights.map(|weight| values::<bf16>(weight));
-            fill(team, x, rows as usize, zip(weights, outputs).collect());
+            let weights = weights.map(|weight| as_slice::<bf16>(weight));
+            fill(threads, x, rows as usize, zip(weights, outputs).collect());
         }
     }
     let mut shape = size;
@@ -89,7 +88,7 @@ pub(crate) fn products<const N: usize>(
 }
 
 /// Fills outputs `[N_i, rows]` with the products of x `[rows, K]` and weights `[N_i, K]`.
-fn fill<T: Element>(team: Team, x: &[f32], rows: usize, parts: Vec<(&[T], &mut [f32])>) {
+fn fill<T: Element>(threads: OpenMp, x: &[f32], rows: usize, parts: Vec<(&[T], &mut [f32])>) {
     let width = x.len() / rows;
     let elements = parts.iter().map(|(weight, _)| weight.len()).sum();
     let blocks = parts.into_iter().flat_map(|(weight, output)| {
@@ -104,7 +103,7 @@ fn fill<T: Element>(team: Team, x: &[f32], rows: usize, parts: Vec<(&[T], &mut [
         rows,
         output,
     });
-    team.share(elements, blocks);
+    threads.for_each(elements, blocks);
 }
 
 /// Some rows of a weight, `[N, K]`, with x `[rows, K]`: `[N, rows]`.
@@ -115,7 +114,7 @@ struct Block<'a, T> {
     output: &'a mut [f32],
 }
 
-impl<T: Element> Loop for Block<'_, T> {
+impl<T: Element> Task for Block<'_, T> {
     #[inline(always)]
     fn run(self) {
         let width = self.x.len() / self.rows;
@@ -135,9 +134,7 @@ mod tests {
     use super::*;
 
     fn drawn(shape: &[i64], kind: Kind) -> Tensor {
-        rave_methods::noise::Noise::new(3)
-            .normal(shape.len() as u64, shape)
-            .to_kind(kind)
+        crate::tests::drawn(shape.len() as f64, shape).to_kind(kind)
     }
 
     /// Products as LibTorch makes them in f64.

@@ -3,14 +3,13 @@
 //! As LibTorch's operators it is a `gemm` over keys for as many rows as share them, of which MKL packs the keys first, a softmax and
 //! another `gemm`: at SmolVLM-256M's sizes a sixth of the time of a token.
 
-// What is not inlined into a `Loop` is compiled for the oldest processor.
+// What is not inlined into a `Task` is compiled for the oldest processor.
 #![allow(clippy::inline_always)]
 
 use half::bf16;
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
-use crate::team::{Element, Loop, Team, dot, is_readable, values, values_mut};
-use crate::{Error, Step};
+use crate::parallel::{Element, OpenMp, Task, as_mut_slice, as_slice, dot, is_supported};
 
 /// The stored rows of one sequence and key head: S rows of W elements, `stride` elements from one to the next.
 #[derive(Clone, Copy)]
@@ -60,7 +59,7 @@ struct Head<'a, T> {
     output: &'a mut [f32],
 }
 
-impl<T: Element> Loop for Head<'_, T> {
+impl<T: Element> Task for Head<'_, T> {
     #[inline(always)]
     fn run(self) {
         let stored = self.valid.len();
@@ -85,8 +84,8 @@ impl<T: Element> Loop for Head<'_, T> {
             let [p, q, r, s] = [0, 1, 2, 3].map(|at| self.values.row(4 * number + at));
             let rows = p.iter().zip(q).zip(r.iter().zip(s));
             for (output, ((p, q), (r, s))) in self.output.iter_mut().zip(rows) {
-                let two = a.mul_add(p.widened(), b * q.widened());
-                let more = c.mul_add(r.widened(), d.mul_add(s.widened(), *output));
+                let two = a.mul_add(p.widen(), b * q.widen());
+                let more = c.mul_add(r.widen(), d.mul_add(s.widen(), *output));
                 *output = two + more;
             }
         }
@@ -94,7 +93,7 @@ impl<T: Element> Loop for Head<'_, T> {
             sum += weight;
             let values = self.values.row(4 * fours.len() + at);
             for (output, value) in self.output.iter_mut().zip(values) {
-                *output = weight.mul_add(value.widened(), *output);
+                *output = weight.mul_add(value.widen(), *output);
             }
         }
         for output in self.output {
@@ -133,22 +132,27 @@ fn exponential(x: f32) -> f32 {
     if x < -87.0 { 0.0 } else { value }
 }
 
-/// Attention of queries `[B, H, 1, K]` over keys `[B, G, S, K]` and values `[B, G, S, D]`, `[B, H, 1, D]`; `None` where LibTorch has to do it.
+/// Attention of queries `[B, H, 1, K]` over keys `[B, G, S, K]` and values `[B, G, S, D]`, of which those that `valid` `[B, S]` names
+/// are real: `[B, H, 1, D]`; `None` where LibTorch has to do it.
 ///
 /// # Errors
 /// When LibTorch cannot allocate the output.
-pub(crate) fn attend(
+///
+/// # Panics
+/// When `valid` has fewer than B x S flags.
+pub fn single_query(
     query: &Tensor,
     keys: &Tensor,
     values: &Tensor,
-    step: &Step,
-) -> Result<Option<Tensor>, Error> {
+    valid: &[bool],
+    scale: f64,
+) -> Result<Option<Tensor>, TchError> {
     let kind = query.kind();
     let readable = |tensor: &Tensor| {
-        is_readable(tensor) && tensor.kind() == kind && tensor.stride().last() == Some(&1)
+        is_supported(tensor) && tensor.kind() == kind && tensor.stride().last() == Some(&1)
     };
     let is_ours = [query, keys, values].into_iter().all(readable) && keys.size()[2] > 0;
-    let (true, Some(team)) = (is_ours, Team::get()) else {
+    let (true, Some(threads)) = (is_ours, OpenMp::get()) else {
         return Ok(None);
     };
     let query = query.f_contiguous()?;
@@ -161,8 +165,22 @@ pub(crate) fn attend(
     #[allow(unsafe_code)]
     unsafe {
         match kind {
-            Kind::Float => share::<f32>(team, &query, keys, values, step, &output),
-            _ => share::<bf16>(team, &query, keys, values, step, &output),
+            Kind::Float => for_heads::<f32>(
+                threads,
+                &query,
+                keys,
+                values,
+                (valid, scale as f32),
+                &output,
+            ),
+            _ => for_heads::<bf16>(
+                threads,
+                &query,
+                keys,
+                values,
+                (valid, scale as f32),
+                &output,
+            ),
         }
     }
     Ok(Some(output.f_to_kind(kind)?))
@@ -173,37 +191,37 @@ pub(crate) fn attend(
 /// # Safety
 /// As [`Rows::of`] for `keys` and `stored_values`; `query` and `output` are contiguous, nothing else refers to `output`.
 #[allow(unsafe_code)]
-unsafe fn share<T: Element>(
-    team: Team,
+unsafe fn for_heads<T: Element>(
+    threads: OpenMp,
     query: &Tensor,
     keys: &Tensor,
     stored_values: &Tensor,
-    step: &Step,
+    (valid, scale): (&[bool], f32),
     output: &Tensor,
 ) {
     let (width, value_width) = (query.size()[3] as usize, stored_values.size()[3] as usize);
-    let (heads, groups) = (query.size()[1] as usize, keys.size()[1] as usize);
+    let (heads, kv_heads) = (query.size()[1] as usize, keys.size()[1] as usize);
     let stored = keys.size()[2] as usize;
     // SAFETY: the caller's promise.
-    let (queries, outputs) = unsafe { (values::<T>(query), values_mut::<f32>(output)) };
+    let (queries, outputs) = unsafe { (as_slice::<T>(query), as_mut_slice::<f32>(output)) };
     let parts = queries.chunks(width).zip(outputs.chunks_mut(value_width));
     let items: Vec<_> = parts
         .enumerate()
         .map(|(number, (query, output))| {
-            let (b, g) = (number / heads, number % heads / (heads / groups));
+            let (b, g) = (number / heads, number % heads / (heads / kv_heads));
             // SAFETY: the caller's promise.
             let (keys, values) = unsafe { (Rows::of(keys, b, g), Rows::of(stored_values, b, g)) };
             Head {
                 query,
                 keys,
                 values,
-                valid: &step.tokens.valid()[b * stored..(b + 1) * stored],
-                scale: step.scale as f32,
+                valid: &valid[b * stored..(b + 1) * stored],
+                scale,
                 output,
             }
         })
         .collect();
-    team.share(
+    threads.for_each(
         items.len() * stored * (width + value_width),
         items.into_iter(),
     );

@@ -1,31 +1,35 @@
 //! What a decoder does to one token at a time, in one pass each over f32: as chains of LibTorch's operators the RMS norm and the rotary
 //! embedding are six and eight, each of which reads and writes everything, and whose calls are what they cost in decoding.
 
-// What is not inlined into a `Loop` is compiled for the oldest processor.
+// What is not inlined into a `Task` is compiled for the oldest processor.
 #![allow(clippy::inline_always)]
 
 use std::iter::zip;
 
-use rave_methods::team::{FEW, Loop, Team, dot, is_readable, values, values_mut};
-use tch::{Kind, Tensor};
+use tch::{Kind, TchError, Tensor};
 
-use crate::Error;
+use crate::parallel::{MIN_PARALLEL, OpenMp, Task, as_mut_slice, as_slice, dot, is_supported};
 
 /// `x / rms(x) w` over the last axis of `[.., C]`, same shape; `None` where LibTorch has to do it.
 ///
 /// # Errors
 /// When LibTorch cannot allocate the output.
-pub(crate) fn rms_norm(x: &Tensor, weight: &Tensor, epsilon: f64) -> Result<Option<Tensor>, Error> {
+pub fn rms_norm(x: &Tensor, weight: &Tensor, epsilon: f64) -> Result<Option<Tensor>, TchError> {
     let width = weight.numel();
     let is_ours = [x, weight].into_iter().all(is_plain) && width > 0;
-    let (true, Some(team)) = (is_ours, Team::get()) else {
+    let (true, Some(threads)) = (is_ours, OpenMp::get()) else {
         return Ok(None);
     };
     let output = x.f_empty_like()?;
     // SAFETY: both are contiguous f32 on the CPU, and nothing else refers to the output.
     #[allow(unsafe_code)]
-    let (x, weight, filled) =
-        unsafe { (values::<f32>(x), values::<f32>(weight), values_mut(&output)) };
+    let (x, weight, filled) = unsafe {
+        (
+            as_slice::<f32>(x),
+            as_slice::<f32>(weight),
+            as_mut_slice(&output),
+        )
+    };
     let epsilon = epsilon as f32;
     let size = block(x.len(), width);
     let blocks = zip(x.chunks(size), filled.chunks_mut(size)).map(|(x, output)| RmsNorm {
@@ -34,7 +38,7 @@ pub(crate) fn rms_norm(x: &Tensor, weight: &Tensor, epsilon: f64) -> Result<Opti
         epsilon,
         output,
     });
-    team.share(x.len(), blocks);
+    threads.for_each(x.len(), blocks);
     Ok(Some(output))
 }
 
@@ -45,7 +49,7 @@ struct RmsNorm<'a> {
     output: &'a mut [f32],
 }
 
-impl Loop for RmsNorm<'_> {
+impl Task for RmsNorm<'_> {
     #[inline(always)]
     fn run(self) {
         let width = self.weight.len();
@@ -64,13 +68,13 @@ impl Loop for RmsNorm<'_> {
 ///
 /// # Errors
 /// When LibTorch cannot allocate the output.
-pub(crate) fn rotate(x: &Tensor, cosine: &Tensor, sine: &Tensor) -> Result<Option<Tensor>, Error> {
+pub fn rotate(x: &Tensor, cosine: &Tensor, sine: &Tensor) -> Result<Option<Tensor>, TchError> {
     if x.dim() != 4 {
         return Ok(None);
     }
     let by_token = x.f_transpose(1, 2)?; // [B, T, H, D]
     let is_ours = [&by_token, cosine, sine].into_iter().all(is_plain) && x.numel() > 0;
-    let (true, Some(team)) = (is_ours, Team::get()) else {
+    let (true, Some(threads)) = (is_ours, OpenMp::get()) else {
         return Ok(None);
     };
     let (token, width) = ((x.size()[1] * x.size()[3]) as usize, x.size()[3] as usize);
@@ -78,8 +82,13 @@ pub(crate) fn rotate(x: &Tensor, cosine: &Tensor, sine: &Tensor) -> Result<Optio
     // SAFETY: all are contiguous f32 on the CPU, and nothing else refers to the output.
     #[allow(unsafe_code)]
     let (x, cosine, sine, filled) = unsafe {
-        let (cosine, sine) = (values::<f32>(cosine), values::<f32>(sine));
-        (values::<f32>(&by_token), cosine, sine, values_mut(&output))
+        let (cosine, sine) = (as_slice::<f32>(cosine), as_slice::<f32>(sine));
+        (
+            as_slice::<f32>(&by_token),
+            cosine,
+            sine,
+            as_mut_slice(&output),
+        )
     };
     let size = block(x.len(), token);
     let parts = zip(x.chunks(size), filled.chunks_mut(size)).enumerate();
@@ -92,7 +101,7 @@ pub(crate) fn rotate(x: &Tensor, cosine: &Tensor, sine: &Tensor) -> Result<Optio
         width,
         output,
     });
-    team.share(x.len(), blocks);
+    threads.for_each(x.len(), blocks);
     Ok(Some(output.f_transpose(1, 2)?))
 }
 
@@ -109,7 +118,7 @@ struct Rotate<'a> {
     output: &'a mut [f32],
 }
 
-impl Loop for Rotate<'_> {
+impl Task for Rotate<'_> {
     #[inline(always)]
     fn run(self) {
         let (width, half) = (self.width, self.width / 2);
@@ -132,23 +141,23 @@ impl Loop for Rotate<'_> {
 }
 
 fn is_plain(tensor: &Tensor) -> bool {
-    is_readable(tensor) && tensor.kind() == Kind::Float && tensor.is_contiguous()
+    is_supported(tensor) && tensor.kind() == Kind::Float && tensor.is_contiguous()
 }
 
 /// Elements of a block: whole rows, and several blocks a thread where there are many.
 fn block(elements: usize, row: usize) -> usize {
     let rows = elements / row;
-    row * rows.div_ceil(elements.div_ceil(FEW)).max(1)
+    row * rows.div_ceil(elements.div_ceil(MIN_PARALLEL)).max(1)
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use rave_methods::noise::Noise;
     use tch::Device;
 
     use super::*;
+    use crate::tests::drawn;
 
     #[test]
     fn norms_and_rotations_are_those_of_libtorchs_operators() {
@@ -159,18 +168,15 @@ mod tests {
             (2, 700, 9, 64, false),
             (2, 700, 3, 64, true),
         ] {
-            let noise = Noise::new(5);
-            let x = noise
-                .normal(0, &[batch, tokens, heads, width])
-                .transpose(1, 2);
+            let x = drawn(0.0, &[batch, tokens, heads, width]).transpose(1, 2);
             let angles = if apart {
-                noise.normal(1, &[batch, 1, tokens, width])
+                drawn(1.0, &[batch, 1, tokens, width])
             } else {
-                noise.normal(1, &[tokens, width])
+                drawn(1.0, &[tokens, width])
             };
             let (cosine, sine) = (angles.cos(), angles.sin());
             let Some(rotated) = rotate(&x, &cosine, &sine).unwrap() else {
-                eprintln!("this processor or LibTorch has no team; not tested");
+                eprintln!("this processor or LibTorch has none of these threads; not tested");
                 return;
             };
             let halves = x.chunk(2, -1);
@@ -179,7 +185,7 @@ mod tests {
             assert!(rotated.equal(&expected), "{batch} {tokens} {heads} {width}");
 
             let flat = x.transpose(1, 2).flatten(2, 3); // [B, T, H D]
-            let weight = noise.normal(2, &[heads * width]);
+            let weight = drawn(2.0, &[heads * width]);
             let normed = rms_norm(&flat, &weight, 1e-5).unwrap().unwrap();
             let wide = flat.to_kind(Kind::Double);
             let mean = wide.square().mean_dim([-1].as_slice(), true, Kind::Double);
