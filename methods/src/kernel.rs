@@ -30,7 +30,12 @@ pub fn fused(query: &Tensor, keys: &Tensor, values: &Tensor, step: &Step) -> Res
         None
     } else {
         let rows: Vec<i64> = (0..queries).collect();
-        Some(primitives::visible(&rows, stored - queries, stored, step)?)
+        Some(primitives::causal_mask(
+            &rows,
+            stored - queries,
+            stored,
+            step,
+        )?)
     };
     let causal = mask.is_none();
     let output = Tensor::f_scaled_dot_product_attention(
@@ -66,11 +71,11 @@ pub fn single_query(
     let mut scores = primitives::scores(query, keys, step.scale)?; // [B, H, 1, S]
     if step.tokens.valid_keys()?.is_some() {
         let stored = keys.size()[2];
-        let hidden = primitives::visible(&[0], stored - 1, stored, step)?.f_logical_not()?;
+        let hidden = primitives::causal_mask(&[0], stored - 1, stored, step)?.f_logical_not()?;
         scores = scores.f_masked_fill(&hidden, f64::NEG_INFINITY)?;
     }
     let weights = scores.f_softmax(-1, Kind::Float)?;
-    primitives::mix(&weights.f_to_kind(values.kind())?, values)
+    primitives::weighted_sum(&weights.f_to_kind(values.kind())?, values)
 }
 
 /// Causal attention with explicit scores `[B, H, T, S]` plus `bias` (same shape, or one that broadcasts): the reference
@@ -87,7 +92,7 @@ pub fn materialised(
 ) -> Result<Tensor, Error> {
     let (queries, stored) = (query.size()[2], keys.size()[2]);
     let rows: Vec<i64> = (0..queries).collect();
-    let hidden = primitives::visible(&rows, stored - queries, stored, step)?.f_logical_not()?;
+    let hidden = primitives::causal_mask(&rows, stored - queries, stored, step)?.f_logical_not()?;
     let mask = bias.f_masked_fill(&hidden, f64::NEG_INFINITY)?;
     Ok(Tensor::f_scaled_dot_product_attention(
         query,

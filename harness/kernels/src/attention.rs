@@ -13,13 +13,13 @@ use crate::parallel::{Element, OpenMp, Task, as_mut_slice, as_slice, dot, is_sup
 
 /// The stored rows of one sequence and key head: S rows of W elements, `stride` elements from one to the next.
 #[derive(Clone, Copy)]
-struct Rows<'a, T> {
+struct StoredRows<'a, T> {
     elements: &'a [T],
     stride: usize,
     width: usize,
 }
 
-impl<'a, T: Element> Rows<'a, T> {
+impl<'a, T: Element> StoredRows<'a, T> {
     #[inline(always)]
     fn row(self, at: usize) -> &'a [T] {
         &self.elements[at * self.stride..][..self.width]
@@ -51,8 +51,8 @@ impl<'a, T: Element> Rows<'a, T> {
 /// One query's attention.
 struct Head<'a, T> {
     query: &'a [T],
-    keys: Rows<'a, T>,
-    values: Rows<'a, T>,
+    keys: StoredRows<'a, T>,
+    values: StoredRows<'a, T>,
     /// Which of the stored tokens are real.
     valid: &'a [bool],
     scale: f32,
@@ -189,7 +189,7 @@ pub fn single_query(
 /// Deals the heads out to the threads.
 ///
 /// # Safety
-/// As [`Rows::of`] for `keys` and `stored_values`; `query` and `output` are contiguous, nothing else refers to `output`.
+/// As [`StoredRows::of`] for `keys` and `stored_values`; `query` and `output` are contiguous, nothing else refers to `output`.
 #[allow(unsafe_code)]
 unsafe fn for_heads<T: Element>(
     threads: OpenMp,
@@ -210,7 +210,12 @@ unsafe fn for_heads<T: Element>(
         .map(|(number, (query, output))| {
             let (b, g) = (number / heads, number % heads / (heads / kv_heads));
             // SAFETY: the caller's promise.
-            let (keys, values) = unsafe { (Rows::of(keys, b, g), Rows::of(stored_values, b, g)) };
+            let (keys, values) = unsafe {
+                (
+                    StoredRows::of(keys, b, g),
+                    StoredRows::of(stored_values, b, g),
+                )
+            };
             Head {
                 query,
                 keys,

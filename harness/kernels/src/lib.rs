@@ -3,7 +3,7 @@
 //! device, for another element type or layout, or where a gradient is wanted.
 //!
 //! This crate is the only home of kernel `unsafe`. Axes as in `rave-methods`: `B` batch, `H` query heads, `G` key-value heads, `T` new
-//! tokens, `S` stored tokens, `D` head width, `K` width of a stored key, `C` model width.
+//! tokens, `S` stored tokens, `D` head dimension, `K` width of a stored key, `C` model width.
 
 mod attention;
 mod matrix_vector;

@@ -127,11 +127,11 @@ impl Checkpoint {
     pub fn with_weights(mut self) -> Result<Self, Error> {
         let layout = self.layout()?;
         let file = self.path(layout.file());
-        let (paths, places) = match &layout {
+        let (paths, weight_map) = match &layout {
             Layout::Single(_) => (vec![file.clone()], BTreeMap::new()),
             Layout::Sharded(_) => {
-                let places = layout::read(&file)?;
-                (layout::shard_paths(&file, &places)?, places)
+                let weight_map = layout::read(&file)?;
+                (layout::shard_paths(&file, &weight_map)?, weight_map)
             }
         };
         self.shards = paths
@@ -149,7 +149,7 @@ impl Checkpoint {
                 }
             }
         }
-        for (name, place) in places {
+        for (name, place) in weight_map {
             let Some(&number) = self.location.get(&name) else {
                 self.unheld.insert(name, place);
                 continue;

@@ -113,31 +113,31 @@ impl Pixels {
 
 /// What a vision tower makes of pixels.
 #[derive(Debug)]
-pub struct Seen {
+pub struct TowerOutput {
     /// Patch features, patches row by row: `[N, P, vision width]` of tiles, `[N, vision width]` of patches (in the order of the
     /// pixels).
-    pub features: Tensor,
+    pub hidden_states: Tensor,
     /// The same from layers below, for a decoder that is given those as well; their order is that of its layers.
-    pub deep: Vec<Tensor>,
+    pub deepstack: Vec<Tensor>,
     /// Whose they are, one a picture.
     pub pictures: Vec<PictureLayout>,
 }
 
 /// What the decoder is given of pictures.
 #[derive(Debug)]
-pub(crate) struct Visual {
+pub(crate) struct ConnectorOutput {
     /// Visual embeddings `[V, C]`, in the order of the visual tokens.
     pub embeddings: Tensor,
     /// What is added at these tokens to the output of the first layers, one after the other, `[V, C]` each.
-    pub deep: Vec<Tensor>,
+    pub deepstack: Vec<Tensor>,
 }
 
-impl Visual {
+impl ConnectorOutput {
     /// The same storage.
     pub(crate) fn shallow_clone(&self) -> Self {
         Self {
             embeddings: self.embeddings.shallow_clone(),
-            deep: self.deep.iter().map(Tensor::shallow_clone).collect(),
+            deepstack: self.deepstack.iter().map(Tensor::shallow_clone).collect(),
         }
     }
 
@@ -151,8 +151,8 @@ impl Visual {
         };
         Ok(Some(Self {
             embeddings: join(&|own| own.embeddings.shallow_clone())?,
-            deep: (0..first.deep.len())
-                .map(|layer| join(&|own| own.deep[layer].shallow_clone()))
+            deepstack: (0..first.deepstack.len())
+                .map(|layer| join(&|own| own.deepstack[layer].shallow_clone()))
                 .collect::<Result<_, _>>()?,
         }))
     }
@@ -164,12 +164,12 @@ pub(crate) trait Network: Send {
     fn decoder(&self) -> &Decoder;
 
     /// Runs the vision tower, until a deadline at most, at which it looks before every layer.
-    fn look(&self, pixels: &Pixels, deadline: Option<Instant>) -> Result<Seen, Error>;
+    fn run_tower(&self, pixels: &Pixels, deadline: Option<Instant>) -> Result<TowerOutput, Error>;
 
     /// Runs the connector.
-    fn connect(&self, seen: &Seen) -> Result<Visual, Error>;
+    fn connect(&self, tower: &TowerOutput) -> Result<ConnectorOutput, Error>;
 
-    /// Side of a patch of [`Self::look`], in pixels.
+    /// Side of a patch of [`Self::run_tower`], in pixels.
     fn patch_size(&self) -> i64;
 }
 

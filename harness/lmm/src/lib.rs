@@ -6,7 +6,7 @@
 //! variant to use, so one loaded checkpoint serves all variants of a comparison.
 //!
 //! Shapes use the axes of [`rave_methods`]: `B` batch, `H` query heads, `G` key-value heads, `T` new tokens, `S` all tokens,
-//! `V` visual tokens, `D` head width, `C` model width; here also `N` tiles (crops of a picture that the vision tower sees).
+//! `V` visual tokens, `D` head dimension, `C` model width; here also `N` tiles (crops of a picture that the vision tower sees).
 
 mod checkpoint;
 mod error;
@@ -23,19 +23,19 @@ pub use checkpoint::tensors::{TensorFile, read_tensors, write_tensors};
 pub use checkpoint::{Checkpoint, Hashes, adapter, built_in, check, dtype, grid, hub, import};
 pub use error::Error;
 pub use families::classes::{ConfigKey, KeyUse, config_keys};
-pub use families::{FAMILIES, Family, Pixels, Seen};
+pub use families::{FAMILIES, Family, Pixels, TowerOutput};
 pub use grid::Grid;
 pub use inference::attention;
 pub use inference::generate::{Generation, GenerationOptions, Timings};
 pub use inference::generation_config::{Followed, GenerationConfig, GenerationKey, GenerationKeys};
 pub use inference::prefix::Prefix;
-pub use inference::vision::{Features, Patches};
+pub use inference::vision::{ImageEmbeds, TowerRun};
 pub use model::{Built, LoadOptions, Model, ModelInfo, kind};
 pub use nn::decoder::Probe;
 pub use nn::libtorch;
 pub use nn::part::Part;
 pub use nn::stage::Stage;
 pub use processor::picture::{MAX_PIXELS, decode};
-pub use processor::prompt::{PictureLayout, Place, Processor, Prompt, rotary_positions};
+pub use processor::prompt::{PictureLayout, Processor, Prompt, TokenRegion, rotary_positions};
 pub use processor::resample::{Filter, resize};
 pub use train::batch::{Batch, Example, Turn};

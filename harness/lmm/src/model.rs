@@ -113,8 +113,8 @@ impl Model {
     }
 
     /// Most tokens of a prompt and its answer together (`max_position_embeddings`), where the checkpoint says.
-    pub fn most_positions(&self) -> Option<i64> {
-        self.decoder().most_positions()
+    pub fn max_positions(&self) -> Option<i64> {
+        self.decoder().max_positions()
     }
 
     /// Its tensors.
@@ -152,7 +152,7 @@ impl Model {
         self.parts.get(parameter).copied()
     }
 
-    /// Side of a patch of [`Self::look`], in pixels.
+    /// Side of a patch of [`Self::run_tower_on`], in pixels.
     pub fn patch_size(&self) -> usize {
         self.network().patch_size() as usize
     }

@@ -16,7 +16,7 @@ pub mod vaf;
 pub mod vis_sink;
 
 use gated::Per;
-use rave::{Features, Form, Heads, Options as Rave, Pair, Side};
+use rave::{FeatureSource, Form, Heads, Options as Rave, Pair, Side};
 
 /// Every variant there is, in the order in which tables and charts show them. A method is what a line here refers to: presets
 /// know it by that.
@@ -24,7 +24,7 @@ use rave::{Features, Form, Heads, Options as Rave, Pair, Side};
 pub static REGISTRY: &[Variant] = &[
     Variant { id: "standard", version: 1, summary: "the decoder's own attention, through the fused kernel: the baseline", method: &standard::Options {} },
     Variant { id: "rave", version: 1, summary: "learned query-key bias on visual keys from pre-RoPE features (our reconstruction)", method: &Rave::DEFAULT },
-    Variant { id: "rave-post-rope", version: 1, summary: "ablation: the gate's features are taken after RoPE", method: &Rave { features: Features::PostRope, ..Rave::DEFAULT } },
+    Variant { id: "rave-post-rope", version: 1, summary: "ablation: the gate's features are taken after RoPE", method: &Rave { features: FeatureSource::PostRope, ..Rave::DEFAULT } },
     Variant { id: "rave-gate", version: 1, summary: "ablation: a gate log(2 sigmoid) of the bias, which does not fold", method: &Rave { form: Form::Gate, ..Rave::DEFAULT } },
     Variant { id: "rave-key-only", version: 1, summary: "ablation: the bias depends on the key alone (intra-visual)", method: &Rave { pair: Pair::KeyOnly, ..Rave::DEFAULT } },
     Variant { id: "rave-query-only", version: 1, summary: "ablation: the bias depends on the query alone (cross-modal)", method: &Rave { pair: Pair::QueryOnly, ..Rave::DEFAULT } },

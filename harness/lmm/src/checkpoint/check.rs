@@ -190,14 +190,19 @@ impl Report {
         match families::of(checkpoint) {
             Ok(family) => {
                 report.family = Some(family.id);
-                report.look(checkpoint, family, outline);
+                report.examine(checkpoint, family, outline);
             }
             Err(error) => report.problems.push(error.to_string()),
         }
         report
     }
 
-    fn look(&mut self, checkpoint: &Checkpoint, family: &Family, outline: Result<Outline, Error>) {
+    fn examine(
+        &mut self,
+        checkpoint: &Checkpoint,
+        family: &Family,
+        outline: Result<Outline, Error>,
+    ) {
         match (family.geometry)(checkpoint) {
             Ok(geometry) => self.geometry = Some(geometry),
             Err(error) => return self.problems.push(error.to_string()),
@@ -287,10 +292,10 @@ pub fn expected_tensors(folder: &Path) -> Result<Vec<(String, Vec<i64>)>, Error>
 pub(crate) fn names(
     checkpoint: &Checkpoint,
     index: &Path,
-    places: &BTreeMap<String, String>,
+    weight_map: &BTreeMap<String, String>,
 ) -> Result<(), Error> {
     let family = families::of(checkpoint)?;
-    let names: BTreeSet<&str> = places.keys().map(String::as_str).collect();
+    let names: BTreeSet<&str> = weight_map.keys().map(String::as_str).collect();
     let plan = plan(checkpoint, family, names.iter().copied())?;
     let missing = plan.used.iter().map(|(name, _)| name.as_str());
     let missing: Vec<&str> = missing.filter(|name| !names.contains(name)).collect();

@@ -19,7 +19,7 @@ use crate::{Checkpoint, Error, GenerationKeys, built_in, grid};
 /// Bytes of a weight file that are asked for at first: more than most headers have.
 const BEGINNING: u64 = 128 << 10;
 /// The longest header that the format allows.
-const LONGEST_HEADER: u64 = 100_000_000;
+const MAX_HEADER_BYTES: u64 = 100_000_000;
 
 /// Brings a checkpoint from the hub into its cache, and gives its folder: config, tokenizer, chat template, preprocessing,
 /// the safetensors files that it is loaded from, and adapters beside them. Of a [`crate::Grid`] every checkpoint. `ignored` are the
@@ -36,7 +36,7 @@ pub fn fetch(
     let repository = hub.open(Kind::Model, reference, observer)?;
     let mut weights = Vec::new();
     for folder in folders(&repository, observer)? {
-        let part = Part {
+        let part = RepositoryFolder {
             repository: &repository,
             folder,
         };
@@ -46,9 +46,9 @@ pub fn fetch(
             Layout::Single(file) => weights.push(part.path(file)),
             Layout::Sharded(index) => {
                 let index = part.fetch(index, observer)?;
-                let places = read_index(&index)?;
-                check::names(&checkpoint, &index, &places)?;
-                weights.extend(files(&places).into_iter().map(|file| part.path(file)));
+                let weight_map = read_index(&index)?;
+                check::names(&checkpoint, &index, &weight_map)?;
+                weights.extend(files(&weight_map).into_iter().map(|file| part.path(file)));
             }
         }
         weights.extend(part.adapters());
@@ -71,7 +71,7 @@ pub fn check(
 ) -> Result<Report, Error> {
     let repository = hub.open(Kind::Model, reference, observer)?;
     let folders = folders(&repository, observer)?;
-    let part = Part {
+    let part = RepositoryFolder {
         repository: &repository,
         folder: folders.first().copied().unwrap_or_default(),
     };
@@ -111,13 +111,13 @@ fn folders<'a>(
 
 /// A folder of a repository that holds a checkpoint.
 #[derive(Clone, Copy)]
-struct Part<'a> {
+struct RepositoryFolder<'a> {
     repository: &'a Repository<'a>,
     /// Empty, or ends with `/`.
     folder: &'a str,
 }
 
-impl<'a> Part<'a> {
+impl<'a> RepositoryFolder<'a> {
     fn path(&self, name: &str) -> String {
         format!("{}{name}", self.folder)
     }
@@ -195,15 +195,15 @@ impl<'a> Part<'a> {
             }
             Layout::Sharded(index) => {
                 let path = self.fetch(index, observer)?;
-                let places = read_index(&path)?;
-                for file in files(&places) {
+                let weight_map = read_index(&path)?;
+                for file in files(&weight_map) {
                     if self.has(file) {
                         outline.add_header(file.as_ref(), &self.header(file, observer)?)?;
                     } else {
                         outline.absent.push(file.to_owned());
                     }
                 }
-                outline.place(&path, &places, |file| self.has(file))?;
+                outline.place(&path, &weight_map, |file| self.has(file))?;
             }
         }
         Ok(outline)
@@ -217,7 +217,7 @@ impl<'a> Part<'a> {
             return Ok(bytes);
         };
         let whole = u64::from_le_bytes(*length).saturating_add(8);
-        if whole <= BEGINNING || whole > LONGEST_HEADER {
+        if whole <= BEGINNING || whole > MAX_HEADER_BYTES {
             return Ok(bytes);
         }
         Ok(self.repository.beginning(&path, whole, observer)?)

@@ -110,7 +110,7 @@ pub fn gguf(path: &Path, base: &Path, out: &Path) -> Result<(), Error> {
             Some(stored.map(|tensor| (name.to_owned(), tensor)))
         })
         .collect::<Result<Vec<_>, Error>>()?;
-    let mut places = Map::new();
+    let mut weight_map = Map::new();
     for (number, tensors) in [&decoder, &others].into_iter().enumerate() {
         let shard = format!("model-{:05}-of-00002.safetensors", number + 1);
         write_tensors(
@@ -118,11 +118,11 @@ pub fn gguf(path: &Path, base: &Path, out: &Path) -> Result<(), Error> {
             tensors,
             &BTreeMap::from([("format".into(), "pt".into())]),
         )?;
-        places.extend(tensors.iter().map(|(name, _)| (name.clone(), json!(shard))));
+        weight_map.extend(tensors.iter().map(|(name, _)| (name.clone(), json!(shard))));
     }
     write(
         INDEX,
-        &pretty(&json!({ "metadata": {}, "weight_map": places })),
+        &pretty(&json!({ "metadata": {}, "weight_map": weight_map })),
     )?;
     // Last, since it says that the rest is there.
     write(
@@ -141,7 +141,7 @@ struct Sizes {
     width: usize,
     feed_forward: usize,
     heads: usize,
-    groups: usize,
+    kv_heads: usize,
     vocabulary: usize,
 }
 
@@ -166,7 +166,7 @@ impl Sizes {
             width: size("llama.embedding_length", "hidden_size")?,
             feed_forward: size("llama.feed_forward_length", "intermediate_size")?,
             heads: size("llama.attention.head_count", "num_attention_heads")?,
-            groups: size("llama.attention.head_count_kv", "num_key_value_heads")?,
+            kv_heads: size("llama.attention.head_count_kv", "num_key_value_heads")?,
             vocabulary: file.list("tokenizer.ggml.tokens")?.len(),
         })
     }
@@ -220,7 +220,7 @@ fn decoder(file: &Gguf, sizes: &Sizes, vocabulary: usize) -> Result<Vec<(String,
         ));
     }
     let (width, hidden) = (sizes.width, sizes.feed_forward);
-    let shared = width / sizes.heads * sizes.groups;
+    let shared = width / sizes.heads * sizes.kv_heads;
     let read = |name: &str, shape: &[usize]| -> Result<Tensor, Error> {
         let shape_of: Vec<i64> = shape.iter().map(|&size| size as i64).collect();
         Ok(Tensor::f_from_slice(&file.tensor(name, shape)?)?.f_view(&shape_of[..])?)
@@ -249,7 +249,7 @@ fn decoder(file: &Gguf, sizes: &Sizes, vocabulary: usize) -> Result<Vec<(String,
                 "attn_k",
                 "self_attn.k_proj",
                 &[shared, width],
-                Some(sizes.groups),
+                Some(sizes.kv_heads),
             ),
             ("attn_v", "self_attn.v_proj", &[shared, width], None),
             ("attn_output", "self_attn.o_proj", &[width, width], None),

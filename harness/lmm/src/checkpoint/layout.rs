@@ -21,7 +21,7 @@ pub(crate) const SINGLE: &str = "model.safetensors";
 pub(crate) const INDEX: &str = "model.safetensors.index.json";
 
 /// Tensor name -> file that holds it.
-pub(crate) type Places = BTreeMap<String, String>;
+pub(crate) type WeightMap = BTreeMap<String, String>;
 
 /// What a checkpoint's weights are loaded from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,9 +84,9 @@ impl Layout {
 }
 
 /// The shards that an index lists, as they are in its folder.
-pub(super) fn shard_paths(index: &Path, places: &Places) -> Result<Vec<PathBuf>, Error> {
+pub(super) fn shard_paths(index: &Path, weight_map: &WeightMap) -> Result<Vec<PathBuf>, Error> {
     let folder = index.parent().unwrap_or(index);
-    let names = files(places);
+    let names = files(weight_map);
     let (there, absent): (Vec<&str>, Vec<&str>) =
         names.iter().partition(|name| folder.join(name).is_file());
     match absent[..] {
@@ -117,9 +117,9 @@ pub(super) fn left_over(single: &Shard, folder: &Path) -> Result<Option<String>,
     if !index.is_file() {
         return Ok(None);
     }
-    let shards = read(&index).and_then(|places| {
+    let shards = read(&index).and_then(|weight_map| {
         let mut tensors = BTreeMap::new();
-        for path in shard_paths(&index, &places)? {
+        for path in shard_paths(&index, &weight_map)? {
             tensors.append(&mut Shard::open(&path)?.stored()?);
         }
         Ok(tensors)
@@ -142,41 +142,41 @@ pub(super) fn left_over(single: &Shard, folder: &Path) -> Result<Option<String>,
 }
 
 /// The names of the files that hold an index's tensors.
-pub(crate) fn files(places: &Places) -> BTreeSet<&str> {
-    places.values().map(String::as_str).collect()
+pub(crate) fn files(weight_map: &WeightMap) -> BTreeSet<&str> {
+    weight_map.values().map(String::as_str).collect()
 }
 
 /// Reads an index: each of its shards is in its own folder.
-pub(crate) fn read(index: &Path) -> Result<Places, Error> {
+pub(crate) fn read(index: &Path) -> Result<WeightMap, Error> {
     let again =
         |reason: String| Error::malformed(index, format!("{reason}; fetch the index again"));
-    let Index { weight_map } = serde_json::from_slice(&Error::read(index)?)
+    let Index { weight_map: pairs } = serde_json::from_slice(&Error::read(index)?)
         .map_err(|error| again(format!("it is no index of shards: {error}")))?;
-    let mut places = Places::new();
-    for (tensor, file) in weight_map.0 {
+    let mut weight_map = WeightMap::new();
+    for (tensor, file) in pairs.0 {
         if !is_own(&file) {
             return Err(again(format!(
                 "shard \"{file}\" is not the name of a file in this folder"
             )));
         }
-        if let Some(other) = places.insert(tensor.clone(), file.clone()) {
+        if let Some(other) = weight_map.insert(tensor.clone(), file.clone()) {
             return Err(again(format!(
                 "it names tensor `{tensor}` twice, in {other} and in {file}"
             )));
         }
     }
-    if places.is_empty() {
+    if weight_map.is_empty() {
         return Err(again("it lists no shard".into()));
     }
-    Ok(places)
+    Ok(weight_map)
 }
 
 /// The first few of some names, and how many more there are.
 pub(crate) fn some(names: &[impl AsRef<str>]) -> String {
-    const MOST: usize = 3;
-    let shown: Vec<&str> = names.iter().take(MOST).map(AsRef::as_ref).collect();
+    const MAX_SHOWN: usize = 3;
+    let shown: Vec<&str> = names.iter().take(MAX_SHOWN).map(AsRef::as_ref).collect();
     let shown = shown.join(", ");
-    match names.len().saturating_sub(MOST) {
+    match names.len().saturating_sub(MAX_SHOWN) {
         0 => shown,
         more => format!("{shown} and {more} more"),
     }

@@ -11,7 +11,7 @@ mod tests;
 
 use serde_json::{Map, Value};
 
-pub(crate) use self::configs::{Part, Whole, config, wholes};
+pub(crate) use self::configs::{ConfigPart, Whole, config, wholes};
 pub(crate) use self::images::image;
 
 /// One class of `transformers`.

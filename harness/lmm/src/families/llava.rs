@@ -21,7 +21,7 @@ use rave_methods::Geometry;
 use self::config::Config;
 use self::processor::LlavaProcessor;
 use self::projector::Projector;
-use super::{ConfigFile, Network, Pixels, Seen, Visual};
+use super::{ConfigFile, ConnectorOutput, Network, Pixels, TowerOutput};
 use crate::nn::decoder::Decoder;
 use crate::nn::tower::{Tower, TowerStyle};
 use crate::nn::weights::Root;
@@ -82,7 +82,7 @@ pub(super) fn tower(config: &Config, root: &Root) -> Result<Tower, Error> {
     Tower::load(
         &config.vision,
         config.tower_style,
-        &config.features(),
+        &config.feature_layers(),
         &weights,
     )
 }
@@ -99,21 +99,21 @@ impl Network for Llava {
         &self.decoder
     }
 
-    fn look(&self, pixels: &Pixels, deadline: Option<Instant>) -> Result<Seen, Error> {
+    fn run_tower(&self, pixels: &Pixels, deadline: Option<Instant>) -> Result<TowerOutput, Error> {
         let features = self.tower.forward(&pixels.values, deadline)?; // [N, P, W]
         let kept = features.size()[1] - self.dropped;
-        Ok(Seen {
-            features: features.f_narrow(1, self.dropped, kept)?,
-            deep: Vec::new(),
+        Ok(TowerOutput {
+            hidden_states: features.f_narrow(1, self.dropped, kept)?,
+            deepstack: Vec::new(),
             pictures: pixels.pictures.clone(),
         })
     }
 
-    fn connect(&self, seen: &Seen) -> Result<Visual, Error> {
-        let embeddings = self.projector.forward(&seen.features)?; // [N, V / N, C]
-        Ok(Visual {
+    fn connect(&self, tower: &TowerOutput) -> Result<ConnectorOutput, Error> {
+        let embeddings = self.projector.forward(&tower.hidden_states)?; // [N, V / N, C]
+        Ok(ConnectorOutput {
             embeddings: embeddings.f_flatten(0, 1)?,
-            deep: Vec::new(),
+            deepstack: Vec::new(),
         })
     }
 

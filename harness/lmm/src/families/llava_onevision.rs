@@ -24,7 +24,7 @@ use self::anyres::AnyResolution;
 use self::processor::OneVisionProcessor;
 use super::llava::projector::Projector;
 use super::llava::{PROJECTOR, decoder, tower};
-use super::{ConfigFile, Network, Pixels, Seen, Visual};
+use super::{ConfigFile, ConnectorOutput, Network, Pixels, TowerOutput};
 use crate::nn::decoder::Decoder;
 use crate::nn::tower::Tower;
 use crate::nn::weights::Root;
@@ -116,26 +116,26 @@ impl Network for OneVision {
         &self.decoder
     }
 
-    fn look(&self, pixels: &Pixels, deadline: Option<Instant>) -> Result<Seen, Error> {
-        Ok(Seen {
-            features: self.tower.forward(&pixels.values, deadline)?,
-            deep: Vec::new(),
+    fn run_tower(&self, pixels: &Pixels, deadline: Option<Instant>) -> Result<TowerOutput, Error> {
+        Ok(TowerOutput {
+            hidden_states: self.tower.forward(&pixels.values, deadline)?,
+            deepstack: Vec::new(),
             pictures: pixels.pictures.clone(),
         })
     }
 
-    fn connect(&self, seen: &Seen) -> Result<Visual, Error> {
-        let tiles = self.projector.forward(&seen.features)?; // [N, P, C]
+    fn connect(&self, tower: &TowerOutput) -> Result<ConnectorOutput, Error> {
+        let tiles = self.projector.forward(&tower.hidden_states)?; // [N, P, C]
         let mut first = 0;
         let mut packed = Vec::new();
-        for picture in &seen.pictures {
+        for picture in &tower.pictures {
             let count = picture.parts as i64;
             packed.push(self.pack(&tiles.f_narrow(0, first, count)?, picture)?);
             first += count;
         }
-        Ok(Visual {
+        Ok(ConnectorOutput {
             embeddings: Tensor::f_cat(&packed, 0)?,
-            deep: Vec::new(),
+            deepstack: Vec::new(),
         })
     }
 

@@ -22,7 +22,7 @@ use self::config::{Config, Generation};
 use self::merger::Merger;
 use self::processor::QwenVlProcessor;
 use self::vision::VisionTower;
-use super::{ConfigFile, Network, Pixels, Seen, Visual};
+use super::{ConfigFile, ConnectorOutput, Network, Pixels, TowerOutput};
 use crate::nn::decoder::Decoder;
 use crate::nn::weights::Root;
 use crate::{Checkpoint, Error, Part, Processor};
@@ -49,7 +49,7 @@ struct QwenVl {
     vision: VisionTower,
     merger: Merger,
     /// Of the tower's earlier layers.
-    deep_mergers: Vec<Merger>,
+    deepstack_mergers: Vec<Merger>,
     decoder: Decoder,
 }
 
@@ -74,12 +74,12 @@ impl QwenVl {
         let connector = visual.as_part(Part::Connector);
         let text = root.at(Part::Decoder, &text);
         let head = root.head(&["lm_head"], file.tied);
-        let deep = &connector / "deepstack_merger_list";
+        let deepstack = &connector / "deepstack_merger_list";
         Ok(Self {
             vision: VisionTower::load(vision, &visual)?,
             merger: Merger::load(vision, &(&connector / "merger"))?,
-            deep_mergers: (0..vision.deep_layers().len())
-                .map(|number| Merger::load_deep(vision, &(&deep / number)))
+            deepstack_mergers: (0..vision.deepstack_layers().len())
+                .map(|number| Merger::load_deepstack(vision, &(&deepstack / number)))
                 .collect::<Result<_, _>>()?,
             decoder: Decoder::load(&config.decoder, &file.style, &text, head.as_ref())?,
         })
@@ -91,15 +91,15 @@ impl Network for QwenVl {
         &self.decoder
     }
 
-    fn look(&self, pixels: &Pixels, deadline: Option<Instant>) -> Result<Seen, Error> {
+    fn run_tower(&self, pixels: &Pixels, deadline: Option<Instant>) -> Result<TowerOutput, Error> {
         self.vision.forward(pixels, deadline)
     }
 
-    fn connect(&self, seen: &Seen) -> Result<Visual, Error> {
-        let deep = self.deep_mergers.iter().zip(&seen.deep);
-        Ok(Visual {
-            embeddings: self.merger.forward(&seen.features)?,
-            deep: deep
+    fn connect(&self, tower: &TowerOutput) -> Result<ConnectorOutput, Error> {
+        let deepstack = self.deepstack_mergers.iter().zip(&tower.deepstack);
+        Ok(ConnectorOutput {
+            embeddings: self.merger.forward(&tower.hidden_states)?,
+            deepstack: deepstack
                 .map(|(merger, features)| merger.forward(features))
                 .collect::<Result<_, _>>()?,
         })

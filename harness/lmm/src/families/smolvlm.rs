@@ -17,10 +17,10 @@ use tch::Tensor;
 
 use self::config::Config;
 use self::processor::SmolVlmProcessor;
-use super::{ConfigFile, Network, Pixels, Seen, Visual};
+use super::{ConfigFile, ConnectorOutput, Network, Pixels, TowerOutput};
 use crate::nn::decoder::Decoder;
 use crate::nn::layers::Linear;
-use crate::nn::tower::{Features, Tower, TowerStyle};
+use crate::nn::tower::{FeatureLayers, Tower, TowerStyle};
 use crate::nn::weights::Root;
 use crate::{Checkpoint, Error, Part, Processor};
 
@@ -69,7 +69,7 @@ impl SmolVlm {
             vision: Tower::load(
                 &config.vision,
                 TowerStyle::Siglip,
-                &Features::Normalised,
+                &FeatureLayers::Normalised,
                 &vision,
             )?,
             connector: Linear::without_bias(&connector, shuffled, width)?,
@@ -84,20 +84,20 @@ impl Network for SmolVlm {
         &self.decoder
     }
 
-    fn look(&self, pixels: &Pixels, deadline: Option<Instant>) -> Result<Seen, Error> {
-        Ok(Seen {
-            features: self.vision.forward(&pixels.values, deadline)?,
-            deep: Vec::new(),
+    fn run_tower(&self, pixels: &Pixels, deadline: Option<Instant>) -> Result<TowerOutput, Error> {
+        Ok(TowerOutput {
+            hidden_states: self.vision.forward(&pixels.values, deadline)?,
+            deepstack: Vec::new(),
             pictures: pixels.pictures.clone(),
         })
     }
 
-    fn connect(&self, seen: &Seen) -> Result<Visual, Error> {
-        let shuffled = pixel_shuffle(&seen.features, self.scale_factor)?;
+    fn connect(&self, tower: &TowerOutput) -> Result<ConnectorOutput, Error> {
+        let shuffled = pixel_shuffle(&tower.hidden_states, self.scale_factor)?;
         let embeddings = self.connector.forward(&shuffled)?; // [N, V / N, C]
-        Ok(Visual {
+        Ok(ConnectorOutput {
             embeddings: embeddings.f_flatten(0, 1)?,
-            deep: Vec::new(),
+            deepstack: Vec::new(),
         })
     }
 

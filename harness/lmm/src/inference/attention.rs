@@ -24,7 +24,7 @@ use tch::{Kind, Tensor};
 
 pub use self::statistics::{Bounds, HeadStatistics, InBox};
 use self::statistics::{Sums, host, inside};
-use crate::{Error, Features, Model, Prompt};
+use crate::{Error, ImageEmbeds, Model, Prompt};
 
 /// Most bytes of the weights that are looked at together.
 const BLOCK_BYTES: usize = 32 << 20;
@@ -56,25 +56,25 @@ pub fn statistics(
     model: &Model,
     attention: &dyn Attention,
     prompt: &Prompt,
-    features: &Features,
+    image_embeds: &ImageEmbeds,
     answer: &[i64],
     boxes: &[Bounds],
 ) -> Result<Option<Probed>, Error> {
-    if prompt.places.is_empty() {
+    if prompt.regions.is_empty() {
         return Ok(None);
     }
     let all: Vec<f64> = prompt
-        .places
+        .regions
         .iter()
-        .map(|place| inside(place, boxes))
+        .map(|region| inside(region, boxes))
         .collect();
     let mut probed = Probed {
         queries: 0,
         heads: Vec::new(),
     };
     let mut probe = |attention: &dyn Attention, step: &Step, keys: &Tensor| {
-        let visual = Visual::of(step, prompt);
-        let overlaps: Vec<f64> = visual.places.iter().map(|&place| all[place]).collect();
+        let visual = VisualKeys::of(step, prompt);
+        let overlaps: Vec<f64> = visual.regions.iter().map(|&region| all[region]).collect();
         let mut sums: Vec<Sums> = Vec::new();
         for_blocks(attention, step, keys, |weights| {
             let block = Sums::of_block(weights, &visual.index, &overlaps)?;
@@ -94,7 +94,7 @@ pub fn statistics(
         }
         Ok(())
     };
-    model.probe(attention, prompt, features, answer, &mut probe)?;
+    model.probe(attention, prompt, image_embeds, answer, &mut probe)?;
     Ok(Some(probed))
 }
 
@@ -107,7 +107,7 @@ pub fn map(
     model: &Model,
     attention: &dyn Attention,
     prompt: &Prompt,
-    features: &Features,
+    image_embeds: &ImageEmbeds,
     answer: &[i64],
     choice: Choice,
 ) -> Result<Vec<f64>, Error> {
@@ -134,12 +134,12 @@ pub fn map(
     } else {
         geometry.heads as usize
     };
-    let mut sums = vec![0.0; prompt.places.len()];
+    let mut sums = vec![0.0; prompt.regions.len()];
     let mut probe = |attention: &dyn Attention, step: &Step, keys: &Tensor| {
         if choice.layer.is_some_and(|layer| layer != step.layer) {
             return Ok(());
         }
-        let visual = Visual::of(step, prompt);
+        let visual = VisualKeys::of(step, prompt);
         let queries = step.tokens.answering().index.len();
         for_blocks(attention, step, keys, |weights| {
             let weights = match choice.head {
@@ -151,25 +151,25 @@ pub fn map(
                 .f_to_kind(Kind::Double)?
                 .f_sum_dim_intlist([0, 1, 2].as_slice(), false, Kind::Double)?
                 .f_index_select(0, &index)?;
-            for (&place, weight) in visual.places.iter().zip(host(&summed)?) {
-                sums[place] += weight / (queries * heads * layers) as f64;
+            for (&region, weight) in visual.regions.iter().zip(host(&summed)?) {
+                sums[region] += weight / (queries * heads * layers) as f64;
             }
             Ok(())
         })
     };
-    model.probe(attention, prompt, features, answer, &mut probe)?;
+    model.probe(attention, prompt, image_embeds, answer, &mut probe)?;
     Ok(sums)
 }
 
 /// The visual keys of a layer.
-struct Visual {
+struct VisualKeys {
     /// Their places among the stored keys.
     index: Vec<i64>,
     /// Which of the prompt's visual tokens each of them is.
-    places: Vec<usize>,
+    regions: Vec<usize>,
 }
 
-impl Visual {
+impl VisualKeys {
     fn of(step: &Step, prompt: &Prompt) -> Self {
         // A probe's batch holds one sequence. Positions are those in the prompt also where tokens were dropped.
         let mut number = 0;
@@ -182,17 +182,17 @@ impl Visual {
             })
             .collect();
         let tokens = step.tokens;
-        let (mut index, mut places) = (Vec::new(), Vec::new());
+        let (mut index, mut regions) = (Vec::new(), Vec::new());
         for at in 0..tokens.stored() {
             if tokens.visual()[at]
                 && tokens.valid()[at]
-                && let Some(place) = numbers[tokens.positions()[at] as usize]
+                && let Some(region) = numbers[tokens.positions()[at] as usize]
             {
                 index.push(at as i64);
-                places.push(place);
+                regions.push(region);
             }
         }
-        Self { index, places }
+        Self { index, regions }
     }
 }
 

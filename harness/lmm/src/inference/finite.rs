@@ -4,7 +4,7 @@ use rave_methods::Attention;
 use tch::Tensor;
 
 use crate::nn::stage::Stage;
-use crate::{Error, Features, Model, Prompt};
+use crate::{Error, ImageEmbeds, Model, Prompt};
 
 impl Model {
     /// The stage that first gives a number that is not finite for a prompt and its answer so far, in one pass by itself;
@@ -13,11 +13,11 @@ impl Model {
         &self,
         attention: &dyn Attention,
         prompt: &Prompt,
-        features: &Features,
+        image_embeds: &ImageEmbeds,
         answer: &[i64],
     ) -> Result<Option<Stage>, Error> {
-        if let Some(visual) = &features.visual {
-            for tensor in visual.deep.iter().chain([&visual.embeddings]) {
+        if let Some(visual) = &image_embeds.output {
+            for tensor in visual.deepstack.iter().chain([&visual.embeddings]) {
                 if !is_finite(tensor)? {
                     return Ok(Some(Stage::Vision));
                 }
@@ -30,7 +30,14 @@ impl Model {
             }
             Ok(())
         };
-        let hidden = self.one_pass(attention, prompt, features, answer, None, Some(&mut watch))?;
+        let hidden = self.one_pass(
+            attention,
+            prompt,
+            image_embeds,
+            answer,
+            None,
+            Some(&mut watch),
+        )?;
         if first.is_some() {
             return Ok(first);
         }

@@ -5,9 +5,9 @@ use std::rc::Rc;
 use rave_methods::Attention;
 use tch::{Kind, Tensor};
 
-use super::input::Embedded;
+use super::input::InputEmbeds;
 use crate::nn::decoder::{Pass, Probe, Watch};
-use crate::{Error, Features, Model, Prompt};
+use crate::{Error, ImageEmbeds, Model, Prompt};
 
 impl Model {
     /// Logits `[T, vocabulary]` in f32 of every token of a prompt and of what has been answered so far, in one pass without a
@@ -19,11 +19,11 @@ impl Model {
         &self,
         attention: &dyn Attention,
         prompt: &Prompt,
-        features: &Features,
+        image_embeds: &ImageEmbeds,
         answer: &[i64],
     ) -> Result<Tensor, Error> {
         tch::no_grad(|| {
-            let hidden = self.one_pass(attention, prompt, features, answer, None, None)?;
+            let hidden = self.one_pass(attention, prompt, image_embeds, answer, None, None)?;
             Ok(self
                 .decoder()
                 .logits(&hidden)?
@@ -41,13 +41,13 @@ impl Model {
         &self,
         attention: &dyn Attention,
         prompt: &Prompt,
-        features: &Features,
+        image_embeds: &ImageEmbeds,
         answer: &[i64],
         probe: &mut Probe,
     ) -> Result<(), Error> {
         let inputs = &answer[..answer.len().saturating_sub(1)];
         // The hidden states are of no use here: the probe has seen what it came for.
-        let pass = || self.one_pass(attention, prompt, features, inputs, Some(probe), None);
+        let pass = || self.one_pass(attention, prompt, image_embeds, inputs, Some(probe), None);
         tch::no_grad(pass).map(drop)
     }
 
@@ -57,7 +57,7 @@ impl Model {
         &self,
         attention: &dyn Attention,
         prompt: &Prompt,
-        features: &Features,
+        image_embeds: &ImageEmbeds,
         answer: &[i64],
         probe: Option<&mut Probe<'p>>,
         watch: Option<&mut Watch<'p>>,
@@ -70,31 +70,34 @@ impl Model {
         let ids = Tensor::f_from_slice(&ids)?
             .f_unsqueeze(0)?
             .f_to_device(device)?;
-        let Embedded { embeddings, deep } = self.embed(&ids, &tokens, features.visual.as_ref())?;
+        let InputEmbeds {
+            embeddings,
+            deepstack,
+        } = self.embed(&ids, &tokens, image_embeds.output.as_ref())?;
         let mut attention = attention;
-        if attention.again(0.0).is_some() {
-            let pass = Pass::new(attention, Some(Rc::clone(&tokens)), &deep);
+        if attention.rerun(0.0).is_some() {
+            let pass = Pass::new(attention, Some(Rc::clone(&tokens)), &deepstack);
             let hidden = decoder.forward(&embeddings, None, pass)?;
             let last = hidden.f_narrow(1, length - 1, 1)?;
-            attention = second(attention, &decoder.logits(&last)?)?.unwrap_or(attention);
+            attention = rerun_attention(attention, &decoder.logits(&last)?)?.unwrap_or(attention);
         }
         let pass = Pass {
             probe,
             watch,
-            ..Pass::new(attention, Some(tokens), &deep)
+            ..Pass::new(attention, Some(tokens), &deepstack)
         };
         decoder.forward(&embeddings, None, pass)
     }
 }
 
 /// The attention with which the prompt is to run again, given the logits `[.., vocabulary]` of its last token.
-pub(crate) fn second<'a>(
+pub(crate) fn rerun_attention<'a>(
     attention: &'a dyn Attention,
     logits: &Tensor,
 ) -> Result<Option<&'a dyn Attention>, Error> {
-    if attention.again(0.0).is_none() {
+    if attention.rerun(0.0).is_none() {
         return Ok(None);
     }
     let probabilities = logits.f_view([-1])?.f_softmax(-1, Kind::Float)?;
-    Ok(attention.again(f64::try_from(&probabilities.f_max()?)?))
+    Ok(attention.rerun(f64::try_from(&probabilities.f_max()?)?))
 }

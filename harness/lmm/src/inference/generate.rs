@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use rave_methods::Attention;
 use tch::{Kind, Tensor};
 
-use super::forward::second;
+use super::forward::rerun_attention;
 use super::generation_config::LogitsProcessors;
 use crate::nn::decoder::Pass;
-use crate::{Error, Features, Model, Prefix, Prompt};
+use crate::{Error, ImageEmbeds, Model, Prefix, Prompt};
 
 /// How to generate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct GenerationOptions {
     /// Whether to stop at the checkpoint's end tokens (they are not part of the result) and after its stop strings (they are).
     pub stop_at_end: bool,
     /// When to give up with [`Error::Deadline`]; looked at before every layer of the decoder, so the answer ends within the time
-    /// of a layer. For the vision side see [`Model::see_until`](crate::Model::see_until).
+    /// of a layer. For the vision side see [`Model::encode_image_until`](crate::Model::encode_image_until).
     pub deadline: Option<Instant>,
 }
 
@@ -60,53 +60,53 @@ impl Model {
         &self,
         attention: &dyn Attention,
         prompt: &Prompt,
-        features: &Features,
+        image_embeds: &ImageEmbeds,
         options: &GenerationOptions,
     ) -> Result<Generation, Error> {
-        let mut answers = self.answer(attention, &[prompt], &[features], None, options)?;
+        let mut answers = self.answer(attention, &[prompt], &[image_embeds], None, options)?;
         Ok(answers.remove(0))
     }
 
-    /// Answers several prompts greedily in one batch, given the features of each. A variant that runs a prompt a second time does
+    /// Answers several prompts greedily in one batch, given the image embeddings of each. A variant that runs a prompt a second time does
     /// so for each by itself, and answers one after the other.
     ///
     /// # Errors
     /// As [`Model::generate`].
     ///
     /// # Panics
-    /// When there are not as many features as prompts.
+    /// When there are not as many image embeddings as prompts.
     pub fn generate_batch(
         &self,
         attention: &dyn Attention,
         prompts: &[&Prompt],
-        features: &[&Features],
+        image_embeds: &[&ImageEmbeds],
         options: &GenerationOptions,
     ) -> Result<Vec<Generation>, Error> {
         assert_eq!(
             prompts.len(),
-            features.len(),
+            image_embeds.len(),
             "every prompt has its features"
         );
-        self.answer(attention, prompts, features, None, options)
+        self.answer(attention, prompts, image_embeds, None, options)
     }
 
-    /// Answers prompts with their features in one batch, or one after the other where the variant runs each a second time; after
+    /// Answers prompts with their image embeddings in one batch, or one after the other where the variant runs each a second time; after
     /// a prefix that all of them begin with, if one is given.
     pub(crate) fn answer(
         &self,
         attention: &dyn Attention,
         prompts: &[&Prompt],
-        features: &[&Features],
+        image_embeds: &[&ImageEmbeds],
         prefix: Option<&Prefix>,
         options: &GenerationOptions,
     ) -> Result<Vec<Generation>, Error> {
-        let each = match attention.again(0.0) {
+        let each = match attention.rerun(0.0) {
             Some(_) => 1,
             None => prompts.len().max(1),
         };
-        let batches = prompts.chunks(each).zip(features.chunks(each));
-        let answers = batches.map(|(prompts, features)| {
-            tch::no_grad(|| self.decode(attention, prompts, features, prefix, options))
+        let batches = prompts.chunks(each).zip(image_embeds.chunks(each));
+        let answers = batches.map(|(prompts, image_embeds)| {
+            tch::no_grad(|| self.decode(attention, prompts, image_embeds, prefix, options))
         });
         Ok(answers
             .collect::<Result<Vec<_>, _>>()?
@@ -119,7 +119,7 @@ impl Model {
         &self,
         attention: &dyn Attention,
         prompts: &[&Prompt],
-        features: &[&Features],
+        image_embeds: &[&ImageEmbeds],
         prefix: Option<&Prefix>,
         options: &GenerationOptions,
     ) -> Result<Vec<Generation>, Error> {
@@ -130,11 +130,11 @@ impl Model {
         for prompt in prompts {
             self.check_length(prompt, options)?;
         }
-        let input = self.input(prompts, features, prefix)?;
+        let input = self.input(prompts, image_embeds, prefix)?;
         let prefill = |attention| self.prefill(attention, &input, options);
         let (mut cache, mut logits) = prefill(attention)?;
         let mut attention = attention;
-        if let Some(chosen) = second(attention, &logits)? {
+        if let Some(chosen) = rerun_attention(attention, &logits)? {
             attention = chosen;
             (cache, logits) = prefill(attention)?;
         }
@@ -154,7 +154,7 @@ impl Model {
                     .first_not_finite(
                         attention,
                         prompts[sequence],
-                        features[sequence],
+                        image_embeds[sequence],
                         &answers[sequence],
                     )
                     .unwrap_or(None),
@@ -188,13 +188,13 @@ impl Model {
         self.finish();
         let prefill = first_token.unwrap_or_else(|| start.elapsed());
         let decode = start.elapsed().saturating_sub(prefill);
-        let each = answers.into_iter().zip(features);
-        each.map(|(ids, features)| {
+        let each = answers.into_iter().zip(image_embeds);
+        each.map(|(ids, image_embeds)| {
             Ok(Generation {
                 text: self.processor().decode(&ids)?,
                 ids,
                 timings: Timings {
-                    vision: features.elapsed,
+                    vision: image_embeds.elapsed,
                     prefill,
                     decode,
                 },
@@ -213,9 +213,9 @@ impl Model {
     /// Refuses a prompt that has no room for its answer.
     fn check_length(&self, prompt: &Prompt, options: &GenerationOptions) -> Result<(), Error> {
         let capacity = (prompt.ids.len() + options.max_new_tokens) as i64;
-        match self.most_positions() {
-            Some(most) if capacity > most => Err(Error::Prompt(format!(
-                "{} tokens and up to {} new ones are more than the model's {most} positions (max_position_embeddings); \
+        match self.max_positions() {
+            Some(max) if capacity > max => Err(Error::Prompt(format!(
+                "{} tokens and up to {} new ones are more than the model's {max} positions (max_position_embeddings); \
                  shorten the question, use fewer or smaller pictures, or allow fewer new tokens",
                 prompt.ids.len(),
                 options.max_new_tokens

@@ -3,15 +3,15 @@
 use rave_methods::Tokens;
 use tch::Tensor;
 
-use crate::families::Visual;
+use crate::families::ConnectorOutput;
 use crate::{Error, Model, Prompt};
 
 /// What the decoder begins with.
-pub(crate) struct Embedded {
+pub(crate) struct InputEmbeds {
     /// `[B, T, C]`.
     pub embeddings: Tensor,
     /// What is added to the output of the first layers, `[B, T, C]` each, zero but at visual tokens.
-    pub deep: Vec<Tensor>,
+    pub deepstack: Vec<Tensor>,
 }
 
 impl Model {
@@ -57,23 +57,23 @@ impl Model {
         &self,
         ids: &Tensor,
         tokens: &Tokens,
-        visual: Option<&Visual>,
-    ) -> Result<Embedded, Error> {
+        visual: Option<&ConnectorOutput>,
+    ) -> Result<InputEmbeds, Error> {
         let embeddings = self.decoder().embed(ids)?;
-        let (Some(visual), Some(places)) = (visual, tokens.visual_keys()?) else {
-            return Ok(Embedded {
+        let (Some(visual), Some(is_visual)) = (visual, tokens.visual_keys()?) else {
+            return Ok(InputEmbeds {
                 embeddings,
-                deep: Vec::new(),
+                deepstack: Vec::new(),
             });
         };
-        let places = places.f_unsqueeze(-1)?; // [B, T, 1]
+        let is_visual = is_visual.f_unsqueeze(-1)?; // [B, T, 1]
         let zeros = embeddings.f_zeros_like()?;
-        let deep = visual.deep.iter();
-        Ok(Embedded {
-            deep: deep
-                .map(|deep| zeros.f_masked_scatter(&places, deep))
+        let deepstack = visual.deepstack.iter();
+        Ok(InputEmbeds {
+            deepstack: deepstack
+                .map(|deepstack| zeros.f_masked_scatter(&is_visual, deepstack))
                 .collect::<Result<_, _>>()?,
-            embeddings: embeddings.f_masked_scatter(&places, &visual.embeddings)?,
+            embeddings: embeddings.f_masked_scatter(&is_visual, &visual.embeddings)?,
         })
     }
 }

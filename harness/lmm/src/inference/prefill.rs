@@ -5,11 +5,11 @@ use std::rc::Rc;
 use rave_methods::{Attention, Tokens};
 use tch::Tensor;
 
-use crate::families::Visual;
-use crate::inference::input::Embedded;
+use crate::families::ConnectorOutput;
+use crate::inference::input::InputEmbeds;
 use crate::nn::decoder::Pass;
 use crate::nn::kv_cache::Cache;
-use crate::{Error, Features, GenerationOptions, Model, Prefix, Prompt};
+use crate::{Error, GenerationOptions, ImageEmbeds, Model, Prefix, Prompt};
 
 /// What a first pass over B prompts is given.
 pub(crate) struct Input<'a> {
@@ -20,15 +20,15 @@ pub(crate) struct Input<'a> {
     /// Where each prompt ends: indices into B x T, `[B]`.
     ends: Tensor,
     /// What stands at the visual ones of the new tokens.
-    visual: Option<Visual>,
+    visual: Option<ConnectorOutput>,
 }
 
 impl Model {
-    /// Puts prompts and their features side by side; of prompts that begin with `prefix` only what follows it.
+    /// Puts prompts and their image embeddings side by side; of prompts that begin with `prefix` only what follows it.
     pub(crate) fn input<'a>(
         &self,
         prompts: &[&Prompt],
-        features: &[&Features],
+        image_embeds: &[&ImageEmbeds],
         prefix: Option<&'a Prefix>,
     ) -> Result<Input<'a>, Error> {
         let device = self.decoder().options().1;
@@ -45,10 +45,10 @@ impl Model {
             ends.push((row * longest + new.len() - 1) as i64);
         }
         // All visual tokens stand in the prefix.
-        let new = if prefix.is_some() { &[] } else { features };
+        let new = if prefix.is_some() { &[] } else { image_embeds };
         let visual: Vec<_> = new
             .iter()
-            .filter_map(|features| features.visual.as_ref())
+            .filter_map(|image_embeds| image_embeds.output.as_ref())
             .collect();
         Ok(Input {
             prefix,
@@ -57,7 +57,7 @@ impl Model {
                 .f_view([batch as i64, longest as i64])?
                 .f_to_device(device)?,
             ends: Tensor::f_from_slice(&ends)?.f_to_device(device)?,
-            visual: Visual::joined(&visual)?,
+            visual: ConnectorOutput::joined(&visual)?,
         })
     }
 
@@ -76,12 +76,14 @@ impl Model {
                 .cache
                 .copies(tokens.batch() as i64, tokens.new_tokens() + more)?,
         };
-        let Embedded { embeddings, deep } =
-            self.embed(&input.ids, tokens, input.visual.as_ref())?;
+        let InputEmbeds {
+            embeddings,
+            deepstack,
+        } = self.embed(&input.ids, tokens, input.visual.as_ref())?;
         let pass = Pass {
             wanted: Some(&input.ends),
             deadline: options.deadline,
-            ..Pass::new(attention, Some(Rc::clone(tokens)), &deep)
+            ..Pass::new(attention, Some(Rc::clone(tokens)), &deepstack)
         };
         let last = decoder.forward(&embeddings, Some(&mut cache), pass)?; // [B, C]
         Ok((cache, decoder.logits(&last)?))

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use rave_methods::Attention;
 use tch::Tensor;
 
-use crate::inference::input::Embedded;
+use crate::inference::input::InputEmbeds;
 use crate::nn::decoder::Pass;
 use crate::nn::kv_cache::Cache;
-use crate::{Error, Features, Generation, GenerationOptions, Model, PictureLayout, Prompt};
+use crate::{Error, Generation, GenerationOptions, ImageEmbeds, Model, PictureLayout, Prompt};
 
 /// What the decoder has stored of a prompt up to its last visual token, under one attention of one model.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub struct Prefix {
     /// Keys `[1, G, P, K]` and values `[1, G, P, D]` of every layer.
     pub(crate) cache: Cache,
     /// The same storage as the caller's.
-    pub(crate) features: Features,
+    pub(crate) image_embeds: ImageEmbeds,
     /// P of them.
     ids: Vec<i64>,
     rotary: Option<Vec<[i64; 3]>>,
@@ -44,7 +44,7 @@ impl Prefix {
     }
 
     /// Whether a prompt begins with it: the same tokens at the same rotary places, with pictures of the same sizes and cut. That
-    /// their pixels are the same is for the caller to know, who gave the features (by the pictures' content, say).
+    /// their pixels are the same is for the caller to know, who gave the image embeddings (by the pictures' content, say).
     pub fn fits(&self, prompt: &Prompt) -> bool {
         let own = self.ids.len();
         prompt.prefix_len() == own
@@ -74,7 +74,7 @@ impl Model {
         &self,
         attention: &dyn Attention,
         prompt: &Prompt,
-        features: &Features,
+        image_embeds: &ImageEmbeds,
         deadline: Option<Instant>,
     ) -> Result<Prefix, Error> {
         let length = prompt.prefix_len();
@@ -96,11 +96,13 @@ impl Model {
             .f_to_device(decoder.options().1)?;
         let mut cache = Cache::new(decoder.geometry().layers, 0);
         tch::no_grad(|| {
-            let Embedded { embeddings, deep } =
-                self.embed(&ids, &tokens, features.visual.as_ref())?;
+            let InputEmbeds {
+                embeddings,
+                deepstack,
+            } = self.embed(&ids, &tokens, image_embeds.output.as_ref())?;
             let pass = Pass {
                 deadline,
-                ..Pass::new(attention, Some(Rc::clone(&tokens)), &deep)
+                ..Pass::new(attention, Some(Rc::clone(&tokens)), &deepstack)
             };
             // The hidden states are of no use: what follows sees keys and values.
             decoder
@@ -110,7 +112,7 @@ impl Model {
         self.finish();
         Ok(Prefix {
             cache,
-            features: features.shallow_clone(),
+            image_embeds: image_embeds.shallow_clone(),
             ids: prompt.ids[..length].to_vec(),
             rotary: prompt.rotary.as_ref().map(|rows| rows[..length].to_vec()),
             pictures: prompt.pictures.clone(),
@@ -133,8 +135,8 @@ impl Model {
         if !prompts.iter().all(|prompt| prefix.fits(prompt)) {
             return Err(Error::Prefix("a prompt begins otherwise than it"));
         }
-        let features = vec![&prefix.features; prompts.len()];
-        self.answer(attention, prompts, &features, Some(prefix), options)
+        let image_embeds = vec![&prefix.image_embeds; prompts.len()];
+        self.answer(attention, prompts, &image_embeds, Some(prefix), options)
     }
 }
 
@@ -189,11 +191,11 @@ mod tests {
         model: &Model,
         attention: &dyn Attention,
         prompts: &[&Prompt],
-        features: &Features,
+        image_embeds: &ImageEmbeds,
         prefix: Option<&Prefix>,
     ) -> Tensor {
-        let features = vec![features; prompts.len()];
-        let input = model.input(prompts, &features, prefix).unwrap();
+        let image_embeds = vec![image_embeds; prompts.len()];
+        let input = model.input(prompts, &image_embeds, prefix).unwrap();
         tch::no_grad(|| model.prefill(attention, &input, &OPTIONS))
             .unwrap()
             .1
@@ -215,7 +217,7 @@ mod tests {
             "qwen3_vl",
         ] {
             let (model, prompts) = open(name);
-            let features = model.see(&prompts[0]).unwrap();
+            let image_embeds = model.encode_image(&prompts[0]).unwrap();
             for variant in REGISTRY {
                 let built = model.build(variant, 5, None).unwrap();
                 let attention = built.attention.as_ref();
@@ -224,14 +226,14 @@ mod tests {
                     continue;
                 }
                 let prefix = model
-                    .prefix(attention, &prompts[0], &features, None)
+                    .prefix(attention, &prompts[0], &image_embeds, None)
                     .unwrap();
                 assert!(prefix.tokens() > 0 && prefix.bytes() > 0);
                 let all: Vec<_> = prompts.iter().collect();
-                let together = logits(&model, attention, &all, &features, Some(&prefix));
+                let together = logits(&model, attention, &all, &image_embeds, Some(&prefix));
                 for (prompt, row) in prompts.iter().zip(0..) {
-                    let whole = logits(&model, attention, &[prompt], &features, None);
-                    let alone = logits(&model, attention, &[prompt], &features, Some(&prefix));
+                    let whole = logits(&model, attention, &[prompt], &image_embeds, None);
+                    let alone = logits(&model, attention, &[prompt], &image_embeds, Some(&prefix));
                     let size = f64::try_from(whole.abs().max()).unwrap();
                     for after in [alone.get(0), together.get(row)] {
                         let off = f64::try_from((after - whole.get(0)).abs().max()).unwrap() / size;
@@ -249,7 +251,7 @@ mod tests {
     fn the_question_that_a_prefix_is_made_from_changes_no_bit() {
         for name in ["nano", "qwen3_vl"] {
             let (model, prompts) = open(name);
-            let features = model.see(&prompts[0]).unwrap();
+            let image_embeds = model.encode_image(&prompts[0]).unwrap();
             for id in [
                 "standard",
                 "rave",
@@ -262,8 +264,16 @@ mod tests {
                 let attention = built.attention.as_ref();
                 disturb(attention, 11).unwrap();
                 let of = |prompt| {
-                    let prefix = model.prefix(attention, prompt, &features, None).unwrap();
-                    logits(&model, attention, &[&prompts[1]], &features, Some(&prefix))
+                    let prefix = model
+                        .prefix(attention, prompt, &image_embeds, None)
+                        .unwrap();
+                    logits(
+                        &model,
+                        attention,
+                        &[&prompts[1]],
+                        &image_embeds,
+                        Some(&prefix),
+                    )
                 };
                 let first = of(&prompts[0]);
                 for other in &prompts[1..] {
@@ -277,17 +287,17 @@ mod tests {
     #[test]
     fn the_same_batch_gives_the_same_bits() {
         let (model, prompts) = open("nano");
-        let features = model.see(&prompts[0]).unwrap();
+        let image_embeds = model.encode_image(&prompts[0]).unwrap();
         let all: Vec<_> = prompts.iter().collect();
         for id in ["standard", "rave", "vis-sink"] {
             let built = model.build(variant(id).unwrap(), 5, None).unwrap();
             let attention = built.attention.as_ref();
             disturb(attention, 11).unwrap();
             let prefix = model
-                .prefix(attention, &prompts[0], &features, None)
+                .prefix(attention, &prompts[0], &image_embeds, None)
                 .unwrap();
             for prefix in [None, Some(&prefix)] {
-                let run = || logits(&model, attention, &all, &features, prefix);
+                let run = || logits(&model, attention, &all, &image_embeds, prefix);
                 let first = run();
                 for _ in 0..5 {
                     assert!(run().equal(&first), "{id}");

@@ -6,22 +6,22 @@ use std::time::{Duration, Instant};
 use rave_methods::noise::Noise;
 use tch::{Device, Tensor};
 
-use crate::families::{Pixels, Seen, Visual};
+use crate::families::{ConnectorOutput, Pixels, TowerOutput};
 use crate::{Error, Model, Prompt};
 
 /// What the vision tower makes of a prompt's tiles; the same for every checkpoint that [`Model::shares_tower`].
 #[derive(Debug)]
-pub struct Patches {
+pub struct TowerRun {
     /// `None` for a prompt without pictures.
-    pub(crate) seen: Option<Seen>,
+    pub(crate) output: Option<TowerOutput>,
     pub(crate) elapsed: Duration,
 }
 
 /// What the vision side (tower and connector) makes of a prompt; independent of the attention variant.
 #[derive(Debug)]
-pub struct Features {
+pub struct ImageEmbeds {
     /// `None` for a prompt without pictures.
-    pub(crate) visual: Option<Visual>,
+    pub(crate) output: Option<ConnectorOutput>,
     pub(crate) elapsed: Duration,
 }
 
@@ -30,33 +30,37 @@ impl Model {
     ///
     /// # Errors
     /// When LibTorch refuses an operation, for example for lack of memory.
-    pub fn see(&self, prompt: &Prompt) -> Result<Features, Error> {
-        self.see_until(prompt, None)
+    pub fn encode_image(&self, prompt: &Prompt) -> Result<ImageEmbeds, Error> {
+        self.encode_image_until(prompt, None)
     }
 
     /// Runs the vision side of a prompt, until a deadline at most, at which the tower looks before every layer.
     ///
     /// # Errors
-    /// As [`Model::see`]; [`Error::Deadline`].
-    pub fn see_until(&self, prompt: &Prompt, deadline: Option<Instant>) -> Result<Features, Error> {
-        self.connect(&self.patches(prompt, deadline)?)
+    /// As [`Model::encode_image`]; [`Error::Deadline`].
+    pub fn encode_image_until(
+        &self,
+        prompt: &Prompt,
+        deadline: Option<Instant>,
+    ) -> Result<ImageEmbeds, Error> {
+        self.connect(&self.run_tower(prompt, deadline)?)
     }
 
     /// Runs the vision tower over a prompt's tiles, until a deadline at most.
     ///
     /// # Errors
-    /// As [`Model::see_until`].
-    pub fn patches(&self, prompt: &Prompt, deadline: Option<Instant>) -> Result<Patches, Error> {
+    /// As [`Model::encode_image_until`].
+    pub fn run_tower(&self, prompt: &Prompt, deadline: Option<Instant>) -> Result<TowerRun, Error> {
         let start = Instant::now();
-        let seen = match prompt.pixel_shape[0] {
+        let output = match prompt.pixel_shape[0] {
             0 => None,
             _ => Some(tch::no_grad(|| {
-                self.network().look(&self.pixels(&[prompt])?, deadline)
+                self.network().run_tower(&self.pixels(&[prompt])?, deadline)
             })?),
         };
         self.finish();
-        Ok(Patches {
-            seen,
+        Ok(TowerRun {
+            output,
             elapsed: start.elapsed(),
         })
     }
@@ -65,18 +69,18 @@ impl Model {
     /// both counts.
     ///
     /// # Errors
-    /// As [`Model::see`].
-    pub fn connect(&self, patches: &Patches) -> Result<Features, Error> {
+    /// As [`Model::encode_image`].
+    pub fn connect(&self, tower: &TowerRun) -> Result<ImageEmbeds, Error> {
         let start = Instant::now();
-        let visual = patches
-            .seen
+        let output = tower
+            .output
             .as_ref()
-            .map(|seen| tch::no_grad(|| self.network().connect(seen)))
+            .map(|output| tch::no_grad(|| self.network().connect(output)))
             .transpose()?;
         self.finish();
-        Ok(Features {
-            visual,
-            elapsed: patches.elapsed + start.elapsed(),
+        Ok(ImageEmbeds {
+            output,
+            elapsed: tower.elapsed + start.elapsed(),
         })
     }
 
@@ -108,12 +112,12 @@ impl Model {
     }
 
     /// Seeded normal numbers in the place of what the vision side would make of a prompt: for measuring the decoder alone,
-    /// whose work does not depend on the values. A decoder whose early layers are given features too does without these: they are
+    /// whose work does not depend on the values. A decoder whose early layers are given image embeddings too does without these: they are
     /// a sum a layer.
     ///
     /// # Errors
-    /// As [`Model::see`].
-    pub fn stand_in(&self, prompt: &Prompt) -> Result<Features, Error> {
+    /// As [`Model::encode_image`].
+    pub fn random_image_embeds(&self, prompt: &Prompt) -> Result<ImageEmbeds, Error> {
         let (kind, device) = self.decoder().options();
         let shape = [
             prompt.visual_tokens() as i64,
@@ -123,10 +127,10 @@ impl Model {
             .normal(0, &shape)
             .f_to_device(device)?
             .f_to_kind(kind)?; // [V, C]
-        Ok(Features {
-            visual: Some(Visual {
+        Ok(ImageEmbeds {
+            output: Some(ConnectorOutput {
                 embeddings,
-                deep: Vec::new(),
+                deepstack: Vec::new(),
             }),
             elapsed: Duration::ZERO,
         })
@@ -157,19 +161,19 @@ fn bytes(tensor: &Tensor) -> usize {
     tensor.numel() * tensor.kind().elt_size_in_bytes()
 }
 
-impl Features {
+impl ImageEmbeds {
     /// The same storage.
     pub(crate) fn shallow_clone(&self) -> Self {
         Self {
-            visual: self.visual.as_ref().map(Visual::shallow_clone),
+            output: self.output.as_ref().map(ConnectorOutput::shallow_clone),
             elapsed: self.elapsed,
         }
     }
 
     /// Bytes of its tensors.
     pub fn bytes(&self) -> usize {
-        self.visual.as_ref().map_or(0, |visual| {
-            bytes(&visual.embeddings) + visual.deep.iter().map(bytes).sum::<usize>()
+        self.output.as_ref().map_or(0, |output| {
+            bytes(&output.embeddings) + output.deepstack.iter().map(bytes).sum::<usize>()
         })
     }
 
@@ -179,11 +183,11 @@ impl Features {
     }
 }
 
-impl Patches {
+impl TowerRun {
     /// Bytes of its tensors.
     pub fn bytes(&self) -> usize {
-        self.seen.as_ref().map_or(0, |seen| {
-            bytes(&seen.features) + seen.deep.iter().map(bytes).sum::<usize>()
+        self.output.as_ref().map_or(0, |output| {
+            bytes(&output.hidden_states) + output.deepstack.iter().map(bytes).sum::<usize>()
         })
     }
 
@@ -197,9 +201,9 @@ impl Patches {
     /// # Errors
     /// When the file cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), Error> {
-        let seen = self.seen.iter();
-        let tensors: Vec<(String, Tensor)> = seen
-            .flat_map(|seen| std::iter::once(&seen.features).chain(&seen.deep))
+        let output = self.output.iter();
+        let tensors: Vec<(String, Tensor)> = output
+            .flat_map(|output| std::iter::once(&output.hidden_states).chain(&output.deepstack))
             .enumerate()
             .map(|(number, tensor)| (number.to_string(), tensor.shallow_clone()))
             .collect();
@@ -227,11 +231,11 @@ impl Patches {
             .collect::<Result<Vec<(usize, Tensor)>, Error>>()?;
         tensors.sort_by_key(|(number, _)| *number);
         let mut tensors = tensors.into_iter().map(|(_, tensor)| tensor);
-        let seen = tensors.next().map(|features| Seen {
-            features,
-            deep: tensors.collect(),
+        let output = tensors.next().map(|hidden_states| TowerOutput {
+            hidden_states,
+            deepstack: tensors.collect(),
             pictures: prompt.pictures.clone(),
         });
-        Ok(Self { seen, elapsed })
+        Ok(Self { output, elapsed })
     }
 }

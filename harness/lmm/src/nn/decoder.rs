@@ -42,7 +42,7 @@ pub(crate) struct Decoder {
     attention_factor: f64,
     /// Which axis each frequency turns with, `[D / 2]`; `None` for positions on one axis.
     axes: Option<Tensor>,
-    most_positions: Option<i64>,
+    max_positions: Option<i64>,
     limit: Option<Limit>,
 }
 
@@ -77,10 +77,10 @@ impl Decoder {
             layers,
             norm: RmsNorm::new(&(text / "norm"), config.hidden_size, config.rms_norm_eps)?,
             head,
-            frequencies: rope.frequencies(geometry.head_width, text.device())?,
+            frequencies: rope.frequencies(geometry.head_dim, text.device())?,
             attention_factor: rope.attention_factor(),
             axes: axes.transpose()?,
-            most_positions: Some(config.positions(&rope)),
+            max_positions: Some(config.positions(&rope)),
             limit: config.limit(&rope),
         })
     }
@@ -91,8 +91,8 @@ impl Decoder {
     }
 
     /// Positions that the model can be used on.
-    pub(crate) fn most_positions(&self) -> Option<i64> {
-        self.most_positions
+    pub(crate) fn max_positions(&self) -> Option<i64> {
+        self.max_positions
     }
 
     /// Element type and device of the activations.
@@ -126,7 +126,7 @@ impl Decoder {
         let mut before: Option<Rc<Tokens>> = None;
         let mut now: Option<(Rc<Tokens>, Rotation)> = None;
         let mut dropped: Option<Vec<i64>> = None;
-        let mut deep: Vec<Tensor> = pass.deep.iter().map(Tensor::shallow_clone).collect();
+        let mut deepstack: Vec<Tensor> = pass.deepstack.iter().map(Tensor::shallow_clone).collect();
         for (number, layer) in self.layers.iter().enumerate() {
             Error::check_deadline(pass.deadline)?;
             let stored = cache
@@ -150,7 +150,7 @@ impl Decoder {
             let Some((tokens, rotation)) = &now else {
                 continue;
             };
-            let is_last = number + 1 == self.layers.len() && deep.len() <= number;
+            let is_last = number + 1 == self.layers.len() && deepstack.len() <= number;
             let inputs = Inputs {
                 number,
                 geometry: &self.geometry,
@@ -160,17 +160,21 @@ impl Decoder {
             };
             let keep;
             (hidden, keep) = layer.forward(&hidden, &inputs, cache.as_deref_mut(), &mut pass)?;
-            if let Some(more) = deep.get(number) {
+            if let Some(more) = deepstack.get(number) {
                 hidden = hidden.f_add(more)?;
             }
             pass.show(Stage::FeedForward(number), &hidden)?;
             if let Some(keep) = keep {
-                let kept = tokens.kept(&keep);
-                for states in deep.iter_mut().skip(number + 1).chain([&mut hidden]) {
+                let kept = tokens.retain(&keep);
+                for states in deepstack.iter_mut().skip(number + 1).chain([&mut hidden]) {
                     *states = rows(states, &kept.index, kept.tokens.batch())?;
                 }
                 dropped = Some(match dropped {
-                    Some(places) => kept.index.iter().map(|&at| places[at as usize]).collect(),
+                    Some(positions) => kept
+                        .index
+                        .iter()
+                        .map(|&at| positions[at as usize])
+                        .collect(),
                     None => kept.index,
                 });
                 let tokens = Rc::new(kept.tokens);
@@ -181,7 +185,9 @@ impl Decoder {
         let hidden = self.norm.forward(&hidden)?;
         pass.show(Stage::Norm, &hidden)?;
         let hidden = match (dropped, &now) {
-            (Some(places), Some((tokens, _))) => spread(&hidden, &places, tokens, embeddings)?,
+            (Some(positions), Some((tokens, _))) => {
+                spread(&hidden, &positions, tokens, embeddings)?
+            }
             _ => hidden,
         };
         match pass.wanted {
@@ -209,8 +215,8 @@ impl Decoder {
     fn rotation(&self, tokens: &Tokens) -> Result<Rotation, Error> {
         let (kind, device) = self.options();
         let (batch, new) = (tokens.batch(), tokens.new_tokens());
-        let places = tokens.new_positions();
-        if let (Some(limit), Some(last)) = (self.limit, places.iter().max())
+        let positions = tokens.new_positions();
+        if let (Some(limit), Some(last)) = (self.limit, positions.iter().max())
             && *last >= limit.tokens
         {
             return Err(Error::Prompt(format!(
@@ -233,7 +239,7 @@ impl Decoder {
                 .f_index_select(1, axes)?
                 .f_mul(&self.frequencies)?
         } else {
-            tensor(one_row(&places, new))?.f_outer(&self.frequencies)?
+            tensor(one_row(&positions, new))?.f_outer(&self.frequencies)?
         };
         let angles = Tensor::f_cat(&[&angles, &angles], -1)?; // [T or B T, D]
         let angles = if angles.size()[0] == new as i64 {
@@ -274,11 +280,11 @@ fn rows(hidden: &Tensor, index: &[i64], batch: usize) -> Result<Tensor, Error> {
 /// Hidden states `[B, T', C]` back at their places in a tensor like `[B, T, C]`, with zeros elsewhere.
 fn spread(
     hidden: &Tensor,
-    places: &[i64],
+    positions: &[i64],
     tokens: &Tokens,
     like: &Tensor,
 ) -> Result<Tensor, Error> {
-    let real = tokens.valid().iter().zip(places).enumerate();
+    let real = tokens.valid().iter().zip(positions).enumerate();
     let (from, to): (Vec<i64>, Vec<i64>) = real
         .filter(|(_, (valid, _))| **valid)
         .map(|(at, (_, place))| (at as i64, *place))

@@ -37,12 +37,12 @@ impl Cache {
     pub(crate) fn copies(&self, batch: i64, more: usize) -> Result<Self, Error> {
         let more = more as i64;
         let copies = |stored: &Tensor, length: i64| -> Result<Tensor, Error> {
-            let [_, groups, _, width] = [0, 1, 2, 3].map(|axis| stored.size()[axis]);
-            let shape = [batch, groups, length + more, width];
+            let [_, kv_heads, _, width] = [0, 1, 2, 3].map(|axis| stored.size()[axis]);
+            let shape = [batch, kv_heads, length + more, width];
             let room = Tensor::f_empty(shape, (stored.kind(), stored.device()))?;
             let filled = stored.f_narrow(2, 0, length)?;
             room.f_narrow(2, 0, length)?
-                .f_copy_(&filled.f_expand([batch, groups, length, width], false)?)?;
+                .f_copy_(&filled.f_expand([batch, kv_heads, length, width], false)?)?;
             Ok(room)
         };
         let layers = self.layers.iter().map(|room| {
@@ -77,8 +77,8 @@ impl Cache {
         let (total, new) = (tokens.stored() as i64, tokens.new_tokens() as i64);
         let more = self.more;
         let take = |new: &Tensor| {
-            let [batch, groups, _, width] = [0, 1, 2, 3].map(|axis| new.size()[axis]);
-            let shape = [batch, groups, total + more, width];
+            let [batch, kv_heads, _, width] = [0, 1, 2, 3].map(|axis| new.size()[axis]);
+            let shape = [batch, kv_heads, total + more, width];
             Tensor::f_empty(shape, (new.kind(), new.device()))
         };
         let place = &mut self.layers[layer];

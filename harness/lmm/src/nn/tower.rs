@@ -88,7 +88,7 @@ pub(crate) enum TowerStyle {
 
 /// Which of a tower's hidden states are its features.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Features {
+pub(crate) enum FeatureLayers {
     /// What the last layer gives, after `post_layernorm`.
     Normalised,
     /// What stands after so many layers (0: before the first), as it is, side by side.
@@ -128,7 +128,7 @@ impl Tower {
     pub(crate) fn load(
         config: &TowerConfig,
         style: TowerStyle,
-        features: &Features,
+        taken: &FeatureLayers,
         weights: &Weights,
     ) -> Result<Self, Error> {
         let (width, patch, epsilon) =
@@ -140,12 +140,12 @@ impl Tower {
         let is_clip = style == TowerStyle::Clip;
         let count = config.side() * config.side() + i64::from(is_clip);
         let norm_after = weights / "post_layernorm";
-        let (taken, norm_after) = match features {
-            Features::Normalised => {
+        let (taken, norm_after) = match taken {
+            FeatureLayers::Normalised => {
                 let norm = LayerNorm::new(&norm_after, width, epsilon)?;
                 (vec![config.num_hidden_layers as usize], Some(norm))
             }
-            Features::After(layers) => {
+            FeatureLayers::After(layers) => {
                 LayerNorm::new(&norm_after.unused(), width, epsilon)?;
                 if style == TowerStyle::Siglip && config.vision_use_head.unwrap_or(true) {
                     plan_head(config, &(weights / "head").unused())?;

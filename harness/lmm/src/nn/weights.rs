@@ -35,7 +35,7 @@ pub(crate) struct Root<'a> {
 
 /// More than any model has: the largest have some ten thousand. Where no tensor need be there, a config could ask for tensors
 /// without end.
-const MOST_TENSORS: usize = 100_000;
+const MAX_TENSORS: usize = 100_000;
 
 /// The tensors that a model is made of, as its network asks for them.
 #[derive(Debug)]
@@ -145,9 +145,9 @@ impl Weights<'_> {
         let name = format!("{}{name}", self.prefix);
         let root = self.root;
         let asked = root.read.borrow().len() + root.unused.borrow().len();
-        if asked == MOST_TENSORS {
+        if asked == MAX_TENSORS {
             let reason = format!(
-                "it asks for more than {MOST_TENSORS} tensors; use the config that was saved with the weights"
+                "it asks for more than {MAX_TENSORS} tensors; use the config that was saved with the weights"
             );
             return Err(Error::malformed(
                 &root.checkpoint.path("config.json"),

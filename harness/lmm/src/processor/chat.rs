@@ -3,7 +3,7 @@
 //! training, as the text that they hold). `tools` and `documents` are none; the special tokens have their names.
 //!
 //! Source: `utils/chat_template_utils.py` of `transformers` 5.23. A template is a program that came with a checkpoint. It can
-//! name no file; it may take [`MOST_STEPS`] and write [`LONGEST`] bytes. What it keeps in its own variables has no limit, as in
+//! name no file; it may take [`MAX_STEPS`] and write [`MAX_PROMPT_BYTES`] bytes. What it keeps in its own variables has no limit, as in
 //! `transformers`. Deviation: `strftime_now` tells a day that never changes (see `python::strftime`), so that a prompt is the
 //! same in a run, in its continuation and in the next run.
 
@@ -29,20 +29,20 @@ pub(crate) struct ChatTemplate {
 }
 
 /// Instructions that rendering a prompt may take; those of published checkpoints take some hundreds.
-const MOST_STEPS: u64 = 1_000_000;
+const MAX_STEPS: u64 = 1_000_000;
 
 /// The longest prompt that a template may write, in bytes.
-const LONGEST: usize = 16 << 20;
+const MAX_PROMPT_BYTES: usize = 16 << 20;
 
-/// What a template writes, up to [`LONGEST`].
+/// What a template writes, up to [`MAX_PROMPT_BYTES`].
 #[derive(Default)]
 struct Written(Vec<u8>);
 
 impl Write for Written {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.0.len() + bytes.len() > LONGEST {
+        if self.0.len() + bytes.len() > MAX_PROMPT_BYTES {
             return Err(io::Error::other(format!(
-                "it writes more than {LONGEST} bytes; use the template of this checkpoint"
+                "it writes more than {MAX_PROMPT_BYTES} bytes; use the template of this checkpoint"
             )));
         }
         self.0.extend(bytes);
@@ -70,7 +70,7 @@ impl ChatTemplate {
         environment.set_trim_blocks(true);
         environment.set_lstrip_blocks(true);
         environment.set_undefined_behavior(UndefinedBehavior::Lenient);
-        environment.set_fuel(Some(MOST_STEPS));
+        environment.set_fuel(Some(MAX_STEPS));
         environment
             .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.add_function(

@@ -27,7 +27,7 @@ pub const MAX_PIXELS: u64 = 178_956_970;
 /// How many pixels of a format are decoded within 1 GiB. A file of some bytes can claim any size, and these decoders hold every
 /// pixel more than once before the first is checked: a JPEG's coefficients, the canvas of an animation. A picture that is laid
 /// on its side stands in memory twice.
-fn most_pixels(format: ImageFormat, is_turned: bool) -> u64 {
+fn max_pixels(format: ImageFormat, is_turned: bool) -> u64 {
     match format {
         ImageFormat::Jpeg => MAX_PIXELS / 2,
         ImageFormat::WebP | ImageFormat::Gif => MAX_PIXELS / 4,
@@ -56,11 +56,11 @@ fn upright(bytes: &[u8]) -> Result<RgbImage, String> {
     let format = format(bytes)?;
     let orientation = orientation(bytes, format);
     let is_turned = orientation > 4;
-    let most = most_pixels(format, is_turned);
+    let max_pixels = max_pixels(format, is_turned);
     let mut picture = match format {
-        ImageFormat::Gif => gif::decode(bytes, most)?,
-        ImageFormat::Tiff => tiff::decode(bytes, most)?,
-        _ => as_stored(bytes, format, most)?,
+        ImageFormat::Gif => gif::decode(bytes, max_pixels)?,
+        ImageFormat::Tiff => tiff::decode(bytes, max_pixels)?,
+        _ => as_stored(bytes, format, max_pixels)?,
     };
     let transparent = match format {
         ImageFormat::Png => png::transparent(bytes),
@@ -117,14 +117,14 @@ fn orientation(bytes: &[u8], format: ImageFormat) -> u8 {
 }
 
 /// The pixels of a format that the `image` crate reads as Pillow does.
-fn as_stored(bytes: &[u8], format: ImageFormat, most: u64) -> Result<RgbImage, String> {
+fn as_stored(bytes: &[u8], format: ImageFormat, max_pixels: u64) -> Result<RgbImage, String> {
     let bytes = match format {
         ImageFormat::Png => png::with_end(bytes),
         _ => Cow::Borrowed(bytes),
     };
     let reader = || ImageReader::with_format(Cursor::new(&*bytes), format);
     let (width, height) = reader().into_dimensions().map_err(damaged)?;
-    check_size(width, height, most)?;
+    check_size(width, height, max_pixels)?;
     // Pillow widens five bits otherwise than the decoder does.
     if format == ImageFormat::Bmp && bytes.get(28..30) == Some(&[16, 0]) {
         return Err("a BMP file of 16 bits is not read; convert it to PNG".into());
@@ -158,13 +158,13 @@ fn as_stored(bytes: &[u8], format: ImageFormat, most: u64) -> Result<RgbImage, S
 }
 
 /// Refuses a picture without pixels, or with more than are decoded.
-fn check_size(width: u32, height: u32, most: u64) -> Result<(), String> {
+fn check_size(width: u32, height: u32, max_pixels: u64) -> Result<(), String> {
     if width == 0 || height == 0 {
         return Err(format!("{width} x {height} has no pixels"));
     }
-    if u64::from(width) * u64::from(height) > most {
+    if u64::from(width) * u64::from(height) > max_pixels {
         return Err(format!(
-            "{width} x {height} is over the limit of {most} pixels of this format; scale it down"
+            "{width} x {height} is over the limit of {max_pixels} pixels of this format; scale it down"
         ));
     }
     Ok(())

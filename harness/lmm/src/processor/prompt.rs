@@ -17,7 +17,7 @@ pub struct Prompt {
     /// Which tokens stand for visual features, one flag a token.
     pub visual: Vec<bool>,
     /// Where each of the visual tokens lies, V of them.
-    pub places: Vec<Place>,
+    pub regions: Vec<TokenRegion>,
     /// The pixels of all pictures in order, row-major, normalised.
     pub pixels: Vec<f32>,
     /// Tiles `[N, 3, height, width]`, or flattened patches `[N, width]`; N is 0 without a picture.
@@ -70,7 +70,7 @@ pub fn rotary_positions(visual: &[bool], grids: &[[usize; 2]]) -> Vec<[i64; 3]> 
 
 /// The part of a picture that a visual token stands for.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Place {
+pub struct TokenRegion {
     /// Number of the picture in the prompt, from 0.
     pub picture: usize,
     /// Left, top, right and bottom as shares of the picture's width and height.
@@ -79,7 +79,7 @@ pub struct Place {
     pub whole: bool,
 }
 
-impl Place {
+impl TokenRegion {
     /// The places of a grid of tokens, its rows and columns given, over the part `bounds` of a picture, row by row.
     pub fn grid(
         picture: usize,
@@ -107,12 +107,12 @@ impl Place {
 impl Prompt {
     /// Makes sure that every visual token has a place, and every place a token.
     pub(crate) fn check_visual(&self) -> Result<(), Error> {
-        let (tokens, places) = (self.visual_tokens(), self.places.len());
-        if tokens == places {
+        let (tokens, regions) = (self.visual_tokens(), self.regions.len());
+        if tokens == regions {
             return Ok(());
         }
         Err(Error::Prompt(format!(
-            "the tokenizer gives {tokens} visual tokens where the pictures take {places}; use the tokenizer of this checkpoint"
+            "the tokenizer gives {tokens} visual tokens where the pictures take {regions}; use the tokenizer of this checkpoint"
         )))
     }
 

@@ -8,8 +8,8 @@ use std::rc::Rc;
 use rave_methods::{Attention, Tokens};
 use tch::{Kind, Tensor};
 
-use crate::families::{Pixels, Seen};
-use crate::inference::input::Embedded;
+use crate::families::{Pixels, TowerOutput};
+use crate::inference::input::InputEmbeds;
 use crate::nn::decoder::Pass;
 use crate::{Error, Model, Prompt};
 
@@ -56,7 +56,7 @@ pub struct Batch {
     /// The pictures of all prompts.
     pub pixels: Pixels,
     /// Where the answers' tokens are predicted: indices into B x T, `[M]`.
-    places: Tensor,
+    predictors: Tensor,
     /// The tokens to predict there, `[M]`.
     pub targets: Tensor,
     /// Which example each of the M predictions belongs to; `None` for those of further questions.
@@ -80,14 +80,14 @@ impl Model {
         let tokens = self.tokens(&prompts, &more, false);
         let longest = tokens.stored();
         let mut all = vec![0; examples.len() * longest];
-        let (mut places, mut targets, mut owners) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut predictors, mut targets, mut owners) = (Vec::new(), Vec::new(), Vec::new());
         for (row, (ids, turn_of)) in conversations.iter().enumerate() {
             let start = row * longest;
             all[start..start + ids.len() - 1].copy_from_slice(&ids[..ids.len() - 1]);
             for (place, turn) in turn_of.iter().enumerate() {
                 if let Some(turn) = turn {
                     // A token is predicted at the one before it.
-                    places.push((start + place - 1) as i64);
+                    predictors.push((start + place - 1) as i64);
                     targets.push(ids[place]);
                     owners.push((*turn == 0).then_some(row));
                 }
@@ -100,7 +100,7 @@ impl Model {
                 .f_to_device(device)?,
             tokens: Rc::new(tokens),
             pixels: self.pixels(&prompts)?,
-            places: Tensor::f_from_slice(&places)?.f_to_device(device)?,
+            predictors: Tensor::f_from_slice(&predictors)?.f_to_device(device)?,
             targets: Tensor::f_from_slice(&targets)?.f_to_device(device)?,
             owners,
         })
@@ -110,8 +110,8 @@ impl Model {
     ///
     /// # Errors
     /// When LibTorch refuses an operation.
-    pub fn look(&self, pixels: &Pixels) -> Result<Seen, Error> {
-        self.network().look(pixels, None)
+    pub fn run_tower_on(&self, pixels: &Pixels) -> Result<TowerOutput, Error> {
+        self.network().run_tower(pixels, None)
     }
 
     /// Logits `[M, vocabulary]` in f32 of a batch's answers, given what the tower made of its pictures, with a gradient.
@@ -122,14 +122,19 @@ impl Model {
         &self,
         attention: &dyn Attention,
         batch: &Batch,
-        seen: &Seen,
+        tower: &TowerOutput,
     ) -> Result<Tensor, Error> {
         let decoder = self.decoder();
-        let visual = self.network().connect(seen)?;
-        let Embedded { embeddings, deep } = self.embed(&batch.ids, &batch.tokens, Some(&visual))?;
-        let pass = Pass::new(attention, Some(Rc::clone(&batch.tokens)), &deep);
+        let visual = self.network().connect(tower)?;
+        let InputEmbeds {
+            embeddings,
+            deepstack,
+        } = self.embed(&batch.ids, &batch.tokens, Some(&visual))?;
+        let pass = Pass::new(attention, Some(Rc::clone(&batch.tokens)), &deepstack);
         let hidden = decoder.forward(&embeddings, None, pass)?; // [B, T, C]
-        let hidden = hidden.f_flatten(0, 1)?.f_index_select(0, &batch.places)?; // [M, C]
+        let hidden = hidden
+            .f_flatten(0, 1)?
+            .f_index_select(0, &batch.predictors)?; // [M, C]
         Ok(decoder.logits(&hidden)?.f_to_kind(Kind::Float)?)
     }
 }

@@ -40,7 +40,7 @@ impl Model {
             }
         }
         let geometry = self.decoder().geometry();
-        let wide = (geometry.heads * geometry.head_width) as f64;
+        let wide = (geometry.heads * geometry.head_dim) as f64;
         operations
             + 4.0 * decoder_passes * tokens * positions as f64 * wide * geometry.layers as f64
     }

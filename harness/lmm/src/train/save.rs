@@ -34,7 +34,7 @@ impl Model {
     }
 
     /// Writes the model as a checkpoint folder in the layout it was opened from: its parameters in the element types they are
-    /// stored in there, those in `trained` from here, tensors that it does not use (layers of a tower beyond those whose features
+    /// stored in there, those in `trained` from here, tensors that it does not use (layers of a tower beyond those whose image embeddings
     /// are taken) as they are there, and copies of its config, tokenizer and processor files. With
     /// `apart` the vision tower is a file of its own, so that checkpoints that share a tower share the file's bytes. `note` goes
     /// into `rave.json`, where records find it.
@@ -89,16 +89,16 @@ impl Model {
             write_tensors(&folder.join(file), tensors, &metadata)?;
         }
         if apart {
-            let places = files.iter().flat_map(|(file, tensors)| {
+            let weight_map = files.iter().flat_map(|(file, tensors)| {
                 tensors
                     .iter()
                     .map(move |(name, _)| (name.clone(), json!(file)))
             });
-            let places: BTreeMap<_, _> = places.collect();
+            let weight_map: BTreeMap<_, _> = weight_map.collect();
             let size =
                 |(_, tensor): &(String, Tensor)| tensor.numel() * tensor.kind().elt_size_in_bytes();
             let total: usize = files.values().flatten().map(size).sum();
-            let index = json!({ "metadata": { "total_size": total }, "weight_map": places });
+            let index = json!({ "metadata": { "total_size": total }, "weight_map": weight_map });
             let path = folder.join("model.safetensors.index.json");
             std::fs::write(&path, format!("{index:#}\n")).map_err(write(&path))?;
         }

@@ -20,22 +20,22 @@ mod options;
 
 use tch::{Kind, Tensor};
 
-pub use options::{Features, Form, Heads, Options, Pair, Side};
+pub use options::{FeatureSource, Form, Heads, Options, Pair, Side};
 
 use crate::explicit::{self, Block, Edit, Plain};
 use crate::noise::Noise;
-use crate::{Attention, Build, Error, Facts, Geometry, Method, Step, kernel};
+use crate::{Attention, Build, Error, Geometry, Method, Step, VariantInfo, kernel};
 
 impl Method for Options {
     const NAME: &'static str = "rave";
 
-    fn facts(&self) -> Facts {
+    fn info(&self) -> VariantInfo {
         let side = |side: Side| match side {
             Side::Visual => "visual",
             Side::All => "all",
             Side::Text => "text",
         };
-        Facts {
+        VariantInfo {
             trained: true,
             queries: side(self.queries),
             keys: side(self.keys),
@@ -85,22 +85,22 @@ impl Rave {
         let Geometry {
             layers,
             heads,
-            groups,
-            head_width,
+            kv_heads,
+            head_dim,
             ..
         } = build.geometry;
-        options.check(variant, heads / groups)?;
+        options.check(variant, heads / kv_heads)?;
         let chosen = options.layers.of(variant, layers)?;
-        let gated = options.gated_heads(heads, groups);
+        let gated = options.gated_heads(heads, kv_heads);
         let (query_heads, key_heads) = if options.shared {
             (1, 1)
         } else {
             (
                 gated.as_ref().map_or(heads, |gated| gated.len() as i64),
-                groups,
+                kv_heads,
             )
         };
-        let rows = |looks: bool| if looks { head_width } else { 1 };
+        let rows = |looks: bool| if looks { head_dim } else { 1 };
         let query_rows = rows(matches!(options.pair, Pair::Pair | Pair::QueryOnly));
         let key_rows = rows(matches!(options.pair, Pair::Pair | Pair::KeyOnly));
         let zeros = |shape: [i64; 3]| Tensor::f_zeros(shape, (build.kind, build.device));
@@ -161,8 +161,8 @@ impl Rave {
             (Pair::KeyOnly | Pair::Scalar, _) => {
                 weight.f_unsqueeze(0)?.f_expand([1, heads, -1, -1], false)?
             }
-            (_, Features::PreRope) => step.query_features.f_matmul(&weight)?,
-            (_, Features::PostRope) => step.query.f_matmul(&weight)?,
+            (_, FeatureSource::PreRope) => step.query_pre_rope.f_matmul(&weight)?,
+            (_, FeatureSource::PostRope) => step.query.f_matmul(&weight)?,
         };
         let side = if self.options.pair == Pair::Scalar {
             side
@@ -192,8 +192,8 @@ impl Rave {
         let side = match (&gate.key, self.options.pair, self.options.features) {
             (None, ..) => Tensor::f_ones([1], (step.key.kind(), step.key.device()))?,
             (Some(key), Pair::QueryOnly, _) => key.f_unsqueeze(0)?,
-            (Some(key), _, Features::PreRope) => step.key_features.f_matmul(key)?,
-            (Some(key), _, Features::PostRope) => step.key.f_matmul(key)?,
+            (Some(key), _, FeatureSource::PreRope) => step.key_pre_rope.f_matmul(key)?,
+            (Some(key), _, FeatureSource::PostRope) => step.key.f_matmul(key)?,
         };
         let side = side.f_expand(shape, false)?;
         let touched = match (self.options.keys, visual) {
@@ -217,19 +217,19 @@ impl Rave {
 
     /// The stored keys without the gate's channels.
     fn plain(&self, keys: &Tensor) -> Result<Tensor, Error> {
-        Ok(keys.f_narrow(3, 0, self.geometry.head_width)?)
+        Ok(keys.f_narrow(3, 0, self.geometry.head_dim)?)
     }
 
     /// The bias `[B, H, t, S]` of query sides `[B or 1, H, t or 1, W]` on stored keys.
     fn bias(&self, query_side: &Tensor, keys: &Tensor) -> Result<Tensor, Error> {
         let width = self.options.width();
-        let [batch, groups, stored] = [keys.size()[0], keys.size()[1], keys.size()[2]];
+        let [batch, kv_heads, stored] = [keys.size()[0], keys.size()[1], keys.size()[2]];
         let size = query_side.size();
         let (heads, rows) = (size[1], size[2]);
-        let key_side = keys.f_narrow(3, self.geometry.head_width, width)?;
+        let key_side = keys.f_narrow(3, self.geometry.head_dim, width)?;
         let product = query_side
             .f_expand([batch, heads, rows, width], false)?
-            .f_reshape([batch, groups, heads / groups * rows, width])?
+            .f_reshape([batch, kv_heads, heads / kv_heads * rows, width])?
             .f_matmul(&key_side.f_transpose(2, 3)?)?
             .f_view([batch, heads, rows, stored])?;
         if self.options.folds() {
@@ -270,7 +270,7 @@ impl Edit for Bias<'_> {
 impl Attention for Rave {
     fn key_width(&self, layer: usize) -> i64 {
         let gate = self.gates[layer].as_ref();
-        self.geometry.head_width + gate.map_or(0, |_| self.options.width())
+        self.geometry.head_dim + gate.map_or(0, |_| self.options.width())
     }
 
     fn store(&self, step: &Step) -> Result<Tensor, Error> {

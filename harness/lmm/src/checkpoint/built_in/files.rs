@@ -78,7 +78,7 @@ impl Sizes {
             "tie_word_embeddings": false,
             "text_config": {
                 "model_type": "llama", "hidden_size": self.width, "intermediate_size": self.feed_forward,
-                "num_hidden_layers": self.layers, "num_attention_heads": self.heads, "num_key_value_heads": self.groups,
+                "num_hidden_layers": self.layers, "num_attention_heads": self.heads, "num_key_value_heads": self.kv_heads,
                 "head_dim": self.width / self.heads, "hidden_act": "silu", "rms_norm_eps": 1e-5, "rope_theta": 100_000.0,
                 "max_position_embeddings": 8192, "vocab_size": self.vocabulary, "attention_bias": false, "mlp_bias": false,
                 "tie_word_embeddings": false,

@@ -17,7 +17,7 @@ pub(super) struct Sizes {
     pub feed_forward: i64,
     pub layers: i64,
     pub heads: i64,
-    pub groups: i64,
+    pub kv_heads: i64,
     pub vocabulary: i64,
     /// Whether it is made to be trained.
     pub trained: bool,
@@ -35,7 +35,7 @@ pub(super) const NANO: Sizes = Sizes {
     feed_forward: 384,
     layers: 4,
     heads: 4,
-    groups: 2,
+    kv_heads: 2,
     vocabulary: VOCABULARY,
     trained: true,
 };
@@ -53,7 +53,7 @@ pub(super) const SMOLVLM_256M: Sizes = Sizes {
     feed_forward: 1536,
     layers: 30,
     heads: 9,
-    groups: 3,
+    kv_heads: 3,
     vocabulary: 49_280,
     trained: false,
 };

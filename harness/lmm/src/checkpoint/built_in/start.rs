@@ -137,10 +137,10 @@ impl Tower {
             .map(|index| (index / side, index % side))
             .collect();
         components.sort_by_key(|&(down, across)| (down + across, down));
-        let head_width = (self.width / self.heads) as usize;
+        let head_dim = (self.width / self.heads) as usize;
         let mut values = vec![0.0; (self.width * self.width) as usize];
         for (row, values) in values.chunks_exact_mut(self.width as usize).enumerate() {
-            if let Some((down, across)) = components.get(row % head_width) {
+            if let Some((down, across)) = components.get(row % head_dim) {
                 values[(down * side + across) as usize] = COARSE_GAIN;
             }
         }
@@ -206,15 +206,15 @@ impl Tower {
     fn turned(self, looking: usize, turn: i64, noise: Noise, stream: u64) -> Vec<f32> {
         let width = self.width as usize;
         let mut values: Vec<f32> = noise.values(stream, width * width).collect();
-        let head_width = self.width / self.heads;
-        let waves = (head_width / 4).min(self.waves());
+        let head_dim = self.width / self.heads;
+        let waves = (head_dim / 4).min(self.waves());
         for (head, offset) in NEIGHBOURS
             .iter()
             .take(looking.min(self.heads as usize))
             .enumerate()
         {
-            let first = head * head_width as usize;
-            for value in &mut values[first * width..(first + head_width as usize) * width] {
+            let first = head * head_dim as usize;
+            for value in &mut values[first * width..(first + head_dim as usize) * width] {
                 *value *= NOISE;
             }
             for (axis, steps) in [(0, offset.0), (1, offset.1)] {
@@ -231,7 +231,7 @@ impl Tower {
             }
         }
         // The rows of other heads are noise of variance 1 / fan-in.
-        let rest = looking.min(self.heads as usize) * head_width as usize;
+        let rest = looking.min(self.heads as usize) * head_dim as usize;
         for value in &mut values[rest * width..] {
             *value *= (width as f32).sqrt().recip();
         }

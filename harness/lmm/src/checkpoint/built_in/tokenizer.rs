@@ -111,7 +111,7 @@ pub(super) fn special(token: &str) -> usize {
 }
 
 /// The printable character that stands for a byte in a byte-level vocabulary (GPT-2's): itself, or one from 256 on.
-pub(crate) fn stand_in(byte: u8) -> char {
+pub(crate) fn byte_level_char(byte: u8) -> char {
     let printable = |byte: u8| matches!(byte, 33..=126 | 161..=172 | 174..=255);
     if printable(byte) {
         return char::from(byte);
@@ -123,9 +123,9 @@ pub(crate) fn stand_in(byte: u8) -> char {
 /// A byte-level tokenizer: every byte is a token, every letter of two bytes is, and every word of a short list that stands
 /// alone between spaces and punctuation.
 pub(super) fn tokenizer() -> Value {
-    let mut alphabet: Vec<char> = (0..=255).map(stand_in).collect();
+    let mut alphabet: Vec<char> = (0..=255).map(byte_level_char).collect();
     alphabet.sort_unstable();
-    let spelt = |text: &str| -> String { text.bytes().map(stand_in).collect() };
+    let spelt = |text: &str| -> String { text.bytes().map(byte_level_char).collect() };
     let letters: Vec<String> = LETTERS
         .chars()
         .map(|letter| spelt(&letter.to_string()))

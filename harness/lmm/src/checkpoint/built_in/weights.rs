@@ -49,7 +49,7 @@ impl Sizes {
             ),
         ];
         for layer in 0..self.layers {
-            let shared = width / self.heads * self.groups;
+            let shared = width / self.heads * self.kv_heads;
             let own = [
                 ("input_layernorm", vec![width]),
                 ("post_attention_layernorm", vec![width]),

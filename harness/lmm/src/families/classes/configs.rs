@@ -10,8 +10,8 @@ use super::{Class, Nulls, with};
 pub(crate) struct Whole {
     pub model_type: &'static str,
     pub class: &'static str,
-    pub text: Part,
-    pub vision: Part,
+    pub text: ConfigPart,
+    pub vision: ConfigPart,
     /// Whether `tie_word_embeddings` of the decoder's part counts too.
     pub lifts_tie: bool,
     /// Whether the decoder's keys may stand at the top instead.
@@ -20,7 +20,7 @@ pub(crate) struct Whole {
 
 /// The class of a part of a config.
 #[derive(Debug, Clone)]
-pub(crate) struct Part {
+pub(crate) struct ConfigPart {
     /// The `model_type`s that the part may have, each with its class; the first is that of a part that names none. Where there is
     /// but one, what the part says of its `model_type` is not looked at.
     pub classes: &'static [(&'static str, &'static str)],
@@ -42,14 +42,14 @@ const SIGLIP_FIRST: &[(&str, &str)] = &[TOWERS[1], TOWERS[0]];
 
 /// Every class of a whole config.
 pub(crate) fn wholes() -> Vec<Whole> {
-    let part = |classes| Part {
+    let part = |classes| ConfigPart {
         classes,
         where_absent: json!({}),
     };
     let tiles = |model_type, class, vision| Whole {
         model_type,
         class,
-        text: Part {
+        text: ConfigPart {
             classes: DECODERS,
             where_absent: json!({ "rms_norm_eps": 1e-5 }),
         },
@@ -80,7 +80,7 @@ pub(crate) fn wholes() -> Vec<Whole> {
             model_type: "llava",
             class: "LlavaConfig",
             text: part(DECODERS),
-            vision: Part {
+            vision: ConfigPart {
                 classes: TOWERS,
                 where_absent: json!({
                     "intermediate_size": 4_096, "hidden_size": 1_024, "patch_size": 14, "image_size": 336, "num_hidden_layers": 24,
@@ -94,7 +94,7 @@ pub(crate) fn wholes() -> Vec<Whole> {
             model_type: "llava_onevision",
             class: "LlavaOnevisionConfig",
             text: part(QWEN2_FIRST),
-            vision: Part {
+            vision: ConfigPart {
                 classes: SIGLIP_FIRST,
                 where_absent: json!({
                     "hidden_size": 1_152, "intermediate_size": 4_304, "patch_size": 14, "image_size": 384, "num_hidden_layers": 26,

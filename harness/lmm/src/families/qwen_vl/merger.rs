@@ -44,7 +44,7 @@ impl Merger {
     }
 
     /// Reads the merger of one of the tower's earlier layers.
-    pub(super) fn load_deep(config: &VisionConfig, weights: &Weights) -> Result<Self, Error> {
+    pub(super) fn load_deepstack(config: &VisionConfig, weights: &Weights) -> Result<Self, Error> {
         let joined = Self::joined(config);
         Ok(Self {
             norm: Norm::load(config, &(weights / "norm"), joined)?,

@@ -2,7 +2,7 @@
 
 use tch::{Device, Kind, Tensor};
 
-use crate::Place;
+use crate::TokenRegion;
 
 /// A part of a picture: left, top, right and bottom as shares of its width and height.
 pub type Bounds = [f32; 4];
@@ -162,10 +162,10 @@ impl Sums {
 }
 
 /// The part of a token's area that lies inside any of the boxes on the first picture.
-pub(super) fn inside(place: &Place, boxes: &[Bounds]) -> f64 {
-    let [left, top, right, bottom] = place.bounds.map(f64::from);
+pub(super) fn inside(region: &TokenRegion, boxes: &[Bounds]) -> f64 {
+    let [left, top, right, bottom] = region.bounds.map(f64::from);
     let area = (right - left) * (bottom - top);
-    if place.picture != 0 || area <= 0.0 {
+    if region.picture != 0 || area <= 0.0 {
         return 0.0;
     }
     let boxes: Vec<[f64; 4]> = boxes
@@ -215,8 +215,8 @@ mod tests {
 
     use super::*;
 
-    fn place(bounds: Bounds) -> Place {
-        Place {
+    fn region(bounds: Bounds) -> TokenRegion {
+        TokenRegion {
             picture: 0,
             bounds,
             whole: false,
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn boxes_that_overlap_count_once() {
-        let token = place([0.0, 0.0, 0.5, 0.5]);
+        let token = region([0.0, 0.0, 0.5, 0.5]);
         let near = |value: f64, expected: f64| assert!((value - expected).abs() < 1e-9, "{value}");
         near(inside(&token, &[[0.25, 0.0, 1.0, 0.5]]), 0.5);
         near(
@@ -238,7 +238,7 @@ mod tests {
         );
         near(inside(&token, &[[0.5, 0.5, 1.0, 1.0]]), 0.0);
         near(inside(&token, &[]), 0.0);
-        let second = Place {
+        let second = TokenRegion {
             picture: 1,
             ..token
         };

@@ -20,7 +20,7 @@ pub(super) struct Sequences {
     /// New tokens so far.
     pub new: usize,
     /// New tokens that there is room for.
-    pub most: usize,
+    pub max_new_tokens: usize,
 }
 
 /// Logits `[B, vocabulary]` in f32 to such.
@@ -36,7 +36,7 @@ pub(crate) struct LogitsProcessors {
 
 impl LogitsProcessors {
     /// Those that the rules ask for, for prompts and the most new tokens of each; `None` when that is none.
-    pub fn new(rules: &Rules, prompts: &[&[i64]], most: usize) -> Option<Self> {
+    pub fn new(rules: &Rules, prompts: &[&[i64]], max_new_tokens: usize) -> Option<Self> {
         let mut all: Vec<Box<dyn Processor>> = Vec::new();
         if !rules.sequence_bias.is_empty() {
             all.push(Box::new(Bias::new(&rules.sequence_bias)));
@@ -96,7 +96,7 @@ impl LogitsProcessors {
             ids: prompts.iter().map(|ids| ids.to_vec()).collect(),
             prompts: prompts.iter().map(|ids| ids.len()).collect(),
             new: 0,
-            most,
+            max_new_tokens,
         };
         (!all.is_empty()).then_some(Self { all, sequences })
     }
@@ -359,7 +359,7 @@ struct ForcedLast(Vec<i64>);
 
 impl Processor for ForcedLast {
     fn apply(&mut self, scores: Tensor, sequences: &Sequences) -> Result<Tensor, Error> {
-        if sequences.new + 1 != sequences.most {
+        if sequences.new + 1 != sequences.max_new_tokens {
             return Ok(scores);
         }
         let places = flat(of_all(&self.0, sequences.ids.len()), vocabulary(&scores));

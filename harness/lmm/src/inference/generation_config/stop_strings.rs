@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 use tokenizers::{Decoder, Tokenizer};
 
-use crate::checkpoint::built_in::stand_in;
+use crate::checkpoint::built_in::byte_level_char;
 
 /// A text that decoders leave as it is, before a token whose text is asked for.
 const BEFORE: &str = "abcdef";
@@ -141,7 +141,9 @@ impl<'a> Texts<'a> {
         Ok(Self {
             tokenizer,
             kind,
-            bytes: (0..=255).map(|byte| (stand_in(byte), byte)).collect(),
+            bytes: (0..=255)
+                .map(|byte| (byte_level_char(byte), byte))
+                .collect(),
             before: before.get_tokens().to_vec(),
         })
     }

@@ -94,8 +94,8 @@ impl DecoderConfig {
         Geometry {
             layers: self.num_hidden_layers,
             heads: self.num_attention_heads,
-            groups: self.num_key_value_heads.unwrap_or(self.num_attention_heads),
-            head_width: self
+            kv_heads: self.num_key_value_heads.unwrap_or(self.num_attention_heads),
+            head_dim: self
                 .head_dim
                 .unwrap_or(self.hidden_size / self.num_attention_heads.max(1)),
             model_width: self.hidden_size,
@@ -190,28 +190,28 @@ impl DecoderConfig {
     pub(crate) fn unsupported(&self, style: &Style) -> Option<String> {
         let Geometry {
             heads,
-            groups,
-            head_width,
+            kv_heads,
+            head_dim,
             layers,
             ..
         } = self.geometry();
-        if layers == 0 || heads < 1 || groups < 1 || head_width < 2 || self.vocab_size < 1 {
+        if layers == 0 || heads < 1 || kv_heads < 1 || head_dim < 2 || self.vocab_size < 1 {
             return Some("layers, heads, head width and vocabulary must be positive".into());
         }
         let derived = self.hidden_size / heads;
-        if style.derives_width && head_width != derived {
+        if style.derives_width && head_dim != derived {
             return Some(format!(
-                "head_dim {head_width} is not hidden_size / num_attention_heads, {derived}, the head width of this family"
+                "head_dim {head_dim} is not hidden_size / num_attention_heads, {derived}, the head width of this family"
             ));
         }
-        if heads % groups != 0 {
+        if heads % kv_heads != 0 {
             return Some(format!(
-                "num_key_value_heads {groups} does not divide num_attention_heads {heads}"
+                "num_key_value_heads {kv_heads} does not divide num_attention_heads {heads}"
             ));
         }
-        if head_width % 2 != 0 {
+        if head_dim % 2 != 0 {
             return Some(format!(
-                "head_dim {head_width} is odd; rotary embedding needs an even one"
+                "head_dim {head_dim} is odd; rotary embedding needs an even one"
             ));
         }
         let rope = match self.rotary(style.sections.is_some()) {
@@ -219,10 +219,10 @@ impl DecoderConfig {
             Err(reason) => return Some(reason),
         };
         if let Some(sections) = self.sections(style)
-            && sections.iter().sum::<usize>() as i64 != head_width / 2
+            && sections.iter().sum::<usize>() as i64 != head_dim / 2
         {
             return Some(format!(
-                "mrope_section {sections:?} does not add up to half of head_dim {head_width}"
+                "mrope_section {sections:?} does not add up to half of head_dim {head_dim}"
             ));
         }
         if let Some(kind) =

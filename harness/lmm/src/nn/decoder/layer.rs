@@ -52,8 +52,8 @@ impl Layer {
     ) -> Result<Self, Error> {
         let Geometry {
             heads,
-            groups,
-            head_width,
+            kv_heads,
+            head_dim,
             model_width,
             ..
         } = config.geometry();
@@ -64,11 +64,11 @@ impl Layer {
         let norm = |place: Weights, width| RmsNorm::new(&place, width, config.rms_norm_eps);
         let (bias, wide) = (config.attention_bias, config.intermediate_size);
         let input_bias = bias || style.input_bias;
-        let (queries, keys) = (heads * head_width, groups * head_width);
+        let (queries, keys) = (heads * head_dim, kv_heads * head_dim);
         let head_norms = if style.head_norms {
             Some([
-                norm(&attention / "q_norm", head_width)?,
-                norm(&attention / "k_norm", head_width)?,
+                norm(&attention / "q_norm", head_dim)?,
+                norm(&attention / "k_norm", head_dim)?,
             ])
         } else {
             None
@@ -118,27 +118,27 @@ impl Layer {
             wanted,
         } = *inputs;
         let [batch, tokens] = [hidden.size()[0], hidden.size()[1]];
-        let width = geometry.head_width;
+        let width = geometry.head_dim;
         let split =
             |x: Tensor, heads: i64| x.f_view([batch, tokens, heads, width])?.f_transpose(1, 2);
         let normed = self.input_norm.forward(hidden)?;
         let projections = [&self.query, &self.key, &self.value];
         let [query, key, value] = Linear::forward_all(projections, &normed)?;
-        let mut query_features = split(query, geometry.heads)?; // [B, H, T, D]
-        let mut key_features = split(key, geometry.groups)?; // [B, G, T, D]
+        let mut query_pre_rope = split(query, geometry.heads)?; // [B, H, T, D]
+        let mut key_pre_rope = split(key, geometry.kv_heads)?; // [B, G, T, D]
         if let Some([query_norm, key_norm]) = &self.head_norms {
-            query_features = query_norm.forward(&query_features)?;
-            key_features = key_norm.forward(&key_features)?;
+            query_pre_rope = query_norm.forward(&query_pre_rope)?;
+            key_pre_rope = key_norm.forward(&key_pre_rope)?;
         }
-        let value = split(value, geometry.groups)?; // [B, G, T, D]
+        let value = split(value, geometry.kv_heads)?; // [B, G, T, D]
         let step = Step {
             layer: number,
             hidden,
             input: &normed,
-            query: &rotate(&query_features, rotation)?,
-            query_features: &query_features,
-            key: &rotate(&key_features, rotation)?,
-            key_features: &key_features,
+            query: &rotate(&query_pre_rope, rotation)?,
+            query_pre_rope: &query_pre_rope,
+            key: &rotate(&key_pre_rope, rotation)?,
+            key_pre_rope: &key_pre_rope,
             tokens: map,
             scale: 1.0 / (width as f64).sqrt(),
         };
@@ -151,7 +151,7 @@ impl Layer {
         if let Some(probe) = &mut pass.probe {
             probe(pass.attention, &step, &keys)?;
         }
-        let keep = pass.attention.keep(&step, &keys)?;
+        let keep = pass.attention.drop_tokens(&step, &keys)?;
         let mixed = mixed
             .f_transpose(1, 2)?
             .f_reshape([batch, tokens, geometry.heads * width])?;

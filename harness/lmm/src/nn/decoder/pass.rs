@@ -16,7 +16,7 @@ pub(crate) struct Pass<'a, 'p> {
     /// The tokens of a first pass, or of one after a prefix that all layers have stored; `None` for one more text token in every sequence, after what the cache holds.
     pub tokens: Option<Rc<Tokens>>,
     /// What is added to the output of the first layers, one after the other, `[B, T, C]` each.
-    pub deep: &'a [Tensor],
+    pub deepstack: &'a [Tensor],
     /// The tokens whose hidden states are asked for, M indices into B x T; `None` for all. The last layer does nothing for others but
     /// their keys and values.
     pub wanted: Option<&'a Tensor>,
@@ -33,12 +33,12 @@ impl<'a> Pass<'a, '_> {
     pub(crate) fn new(
         attention: &'a dyn Attention,
         tokens: Option<Rc<Tokens>>,
-        deep: &'a [Tensor],
+        deepstack: &'a [Tensor],
     ) -> Self {
         Self {
             attention,
             tokens,
-            deep,
+            deepstack,
             wanted: None,
             probe: None,
             watch: None,

@@ -282,7 +282,7 @@ mod tests {
     fn rope(class: &str, text: &Value, sections: bool) -> Result<(Rope, i64), String> {
         let filled = classes::config(class).fill(text)?;
         let config: DecoderConfig = serde_json::from_value(filled).unwrap();
-        Ok((config.rotary(sections)?, config.geometry().head_width))
+        Ok((config.rotary(sections)?, config.geometry().head_dim))
     }
 
     #[test]

@@ -12,7 +12,7 @@ use image::RgbImage;
 use super::{check_size, damaged};
 
 /// Decodes the first picture; the reason why not, otherwise.
-pub(super) fn decode(bytes: &[u8], most: u64) -> Result<RgbImage, String> {
+pub(super) fn decode(bytes: &[u8], max_pixels: u64) -> Result<RgbImage, String> {
     let mut options = DecodeOptions::new();
     options.set_color_output(ColorOutput::Indexed);
     // The size is checked here.
@@ -28,7 +28,7 @@ pub(super) fn decode(bytes: &[u8], most: u64) -> Result<RgbImage, String> {
     let fill = transparent.unwrap_or(0);
     let width = screen.0.max(left + u32::from(frame.width));
     let height = screen.1.max(top + u32::from(frame.height));
-    check_size(width, height, most)?;
+    check_size(width, height, max_pixels)?;
     let own = frame.palette.clone();
     let mut palette = colours(own.as_deref(), decoder.global_palette());
     // Every pixel of the transparent colour, whatever its entry, becomes white.

@@ -12,7 +12,7 @@ const SIGNATURE: usize = 8;
 const END: [u8; 12] = [0, 0, 0, 0, b'I', b'E', b'N', b'D', 0xae, 0x42, 0x60, 0x82];
 
 /// The most that a compressed text is unpacked to: Pillow's limit.
-const LONGEST_TEXT: u64 = 1 << 20;
+const MAX_TEXT_BYTES: u64 = 1 << 20;
 
 /// The place of the colour type in the file.
 const COLOUR_TYPE: usize = 25;
@@ -146,7 +146,7 @@ fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 
 fn unpacked(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut text = Vec::new();
-    let mut reader = ZlibDecoder::new(bytes).take(LONGEST_TEXT);
+    let mut reader = ZlibDecoder::new(bytes).take(MAX_TEXT_BYTES);
     reader.read_to_end(&mut text).ok()?;
     Some(text)
 }

@@ -20,7 +20,7 @@ use super::exif::Directory;
 use super::{check_size, damaged};
 
 /// The most bytes of samples: with the picture made from them, less than 1 GiB.
-const MOST_BYTES: usize = 512 << 20;
+const MAX_BYTES: usize = 512 << 20;
 
 const PHOTOMETRIC: u16 = 262;
 const WHITE_IS_ZERO: u16 = 0;
@@ -73,7 +73,7 @@ pub(super) fn decode(bytes: &[u8], most: u64) -> Result<RgbImage, String> {
     let (width, height) = decoder.dimensions().map_err(refused)?;
     check_size(width, height, most)?;
     let mut limits = Limits::default();
-    limits.decoding_buffer_size = MOST_BYTES;
+    limits.decoding_buffer_size = MAX_BYTES;
     let mut decoder = decoder.with_limits(limits);
     let mut number = |tag, default| {
         let found = decoder.find_tag_unsigned::<u16>(tag).map_err(refused)?;
