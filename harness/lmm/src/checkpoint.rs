@@ -23,6 +23,7 @@ pub(crate) mod resolve;
 mod shard;
 pub(crate) mod small_files;
 pub(crate) mod tensors;
+mod unread_index;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -159,7 +160,7 @@ impl Checkpoint {
             }
         }
         if let (Layout::Single(_), [single]) = (layout, &self.shards[..]) {
-            let note = layout::left_over(single, &self.folder)?;
+            let note = unread_index::note(single, &self.folder)?;
             self.notes.extend(note);
         }
         Ok(self)

@@ -123,6 +123,28 @@ fn code_that_families_share_names_no_tensor() {
     }
 }
 
+/// Beside the kernels, `unsafe` maps files and loads LibTorch's CUDA library.
+#[test]
+fn unsafe_code_stands_in_the_kernels_and_at_the_edges_alone() {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let folders = ["methods/src", "harness/lmm/src", "harness/kernels/src"];
+    let files = folders.map(|folder| rust_files(&workspace.join(folder)));
+    let (mut kernels, mut edges) = (0, 0);
+    for file in files.into_iter().flatten() {
+        if !code(&file).contains("unsafe ") {
+            continue;
+        }
+        if file.starts_with(workspace.join("harness/kernels")) {
+            kernels += 1;
+        } else {
+            let is_edge = file.ends_with("checkpoint/shard.rs") || file.ends_with("nn/libtorch.rs");
+            assert!(is_edge, "{} has unsafe code", file.display());
+            edges += 1;
+        }
+    }
+    assert_eq!((kernels, edges), (4, 2));
+}
+
 /// Every Rust file under a folder.
 fn rust_files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder)

@@ -14,7 +14,6 @@ use std::path::{Path, PathBuf};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
-use super::shard::Shard;
 use crate::Error;
 
 pub(crate) const SINGLE: &str = "model.safetensors";
@@ -108,39 +107,6 @@ pub(super) fn shard_paths(index: &Path, weight_map: &WeightMap) -> Result<Vec<Pa
     }
 }
 
-/// What to say of an index that lies beside the single file that is loaded; `None` when there is none.
-///
-/// # Errors
-/// Shards that are whole and hold other tensors than the single file: two models, and nobody knows which is meant.
-pub(super) fn left_over(single: &Shard, folder: &Path) -> Result<Option<String>, Error> {
-    let index = folder.join(INDEX);
-    if !index.is_file() {
-        return Ok(None);
-    }
-    let shards = read(&index).and_then(|weight_map| {
-        let mut tensors = BTreeMap::new();
-        for path in shard_paths(&index, &weight_map)? {
-            tensors.append(&mut Shard::open(&path)?.stored()?);
-        }
-        Ok(tensors)
-    });
-    let name = file_name(&single.path);
-    match shards {
-        Ok(tensors) if tensors != single.stored()? => {
-            let reason = format!(
-                "{name} beside it holds other tensors than its shards, and both are whole: they are two models; keep one of them in this folder (transformers takes {name})"
-            );
-            Err(Error::malformed(&index, reason))
-        }
-        Ok(_) => Ok(Some(format!(
-            "{name} is loaded, as transformers does; {INDEX} and its shards, which hold tensors of the same names and shapes, are not read"
-        ))),
-        Err(_) => Ok(Some(format!(
-            "{name} is loaded, as transformers does; {INDEX} beside it, whose shards are not whole, is not read"
-        ))),
-    }
-}
-
 /// The names of the files that hold an index's tensors.
 pub(crate) fn files(weight_map: &WeightMap) -> BTreeSet<&str> {
     weight_map.values().map(String::as_str).collect()
@@ -187,7 +153,7 @@ fn is_own(name: &str) -> bool {
     Path::new(name).file_name().is_some_and(|own| *own == *name)
 }
 
-fn file_name(path: &Path) -> String {
+pub(super) fn file_name(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default();
     name.to_string_lossy().into_owned()
 }

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::layout::{Layout, WeightMap, files, left_over, read};
+use super::layout::{Layout, WeightMap, files, read};
 use super::shard::{Shard, Stored, stored_by_header};
-use super::{Checkpoint, not_there};
+use super::{Checkpoint, not_there, unread_index};
 use crate::Error;
 
 /// The tensors of a checkpoint.
@@ -39,7 +39,7 @@ impl Outline {
                 outline.add(&file, shard.stored()?)?;
                 outline
                     .notes
-                    .extend(left_over(&shard, checkpoint.folder())?);
+                    .extend(unread_index::note(&shard, checkpoint.folder())?);
             }
             Layout::Sharded(_) => {
                 let weight_map = read(&file)?;

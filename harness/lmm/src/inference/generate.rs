@@ -2,7 +2,7 @@
 //!
 //! Prompts of one batch are padded on the right and the padding is masked, so that each is answered as it would be alone (the
 //! shapes of the products differ, and with them the last bits of the logits). A sequence that has ended goes on until all
-//! have, and what it then says is not looked at. What the checkpoint's [`GenerationConfig`] asks for is done to each sequence as
+//! have, and what it then says is not looked at. What the checkpoint's [`GenerationConfig`](crate::GenerationConfig) asks for is done to each sequence as
 //! it would be alone.
 
 use std::time::{Duration, Instant};
@@ -88,6 +88,25 @@ impl Model {
             "every prompt has its features"
         );
         self.answer(attention, prompts, image_embeds, None, options)
+    }
+
+    /// Answers several prompts that begin alike in one batch, as [`Model::generate_batch`] does, after what the decoder has stored
+    /// of their beginning. The prefix must come from this model and this attention.
+    ///
+    /// # Errors
+    /// [`Error::Prefix`] for a prompt that begins otherwise; as [`Model::generate`].
+    pub fn generate_after(
+        &self,
+        attention: &dyn Attention,
+        prefix: &Prefix,
+        prompts: &[&Prompt],
+        options: &GenerationOptions,
+    ) -> Result<Vec<Generation>, Error> {
+        if !prompts.iter().all(|prompt| prefix.fits(prompt)) {
+            return Err(Error::Prefix("a prompt begins otherwise than it"));
+        }
+        let image_embeds = vec![&prefix.image_embeds; prompts.len()];
+        self.answer(attention, prompts, &image_embeds, Some(prefix), options)
     }
 
     /// Answers prompts with their image embeddings in one batch, or one after the other where the variant runs each a second time; after

@@ -8,7 +8,7 @@ use tch::Tensor;
 use crate::families::ConnectorOutput;
 use crate::inference::input::InputEmbeds;
 use crate::nn::decoder::Pass;
-use crate::nn::kv_cache::Cache;
+use crate::nn::kv_cache::KvCache;
 use crate::{Error, GenerationOptions, ImageEmbeds, Model, Prefix, Prompt};
 
 /// What a first pass over B prompts is given.
@@ -67,11 +67,11 @@ impl Model {
         attention: &dyn Attention,
         input: &Input,
         options: &GenerationOptions,
-    ) -> Result<(Cache, Tensor), Error> {
+    ) -> Result<(KvCache, Tensor), Error> {
         let decoder = self.decoder();
         let (tokens, more) = (&input.tokens, options.max_new_tokens);
         let mut cache = match input.prefix {
-            None => Cache::new(decoder.geometry().layers, more),
+            None => KvCache::new(decoder.geometry().layers, more),
             Some(prefix) => prefix
                 .cache
                 .copies(tokens.batch() as i64, tokens.new_tokens() + more)?,

@@ -10,14 +10,14 @@ use tch::Tensor;
 
 use crate::inference::input::InputEmbeds;
 use crate::nn::decoder::Pass;
-use crate::nn::kv_cache::Cache;
-use crate::{Error, Generation, GenerationOptions, ImageEmbeds, Model, PictureLayout, Prompt};
+use crate::nn::kv_cache::KvCache;
+use crate::{Error, ImageEmbeds, Model, PictureLayout, Prompt};
 
 /// What the decoder has stored of a prompt up to its last visual token, under one attention of one model.
 #[derive(Debug)]
 pub struct Prefix {
     /// Keys `[1, G, P, K]` and values `[1, G, P, D]` of every layer.
-    pub(crate) cache: Cache,
+    pub(crate) cache: KvCache,
     /// The same storage as the caller's.
     pub(crate) image_embeds: ImageEmbeds,
     /// P of them.
@@ -94,7 +94,7 @@ impl Model {
         let ids = Tensor::f_from_slice(&prompt.ids[..length])?
             .f_unsqueeze(0)?
             .f_to_device(decoder.options().1)?;
-        let mut cache = Cache::new(decoder.geometry().layers, 0);
+        let mut cache = KvCache::new(decoder.geometry().layers, 0);
         tch::no_grad(|| {
             let InputEmbeds {
                 embeddings,
@@ -119,25 +119,6 @@ impl Model {
             elapsed: start.elapsed(),
         })
     }
-
-    /// Answers several prompts that begin alike in one batch, as [`Model::generate_batch`] does, after what the decoder has stored
-    /// of their beginning. The prefix must come from this model and this attention.
-    ///
-    /// # Errors
-    /// [`Error::Prefix`] for a prompt that begins otherwise; as [`Model::generate`].
-    pub fn generate_after(
-        &self,
-        attention: &dyn Attention,
-        prefix: &Prefix,
-        prompts: &[&Prompt],
-        options: &GenerationOptions,
-    ) -> Result<Vec<Generation>, Error> {
-        if !prompts.iter().all(|prompt| prefix.fits(prompt)) {
-            return Err(Error::Prefix("a prompt begins otherwise than it"));
-        }
-        let image_embeds = vec![&prefix.image_embeds; prompts.len()];
-        self.answer(attention, prompts, &image_embeds, Some(prefix), options)
-    }
 }
 
 #[cfg(test)]
@@ -151,7 +132,7 @@ mod tests {
     use rave_methods::{REGISTRY, variant};
 
     use super::*;
-    use crate::LoadOptions;
+    use crate::{GenerationOptions, LoadOptions};
 
     const QUESTIONS: [&str; 4] = [
         "Read it.",

@@ -22,7 +22,7 @@ pub(crate) use self::config::{DecoderConfig, Style};
 use self::layer::{Inputs, Layer, chosen};
 pub use self::pass::Probe;
 pub(crate) use self::pass::{Pass, Watch};
-use crate::nn::kv_cache::Cache;
+use crate::nn::kv_cache::KvCache;
 use crate::nn::layers::{Linear, RmsNorm, Rotation};
 use crate::nn::stage::Stage;
 use crate::nn::weights::Weights;
@@ -117,7 +117,7 @@ impl Decoder {
     pub(crate) fn forward(
         &self,
         embeddings: &Tensor,
-        mut cache: Option<&mut Cache>,
+        mut cache: Option<&mut KvCache>,
         mut pass: Pass,
     ) -> Result<Tensor, Error> {
         let mut hidden = embeddings.shallow_clone();

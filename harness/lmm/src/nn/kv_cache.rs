@@ -10,21 +10,21 @@ use crate::Error;
 
 /// What every layer has stored.
 #[derive(Debug)]
-pub(crate) struct Cache {
-    layers: Vec<Option<Room>>,
+pub(crate) struct KvCache {
+    layers: Vec<Option<LayerCache>>,
     /// Tokens that may come after the first pass.
     more: i64,
 }
 
 /// One layer: keys `[B, G, capacity, K]` and values `[B, G, capacity, D]`, of which the first S tokens are filled.
 #[derive(Debug)]
-struct Room {
+struct LayerCache {
     keys: Tensor,
     values: Tensor,
     tokens: Rc<Tokens>,
 }
 
-impl Cache {
+impl KvCache {
     /// An empty cache of so many layers, for a first pass and `more` tokens after it.
     pub(crate) fn new(layers: usize, more: usize) -> Self {
         Self {
@@ -39,19 +39,19 @@ impl Cache {
         let copies = |stored: &Tensor, length: i64| -> Result<Tensor, Error> {
             let [_, kv_heads, _, width] = [0, 1, 2, 3].map(|axis| stored.size()[axis]);
             let shape = [batch, kv_heads, length + more, width];
-            let room = Tensor::f_empty(shape, (stored.kind(), stored.device()))?;
+            let copy = Tensor::f_empty(shape, (stored.kind(), stored.device()))?;
             let filled = stored.f_narrow(2, 0, length)?;
-            room.f_narrow(2, 0, length)?
+            copy.f_narrow(2, 0, length)?
                 .f_copy_(&filled.f_expand([batch, kv_heads, length, width], false)?)?;
-            Ok(room)
+            Ok(copy)
         };
-        let layers = self.layers.iter().map(|room| {
-            let Some(room) = room else { return Ok(None) };
-            let length = room.tokens.stored() as i64;
-            Ok(Some(Room {
-                keys: copies(&room.keys, length)?,
-                values: copies(&room.values, length)?,
-                tokens: Rc::clone(&room.tokens),
+        let layers = self.layers.iter().map(|cache| {
+            let Some(cache) = cache else { return Ok(None) };
+            let length = cache.tokens.stored() as i64;
+            Ok(Some(LayerCache {
+                keys: copies(&cache.keys, length)?,
+                values: copies(&cache.values, length)?,
+                tokens: Rc::clone(&cache.tokens),
             }))
         });
         Ok(Self {
@@ -62,7 +62,7 @@ impl Cache {
 
     /// What a layer has stored before this pass; `None` in the first one.
     pub(crate) fn tokens(&self, layer: usize) -> Option<&Rc<Tokens>> {
-        self.layers[layer].as_ref().map(|room| &room.tokens)
+        self.layers[layer].as_ref().map(|cache| &cache.tokens)
     }
 
     /// Appends T tokens to one layer, which then holds `tokens`, and returns views of all its keys `[B, G, S, K]` and values
@@ -81,22 +81,22 @@ impl Cache {
             let shape = [batch, kv_heads, total + more, width];
             Tensor::f_empty(shape, (new.kind(), new.device()))
         };
-        let place = &mut self.layers[layer];
-        if place.is_none() {
-            *place = Some(Room {
+        let slot = &mut self.layers[layer];
+        if slot.is_none() {
+            *slot = Some(LayerCache {
                 keys: take(keys)?,
                 values: take(values)?,
                 tokens: Rc::clone(tokens),
             });
         }
-        let room = place.as_mut().expect("it was filled just now");
-        room.tokens = Rc::clone(tokens);
-        for (stored, new_ones) in [(&room.keys, keys), (&room.values, values)] {
+        let cache = slot.as_mut().expect("it was filled just now");
+        cache.tokens = Rc::clone(tokens);
+        for (stored, new_ones) in [(&cache.keys, keys), (&cache.values, values)] {
             stored.f_narrow(2, total - new, new)?.f_copy_(new_ones)?;
         }
         Ok((
-            room.keys.f_narrow(2, 0, total)?,
-            room.values.f_narrow(2, 0, total)?,
+            cache.keys.f_narrow(2, 0, total)?,
+            cache.values.f_narrow(2, 0, total)?,
         ))
     }
 
@@ -107,7 +107,7 @@ impl Cache {
         self.layers
             .iter()
             .flatten()
-            .map(|room| size(&room.keys) + size(&room.values))
+            .map(|cache| size(&cache.keys) + size(&cache.values))
             .sum()
     }
 }

@@ -89,7 +89,7 @@ impl Sizes {
     }
 
     /// Writes the weights as bf16: norms 1, biases 0, token embeddings normal, everything else normal with variance
-    /// 1 / fan-in; a tower that is to be trained starts as [`start`] says.
+    /// 1 / fan-in; a tower that is to be trained starts as [`super::start`] says.
     pub(super) fn write_weights(&self, path: &Path, seed: u64) -> Result<(), Error> {
         let noise = Noise::new(seed);
         let tower = self.trained.then_some(Tower {

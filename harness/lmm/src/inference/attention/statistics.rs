@@ -85,8 +85,8 @@ impl Sums {
             .f_mul(&logarithms)?
             .f_sum_dim_intlist([2].as_slice(), false, Kind::Double)?
             .f_neg()?;
-        let most = visual.len().div_ceil(100) as i64;
-        let (top, order) = shares.f_topk(most, 2, true, true)?;
+        let top_count = visual.len().div_ceil(100) as i64;
+        let (top, order) = shares.f_topk(top_count, 2, true, true)?;
         let top = top.f_sum_dim_intlist([2].as_slice(), false, Kind::Double)?;
         let in_box = shares.f_matmul(&overlap)?;
         let hits = overlap

@@ -8,7 +8,7 @@ use tch::Tensor;
 use super::pass::Pass;
 use super::{DecoderConfig, Style};
 use crate::Error;
-use crate::nn::kv_cache::Cache;
+use crate::nn::kv_cache::KvCache;
 use crate::nn::layers::{Activation, Linear, RmsNorm, Rotation, plus, rotate, times};
 use crate::nn::stage::Stage;
 use crate::nn::weights::Weights;
@@ -93,7 +93,7 @@ impl Layer {
         &self,
         hidden: &Tensor,
         inputs: &Inputs,
-        cache: Option<&mut Cache>,
+        cache: Option<&mut KvCache>,
         pass: &mut Pass,
     ) -> Result<(Tensor, Option<Vec<bool>>), Error> {
         // Apart, so that nothing of the attention is alive while the feed-forward, the larger of the two, takes its memory.
@@ -107,7 +107,7 @@ impl Layer {
         &self,
         hidden: &Tensor,
         inputs: &Inputs,
-        cache: Option<&mut Cache>,
+        cache: Option<&mut KvCache>,
         pass: &mut Pass,
     ) -> Result<(Tensor, Option<Vec<bool>>), Error> {
         let Inputs {

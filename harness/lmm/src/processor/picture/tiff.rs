@@ -64,14 +64,14 @@ struct Page {
 }
 
 /// Decodes the first page; the reason why not, otherwise.
-pub(super) fn decode(bytes: &[u8], most: u64) -> Result<RgbImage, String> {
+pub(super) fn decode(bytes: &[u8], max_pixels: u64) -> Result<RgbImage, String> {
     let directory = Directory::read(bytes).ok_or_else(|| damaged("it has no header"))?;
     let little_endian = directory.little_endian;
     let photometric = directory.number(PHOTOMETRIC).unwrap_or(0.0) as u16;
     let bytes = without_palette(bytes, &directory, photometric);
     let mut decoder = Decoder::new(Cursor::new(&*bytes)).map_err(refused)?;
     let (width, height) = decoder.dimensions().map_err(refused)?;
-    check_size(width, height, most)?;
+    check_size(width, height, max_pixels)?;
     let mut limits = Limits::default();
     limits.decoding_buffer_size = MAX_BYTES;
     let mut decoder = decoder.with_limits(limits);
@@ -200,14 +200,16 @@ impl Page {
         let bits = usize::from(bits);
         let width = self.width as usize;
         let row_length = (width * bits).div_ceil(8);
-        let most = u8::MAX >> (8 - bits);
-        let grey: Vec<[u8; 3]> = (0..=most).map(|value| [value * (255 / most); 3]).collect();
+        let white = u8::MAX >> (8 - bits);
+        let grey: Vec<[u8; 3]> = (0..=white)
+            .map(|value| [value * (255 / white); 3])
+            .collect();
         let colours = self.palette.as_ref().unwrap_or(&grey);
         let mut picture = Vec::with_capacity(width * self.height as usize * 3);
         for row in samples.chunks_exact(row_length) {
             for x in 0..width {
                 let place = x * bits;
-                let value = row[place / 8] >> (8 - bits - place % 8) & most;
+                let value = row[place / 8] >> (8 - bits - place % 8) & white;
                 // A palette is as long as its bits allow, or the file is refused here.
                 let colour = colours.get(usize::from(value));
                 picture.extend_from_slice(colour.ok_or_else(|| damaged("its palette is short"))?);
