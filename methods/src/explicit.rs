@@ -5,7 +5,7 @@
 
 use tch::{Kind, Tensor};
 
-use crate::{Attention, Error, Rows, Step, kernel, primitives};
+use crate::{Attention, Error, QueryRows, Step, kernel, primitives};
 
 /// Most bytes of one block's scores (several such tensors live at a time).
 const BLOCK_BYTES: i64 = 16 << 20;
@@ -23,7 +23,7 @@ pub struct Block<'a> {
 
 impl Block<'_> {
     /// Number of keys, S'.
-    pub fn seen(&self) -> i64 {
+    pub fn key_count(&self) -> i64 {
         self.keys.size()[2]
     }
 
@@ -33,7 +33,7 @@ impl Block<'_> {
     /// When LibTorch refuses the operation.
     pub fn over_keys(&self, mask: &Tensor) -> Result<Tensor, Error> {
         Ok(mask
-            .f_narrow(1, 0, self.seen())?
+            .f_narrow(1, 0, self.key_count())?
             .f_unsqueeze(1)?
             .f_unsqueeze(1)?)
     }
@@ -92,9 +92,9 @@ pub fn attend(
 ) -> Result<Tensor, Error> {
     let mut outputs = Vec::new();
     for rows in blocks(edit, query, keys, rows) {
-        let (weights, seen) = block_weights(edit, step, query, keys, rows)?;
-        let values = values.f_narrow(2, 0, seen)?;
-        outputs.push(primitives::mix(
+        let (weights, key_count) = block_weights(edit, step, query, keys, rows)?;
+        let values = values.f_narrow(2, 0, key_count)?;
+        outputs.push(primitives::weighted_sum(
             &weights.f_to_kind(values.kind())?,
             &values,
         )?);
@@ -116,8 +116,8 @@ pub fn weights(
     let stored = keys.size()[2];
     let mut parts = Vec::new();
     for rows in blocks(edit, query, keys, rows) {
-        let (weights, seen) = block_weights(edit, step, query, keys, rows)?;
-        parts.push(weights.f_constant_pad_nd([0, stored - seen])?);
+        let (weights, key_count) = block_weights(edit, step, query, keys, rows)?;
+        parts.push(weights.f_constant_pad_nd([0, stored - key_count])?);
     }
     Ok(Tensor::f_cat(&parts, 2)?)
 }
@@ -126,7 +126,7 @@ pub fn weights(
 /// last is edited, how, and what marks it has, must not depend on tokens that follow it.
 pub trait RowEdit: Edit + Send {
     /// The new tokens whose attention is edited in this layer.
-    fn rows(&self, step: &Step) -> Option<Rows>;
+    fn rows(&self, step: &Step) -> Option<QueryRows>;
 
     /// What is stored beside the key, `[B, G, T, marks]`, in the key's element type.
     ///
@@ -141,16 +141,16 @@ pub trait RowEdit: Edit + Send {
 #[derive(Debug)]
 pub struct Edited<E> {
     edit: E,
-    head_width: i64,
+    head_dim: i64,
     marks: i64,
 }
 
 impl<E: RowEdit> Edited<E> {
     /// For a model of this head width, with so many channels of marks.
-    pub fn new(edit: E, head_width: i64, marks: i64) -> Self {
+    pub fn new(edit: E, head_dim: i64, marks: i64) -> Self {
         Self {
             edit,
-            head_width,
+            head_dim,
             marks,
         }
     }
@@ -158,7 +158,7 @@ impl<E: RowEdit> Edited<E> {
 
 impl<E: RowEdit> Attention for Edited<E> {
     fn key_width(&self, _layer: usize) -> i64 {
-        self.head_width + self.marks
+        self.head_dim + self.marks
     }
 
     fn store(&self, step: &Step) -> Result<Tensor, Error> {
@@ -170,7 +170,7 @@ impl<E: RowEdit> Attention for Edited<E> {
 
     fn attend(&self, step: &Step, keys: &Tensor, values: &Tensor) -> Result<Tensor, Error> {
         let plain = || {
-            let keys = keys.f_narrow(3, 0, self.head_width)?;
+            let keys = keys.f_narrow(3, 0, self.head_dim)?;
             kernel::fused(step.query, &keys, values, step)
         };
         let Some(rows) = self.edit.rows(step).filter(|rows| !rows.index.is_empty()) else {
@@ -202,7 +202,7 @@ impl<E: RowEdit> Attention for Edited<E> {
             let place = chosen.index.binary_search(row);
             place.is_ok_and(|place| chosen.chosen[sequence * width + place])
         };
-        let rows = Rows {
+        let rows = QueryRows {
             index: rows.to_vec(),
             chosen: (0..step.tokens.batch())
                 .flat_map(|sequence| rows.iter().map(move |row| (sequence, row)))
@@ -239,18 +239,18 @@ fn block_weights(
 ) -> Result<(Tensor, i64), Error> {
     let (stored, new) = (keys.size()[2], query.size()[2]);
     let last = rows.last().copied().unwrap_or(0);
-    let seen = stored - new + last + 1;
+    let key_count = stored - new + last + 1;
     let block = Block {
         step,
         rows,
-        keys: keys.f_narrow(2, 0, seen)?,
+        keys: keys.f_narrow(2, 0, key_count)?,
     };
     let query = block.over_rows(query, 2)?;
     let score_keys = block.keys.f_narrow(3, 0, query.size()[3])?;
     let scores = edit.scores(&block, primitives::scores(&query, &score_keys, step.scale)?)?;
-    let visible = primitives::visible(rows, stored - new, seen, step)?;
+    let visible = primitives::causal_mask(rows, stored - new, key_count, step)?;
     let scores = scores.f_masked_fill(&visible.f_logical_not()?, f64::NEG_INFINITY)?;
-    Ok((edit.weights(&block, scores)?, seen))
+    Ok((edit.weights(&block, scores)?, key_count))
 }
 
 /// Rows of a tensor along an axis, without a copy where they lie together; all of it where the axis has size 1.

@@ -6,7 +6,7 @@
 
 use tch::{Kind, Tensor};
 
-use crate::{Error, Step, primitives, single_query};
+use crate::{Error, Step, primitives};
 
 /// Causal attention through LibTorch's fused kernel; nothing of size T x S is made when the whole prompt comes at once.
 ///
@@ -30,7 +30,12 @@ pub fn fused(query: &Tensor, keys: &Tensor, values: &Tensor, step: &Step) -> Res
         None
     } else {
         let rows: Vec<i64> = (0..queries).collect();
-        Some(primitives::visible(&rows, stored - queries, stored, step)?)
+        Some(primitives::causal_mask(
+            &rows,
+            stored - queries,
+            stored,
+            step,
+        )?)
     };
     let causal = mask.is_none();
     let output = Tensor::f_scaled_dot_product_attention(
@@ -48,7 +53,7 @@ pub fn is_square(step: &Step) -> bool {
     step.tokens.stored() == step.tokens.new_tokens() && !step.tokens.valid().contains(&false)
 }
 
-/// Attention of one query a sequence (decoding), over the cache as it lies: in one pass where it can be (see `single_query.rs`), else
+/// Attention of one query a sequence (decoding), over the cache as it lies: in one pass where [`rave_kernels`] can, else
 /// as two matrix products grouped by key head.
 ///
 /// # Errors
@@ -59,17 +64,18 @@ pub fn single_query(
     values: &Tensor,
     step: &Step,
 ) -> Result<Tensor, Error> {
-    if let Some(output) = single_query::attend(query, keys, values, step)? {
+    let valid = step.tokens.valid();
+    if let Some(output) = rave_kernels::single_query(query, keys, values, valid, step.scale)? {
         return Ok(output);
     }
     let mut scores = primitives::scores(query, keys, step.scale)?; // [B, H, 1, S]
     if step.tokens.valid_keys()?.is_some() {
         let stored = keys.size()[2];
-        let hidden = primitives::visible(&[0], stored - 1, stored, step)?.f_logical_not()?;
+        let hidden = primitives::causal_mask(&[0], stored - 1, stored, step)?.f_logical_not()?;
         scores = scores.f_masked_fill(&hidden, f64::NEG_INFINITY)?;
     }
     let weights = scores.f_softmax(-1, Kind::Float)?;
-    primitives::mix(&weights.f_to_kind(values.kind())?, values)
+    primitives::weighted_sum(&weights.f_to_kind(values.kind())?, values)
 }
 
 /// Causal attention with explicit scores `[B, H, T, S]` plus `bias` (same shape, or one that broadcasts): the reference
@@ -86,7 +92,7 @@ pub fn materialised(
 ) -> Result<Tensor, Error> {
     let (queries, stored) = (query.size()[2], keys.size()[2]);
     let rows: Vec<i64> = (0..queries).collect();
-    let hidden = primitives::visible(&rows, stored - queries, stored, step)?.f_logical_not()?;
+    let hidden = primitives::causal_mask(&rows, stored - queries, stored, step)?.f_logical_not()?;
     let mask = bias.f_masked_fill(&hidden, f64::NEG_INFINITY)?;
     Ok(Tensor::f_scaled_dot_product_attention(
         query,

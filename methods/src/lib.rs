@@ -10,7 +10,7 @@
 //!
 //! # Axes, used in every shape of this workspace
 //! `B` batch, `H` query heads, `G` key-value heads, `T` queries (new tokens; `t` some of them), `S` keys (all tokens so far),
-//! `V` visual tokens, `D` head width, `C` model width, `R` gate rank, `K` width of a stored key (`D`, or `D + R` when folded).
+//! `V` visual tokens, `D` head dimension, `C` model width, `R` gate rank, `K` width of a stored key (`D`, or `D + R` when folded).
 
 mod depth;
 mod error;
@@ -20,17 +20,15 @@ pub mod method;
 pub mod noise;
 pub mod primitives;
 pub mod registry;
-mod single_query;
 mod sink;
 pub mod slot;
-pub mod team;
 mod tokens;
 pub mod variants;
 
 pub use depth::{Layers, Range};
 pub use error::{Error, did_you_mean, first_line, nearest};
-pub use method::{DynMethod, Facts, Method, Variant};
+pub use method::{DynMethod, Method, Variant, VariantInfo};
 pub use registry::{preset, preset_among, variant};
 pub use slot::{Attention, Build, Geometry, Step};
-pub use tokens::{Kept, Rows, Tokens};
+pub use tokens::{QueryRows, RetainedTokens, Tokens};
 pub use variants::REGISTRY;

@@ -13,7 +13,7 @@ use crate::{Attention, Build, Error, Geometry};
 
 /// What a method does, in the words of `rave variants`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Facts {
+pub struct VariantInfo {
     /// Whether it has parameters that must be trained before it can differ from `standard`.
     pub trained: bool,
     /// The queries whose attention it touches.
@@ -43,7 +43,7 @@ pub trait Method:
     const NAME: &'static str;
 
     /// What it does at these options.
-    fn facts(&self) -> Facts;
+    fn info(&self) -> VariantInfo;
 
     /// The options at which it equals `standard` with its initial parameters.
     #[must_use]
@@ -61,8 +61,8 @@ pub trait DynMethod: Any + Debug + Send + Sync {
     /// [`Method::NAME`].
     fn name(&self) -> &'static str;
 
-    /// [`Method::facts`].
-    fn facts(&self) -> Facts;
+    /// [`Method::info`].
+    fn info(&self) -> VariantInfo;
 
     /// [`Method::identity`].
     fn identity(&self) -> Box<dyn DynMethod>;
@@ -95,8 +95,8 @@ impl<M: Method> DynMethod for M {
         M::NAME
     }
 
-    fn facts(&self) -> Facts {
-        Method::facts(self)
+    fn info(&self) -> VariantInfo {
+        Method::info(self)
     }
 
     fn identity(&self) -> Box<dyn DynMethod> {
@@ -158,13 +158,13 @@ pub struct Variant {
 
 impl Variant {
     /// What it does.
-    pub fn facts(&self) -> Facts {
-        self.method.facts()
+    pub fn info(&self) -> VariantInfo {
+        self.method.info()
     }
 
     /// Whether it has parameters that must be trained before it can differ from `standard`.
     pub fn is_trained(&self) -> bool {
-        self.facts().trained
+        self.info().trained
     }
 
     /// The variant for one model, at its initial values.

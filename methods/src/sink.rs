@@ -54,7 +54,7 @@ impl Sink {
     ) -> Result<Tensor, Error> {
         let [batch, heads, tokens, _] = [0, 1, 2, 3].map(|axis| step.query.size()[axis]);
         let options = (step.query.kind(), step.query.device());
-        let groups = self.geometry.groups;
+        let kv_heads = self.geometry.kv_heads;
         // Channel 0 of the new ones: the logit in every query, 1 in the sink's key, 0 in all others.
         let score = logit
             .f_to_kind(step.query.kind())?
@@ -65,8 +65,8 @@ impl Sink {
             Tensor::f_cat(&[step.query, &score], 3)?.f_constant_pad_nd([0, CHANNELS - 1, 1, 0])?;
         let key = Tensor::f_cat(
             &[
-                &Tensor::f_zeros([batch, groups, 1, self.geometry.head_width], options)?,
-                &Tensor::f_ones([batch, groups, 1, 1], options)?,
+                &Tensor::f_zeros([batch, kv_heads, 1, self.geometry.head_dim], options)?,
+                &Tensor::f_ones([batch, kv_heads, 1, 1], options)?,
             ],
             3,
         )?;
@@ -85,7 +85,7 @@ impl Sink {
         )?;
         Ok(output
             .f_narrow(2, 1, tokens)?
-            .f_narrow(3, 0, self.geometry.head_width)?)
+            .f_narrow(3, 0, self.geometry.head_dim)?)
     }
 }
 
@@ -94,20 +94,20 @@ struct WithSink<'a>(&'a Tensor);
 
 impl Edit for WithSink<'_> {
     fn weights(&self, _block: &Block, scores: Tensor) -> Result<Tensor, Error> {
-        let [batch, heads, rows, seen] = [0, 1, 2, 3].map(|axis| scores.size()[axis]);
+        let [batch, heads, rows, key_count] = [0, 1, 2, 3].map(|axis| scores.size()[axis]);
         let sink = self
             .0
             .f_to_kind(Kind::Float)?
             .f_view([1, heads, 1, 1])?
             .f_expand([batch, heads, rows, 1], false)?;
         let weights = Tensor::f_cat(&[&scores, &sink], 3)?.f_softmax(-1, Kind::Float)?;
-        Ok(weights.f_narrow(3, 0, seen)?)
+        Ok(weights.f_narrow(3, 0, key_count)?)
     }
 }
 
 impl Attention for Sink {
     fn key_width(&self, _layer: usize) -> i64 {
-        self.geometry.head_width
+        self.geometry.head_dim
     }
 
     fn store(&self, step: &Step) -> Result<Tensor, Error> {

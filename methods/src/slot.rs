@@ -2,8 +2,8 @@
 //!
 //! For every layer and every forward pass the decoder fills a [`Step`] and asks the variant what to [store](Attention::store)
 //! in the key cache, for the [output](Attention::attend) over all stored keys and values, and, rarely, which tokens go on to the
-//! layers after this one ([`keep`](Attention::keep)) or whether the prompt is to be run [again](Attention::again). A probe asks
-//! for the [weights](Attention::weights) besides, which changes nothing.
+//! layers after this one ([`drop_tokens`](Attention::drop_tokens)) or with which attention the prompt is run once more
+//! ([`rerun`](Attention::rerun)). A probe asks for the [weights](Attention::weights) besides, which changes nothing.
 
 use tch::{Device, Kind, Tensor};
 
@@ -17,9 +17,9 @@ pub struct Geometry {
     /// Query heads, H.
     pub heads: i64,
     /// Key-value heads, G; divides H.
-    pub groups: i64,
-    /// Head width, D.
-    pub head_width: i64,
+    pub kv_heads: i64,
+    /// Head dimension, D.
+    pub head_dim: i64,
     /// Model width, C.
     pub model_width: i64,
 }
@@ -49,11 +49,11 @@ pub struct Step<'a> {
     /// Queries after the rotary embedding, `[B, H, T, D]`.
     pub query: &'a Tensor,
     /// Queries before it (after q/k-norm where the family has one), `[B, H, T, D]`.
-    pub query_features: &'a Tensor,
+    pub query_pre_rope: &'a Tensor,
     /// Keys of the new tokens after the rotary embedding, `[B, G, T, D]`.
     pub key: &'a Tensor,
     /// Keys of the new tokens before it, `[B, G, T, D]`.
-    pub key_features: &'a Tensor,
+    pub key_pre_rope: &'a Tensor,
     /// What the stored tokens are, the new ones among them.
     pub tokens: &'a Tokens,
     /// Factor on the scores before the softmax, usually `1 / sqrt(D)`.
@@ -94,18 +94,18 @@ pub trait Attention: Send {
     ///
     /// # Errors
     /// When LibTorch refuses the operation.
-    fn keep(&self, _step: &Step, _keys: &Tensor) -> Result<Option<Vec<bool>>, Error> {
+    fn drop_tokens(&self, _step: &Step, _keys: &Tensor) -> Result<Option<Vec<bool>>, Error> {
         Ok(None)
     }
 
     /// The attention with which the prompt is run once more, from the start, given the probability of the likeliest first
     /// token; the answer then continues with it. `None` to go on.
-    fn again(&self, _confidence: f64) -> Option<&dyn Attention> {
+    fn rerun(&self, _confidence: f64) -> Option<&dyn Attention> {
         None
     }
 
     /// Whether what the layers make of a prompt's tokens before its last (keys, values and hidden states) is the same whatever
-    /// follows them, and whichever attention [`again`](Self::again) chooses: then prompts that begin alike can share it.
+    /// follows them, and whichever attention [`rerun`](Self::rerun) chooses: then prompts that begin alike can share it.
     fn reuses_prefix(&self) -> bool {
         false
     }

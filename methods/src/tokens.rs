@@ -53,14 +53,14 @@ impl Rotary {
 
 /// Some of the new tokens, as queries: those that are chosen in any sequence of the batch, and in which.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rows {
+pub struct QueryRows {
     /// Their indices among the new tokens, ascending, t of them.
     pub index: Vec<i64>,
     /// `[B, t]`: whether the row is chosen in this sequence.
     pub chosen: Vec<bool>,
 }
 
-impl Rows {
+impl QueryRows {
     /// Whether every row is chosen in every sequence.
     pub fn is_uniform(&self) -> bool {
         self.chosen.iter().all(|&chosen| chosen)
@@ -80,7 +80,7 @@ impl Rows {
 
 /// What is left of a pass after tokens were dropped.
 #[derive(Debug)]
-pub struct Kept {
+pub struct RetainedTokens {
     /// The tokens that are left; where sequences kept unequal numbers, the shorter ones are padded.
     pub tokens: Tokens,
     /// `[B, T']`: which of the B x T tokens each of them is.
@@ -368,17 +368,17 @@ impl Tokens {
     }
 
     /// The queries that predict tokens of the answer: the prompt's last token and all after it.
-    pub fn answering(&self) -> Rows {
+    pub fn answering(&self) -> QueryRows {
         self.rows(|b, at| self.positions[at] >= self.prompt_ends[b])
     }
 
     /// The query that predicts the first token of the answer.
-    pub fn prompt_end(&self) -> Rows {
+    pub fn prompt_end(&self) -> QueryRows {
         self.rows(|b, at| self.positions[at] == self.prompt_ends[b])
     }
 
     /// Text queries that have a visual token before them. (Of a prompt with one picture: those after the picture.)
-    pub fn text_after_visual(&self) -> Rows {
+    pub fn text_after_visual(&self) -> QueryRows {
         let first: Vec<usize> = (0..self.batch)
             .map(|b| {
                 let row = &self.visual[b * self.stored..(b + 1) * self.stored];
@@ -396,7 +396,7 @@ impl Tokens {
     ///
     /// # Panics
     /// When the lengths contradict each other, or something was stored before.
-    pub fn kept(&self, keep: &[bool]) -> Kept {
+    pub fn retain(&self, keep: &[bool]) -> RetainedTokens {
         assert!(
             keep.len() == self.visual.len() && self.stored == self.new,
             "flags are [B, T]"
@@ -438,18 +438,18 @@ impl Tokens {
             visual_queries: OnceCell::new(),
             valid_keys: OnceCell::new(),
         };
-        Kept { tokens, index }
+        RetainedTokens { tokens, index }
     }
 
     /// The new tokens for which `chosen(sequence, index into [B, S])` holds; never padding.
-    fn rows(&self, chosen: impl Fn(usize, usize) -> bool) -> Rows {
+    fn rows(&self, chosen: impl Fn(usize, usize) -> bool) -> QueryRows {
         let start = self.stored - self.new;
         let at = |b: usize, row: usize| b * self.stored + start + row;
         let is = |b: usize, row: usize| self.valid[at(b, row)] && chosen(b, at(b, row));
         let index: Vec<usize> = (0..self.new)
             .filter(|&row| (0..self.batch).any(|b| is(b, row)))
             .collect();
-        Rows {
+        QueryRows {
             chosen: (0..self.batch)
                 .flat_map(|b| index.iter().map(move |&row| (b, row)))
                 .map(|(b, row)| is(b, row))

@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rave_lmm::{
-    Features, Generation, GenerationKeys, GenerationOptions, LoadOptions, Model, ModelInfo, Prompt,
+    Generation, GenerationKeys, GenerationOptions, ImageEmbeds, LoadOptions, Model, ModelInfo,
+    Prompt,
 };
 use rave_methods::{Attention, Build, Variant, noise};
 use rave_results::latency::{
@@ -129,7 +130,7 @@ pub fn latency(
         contenders: &contenders,
         rows: Vec::new(),
     };
-    let mut seen: Option<(usize, Features)> = None;
+    let mut seen: Option<(usize, ImageEmbeds)> = None;
     for (image_tokens, text_tokens) in cells {
         let prompt = maker.prompt(image_tokens, text_tokens, true);
         let known = seen.take().filter(|(tokens, _)| *tokens == image_tokens);
@@ -293,13 +294,13 @@ impl Running<'_> {
     }
 
     /// Times the vision side: one run untimed, then as long as the warm-up takes, at least three times.
-    fn vision(&mut self, prompt: &Prompt) -> Result<Features, Error> {
-        let mut features = self.model.see(prompt)?;
+    fn vision(&mut self, prompt: &Prompt) -> Result<ImageEmbeds, Error> {
+        let mut features = self.model.encode_image(prompt)?;
         let begin = Instant::now();
         let mut round = 0;
         while round < FEWEST_VISION_ROUNDS || begin.elapsed() < self.request.warm_up {
             let start = Instant::now();
-            features = self.model.see(prompt)?;
+            features = self.model.encode_image(prompt)?;
             let milliseconds = start.elapsed().as_secs_f64() * 1e3;
             self.rows.push(LatencyRow {
                 round,
@@ -312,7 +313,12 @@ impl Running<'_> {
     }
 
     /// Times every contender in one cell.
-    fn cell(&mut self, prompt: &Prompt, features: &Features, observer: &mut dyn LatencyObserver) {
+    fn cell(
+        &mut self,
+        prompt: &Prompt,
+        features: &ImageEmbeds,
+        observer: &mut dyn LatencyObserver,
+    ) {
         // Names, and the attention behind each: the baseline stands for itself twice.
         let mut field: Vec<(&str, &dyn Attention)> = Vec::new();
         for contender in self.contenders {

@@ -114,7 +114,7 @@ fn end_to_end(
         .processor()
         .prepare(&[&picture], "What is written here?")
         .expect("the prompt is fine");
-    let features = model.see(&prompt).expect("vision runs");
+    let embeds = model.encode_image(&prompt).expect("vision runs");
     // The built-in tokenizer spells each tile's marker out, so the prompt is cut to the stated size.
     let mut others = 0;
     let tokens = prompt
@@ -136,7 +136,7 @@ fn end_to_end(
     };
     let times = interleave(contenders, budget, |attention| {
         let generation = model
-            .generate(attention.as_ref(), &prompt, &features, &options)
+            .generate(attention.as_ref(), &prompt, &embeds, &options)
             .expect("prefill runs");
         generation.timings.prefill
     });
@@ -151,7 +151,7 @@ fn end_to_end(
     )
 }
 
-/// Store and attend of one layer, with the features as a decoder layer would hand them over.
+/// Store and attend of one layer, with the image embeddings as a decoder layer would hand them over.
 fn attention_alone(
     dtype: &str,
     contenders: &[(&str, Box<dyn Attention>)],
@@ -163,15 +163,15 @@ fn attention_alone(
     let geometry = build.geometry;
     let random = |stream, heads| {
         Noise::new(2)
-            .normal(stream, &[1, tokens, heads, geometry.head_width])
+            .normal(stream, &[1, tokens, heads, geometry.head_dim])
             .to_kind(build.kind)
             .transpose(1, 2)
     };
-    let (query, query_features) = (random(0, geometry.heads), random(1, geometry.heads));
-    let (key, key_features, value) = (
-        random(2, geometry.groups),
-        random(3, geometry.groups),
-        random(4, geometry.groups),
+    let (query, query_pre_rope) = (random(0, geometry.heads), random(1, geometry.heads));
+    let (key, key_pre_rope, value) = (
+        random(2, geometry.kv_heads),
+        random(3, geometry.kv_heads),
+        random(4, geometry.kv_heads),
     );
     let map: Vec<bool> = (0..tokens).map(|token| token < visual).collect();
     let map = Tokens::new(&map, None, &[tokens], Device::Cpu);
@@ -182,11 +182,11 @@ fn attention_alone(
         hidden: &nothing,
         input: &nothing,
         query: &query,
-        query_features: &query_features,
+        query_pre_rope: &query_pre_rope,
         key: &key,
-        key_features: &key_features,
+        key_pre_rope: &key_pre_rope,
         tokens: &map,
-        scale: 1.0 / (geometry.head_width as f64).sqrt(),
+        scale: 1.0 / (geometry.head_dim as f64).sqrt(),
     };
     let times = interleave(contenders, budget / 4, |attention| {
         let start = Instant::now();

@@ -4,14 +4,14 @@
 //! `cargo bench --bench prefix [-- --variant standard,rave] [--dtype f32,bf16] [--seconds N] [--out FILE.json]`
 //!
 //! A round answers all questions on one picture; how contenders take turns is in `interleaved`. The vision side is the same for
-//! all and left out: its features are stand-ins. With a shared beginning its own time counts.
+//! all and left out: its image embeddings are stand-ins. With a shared beginning its own time counts.
 
 mod interleaved;
 
 use std::time::{Duration, Instant};
 
 use interleaved::{interleave, record, summarise};
-use rave_lmm::{Features, Generation, GenerationOptions, LoadOptions, Model, Prompt, kind};
+use rave_lmm::{Generation, GenerationOptions, ImageEmbeds, LoadOptions, Model, Prompt, kind};
 use rave_methods::noise::disturb;
 use rave_methods::{Attention, variant};
 use serde_json::{Value, json};
@@ -59,14 +59,16 @@ fn main() {
         };
         let model = Model::load("smolvlm-256m-random", options).expect("the built-in model loads");
         let prompts = prompts(&model);
-        let features = model.stand_in(&prompts[0]).expect("memory for features");
+        let embeds = model
+            .random_image_embeds(&prompts[0])
+            .expect("memory for features");
         for id in value("--variant").unwrap_or("standard,rave").split(',') {
             let variant = variant(id).expect("--variant takes registered variants");
             let attention = model.build(variant, 0, None).expect("it fits").attention;
             disturb(attention.as_ref(), 1).expect("small tensors");
             let budget = Duration::from_secs(seconds);
             let of = (&model, attention.as_ref());
-            report.push(measure(of, (dtype, id), &prompts, &features, budget));
+            report.push(measure(of, (dtype, id), &prompts, &embeds, budget));
         }
     }
     if let Some(path) = value("--out") {
@@ -102,13 +104,13 @@ fn measure(
     (model, attention): (&Model, &dyn Attention),
     (dtype, id): (&str, &str),
     prompts: &[Prompt],
-    features: &Features,
+    embeds: &ImageEmbeds,
     budget: Duration,
 ) -> Value {
     let all: Vec<_> = prompts.iter().collect();
     let prefix = || {
         model
-            .prefix(attention, all[0], features, None)
+            .prefix(attention, all[0], embeds, None)
             .expect("the variant allows it")
     };
     let batch = |prefix: &_, prompts: &[&Prompt]| {
@@ -118,7 +120,7 @@ fn measure(
     };
     let one = |prompt: &&Prompt| {
         model
-            .generate(attention, prompt, features, &OPTIONS)
+            .generate(attention, prompt, embeds, &OPTIONS)
             .expect("the prompt fits")
     };
     let ways: Vec<(&str, Way)> = vec![

@@ -12,7 +12,7 @@ use std::error::Error;
 use std::io::BufRead as _;
 use std::time::Instant;
 
-use rave_lmm::{Features, Generation, GenerationOptions, LoadOptions, Model, Prompt, decode};
+use rave_lmm::{Generation, GenerationOptions, ImageEmbeds, LoadOptions, Model, Prompt, decode};
 use rave_methods::{Attention, Build, noise, variant};
 use serde_json::{Value, json};
 
@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let side = Side::open(&arguments)?;
     let prompt = side.prompt()?;
-    let features = side.model.see(&prompt)?;
+    let embeds = side.model.encode_image(&prompt)?;
     println!(
         "{}",
         json!({
@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         })
     );
     for line in std::io::stdin().lock().lines() {
-        println!("{}", side.measure(line?.trim(), &prompt, &features)?);
+        println!("{}", side.measure(line?.trim(), &prompt, &embeds)?);
     }
     Ok(())
 }
@@ -108,25 +108,25 @@ impl Side {
         &self,
         attention: &dyn Attention,
         prompt: &Prompt,
-        features: &Features,
+        embeds: &ImageEmbeds,
     ) -> Result<Generation, rave_lmm::Error> {
         self.model
-            .generate(attention, prompt, features, &self.options)
+            .generate(attention, prompt, embeds, &self.options)
     }
 
     fn measure(
         &self,
         what: &str,
         prompt: &Prompt,
-        features: &Features,
+        embeds: &ImageEmbeds,
     ) -> Result<Value, Box<dyn Error>> {
         let start = Instant::now();
         if what == "vision" {
-            self.model.see(prompt)?;
+            self.model.encode_image(prompt)?;
             return Ok(json!({ "vision": start.elapsed().as_secs_f64() }));
         }
         if what == "answer" {
-            let answer = self.answer(self.attentions[0].as_ref(), prompt, features)?;
+            let answer = self.answer(self.attentions[0].as_ref(), prompt, embeds)?;
             let (prefill, decode) = (answer.timings.prefill, answer.timings.decode);
             return Ok(json!({
                 "prefill": prefill.as_secs_f64(), "decode": decode.as_secs_f64(), "ids": answer.ids,
@@ -136,10 +136,10 @@ impl Side {
             return Err(format!("`{what}` is not vision, answer or sample N").into());
         };
         let prompt = self.prompt()?;
-        let features = self.model.see(&prompt)?;
+        let embeds = self.model.encode_image(&prompt)?;
         let mut ids = Vec::new();
         for attention in self.attentions.iter().take(variants.parse()?) {
-            ids.push(self.answer(attention.as_ref(), &prompt, &features)?.ids);
+            ids.push(self.answer(attention.as_ref(), &prompt, &embeds)?.ids);
         }
         Ok(json!({ "sample": start.elapsed().as_secs_f64(), "ids": ids }))
     }

@@ -6,20 +6,36 @@
 //! the end, holes, overlaps and sizes that contradict the shapes are errors. Torch pickles are refused: opening one runs
 //! code that its author chose.
 
+pub mod adapter;
+pub mod built_in;
+pub mod check;
+pub mod dtype;
 mod foreign;
+mod gguf;
+pub mod grid;
+mod hashes;
+pub mod hub;
+pub mod import;
+mod json;
 mod layout;
 mod outline;
+pub(crate) mod resolve;
 mod shard;
+pub(crate) mod small_files;
+pub(crate) mod tensors;
+mod unread_index;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use safetensors::Dtype;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor};
 
 pub(crate) use self::foreign::{PEFT_CONFIG, is_peft, no_weights, peft};
+pub use self::hashes::Hashes;
+pub(crate) use self::hashes::hex;
+pub(crate) use self::json::{parse_json, read_json};
 pub(crate) use self::layout::{INDEX, Layout, SINGLE, files, read as read_index, some};
 pub(crate) use self::outline::Outline;
 use self::shard::Shard;
@@ -68,15 +84,6 @@ pub struct Checkpoint {
     notes: Vec<String>,
 }
 
-/// SHA-256 of what a checkpoint was loaded from, hex.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Hashes {
-    /// Of the weight files, one after the other: what an adapter and a run record refer to.
-    pub weights: String,
-    /// Of every file, the companions of the weights too, by its name.
-    pub files: BTreeMap<String, String>,
-}
-
 impl Checkpoint {
     /// Opens a folder, reads its config and validates the headers of its weight files.
     ///
@@ -121,11 +128,11 @@ impl Checkpoint {
     pub fn with_weights(mut self) -> Result<Self, Error> {
         let layout = self.layout()?;
         let file = self.path(layout.file());
-        let (paths, places) = match &layout {
+        let (paths, weight_map) = match &layout {
             Layout::Single(_) => (vec![file.clone()], BTreeMap::new()),
             Layout::Sharded(_) => {
-                let places = layout::read(&file)?;
-                (layout::shard_paths(&file, &places)?, places)
+                let weight_map = layout::read(&file)?;
+                (layout::shard_paths(&file, &weight_map)?, weight_map)
             }
         };
         self.shards = paths
@@ -143,7 +150,7 @@ impl Checkpoint {
                 }
             }
         }
-        for (name, place) in places {
+        for (name, place) in weight_map {
             let Some(&number) = self.location.get(&name) else {
                 self.unheld.insert(name, place);
                 continue;
@@ -157,7 +164,7 @@ impl Checkpoint {
             }
         }
         if let (Layout::Single(_), [single]) = (layout, &self.shards[..]) {
-            let note = layout::left_over(single, &self.folder)?;
+            let note = unread_index::note(single, &self.folder)?;
             self.notes.extend(note);
         }
         Ok(self)
@@ -251,24 +258,6 @@ impl Checkpoint {
         Ok(count)
     }
 
-    /// SHA-256 of the weight files in order, hex: what an adapter and a run record refer to.
-    pub fn sha256(&self) -> String {
-        self.weight_hashes().weights
-    }
-
-    /// The hashes of every file that a model is made from.
-    ///
-    /// # Errors
-    /// A file that cannot be read.
-    pub fn hashes(&self) -> Result<Hashes, Error> {
-        let mut hashes = self.weight_hashes();
-        for name in self.companions() {
-            let hash = hex(&Sha256::digest(Error::read(&self.path(&name))?));
-            hashes.files.insert(name, hash);
-        }
-        Ok(hashes)
-    }
-
     /// The files that it is made from beside its weights, as far as they are there.
     pub(crate) fn companions(&self) -> Vec<String> {
         let mut names: Vec<_> = COMPANIONS.map(str::to_owned).into();
@@ -279,30 +268,6 @@ impl Checkpoint {
         );
         names.retain(|name| is_companion(name) && self.path(name).is_file());
         names
-    }
-
-    fn weight_hashes(&self) -> Hashes {
-        let mut whole = Sha256::new();
-        let mut files = BTreeMap::new();
-        for shard in &self.shards {
-            let mut own = Sha256::new();
-            shard.hash(|chunk| {
-                // Of a single file both are the same.
-                if self.shards.len() > 1 {
-                    rayon::join(|| own.update(chunk), || whole.update(chunk));
-                } else {
-                    own.update(chunk);
-                }
-            });
-            let name = shard.path.file_name().unwrap_or_default();
-            files.insert(name.to_string_lossy().into_owned(), hex(&own.finalize()));
-        }
-        let mut hashes = files.values();
-        let weights = match (hashes.next(), hashes.next()) {
-            (Some(only), None) => only.clone(),
-            _ => hex(&whole.finalize()),
-        };
-        Hashes { weights, files }
     }
 
     /// Reads one tensor of the given shape onto a device in an element type.
@@ -364,34 +329,6 @@ fn not_there(index: &Path, tensor: &str, file: &str) -> Error {
     Error::malformed(index, reason)
 }
 
-/// Reads and parses a JSON file.
-pub(crate) fn read_json(path: &Path) -> Result<Value, Error> {
-    parse_json(path, &Error::read(path)?)
-}
-
-/// Parses the contents of a JSON file.
-pub(crate) fn parse_json(path: &Path, bytes: &[u8]) -> Result<Value, Error> {
-    serde_json::from_slice(bytes).map_err(|error| {
-        let reason = match python_number(bytes, &error) {
-            Some(word) => format!(
-                "{word} in line {}, which Python writes and JSON has not; write null or a number there",
-                error.line()
-            ),
-            None => format!("not valid JSON: {error}; fetch it again"),
-        };
-        Error::malformed(path, reason)
-    })
-}
-
-/// The word for a number that JSON has not, where one stands at a fault.
-fn python_number(bytes: &[u8], error: &serde_json::Error) -> Option<&'static str> {
-    let line = bytes.split(|byte| *byte == b'\n').nth(error.line() - 1)?;
-    let rest = line.get(error.column().checked_sub(1)?..)?;
-    ["NaN", "Infinity"]
-        .into_iter()
-        .find(|word| rest.starts_with(word.as_bytes()))
-}
-
 /// The tensor element type of a floating-point safetensors type.
 pub(crate) fn floating(dtype: Dtype) -> Option<Kind> {
     match dtype {
@@ -401,14 +338,4 @@ pub(crate) fn floating(dtype: Dtype) -> Option<Kind> {
         Dtype::F64 => Some(Kind::Double),
         _ => None,
     }
-}
-
-/// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -6,64 +6,36 @@
 //! variant to use, so one loaded checkpoint serves all variants of a comparison.
 //!
 //! Shapes use the axes of [`rave_methods`]: `B` batch, `H` query heads, `G` key-value heads, `T` new tokens, `S` all tokens,
-//! `V` visual tokens, `D` head width, `C` model width; here also `N` tiles (crops of a picture that the vision tower sees).
+//! `V` visual tokens, `D` head dimension, `C` model width; here also `N` tiles (crops of a picture that the vision tower sees).
 
-pub mod adapter;
-pub mod attention;
-pub mod built_in;
-mod cache;
-mod chat;
-pub mod check;
 mod checkpoint;
-mod classes;
-mod decoder;
-pub mod dtype;
-mod encoder;
 mod error;
 mod families;
-mod features;
-mod finite;
-mod generation;
-mod gguf;
-pub mod grid;
-pub mod hub;
-mod image_config;
-pub mod import;
-mod layers;
-pub mod libtorch;
-mod matvec;
+mod inference;
 mod model;
-mod part;
-mod picture;
-mod pointwise;
-mod prefill;
-mod prefix;
-mod prompt;
-mod resample;
-mod small_files;
-mod text;
-mod tower;
-mod training;
+mod nn;
+mod processor;
+mod train;
 
-pub use checkpoint::{Checkpoint, Hashes};
-pub use classes::{ConfigKey, KeyUse, config_keys};
-pub use decoder::Probe;
+pub use checkpoint::resolve::{checkpoint_folder, resolve};
+pub use checkpoint::small_files::{geometry, preflight};
+pub use checkpoint::tensors::{TensorFile, read_tensors, write_tensors};
+pub use checkpoint::{Checkpoint, Hashes, adapter, built_in, check, dtype, grid, hub, import};
 pub use error::Error;
-pub use families::{FAMILIES, Family, Pixels, Seen};
-pub use finite::Stage;
-pub use generation::{
-    Followed, Generation, GenerationConfig, GenerationKey, GenerationKeys, GenerationOptions,
-    Timings,
-};
+pub use families::classes::{ConfigKey, KeyUse, config_keys};
+pub use families::{FAMILIES, Family, Pixels, TowerOutput};
 pub use grid::Grid;
-pub use model::{
-    Built, Features, LoadOptions, Model, ModelInfo, Patches, checkpoint_folder, geometry, kind,
-    resolve,
-};
-pub use part::Part;
-pub use picture::{MAX_PIXELS, decode};
-pub use prefix::Prefix;
-pub use prompt::{PictureLayout, Place, Processor, Prompt, rotary_positions};
-pub use resample::{Filter, resize};
-pub use small_files::preflight;
-pub use training::{Batch, Example, TensorFile, Turn, read_tensors, write_tensors};
+pub use inference::attention;
+pub use inference::generate::{Generation, GenerationOptions, Timings};
+pub use inference::generation_config::{Followed, GenerationConfig, GenerationKey, GenerationKeys};
+pub use inference::prefix::Prefix;
+pub use inference::vision::{ImageEmbeds, TowerRun};
+pub use model::{Built, LoadOptions, Model, ModelInfo, kind};
+pub use nn::decoder::Probe;
+pub use nn::libtorch;
+pub use nn::part::Part;
+pub use nn::stage::Stage;
+pub use processor::picture::{MAX_PIXELS, decode};
+pub use processor::prompt::{PictureLayout, Processor, Prompt, TokenRegion, rotary_positions};
+pub use processor::resample::{Filter, resize};
+pub use train::batch::{Batch, Example, Turn};

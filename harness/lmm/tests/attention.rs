@@ -40,7 +40,7 @@ struct Layer {
 }
 
 fn layers(model: &Model, attention: &dyn Attention, prompt: &Prompt, answer: &[i64]) -> Vec<Layer> {
-    let features = model.see(prompt).unwrap();
+    let embeds = model.encode_image(prompt).unwrap();
     let mut layers = Vec::new();
     let mut probe = |attention: &dyn Attention, step: &Step, keys: &Tensor| {
         let weights = attention.weights(step, keys, &step.tokens.answering().index)?;
@@ -63,14 +63,14 @@ fn layers(model: &Model, attention: &dyn Attention, prompt: &Prompt, answer: &[i
         Ok(())
     };
     model
-        .probe(attention, prompt, &features, answer, &mut probe)
+        .probe(attention, prompt, &embeds, answer, &mut probe)
         .unwrap();
     layers
 }
 
 /// The part of a token inside the box.
 fn overlap(prompt: &Prompt, place: usize) -> f64 {
-    let [left, top, right, bottom] = prompt.places[place].bounds.map(f64::from);
+    let [left, top, right, bottom] = prompt.regions[place].bounds.map(f64::from);
     let [x, y, end, low] = BOXES[0].map(f64::from);
     let wide = (right.min(end) - left.max(x)).max(0.0);
     let high = (bottom.min(low) - top.max(y)).max(0.0);
@@ -128,7 +128,7 @@ fn means(rows: &[Vec<f64>], keys: &[usize], overlaps: &[f64]) -> Means {
 
 #[test]
 fn every_variant_is_probed_without_a_change_and_as_its_weights_say() {
-    // Of several tiles; of one; of patches, with rotary positions on three axes and features for early layers.
+    // Of several tiles; of one; of patches, with rotary positions on three axes and image embeddings for early layers.
     check(&fixture_name());
     check("nano");
     check(fixtures().join("qwen3_vl").to_str().unwrap());
@@ -136,8 +136,8 @@ fn every_variant_is_probed_without_a_change_and_as_its_weights_say() {
 
 fn check(name: &str) {
     let (model, prompt) = open(name);
-    assert_eq!(prompt.places.len(), prompt.visual_tokens());
-    let features = model.see(&prompt).unwrap();
+    assert_eq!(prompt.regions.len(), prompt.visual_tokens());
+    let embeds = model.encode_image(&prompt).unwrap();
     let options = GenerationOptions {
         max_new_tokens: 5,
         stop_at_end: false,
@@ -150,22 +150,22 @@ fn check(name: &str) {
         // Away from the initial values, at which a trained variant is the standard one.
         disturb(attention, 11).unwrap();
         let before = model
-            .generate(attention, &prompt, &features, &options)
+            .generate(attention, &prompt, &embeds, &options)
             .unwrap();
         let logits = model
-            .logits(attention, &prompt, &features, &before.ids)
+            .logits(attention, &prompt, &embeds, &before.ids)
             .unwrap();
-        let probed = statistics(&model, attention, &prompt, &features, &before.ids, &BOXES);
+        let probed = statistics(&model, attention, &prompt, &embeds, &before.ids, &BOXES);
         let probed = probed.unwrap().unwrap();
         let again = model
-            .generate(attention, &prompt, &features, &options)
+            .generate(attention, &prompt, &embeds, &options)
             .unwrap();
         assert_eq!(
             (&before.ids, before.cache_bytes),
             (&again.ids, again.cache_bytes)
         );
         let after = model
-            .logits(attention, &prompt, &features, &before.ids)
+            .logits(attention, &prompt, &embeds, &before.ids)
             .unwrap();
         assert!(logits.equal(&after), "{}: the logits moved", variant.id);
 
@@ -182,7 +182,7 @@ fn check(name: &str) {
                 .filter(|&key| layer.places[key].is_some())
                 .collect();
             assert_eq!(own.visual_tokens, keys.len());
-            dropped |= keys.len() < prompt.places.len();
+            dropped |= keys.len() < prompt.regions.len();
             let overlaps: Vec<f64> = keys
                 .iter()
                 .map(|&key| overlap(&prompt, layer.places[key].unwrap()))
@@ -210,7 +210,7 @@ fn check(name: &str) {
             &model,
             attention,
             &prompt,
-            &features,
+            &embeds,
             &before.ids,
             Choice::default(),
         )
@@ -226,7 +226,7 @@ fn check(name: &str) {
             layer: Some(1),
             head: Some(0),
         };
-        let one = map(&model, attention, &prompt, &features, &before.ids, choice).unwrap();
+        let one = map(&model, attention, &prompt, &embeds, &before.ids, choice).unwrap();
         near(
             one.iter().sum(),
             probed.heads[heads].visual_share,
@@ -247,18 +247,18 @@ fn without_a_picture_there_is_nothing_to_say_and_a_wrong_layer_is_named() {
         .unwrap();
     let attention = built.attention.as_ref();
     let bare = model.processor().prepare(&[], "What?").unwrap();
-    let features = model.see(&bare).unwrap();
+    let embeds = model.encode_image(&bare).unwrap();
     assert_eq!(
-        statistics(&model, attention, &bare, &features, &[1], &[]).unwrap(),
+        statistics(&model, attention, &bare, &embeds, &[1], &[]).unwrap(),
         None
     );
-    let features = model.see(&prompt).unwrap();
+    let embeds = model.encode_image(&prompt).unwrap();
     let layers = model.info().geometry.layers;
     let choice = Choice {
         layer: Some(layers),
         head: None,
     };
-    let error = map(&model, attention, &prompt, &features, &[1], choice)
+    let error = map(&model, attention, &prompt, &embeds, &[1], choice)
         .unwrap_err()
         .to_string();
     assert!(
@@ -267,7 +267,7 @@ fn without_a_picture_there_is_nothing_to_say_and_a_wrong_layer_is_named() {
     );
     assert!(error.contains(&format!("0 to {}", layers - 1)), "{error}");
     // A model that answers nothing still looked somewhere: the prompt's last token did. Without a box nothing is said of one.
-    let probed = statistics(&model, attention, &prompt, &features, &[], &[])
+    let probed = statistics(&model, attention, &prompt, &embeds, &[], &[])
         .unwrap()
         .unwrap();
     assert_eq!(probed.queries, 1);

@@ -470,14 +470,14 @@ fn more_tokens_than_positions_are_refused_before_memory_is_taken() {
     let model = Model::load(folder.path().to_str().unwrap(), LoadOptions::default()).unwrap();
     let standard = model.build(rave_methods::variant("standard").unwrap(), 0, None);
     let prompt = model.processor().prepare(&[], "where?").unwrap();
-    let features = model.see(&prompt).unwrap();
+    let embeds = model.encode_image(&prompt).unwrap();
     let options = GenerationOptions {
         max_new_tokens: 4_000_000_000,
         stop_at_end: true,
         deadline: None,
     };
     let attention = standard.unwrap().attention;
-    let error = model.generate(attention.as_ref(), &prompt, &features, &options);
+    let error = model.generate(attention.as_ref(), &prompt, &embeds, &options);
     let message = error.unwrap_err().to_string();
     assert!(message.contains("max_position_embeddings"), "{message}");
 }

@@ -35,7 +35,10 @@ fn batches_of_any_size_are_answered_alike() {
                 model.processor().prepare(&[picture], question).unwrap()
             })
             .collect();
-        let features: Vec<_> = prompts.iter().map(|p| model.see(p).unwrap()).collect();
+        let embeds: Vec<_> = prompts
+            .iter()
+            .map(|p| model.encode_image(p).unwrap())
+            .collect();
         for id in [
             "standard",
             "rave",
@@ -46,24 +49,24 @@ fn batches_of_any_size_are_answered_alike() {
         ] {
             let attention = build(&model, variant(id).unwrap());
             let attention = attention.as_ref();
-            let each = prompts.iter().zip(&features);
+            let each = prompts.iter().zip(&embeds);
             let alone: Vec<_> = each
-                .map(|(prompt, features)| {
-                    let answer = model.generate(attention, prompt, features, &OPTIONS);
+                .map(|(prompt, embeds)| {
+                    let answer = model.generate(attention, prompt, embeds, &OPTIONS);
                     answer.unwrap().ids
                 })
                 .collect();
             for size in [2, 4, 8] {
                 let mut answers = Vec::new();
-                for (prompts, features) in prompts.chunks(size).zip(features.chunks(size)) {
-                    let (prompts, features) = (Vec::from_iter(prompts), Vec::from_iter(features));
-                    let batch = model.generate_batch(attention, &prompts, &features, &OPTIONS);
+                for (prompts, embeds) in prompts.chunks(size).zip(embeds.chunks(size)) {
+                    let (prompts, embeds) = (Vec::from_iter(prompts), Vec::from_iter(embeds));
+                    let batch = model.generate_batch(attention, &prompts, &embeds, &OPTIONS);
                     answers.extend(batch.unwrap());
                 }
                 for (at, answer) in answers.iter().enumerate() {
                     compared.hold(
                         (&model, attention),
-                        (&prompts[at], &features[at]),
+                        (&prompts[at], &embeds[at]),
                         &alone[at],
                         &answer.ids,
                         &format!("{id} on {name}, prompt {at} in batches of {size}"),

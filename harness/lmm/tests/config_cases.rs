@@ -38,7 +38,7 @@ fn answer(folder: &Path, question: &str, new: usize) -> Result<[Vec<i64>; 2], ra
         .collect();
     let pictures: Vec<_> = pictures.iter().collect();
     let prompt = model.processor().prepare(&pictures, question)?;
-    let features = model.see(&prompt)?;
+    let embeds = model.encode_image(&prompt)?;
     let attention = model
         .build(variant("standard").unwrap(), 0, None)?
         .attention;
@@ -47,7 +47,7 @@ fn answer(folder: &Path, question: &str, new: usize) -> Result<[Vec<i64>; 2], ra
         stop_at_end: false,
         deadline: None,
     };
-    let generation = model.generate(attention.as_ref(), &prompt, &features, &options)?;
+    let generation = model.generate(attention.as_ref(), &prompt, &embeds, &options)?;
     Ok([prompt.ids, generation.ids])
 }
 
@@ -188,7 +188,7 @@ fn a_prompt_of_a_length_that_the_rotary_embedding_follows_shares_no_beginning() 
             .prepare(&[&picture], "What is it?")
             .unwrap();
         let built = model.build(variant("standard").unwrap(), 0, None).unwrap();
-        let features = model.see(&prompt).unwrap();
+        let features = model.encode_image(&prompt).unwrap();
         let prefix = model
             .prefix(built.attention.as_ref(), &prompt, &features, None)
             .unwrap();

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 
 use rave_lmm::{
-    Features, GenerationKey, GenerationOptions, LoadOptions, Model, Prompt, Stage, decode,
+    GenerationKey, GenerationOptions, ImageEmbeds, LoadOptions, Model, Prompt, Stage, decode,
 };
 use rave_methods::variant;
 use serde_json::{Value, json};
@@ -88,10 +88,10 @@ fn prompt(model: &Model, name: &str) -> Prompt {
     prompt
 }
 
-fn answer(model: &Model, prompt: &Prompt, features: &Features) -> Vec<i64> {
+fn answer(model: &Model, prompt: &Prompt, embeds: &ImageEmbeds) -> Vec<i64> {
     let built = model.build(variant("standard").unwrap(), 0, None).unwrap();
     model
-        .generate(built.attention.as_ref(), prompt, features, &OPTIONS)
+        .generate(built.attention.as_ref(), prompt, embeds, &OPTIONS)
         .unwrap()
         .ids
 }
@@ -105,9 +105,9 @@ fn answers_follow_the_generation_config_as_transformers_does() {
         let name = case["fixture"].as_str().unwrap();
         let model = load(&checkpoint(name, &case["config"], &case["model"]));
         let prompt = prompt(&model, name);
-        let features = model.see(&prompt).unwrap();
+        let embeds = model.encode_image(&prompt).unwrap();
         assert_eq!(
-            json!(answer(&model, &prompt, &features)),
+            json!(answer(&model, &prompt, &embeds)),
             case["generated_ids"],
             "{name}, {}",
             case["name"]
@@ -139,29 +139,27 @@ fn a_batch_and_a_shared_beginning_answer_as_each_alone() {
         let questions = ["Read it.", "What is it?", "Who wrote this, and when?", "?"];
         let prepared = questions.map(|text| model.processor().prepare(&[&picture], text).unwrap());
         let prompts: Vec<&Prompt> = prepared.iter().collect();
-        let features = model.see(prompts[0]).unwrap();
+        let embeds = model.encode_image(prompts[0]).unwrap();
         let built = model.build(variant(id).unwrap(), 0, None).unwrap();
         let attention = built.attention.as_ref();
         let alone: Vec<Vec<i64>> = prompts
             .iter()
             .map(|prompt| {
                 model
-                    .generate(attention, prompt, &features, &OPTIONS)
+                    .generate(attention, prompt, &embeds, &OPTIONS)
                     .unwrap()
                     .ids
             })
             .collect();
         lengths.extend(alone.iter().map(Vec::len));
-        let all = vec![&features; prompts.len()];
+        let all = vec![&embeds; prompts.len()];
         let together = model
             .generate_batch(attention, &prompts, &all, &OPTIONS)
             .unwrap();
         let together: Vec<_> = together.into_iter().map(|one| one.ids).collect();
         assert_eq!(together, alone, "{name} under {id}");
         if attention.reuses_prefix() {
-            let prefix = model
-                .prefix(attention, prompts[0], &features, None)
-                .unwrap();
+            let prefix = model.prefix(attention, prompts[0], &embeds, None).unwrap();
             let after = model
                 .generate_after(attention, &prefix, &prompts, &OPTIONS)
                 .unwrap();
@@ -177,8 +175,8 @@ fn a_batch_and_a_shared_beginning_answer_as_each_alone() {
 fn a_stop_string_belongs_to_the_answer() {
     let plain = load(&checkpoint("smolvlm_new", &json!({}), &Value::Null));
     let prompt = prompt(&plain, "smolvlm_new");
-    let features = plain.see(&prompt).unwrap();
-    let ids = answer(&plain, &prompt, &features);
+    let embeds = plain.encode_image(&prompt).unwrap();
+    let ids = answer(&plain, &prompt, &embeds);
     let model = load(&checkpoint(
         "smolvlm_new",
         &json!({ "stop_strings": "~" }),
@@ -190,7 +188,7 @@ fn a_stop_string_belongs_to_the_answer() {
             stop_at_end,
             ..OPTIONS
         };
-        let answer = model.generate(built.attention.as_ref(), &prompt, &features, &options);
+        let answer = model.generate(built.attention.as_ref(), &prompt, &embeds, &options);
         answer.unwrap()
     };
     let stopped = said(true);
@@ -249,9 +247,9 @@ fn values_that_are_none_are_removed_only_where_the_config_says_so() {
             }
         }
         let prompt = prompt(&model, "smolvlm_new");
-        let features = model.see(&prompt).unwrap();
+        let embeds = model.encode_image(&prompt).unwrap();
         let built = model.build(variant("standard").unwrap(), 0, None).unwrap();
-        let answer = model.generate(built.attention.as_ref(), &prompt, &features, &OPTIONS);
+        let answer = model.generate(built.attention.as_ref(), &prompt, &embeds, &OPTIONS);
         match answer {
             Ok(answer) => {
                 assert!(removed);

@@ -68,7 +68,7 @@ fn write(model: &Model, architecture: &str, path: &Path) {
             let own = weights[format!("layers.{layer}.{ours}.weight").as_str()];
             let tensor = match theirs {
                 "attn_q" => neighbours(own, sizes.heads),
-                "attn_k" => neighbours(own, sizes.groups),
+                "attn_k" => neighbours(own, sizes.kv_heads),
                 _ => own.shallow_clone(),
             };
             tensors.push((format!("blk.{layer}.{theirs}.weight"), tensor));
@@ -88,7 +88,7 @@ fn write(model: &Model, architecture: &str, path: &Path) {
         pair("llama.embedding_length", 4, &whole(sizes.model_width)),
         pair("llama.feed_forward_length", 4, &whole(hidden)),
         pair("llama.attention.head_count", 4, &whole(sizes.heads)),
-        pair("llama.attention.head_count_kv", 4, &whole(sizes.groups)),
+        pair("llama.attention.head_count_kv", 4, &whole(sizes.kv_heads)),
         pair("llama.context_length", 4, &whole(512)),
         pair("llama.rope.freq_base", 6, &real(100_000.0)),
         pair("llama.attention.layer_norm_rms_epsilon", 6, &real(1e-5)),
@@ -136,7 +136,7 @@ fn base() -> (TempDir, Model) {
 fn answer(model: &Model, question: &str, tokens: usize) -> String {
     let standard = model.build(variant("standard").unwrap(), 0, None).unwrap();
     let prompt = model.processor().prepare(&[], question).unwrap();
-    let features = model.see(&prompt).unwrap();
+    let embeds = model.encode_image(&prompt).unwrap();
     let options = GenerationOptions {
         max_new_tokens: tokens,
         stop_at_end: true,
@@ -144,7 +144,7 @@ fn answer(model: &Model, question: &str, tokens: usize) -> String {
     };
     let attention = standard.attention.as_ref();
     model
-        .generate(attention, &prompt, &features, &options)
+        .generate(attention, &prompt, &embeds, &options)
         .unwrap()
         .text
 }

@@ -40,7 +40,7 @@ fn standard(model: &Model) -> Box<dyn Attention> {
 #[test]
 fn a_deadline_that_is_over_ends_an_answer_and_one_far_away_changes_nothing() {
     let (model, prompt) = open("smolvlm_new");
-    let features = model.see(&prompt).unwrap();
+    let embeds = model.encode_image(&prompt).unwrap();
     let with = |deadline| GenerationOptions {
         deadline: Some(deadline),
         ..OPTIONS
@@ -51,7 +51,7 @@ fn a_deadline_that_is_over_ends_an_answer_and_one_far_away_changes_nothing() {
     );
     for variant in REGISTRY {
         let attention = model.build(variant, 5, None).unwrap().attention;
-        let generate = |options| model.generate(attention.as_ref(), &prompt, &features, &options);
+        let generate = |options| model.generate(attention.as_ref(), &prompt, &embeds, &options);
         assert!(
             matches!(generate(over), Err(Error::Deadline)),
             "{}",
@@ -60,7 +60,7 @@ fn a_deadline_that_is_over_ends_an_answer_and_one_far_away_changes_nothing() {
         let batch = model.generate_batch(
             attention.as_ref(),
             &[&prompt, &prompt],
-            &[&features, &features],
+            &[&embeds, &embeds],
             &over,
         );
         assert!(matches!(batch, Err(Error::Deadline)), "{}", variant.id);
@@ -81,9 +81,12 @@ fn a_deadline_that_is_over_ends_every_familys_look_at_a_picture() {
         "qwen3_vl",
     ] {
         let (model, prompt) = open(name);
-        let late = model.see_until(&prompt, Some(Instant::now()));
+        let late = model.encode_image_until(&prompt, Some(Instant::now()));
         assert!(matches!(late, Err(Error::Deadline)), "{name}");
-        assert!(model.see_until(&prompt, Some(far)).is_ok(), "{name}");
+        assert!(
+            model.encode_image_until(&prompt, Some(far)).is_ok(),
+            "{name}"
+        );
     }
 }
 
@@ -132,8 +135,8 @@ fn a_weight_that_is_not_finite_is_traced_to_its_layer() {
         let (model, prompt) = open(fixture);
         let attention = standard(&model);
         let run = || {
-            let features = model.see(&prompt)?;
-            model.generate(attention.as_ref(), &prompt, &features, &OPTIONS)
+            let embeds = model.encode_image(&prompt)?;
+            model.generate(attention.as_ref(), &prompt, &embeds, &OPTIONS)
         };
         let sound = run().unwrap();
         let mut found = Vec::new();
@@ -171,10 +174,10 @@ fn a_weight_that_is_not_finite_is_traced_to_its_layer() {
 fn an_overflow_within_a_layer_is_named_in_the_message() {
     let (model, prompt) = open("smolvlm_new");
     let attention = standard(&model);
-    let features = model.see(&prompt).unwrap();
+    let embeds = model.encode_image(&prompt).unwrap();
     let of = |name: &str| {
         let tensor = parameter(&model, name);
-        let run = || model.generate(attention.as_ref(), &prompt, &features, &OPTIONS);
+        let run = || model.generate(attention.as_ref(), &prompt, &embeds, &OPTIONS);
         with(tensor, None, f64::INFINITY, run)
             .unwrap_err()
             .to_string()
@@ -192,7 +195,9 @@ fn an_overflow_within_a_layer_is_named_in_the_message() {
 fn the_sequence_of_a_batch_is_named() {
     let (model, _) = open("smolvlm_new");
     let prompts = ["Read it.", "Is it z?", "What?"].map(|question| prompt(&model, question));
-    let features = prompts.each_ref().map(|prompt| model.see(prompt).unwrap());
+    let embeds = prompts
+        .each_ref()
+        .map(|prompt| model.encode_image(prompt).unwrap());
     let own = |id: &&i64| !prompts[0].ids.contains(id) && !prompts[2].ids.contains(id);
     let id = *prompts[1].ids.iter().find(own).unwrap();
     let attention = standard(&model);
@@ -201,7 +206,7 @@ fn the_sequence_of_a_batch_is_named() {
         model.generate_batch(
             attention.as_ref(),
             &prompts.each_ref(),
-            &features.each_ref(),
+            &embeds.each_ref(),
             &OPTIONS,
         )
     };
@@ -225,8 +230,8 @@ fn the_sequence_of_a_batch_is_named() {
 fn what_was_answered_so_far_is_searched_too() {
     let (model, prompt) = open("smolvlm_new");
     let attention = standard(&model);
-    let features = model.see(&prompt).unwrap();
-    let run = || model.generate(attention.as_ref(), &prompt, &features, &OPTIONS);
+    let embeds = model.encode_image(&prompt).unwrap();
+    let run = || model.generate(attention.as_ref(), &prompt, &embeds, &OPTIONS);
     let answer = run().unwrap().ids;
     let new = answer.iter().position(|id| !prompt.ids.contains(id));
     let new = new.expect("the fixture answers with a token that is not in its prompt");

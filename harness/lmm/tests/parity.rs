@@ -132,9 +132,9 @@ fn check_model(name: &str, folder: &Path) {
         .build(variant("standard").unwrap(), 0, None)
         .unwrap()
         .attention;
-    let features = model.see(&prompt).unwrap();
+    let embeds = model.encode_image(&prompt).unwrap();
     let logits = model
-        .logits(attention.as_ref(), &prompt, &features, &[])
+        .logits(attention.as_ref(), &prompt, &embeds, &[])
         .unwrap();
     let difference = f64::try_from((&logits - &case.logits).abs().max()).unwrap();
     let relative = difference / f64::try_from(case.logits.abs().max()).unwrap();
@@ -150,7 +150,7 @@ fn check_model(name: &str, folder: &Path) {
         deadline: None,
     };
     let generation = model
-        .generate(attention.as_ref(), &prompt, &features, &options)
+        .generate(attention.as_ref(), &prompt, &embeds, &options)
         .unwrap();
     assert_eq!(generation.ids, case.generated_ids, "{}", folder.display());
     println!(
@@ -189,7 +189,10 @@ fn tokens_of_patches_cover_each_picture_row_by_row() {
     assert_eq!(prompt.pictures.len(), 2);
     for (number, layout) in prompt.pictures.iter().enumerate() {
         let [rows, columns] = layout.grid.map(|patches| patches / 2);
-        let own = prompt.places.iter().filter(|place| place.picture == number);
+        let own = prompt
+            .regions
+            .iter()
+            .filter(|place| place.picture == number);
         let own: Vec<_> = own.map(|place| place.bounds).collect();
         assert_eq!(own.len(), rows * columns);
         for (at, bounds) in own.iter().enumerate() {
@@ -245,7 +248,7 @@ fn cached_decoding_equals_uncached_for_every_variant() {
             image::Rgb([(3 * x) as u8, (5 * y) as u8, 90])
         });
         let prompt = model.processor().prepare(&[&picture], "Read it.").unwrap();
-        let features = model.see(&prompt).unwrap();
+        let embeds = model.encode_image(&prompt).unwrap();
         for variant in REGISTRY {
             let attention = model.build(variant, 5, None).unwrap().attention;
             train(attention.as_ref());
@@ -255,13 +258,13 @@ fn cached_decoding_equals_uncached_for_every_variant() {
                 deadline: None,
             };
             let cached = model
-                .generate(attention.as_ref(), &prompt, &features, &options)
+                .generate(attention.as_ref(), &prompt, &embeds, &options)
                 .unwrap()
                 .ids;
             let mut uncached = Vec::new();
             for _ in 0..6 {
                 let logits = model
-                    .logits(attention.as_ref(), &prompt, &features, &uncached)
+                    .logits(attention.as_ref(), &prompt, &embeds, &uncached)
                     .unwrap();
                 uncached.push(i64::try_from(logits.get(-1).argmax(0, false)).unwrap());
             }
@@ -278,16 +281,14 @@ fn every_variant_at_its_identity_leaves_the_logits_of_every_family() {
         let model = Model::load(folder.to_str().unwrap(), LoadOptions::default()).unwrap();
         let case = case(&folder);
         let prompt = case.prompt(&model);
-        let features = model.see(&prompt).unwrap();
+        let embeds = model.encode_image(&prompt).unwrap();
         for variant in REGISTRY {
             let identity = Variant {
                 method: Box::leak(variant.method.identity()),
                 ..*variant
             };
             let fresh = model.build(&identity, 5, None).unwrap().attention;
-            let logits = model
-                .logits(fresh.as_ref(), &prompt, &features, &[])
-                .unwrap();
+            let logits = model.logits(fresh.as_ref(), &prompt, &embeds, &[]).unwrap();
             let moved = difference(&logits, &case.logits);
             assert!(
                 moved < 1e-4 * f64::try_from(case.logits.abs().max()).unwrap(),
@@ -310,9 +311,9 @@ fn trained_gates_move_the_logits_and_an_adapter_brings_them_back() {
     let model = Model::load(folder.to_str().unwrap(), LoadOptions::default()).unwrap();
     let case = case(&folder);
     let prompt = case.prompt(&model);
-    let features = model.see(&prompt).unwrap();
+    let embeds = model.encode_image(&prompt).unwrap();
     let logits = |attention: &dyn Attention| {
-        let logits = model.logits(attention, &prompt, &features, &[]);
+        let logits = model.logits(attention, &prompt, &embeds, &[]);
         logits.unwrap()
     };
     let sha256 = &model.info().sha256;
@@ -389,13 +390,17 @@ fn checkpoints_with_one_tower_share_what_it_saw() {
         .build(variant("standard").unwrap(), 0, None)
         .unwrap()
         .attention;
-    let logits = |features| {
+    let logits = |embeds| {
         other
-            .logits(attention.as_ref(), &prompt, &features, &[])
+            .logits(attention.as_ref(), &prompt, &embeds, &[])
             .unwrap()
     };
-    let shared = logits(other.connect(&own.patches(&prompt, None).unwrap()).unwrap());
-    assert_eq!(shared, logits(other.see(&prompt).unwrap()));
+    let shared = logits(
+        other
+            .connect(&own.run_tower(&prompt, None).unwrap())
+            .unwrap(),
+    );
+    assert_eq!(shared, logits(other.encode_image(&prompt).unwrap()));
 }
 
 /// Gives every parameter of a variant random values, as training would.
@@ -423,9 +428,9 @@ fn bf16_and_f16_stay_close_to_f32_in_every_family() {
                 .prepare(&[&picture], "What is written?")
                 .unwrap();
             let built = model.build(variant("rave").unwrap(), 0, None).unwrap();
-            let features = model.see(&prompt).unwrap();
+            let embeds = model.encode_image(&prompt).unwrap();
             model
-                .logits(built.attention.as_ref(), &prompt, &features, &[])
+                .logits(built.attention.as_ref(), &prompt, &embeds, &[])
                 .unwrap()
         };
         let exact = logits(Kind::Float);
@@ -466,17 +471,20 @@ fn a_batch_is_answered_as_its_prompts_alone() {
             prepare(&[], "Who are you, and what do you see?"),
             prepare(&[&tall, &wide], "?"),
         ];
-        let features: Vec<_> = prompts.iter().map(|p| model.see(p).unwrap()).collect();
-        let (prompts, features) = (Vec::from_iter(&prompts), Vec::from_iter(&features));
+        let embeds: Vec<_> = prompts
+            .iter()
+            .map(|p| model.encode_image(p).unwrap())
+            .collect();
+        let (prompts, embeds) = (Vec::from_iter(&prompts), Vec::from_iter(&embeds));
         for variant in REGISTRY {
             let attention = model.build(variant, 5, None).unwrap().attention;
             train(attention.as_ref());
             let together = model
-                .generate_batch(attention.as_ref(), &prompts, &features, &options)
+                .generate_batch(attention.as_ref(), &prompts, &embeds, &options)
                 .unwrap();
             for (at, answer) in together.iter().enumerate() {
                 let alone = model
-                    .generate(attention.as_ref(), prompts[at], features[at], &options)
+                    .generate(attention.as_ref(), prompts[at], embeds[at], &options)
                     .unwrap();
                 assert_eq!(
                     answer.ids, alone.ids,

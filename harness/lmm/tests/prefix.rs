@@ -42,11 +42,11 @@ fn answers_after_a_shared_beginning_are_those_of_whole_prompts() {
         let cases = [&[&wide][..], &[&tall, &wide]];
         for pictures in &cases[..if name == "nano" { 1 } else { 2 }] {
             let prompts = ask(&model, pictures);
-            let features = model.see(&prompts[0]).unwrap();
+            let embeds = model.encode_image(&prompts[0]).unwrap();
             for variant in REGISTRY {
                 let attention = build(&model, variant);
                 let attention = attention.as_ref();
-                let prefix = match model.prefix(attention, &prompts[0], &features, None) {
+                let prefix = match model.prefix(attention, &prompts[0], &embeds, None) {
                     Ok(prefix) => prefix,
                     Err(error) => {
                         assert!(!attention.reuses_prefix());
@@ -62,14 +62,14 @@ fn answers_after_a_shared_beginning_are_those_of_whole_prompts() {
                 assert_eq!(together.len(), prompts.len());
                 for (prompt, together) in prompts.iter().zip(together) {
                     let whole = model
-                        .generate(attention, prompt, &features, &OPTIONS)
+                        .generate(attention, prompt, &embeds, &OPTIONS)
                         .unwrap();
                     let alone = model
                         .generate_after(attention, &prefix, &[prompt], &OPTIONS)
                         .unwrap();
                     for (answer, how) in [(&alone[0], "alone"), (&together, "in a batch")] {
                         let what = format!("{} on {name}, {how}: {}", variant.id, prompt.text);
-                        let of = ((&model, attention), (prompt, &features));
+                        let of = ((&model, attention), (prompt, &embeds));
                         compared.hold(of.0, of.1, &whole.ids, &answer.ids, &what);
                     }
                     assert_eq!(alone[0].cache_bytes, whole.cache_bytes);
@@ -88,7 +88,7 @@ fn held(
     prompt: &Prompt,
     length: usize,
 ) -> Vec<(Vec<i64>, Tensor, Tensor)> {
-    let features = model.see(prompt).unwrap();
+    let embeds = model.encode_image(prompt).unwrap();
     let mut layers = Vec::new();
     let mut probe = |_: &dyn Attention, step: &Step, keys: &Tensor| {
         let positions = step.tokens.positions().iter();
@@ -105,7 +105,7 @@ fn held(
         Ok(())
     };
     model
-        .probe(attention, prompt, &features, &[], &mut probe)
+        .probe(attention, prompt, &embeds, &[], &mut probe)
         .unwrap();
     layers
 }
@@ -156,10 +156,8 @@ fn a_prefix_that_is_not_a_prompts_is_refused() {
     let attention = attention.as_ref();
     let (one, other) = (draw(70, 30), draw(24, 66));
     let [prompts, others] = [&one, &other].map(|picture| ask(&model, &[picture]));
-    let features = model.see(&prompts[0]).unwrap();
-    let prefix = model
-        .prefix(attention, &prompts[0], &features, None)
-        .unwrap();
+    let embeds = model.encode_image(&prompts[0]).unwrap();
+    let prefix = model.prefix(attention, &prompts[0], &embeds, None).unwrap();
     assert!(prompts.iter().all(|prompt| prefix.fits(prompt)));
     let text = model.processor().prepare(&[], "Read it.").unwrap();
     assert_eq!(text.prefix_len(), 0);
@@ -171,12 +169,12 @@ fn a_prefix_that_is_not_a_prompts_is_refused() {
         let message = refused.unwrap_err().to_string();
         assert!(message.contains("begins otherwise"), "{message}");
     }
-    let nothing = model.see(&text).unwrap();
+    let nothing = model.encode_image(&text).unwrap();
     let refused = model.prefix(attention, &text, &nothing, None).unwrap_err();
     assert!(refused.to_string().contains("no picture"), "{refused}");
     for id in ["fastv-25", "fastv-50", "fastv-75"] {
         let attention = build(&model, variant(id).unwrap());
-        let refused = model.prefix(attention.as_ref(), &prompts[0], &features, None);
+        let refused = model.prefix(attention.as_ref(), &prompts[0], &embeds, None);
         let message = refused.unwrap_err().to_string();
         assert!(message.contains("depends on what follows"), "{message}");
     }
@@ -190,13 +188,11 @@ fn answers_after_a_prefix_are_lost_as_others_are() {
     let attention = build(&model, variant("standard").unwrap());
     let attention = attention.as_ref();
     let prompts = ask(&model, &[&draw(70, 30)]);
-    let features = model.see(&prompts[0]).unwrap();
+    let embeds = model.encode_image(&prompts[0]).unwrap();
     let over = Some(Instant::now());
-    let late = model.prefix(attention, &prompts[0], &features, over);
+    let late = model.prefix(attention, &prompts[0], &embeds, over);
     assert!(matches!(late, Err(Error::Deadline)));
-    let prefix = model
-        .prefix(attention, &prompts[0], &features, None)
-        .unwrap();
+    let prefix = model.prefix(attention, &prompts[0], &embeds, None).unwrap();
     let after = |prompts: &[&Prompt], deadline| {
         let options = GenerationOptions {
             deadline,

@@ -28,16 +28,9 @@ const SLOT: [&str; 9] = [
 fn no_family_names_a_variant() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = rust_files(&source.join("families"));
-    let shared = [
-        "decoder.rs",
-        "decoder/config.rs",
-        "cache.rs",
-        "layers.rs",
-        "encoder.rs",
-        "tower.rs",
-    ];
-    files.extend(shared.map(|name| source.join(name)));
-    assert!(files.len() >= 7, "the families lie elsewhere now");
+    files.extend(rust_files(&source.join("nn")));
+    files.push(source.join("families.rs"));
+    assert!(files.len() >= 30, "the families lie elsewhere now");
     for file in files {
         let code = code(&file);
         for variant in REGISTRY {
@@ -111,26 +104,45 @@ fn code_that_families_share_names_no_tensor() {
         }
     }
     assert!(names.contains("embed_tokens") && names.contains("lm_head"));
+    let source = crate_folder.join("src");
+    let rooms = ["model", "inference", "train"].map(|room| rust_files(&source.join(room)));
     let shared = [
         "model.rs",
-        "training.rs",
-        "generation.rs",
-        "prefill.rs",
-        "prefix.rs",
-        "finite.rs",
-        "attention.rs",
-        "cache.rs",
-        "prompt.rs",
-        "text.rs",
-        "part.rs",
+        "processor/prompt.rs",
+        "processor/text.rs",
+        "nn/kv_cache.rs",
+        "nn/part.rs",
     ];
-    for file in shared.map(|name| crate_folder.join("src").join(name)) {
+    let shared = shared.map(|name| source.join(name));
+    for file in rooms.into_iter().flatten().chain(shared) {
         for literal in code(&file).split('"').skip(1).step_by(2) {
             let mut words = literal.split(|letter| !is_word(letter));
             let named = words.find(|word| names.contains(*word));
             assert_eq!(named, None, "{} has \"{literal}\"", file.display());
         }
     }
+}
+
+/// Beside the kernels, `unsafe` maps files and loads LibTorch's CUDA library.
+#[test]
+fn unsafe_code_stands_in_the_kernels_and_at_the_edges_alone() {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let folders = ["methods/src", "harness/lmm/src", "harness/kernels/src"];
+    let files = folders.map(|folder| rust_files(&workspace.join(folder)));
+    let (mut kernels, mut edges) = (0, 0);
+    for file in files.into_iter().flatten() {
+        if !code(&file).contains("unsafe ") {
+            continue;
+        }
+        if file.starts_with(workspace.join("harness/kernels")) {
+            kernels += 1;
+        } else {
+            let is_edge = file.ends_with("checkpoint/shard.rs") || file.ends_with("nn/libtorch.rs");
+            assert!(is_edge, "{} has unsafe code", file.display());
+            edges += 1;
+        }
+    }
+    assert_eq!((kernels, edges), (4, 2));
 }
 
 /// Every Rust file under a folder.

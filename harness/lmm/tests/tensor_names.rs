@@ -74,9 +74,9 @@ fn logits(folder: &Path) -> Tensor {
     let picture = RgbImage::from_fn(70, 33, |x, y| image::Rgb([x as u8, (5 * y) as u8, 90]));
     let prompt = model.processor().prepare(&[&picture], "Read it.").unwrap();
     let standard = model.build(variant("standard").unwrap(), 0, None).unwrap();
-    let features = model.see(&prompt).unwrap();
+    let embeds = model.encode_image(&prompt).unwrap();
     model
-        .logits(standard.attention.as_ref(), &prompt, &features, &[])
+        .logits(standard.attention.as_ref(), &prompt, &embeds, &[])
         .unwrap()
 }
 
@@ -186,8 +186,8 @@ fn the_sizes_of_a_sparse_config_are_those_of_a_llama() {
     .unwrap();
     let geometry = rave_lmm::geometry(folder.path().to_str().unwrap()).unwrap();
     assert_eq!(
-        (geometry.layers, geometry.heads, geometry.groups),
+        (geometry.layers, geometry.heads, geometry.kv_heads),
         (32, 32, 32)
     );
-    assert_eq!((geometry.head_width, geometry.model_width), (128, 4_096));
+    assert_eq!((geometry.head_dim, geometry.model_width), (128, 4_096));
 }

@@ -12,7 +12,7 @@ use tch::Tensor;
 
 use super::scaling_vis::{self, ScalingVis, finite};
 use crate::explicit::Edited;
-use crate::{Attention, Build, Error, Facts, Method, Step};
+use crate::{Attention, Build, Error, Method, Step, VariantInfo};
 
 /// Options of `adapt-vis`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,10 +44,10 @@ impl Default for Options {
 impl Method for Options {
     const NAME: &'static str = "adapt-vis";
 
-    fn facts(&self) -> Facts {
-        Facts {
+    fn info(&self) -> VariantInfo {
+        VariantInfo {
             identity: "unsure = 1, sure = 1",
-            ..scaling_vis::Options::DEFAULT.facts()
+            ..scaling_vis::Options::DEFAULT.info()
         }
     }
 
@@ -122,7 +122,7 @@ impl Attention for AdaptVis {
         true
     }
 
-    fn again(&self, confidence: f64) -> Option<&dyn Attention> {
+    fn rerun(&self, confidence: f64) -> Option<&dyn Attention> {
         Some(if confidence < self.threshold {
             &self.unsure
         } else {

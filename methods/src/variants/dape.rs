@@ -16,7 +16,7 @@ use tch::{Kind, Tensor};
 
 use crate::explicit::{self, Block, Edit};
 use crate::noise::Noise;
-use crate::{Attention, Build, Error, Facts, Geometry, Method, Step};
+use crate::{Attention, Build, Error, Geometry, Method, Step, VariantInfo};
 
 /// Options of `dape`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,8 +40,8 @@ impl Default for Options {
 impl Method for Options {
     const NAME: &'static str = "dape";
 
-    fn facts(&self) -> Facts {
-        Facts {
+    fn info(&self) -> VariantInfo {
+        VariantInfo {
             trained: true,
             queries: "all",
             keys: "all",
@@ -150,7 +150,7 @@ impl Correction<'_> {
                 .f_to_device(device)?)
         };
         let queries = block.over_rows(&positions(&tokens.new_positions())?, 1)?;
-        let keys = positions(tokens.positions())?.f_narrow(1, 0, block.seen())?;
+        let keys = positions(tokens.positions())?.f_narrow(1, 0, block.key_count())?;
         let distance = queries
             .f_unsqueeze(2)?
             .f_sub(&keys.f_unsqueeze(1)?)?
@@ -186,7 +186,7 @@ impl Edit for Correction<'_> {
 
 impl Attention for Dape {
     fn key_width(&self, _layer: usize) -> i64 {
-        self.geometry.head_width
+        self.geometry.head_dim
     }
 
     fn store(&self, step: &Step) -> Result<Tensor, Error> {

@@ -12,7 +12,7 @@ use tch::{Kind, Tensor};
 use crate::depth::scaled;
 use crate::explicit::{self, Plain};
 use crate::variants::standard::Standard;
-use crate::{Attention, Build, Error, Facts, Method, Step};
+use crate::{Attention, Build, Error, Method, Step, VariantInfo};
 
 /// Options of `fastv`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -52,8 +52,8 @@ impl Default for Options {
 impl Method for Options {
     const NAME: &'static str = "fastv";
 
-    fn facts(&self) -> Facts {
-        Facts {
+    fn info(&self) -> VariantInfo {
+        VariantInfo {
             trained: false,
             queries: "all after layer K",
             keys: "visual (dropped)",
@@ -134,7 +134,7 @@ impl Attention for FastV {
         self.standard.weights(step, keys, rows)
     }
 
-    fn keep(&self, step: &Step, keys: &Tensor) -> Result<Option<Vec<bool>>, Error> {
+    fn drop_tokens(&self, step: &Step, keys: &Tensor) -> Result<Option<Vec<bool>>, Error> {
         let tokens = step.tokens;
         if step.layer != self.last_full
             || self.ratio == 0.0

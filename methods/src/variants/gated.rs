@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use crate::explicit::{self, Plain};
-use crate::{Attention, Build, Error, Facts, Geometry, Method, Step, kernel};
+use crate::{Attention, Build, Error, Geometry, Method, Step, VariantInfo, kernel};
 
 /// What has a gate of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,8 +52,8 @@ impl TryFrom<Written> for Options {
 impl Method for Options {
     const NAME: &'static str = "gated";
 
-    fn facts(&self) -> Facts {
-        Facts {
+    fn info(&self) -> VariantInfo {
+        VariantInfo {
             trained: true,
             queries: "all",
             keys: "all (output)",
@@ -90,7 +90,7 @@ impl Gated {
         let geometry = build.geometry;
         let rows = match options.per {
             Per::Head => geometry.heads,
-            Per::Element => geometry.heads * geometry.head_width,
+            Per::Element => geometry.heads * geometry.head_dim,
         };
         let shape = [rows, geometry.model_width];
         let weights = (0..geometry.layers)
@@ -102,7 +102,7 @@ impl Gated {
 
 impl Attention for Gated {
     fn key_width(&self, _layer: usize) -> i64 {
-        self.geometry.head_width
+        self.geometry.head_dim
     }
 
     fn store(&self, step: &Step) -> Result<Tensor, Error> {

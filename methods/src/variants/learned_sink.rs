@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::sink::Sink;
-use crate::{Attention, Build, Error, Facts, Method};
+use crate::{Attention, Build, Error, Method, VariantInfo};
 
 /// Options of `learned-sink`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,8 +32,8 @@ impl Default for Options {
 impl Method for Options {
     const NAME: &'static str = "learned-sink";
 
-    fn facts(&self) -> Facts {
-        Facts {
+    fn info(&self) -> VariantInfo {
+        VariantInfo {
             trained: true,
             queries: "all",
             keys: "all, and none",

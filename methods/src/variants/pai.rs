@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use crate::explicit::{Block, Edit, Edited, RowEdit};
-use crate::{Attention, Build, Error, Facts, Layers, Method, Rows, Step};
+use crate::{Attention, Build, Error, Layers, Method, QueryRows, Step, VariantInfo};
 
 /// Options of `pai`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,8 +42,8 @@ impl Default for Options {
 impl Method for Options {
     const NAME: &'static str = "pai";
 
-    fn facts(&self) -> Facts {
-        Facts {
+    fn info(&self) -> VariantInfo {
+        VariantInfo {
             trained: false,
             queries: "answering",
             keys: "visual",
@@ -92,7 +92,7 @@ impl Pai {
             alpha: options.alpha,
             layers: options.layers.of(variant, build.geometry.layers)?,
         };
-        Ok(Edited::new(edit, build.geometry.head_width, 0))
+        Ok(Edited::new(edit, build.geometry.head_dim, 0))
     }
 }
 
@@ -108,7 +108,7 @@ impl Edit for Pai {
 }
 
 impl RowEdit for Pai {
-    fn rows(&self, step: &Step) -> Option<Rows> {
+    fn rows(&self, step: &Step) -> Option<QueryRows> {
         self.layers[step.layer].then(|| step.tokens.answering())
     }
 }

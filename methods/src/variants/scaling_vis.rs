@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use crate::explicit::{Block, Edit, Edited, RowEdit};
-use crate::{Attention, Build, Error, Facts, Method, Rows, Step};
+use crate::{Attention, Build, Error, Method, QueryRows, Step, VariantInfo};
 
 /// Options of `scaling-vis`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,8 +36,8 @@ impl Default for Options {
 impl Method for Options {
     const NAME: &'static str = "scaling-vis";
 
-    fn facts(&self) -> Facts {
-        Facts {
+    fn info(&self) -> VariantInfo {
+        VariantInfo {
             trained: false,
             queries: "end of the prompt",
             keys: "visual",
@@ -73,7 +73,7 @@ impl ScalingVis {
         let edit = Self {
             weight: options.weight,
         };
-        Ok(Edited::new(edit, build.geometry.head_width, 0))
+        Ok(Edited::new(edit, build.geometry.head_dim, 0))
     }
 }
 
@@ -92,7 +92,7 @@ impl Edit for ScalingVis {
 }
 
 impl RowEdit for ScalingVis {
-    fn rows(&self, step: &Step) -> Option<Rows> {
+    fn rows(&self, step: &Step) -> Option<QueryRows> {
         Some(step.tokens.prompt_end())
     }
 }

@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::sink::Sink;
-use crate::{Attention, Build, Error, Facts, Method};
+use crate::{Attention, Build, Error, Method, VariantInfo};
 
 /// Options of `softmax-off-by-one`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,8 +32,8 @@ impl Default for Options {
 impl Method for Options {
     const NAME: &'static str = "softmax-off-by-one";
 
-    fn facts(&self) -> Facts {
-        Facts {
+    fn info(&self) -> VariantInfo {
+        VariantInfo {
             trained: false,
             queries: "all",
             keys: "all, and none",

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use crate::explicit::{self, Plain};
-use crate::{Attention, Build, Error, Facts, Method, Step, kernel};
+use crate::{Attention, Build, Error, Method, Step, VariantInfo, kernel};
 
 /// Options of `standard`: there are none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,8 +15,8 @@ pub struct Options {}
 impl Method for Options {
     const NAME: &'static str = "standard";
 
-    fn facts(&self) -> Facts {
-        Facts {
+    fn info(&self) -> VariantInfo {
+        VariantInfo {
             trained: false,
             queries: "none",
             keys: "none",
@@ -39,21 +39,21 @@ impl Method for Options {
 /// The unchanged attention of the decoder.
 #[derive(Debug)]
 pub struct Standard {
-    head_width: i64,
+    head_dim: i64,
 }
 
 impl Standard {
     /// The standard attention for a model of these sizes.
     pub fn new(build: &Build) -> Self {
         Self {
-            head_width: build.geometry.head_width,
+            head_dim: build.geometry.head_dim,
         }
     }
 }
 
 impl Attention for Standard {
     fn key_width(&self, _layer: usize) -> i64 {
-        self.head_width
+        self.head_dim
     }
 
     fn store(&self, step: &Step) -> Result<Tensor, Error> {

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use crate::explicit::{Block, Edit, Edited, RowEdit};
-use crate::{Attention, Build, Error, Facts, Layers, Method, Rows, Step};
+use crate::{Attention, Build, Error, Layers, Method, QueryRows, Step, VariantInfo};
 
 /// Options of `vaf`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,8 +47,8 @@ impl Default for Options {
 impl Method for Options {
     const NAME: &'static str = "vaf";
 
-    fn facts(&self) -> Facts {
-        Facts {
+    fn info(&self) -> VariantInfo {
+        VariantInfo {
             trained: false,
             queries: "text after the image",
             keys: "visual and system prompt",
@@ -99,7 +99,7 @@ impl Vaf {
             system: options.system,
             layers: options.layers.of(variant, build.geometry.layers)?,
         };
-        Ok(Edited::new(edit, build.geometry.head_width, 0))
+        Ok(Edited::new(edit, build.geometry.head_dim, 0))
     }
 }
 
@@ -124,7 +124,7 @@ impl Edit for Vaf {
 }
 
 impl RowEdit for Vaf {
-    fn rows(&self, step: &Step) -> Option<Rows> {
+    fn rows(&self, step: &Step) -> Option<QueryRows> {
         self.layers[step.layer].then(|| step.tokens.text_after_visual())
     }
 }

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use crate::explicit::{Block, Edit, Edited, RowEdit};
-use crate::{Attention, Build, Error, Facts, Layers, Method, Rows, Step};
+use crate::{Attention, Build, Error, Layers, Method, QueryRows, Step, VariantInfo};
 
 /// The model width that the source's threshold is for.
 const SOURCE_WIDTH: f64 = 4096.0;
@@ -64,8 +64,8 @@ impl Default for Options {
 impl Method for Options {
     const NAME: &'static str = "vis-sink";
 
-    fn facts(&self) -> Facts {
-        Facts {
+    fn info(&self) -> VariantInfo {
+        VariantInfo {
             trained: false,
             queries: "text after the image",
             keys: "sinks and visual",
@@ -137,7 +137,7 @@ impl VisSink {
             layers: options.layers.of(variant, build.geometry.layers)?,
             options: options.clone(),
         };
-        Ok(Edited::new(edit, build.geometry.head_width, 1))
+        Ok(Edited::new(edit, build.geometry.head_dim, 1))
     }
 }
 
@@ -185,7 +185,7 @@ impl Edit for VisSink {
 }
 
 impl RowEdit for VisSink {
-    fn rows(&self, step: &Step) -> Option<Rows> {
+    fn rows(&self, step: &Step) -> Option<QueryRows> {
         self.layers[step.layer].then(|| step.tokens.text_after_visual())
     }
 

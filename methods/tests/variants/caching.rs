@@ -18,8 +18,8 @@ const CUTS: [&[i64]; 5] = [
 
 #[test]
 fn passes_through_the_cache_equal_one_pass() {
-    for (heads, groups) in SHAPES {
-        let geometry = geometry(heads, groups);
+    for (heads, kv_heads) in SHAPES {
+        let geometry = geometry(heads, kv_heads);
         for rows in [PICTURES, PADDED] {
             let sequences = Sequences::random(&geometry, &rows, Kind::Float);
             for variant in REGISTRY {
@@ -31,7 +31,7 @@ fn passes_through_the_cache_equal_one_pass() {
                     // Of f32, in the order in which a processor's kernels sum: with AVX-512 and AMX up to 3.5e-6.
                     assert!(
                         error < 5e-6,
-                        "{} at {heads}/{groups}, {passes:?}: off by {error:.1e}",
+                        "{} at {heads}/{kv_heads}, {passes:?}: off by {error:.1e}",
                         variant.id
                     );
                 }

@@ -46,9 +46,9 @@ fn change(sequences: &Sequences, place: usize) {
         (1, &sequences.hidden),
         (1, &sequences.input),
         (2, &sequences.query),
-        (2, &sequences.query_features),
+        (2, &sequences.query_pre_rope),
         (2, &sequences.key),
-        (2, &sequences.key_features),
+        (2, &sequences.key_pre_rope),
         (2, &sequences.value),
     ];
     for (axis, tensor) in tensors {
@@ -78,7 +78,7 @@ fn no_query_sees_a_later_token() {
         let changed = Sequences::random(&geometry, &changed_rows, Kind::Float);
         change(&changed, place);
         for (id, attention) in &attentions {
-            for attention in [Some(attention.as_ref()), attention.again(0.0)]
+            for attention in [Some(attention.as_ref()), attention.rerun(0.0)]
                 .into_iter()
                 .flatten()
             {

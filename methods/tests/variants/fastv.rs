@@ -22,11 +22,11 @@ fn fastv(options: &Options, geometry: Geometry) -> Box<dyn Attention> {
         .unwrap()
 }
 
-/// What `keep` says of a pass over all tokens.
+/// What `drop_tokens` says of a pass over all tokens.
 fn keep(sequences: &Sequences, attention: &dyn Attention, layer: usize) -> Option<Vec<bool>> {
     let tokens = sequences.layout.tokens() as i64;
     let mut kept = sequences.visit(attention, layer, &[tokens], |step, keys, _| {
-        attention.keep(step, keys).unwrap()
+        attention.drop_tokens(step, keys).unwrap()
     });
     kept.remove(0)
 }
@@ -67,8 +67,8 @@ fn rule(sequences: &Sequences, geometry: &Geometry, percent: usize) -> Vec<bool>
 
 #[test]
 fn the_least_attended_visual_tokens_are_dropped() {
-    for (heads, groups) in SHAPES {
-        let geometry = geometry(heads, groups);
+    for (heads, kv_heads) in SHAPES {
+        let geometry = geometry(heads, kv_heads);
         for rows in [&ROWS[..], &PICTURES, &PADDED] {
             let sequences = Sequences::random(&geometry, rows, Kind::Float);
             for (id, percent) in [("fastv-25", 25), ("fastv-50", 50), ("fastv-75", 75)] {
@@ -165,7 +165,7 @@ fn tokens_are_dropped_after_one_layer_of_a_whole_prompt_with_a_picture() {
 
     let attention = fastv(&Options::at(0.5), geometry);
     let kept = sequences.visit(attention.as_ref(), 0, &[9, 6], |step, keys, _| {
-        attention.keep(step, keys).unwrap()
+        attention.drop_tokens(step, keys).unwrap()
     });
     assert_eq!(kept, [None, None], "in part of a prompt, or after it");
     let text = Sequences::random(&geometry, &["ttttttt|tt"], Kind::Float);
@@ -202,7 +202,7 @@ fn later_layers_see_what_is_left_as_if_it_were_all() {
         prompts,
     } = sequences.layout.clone();
     let tokens = Tokens::new(&visual, Some(&valid), &prompts, Device::Cpu);
-    let kept = tokens.kept(&keep);
+    let kept = tokens.retain(&keep);
     let layout = Layout {
         visual: kept.tokens.visual().to_vec(),
         valid: kept.tokens.valid().to_vec(),

@@ -34,8 +34,8 @@ fn check(variant: &Variant, geometry: Geometry, layer: usize, sequences: &Sequen
 
 #[test]
 fn every_variant_equals_its_formula() {
-    for (heads, groups) in SHAPES {
-        let geometry = geometry(heads, groups);
+    for (heads, kv_heads) in SHAPES {
+        let geometry = geometry(heads, kv_heads);
         for rows in [PICTURES, PADDED] {
             let sequences = Sequences::random(&geometry, &rows, Kind::Float);
             for variant in REGISTRY {
@@ -53,7 +53,7 @@ fn every_variant_equals_its_formula() {
 #[test]
 fn every_explicit_variant_equals_its_formula_over_several_blocks() {
     let geometry = Geometry {
-        head_width: 8,
+        head_dim: 8,
         ..geometry(9, 3)
     };
     let text = "t".repeat(235);
@@ -104,23 +104,23 @@ fn layer_ranges_are_the_sources_at_the_sources_depth() {
 
 #[test]
 fn adapt_vis_runs_again_with_the_factor_that_the_confidence_chooses() {
-    for (heads, groups) in SHAPES {
-        let geometry = geometry(heads, groups);
+    for (heads, kv_heads) in SHAPES {
+        let geometry = geometry(heads, kv_heads);
         let sequences = Sequences::random(&geometry, &PICTURES, Kind::Float);
         let attention = trained(variant("adapt-vis").unwrap(), geometry, Kind::Float);
         for (confidence, weight) in [(0.0, 0.5), (0.399, 0.5), (0.4, 1.5), (1.0, 1.5)] {
-            let again = attention.again(confidence).unwrap();
+            let again = attention.rerun(confidence).unwrap();
             let expected = scaled_again(weight, &sequences);
             let error = difference(&sequences.whole(again, LAYER), &expected.output).max(
                 difference(&sequences.weights(again, LAYER), &expected.weights),
             );
             assert!(error < TOLERANCE, "at {confidence}: off by {error:.1e}");
-            assert!(again.again(confidence).is_none(), "a third run");
+            assert!(again.rerun(confidence).is_none(), "a third run");
         }
     }
     for variant in REGISTRY.iter().filter(|variant| variant.id != "adapt-vis") {
         let attention = trained(variant, geometry(6, 2), Kind::Float);
-        assert!(attention.again(0.0).is_none(), "{} runs again", variant.id);
+        assert!(attention.rerun(0.0).is_none(), "{} runs again", variant.id);
     }
 }
 
@@ -189,11 +189,11 @@ fn no_two_variants_are_the_same() {
         .map(|variant| {
             let attention = trained(variant, geometry, Kind::Float);
             let runs = [0.0, 1.0].map(|confidence| {
-                let again = attention.again(confidence);
+                let again = attention.rerun(confidence);
                 sequences.whole(again.unwrap_or(attention.as_ref()), LAYER)
             });
             let kept = sequences.visit(attention.as_ref(), 0, &[tokens], |step, keys, _| {
-                let keep = attention.keep(step, keys).unwrap();
+                let keep = attention.drop_tokens(step, keys).unwrap();
                 keep.map_or(
                     Tensor::ones([4 * tokens], (Kind::Bool, tch::Device::Cpu)),
                     |keep| Tensor::from_slice(&keep),

@@ -81,8 +81,8 @@ fn check(sequences: &Sequences, attention: &dyn Attention, name: &str, step: f64
 /// dape, whose network has kinks.
 #[test]
 fn gradients_equal_central_differences() {
-    for (heads, groups) in [(6, 2), (4, 4)] {
-        let geometry = geometry(heads, groups);
+    for (heads, kv_heads) in [(6, 2), (4, 4)] {
+        let geometry = geometry(heads, kv_heads);
         // Without padding the sinks fold too; with it they do not.
         for rows in [&ROWS[..1], &ROWS] {
             let sequences = Sequences::random(&geometry, rows, Kind::Double);

@@ -1,6 +1,6 @@
 //! RAVE beyond its presets: odd combinations of the axes against the formula, and the fold against the materialised bias.
 
-use rave_methods::variants::rave::{Features, Form, Heads, Options, Pair, Rave, Side};
+use rave_methods::variants::rave::{FeatureSource, Form, Heads, Options, Pair, Rave, Side};
 use rave_methods::{Attention, Error, Geometry, Layers, Range, variant};
 use tch::Kind;
 
@@ -37,7 +37,7 @@ fn points() -> Vec<Options> {
                 }
             }
             for shared in [false, true] {
-                let features = Features::PostRope;
+                let features = FeatureSource::PostRope;
                 for heads in [Heads::Share(0.4), Heads::Share(1.0), Heads::List(vec![0])] {
                     points.push(Options {
                         pair,
@@ -97,8 +97,8 @@ fn every_point_of_the_grid_is_the_same_through_the_cache() {
 
 #[test]
 fn the_fold_equals_the_materialised_bias_in_prefill_and_in_decoding() {
-    for (heads, groups) in SHAPES {
-        let geometry = geometry(heads, groups);
+    for (heads, kv_heads) in SHAPES {
+        let geometry = geometry(heads, kv_heads);
         for rows in [PICTURES, PADDED] {
             let sequences = Sequences::random(&geometry, &rows, Kind::Float);
             for options in points().into_iter().filter(Options::folds) {
@@ -185,7 +185,7 @@ fn layers_without_a_gate_are_untouched_and_store_plain_keys() {
             let is_gated = gated.contains(&layer);
             assert_eq!(change > 1e-2, is_gated, "layer {layer}: {change:.1e}");
             assert!(is_gated || change < 1e-6, "layer {layer}: {change:.1e}");
-            let width = geometry.head_width;
+            let width = geometry.head_dim;
             assert_eq!(
                 attention.key_width(layer),
                 if is_gated { width + 8 } else { width }

@@ -13,8 +13,8 @@ use crate::sequences::{
 fn at_its_identity_setting_every_variant_is_standard() {
     // In bf16 both sides round on their way, through kernels of different shapes.
     for (kind, allowed) in [(Kind::Float, 1e-6), (Kind::BFloat16, 2e-2)] {
-        for (heads, groups) in SHAPES {
-            let build = build(geometry(heads, groups), kind);
+        for (heads, kv_heads) in SHAPES {
+            let build = build(geometry(heads, kv_heads), kind);
             let standard = variant("standard").unwrap().build(&build).unwrap();
             for rows in [PICTURES, PADDED] {
                 let sequences = Sequences::random(&build.geometry, &rows, kind);
@@ -25,8 +25,8 @@ fn at_its_identity_setting_every_variant_is_standard() {
                         let attention = identity.build(variant.id, &build).unwrap();
                         let runs = [
                             Some(attention.as_ref()),
-                            attention.again(0.0),
-                            attention.again(1.0),
+                            attention.rerun(0.0),
+                            attention.rerun(1.0),
                         ];
                         for attention in runs.into_iter().flatten() {
                             let error = difference(
@@ -35,14 +35,14 @@ fn at_its_identity_setting_every_variant_is_standard() {
                             );
                             assert!(
                                 error <= allowed,
-                                "{} in {kind:?} at {heads}/{groups}, {passes:?}: off by {error:.1e}",
+                                "{} in {kind:?} at {heads}/{kv_heads}, {passes:?}: off by {error:.1e}",
                                 variant.id
                             );
                         }
                         // A token that is dropped is another difference.
                         sequences.visit(attention.as_ref(), 0, &passes, |step, keys, _| {
                             assert!(
-                                attention.keep(step, keys).unwrap().is_none(),
+                                attention.drop_tokens(step, keys).unwrap().is_none(),
                                 "{}",
                                 variant.id
                             );

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use rave_methods::explicit::{self, Plain};
 use rave_methods::registry::preset_among;
 use rave_methods::{
-    Attention, Build, Error, Facts, Method, REGISTRY, Step, Variant, kernel, variant,
+    Attention, Build, Error, Method, REGISTRY, Step, Variant, VariantInfo, kernel, variant,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -29,8 +29,8 @@ impl Default for Options {
 impl Method for Options {
     const NAME: &'static str = "temperature";
 
-    fn facts(&self) -> Facts {
-        Facts {
+    fn info(&self) -> VariantInfo {
+        VariantInfo {
             trained: false,
             queries: "all",
             keys: "all",
@@ -47,7 +47,7 @@ impl Method for Options {
 
     fn build(&self, _variant: &str, build: &Build) -> Result<Box<dyn Attention>, Error> {
         Ok(Box::new(Temperature {
-            width: build.geometry.head_width,
+            width: build.geometry.head_dim,
             temperature: self.temperature,
         }))
     }
@@ -122,7 +122,7 @@ fn a_method_of_another_crate_runs_as_those_of_this_one() {
 #[test]
 fn a_method_of_another_crate_is_described_and_recorded() {
     let own = *table().last().unwrap();
-    assert_eq!(own.facts().source, "this test");
+    assert_eq!(own.info().source, "this test");
     assert_eq!(own.added_parameters(geometry(6, 2)).unwrap(), 0);
     let recorded = json!({ "method": "temperature", "temperature": 0.5 });
     assert_eq!(own.options(), recorded);

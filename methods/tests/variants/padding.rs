@@ -15,8 +15,8 @@ fn own_rows(sequences: &Sequences, output: &Tensor, sequence: usize) -> Tensor {
 
 #[test]
 fn a_sequence_in_a_batch_gives_what_it_gives_alone() {
-    for (heads, groups) in SHAPES {
-        let geometry = geometry(heads, groups);
+    for (heads, kv_heads) in SHAPES {
+        let geometry = geometry(heads, kv_heads);
         for rows in [PICTURES, PADDED] {
             let batch = Sequences::random(&geometry, &rows, Kind::Float);
             let each = [0, 1, 2, 3].map(|sequence| batch.alone(sequence));
@@ -30,7 +30,7 @@ fn a_sequence_in_a_batch_gives_what_it_gives_alone() {
                         let error = difference(&own, &alone[sequence]);
                         assert!(
                             error < 3e-6,
-                            "{} at {heads}/{groups}, {passes:?}, {row}: off by {error:.1e}",
+                            "{} at {heads}/{kv_heads}, {passes:?}, {row}: off by {error:.1e}",
                             variant.id
                         );
                     }
@@ -70,7 +70,7 @@ fn what_stands_in_padding_is_never_looked_at() {
             .shallow_clone()
             .masked_fill_(&padding.unsqueeze(2), 9.0);
     }
-    for heads in [&other.key, &other.key_features, &other.value] {
+    for heads in [&other.key, &other.key_pre_rope, &other.value] {
         let mask = padding.view([4, 1, 17, 1]);
         let _ = heads.shallow_clone().masked_fill_(&mask, 9.0);
     }

@@ -87,17 +87,17 @@ fn parameters_have_the_names_and_shapes_that_adapters_are_read_by() {
 /// Layers times rank times head width times (query heads and key groups).
 #[test]
 fn rave_adds_as_many_parameters_as_its_formula_says() {
-    for (layers, heads, groups, rank) in [(4, 6, 2, 8), (30, 9, 3, 8), (4, 6, 2, 32)] {
+    for (layers, heads, kv_heads, rank) in [(4, 6, 2, 8), (30, 9, 3, 8), (4, 6, 2, 32)] {
         let geometry = Geometry {
             layers,
-            ..geometry(heads, groups)
+            ..geometry(heads, kv_heads)
         };
         let id = if rank == 8 {
             "rave".to_owned()
         } else {
             format!("rave-rank-{rank}")
         };
-        let expected = layers as i64 * rank * geometry.head_width * (heads + groups);
+        let expected = layers as i64 * rank * geometry.head_dim * (heads + kv_heads);
         let added = variant(&id).unwrap().added_parameters(geometry).unwrap();
         assert_eq!(added, expected as u64);
     }
@@ -165,29 +165,29 @@ fn rave_starts_as_its_header_says() {
 }
 
 #[test]
-fn facts_say_what_the_options_are() {
+fn info_says_what_the_options_are() {
     assert_eq!(Options::default(), Options::DEFAULT);
     assert_eq!(Options::DEFAULT.keys, Side::Visual);
     for variant in REGISTRY {
-        let facts = variant.facts();
+        let info = variant.info();
         let attention = variant.build(&build(geometry(6, 2), Kind::Float)).unwrap();
-        let is_plain = attention.key_width(0) == geometry(6, 2).head_width;
+        let is_plain = attention.key_width(0) == geometry(6, 2).head_dim;
         assert_eq!(
             is_plain,
-            facts.caches.starts_with("k of") || facts.caches == "k",
+            info.caches.starts_with("k of") || info.caches == "k",
             "{}",
             variant.id
         );
         if let Some(options) = variant.method.downcast_ref::<Options>() {
-            assert_eq!(facts.folds, variant.id != "rave-gate", "{}", variant.id);
+            assert_eq!(info.folds, variant.id != "rave-gate", "{}", variant.id);
             assert_eq!(
-                facts.queries == "text",
+                info.queries == "text",
                 options.queries == Side::Text,
                 "{}",
                 variant.id
             );
             assert_eq!(
-                facts.keys == "all",
+                info.keys == "all",
                 options.keys == Side::All,
                 "{}",
                 variant.id

@@ -103,16 +103,16 @@ impl Parameters {
 pub struct Inputs {
     batch: usize,
     pub heads: usize,
-    pub groups: usize,
+    pub kv_heads: usize,
     tokens: usize,
     /// D.
     pub width: usize,
     hidden: Vec<f64>,
     input: Vec<f64>,
     query: Vec<f64>,
-    query_features: Vec<f64>,
+    query_pre_rope: Vec<f64>,
     key: Vec<f64>,
-    key_features: Vec<f64>,
+    key_pre_rope: Vec<f64>,
     value: Vec<f64>,
     visual: Vec<bool>,
     valid: Vec<bool>,
@@ -131,15 +131,15 @@ impl Inputs {
             positions: positions.collect(),
             batch: layout.batch(),
             heads: sequences.query.size()[1] as usize,
-            groups: sequences.key.size()[1] as usize,
+            kv_heads: sequences.key.size()[1] as usize,
             tokens: layout.tokens(),
             width: sequences.query.size()[3] as usize,
             hidden: numbers(&sequences.hidden),
             input: numbers(&sequences.input),
             query: numbers(&sequences.query),
-            query_features: numbers(&sequences.query_features),
+            query_pre_rope: numbers(&sequences.query_pre_rope),
             key: numbers(&sequences.key),
-            key_features: numbers(&sequences.key_features),
+            key_pre_rope: numbers(&sequences.key_pre_rope),
             value: numbers(&sequences.value),
             visual: layout.visual.clone(),
             valid: layout.valid.clone(),
@@ -149,7 +149,7 @@ impl Inputs {
 
     /// The key group that a query head reads.
     pub fn group(&self, head: usize) -> usize {
-        head / (self.heads / self.groups)
+        head / (self.heads / self.kv_heads)
     }
 
     fn row<'a>(&self, all: &'a [f64], heads: usize, b: usize, head: usize, at: usize) -> &'a [f64] {
@@ -161,16 +161,16 @@ impl Inputs {
         self.row(&self.query, self.heads, b, h, i)
     }
 
-    pub fn query_features(&self, b: usize, h: usize, i: usize) -> &[f64] {
-        self.row(&self.query_features, self.heads, b, h, i)
+    pub fn query_pre_rope(&self, b: usize, h: usize, i: usize) -> &[f64] {
+        self.row(&self.query_pre_rope, self.heads, b, h, i)
     }
 
     pub fn key(&self, b: usize, h: usize, j: usize) -> &[f64] {
-        self.row(&self.key, self.groups, b, self.group(h), j)
+        self.row(&self.key, self.kv_heads, b, self.group(h), j)
     }
 
-    pub fn key_features(&self, b: usize, h: usize, j: usize) -> &[f64] {
-        self.row(&self.key_features, self.groups, b, self.group(h), j)
+    pub fn key_pre_rope(&self, b: usize, h: usize, j: usize) -> &[f64] {
+        self.row(&self.key_pre_rope, self.kv_heads, b, self.group(h), j)
     }
 
     /// `z_ij`.
@@ -205,7 +205,7 @@ impl Inputs {
                     let row = (b * self.heads + h) * self.tokens + i;
                     for (&j, weight) in keys.iter().zip(weigh(b, h, i, &keys)) {
                         weights[row * self.tokens + j] = weight;
-                        let value = self.row(&self.value, self.groups, b, self.group(h), j);
+                        let value = self.row(&self.value, self.kv_heads, b, self.group(h), j);
                         for (d, value) in value.iter().enumerate() {
                             output[row * self.width + d] += weight * value;
                         }

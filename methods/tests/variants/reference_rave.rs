@@ -1,11 +1,11 @@
 //! What every point of RAVE's grid must give, in f64 loops from the formula in the module documentation of `rave`.
 
-use rave_methods::variants::rave::{Features, Form, Heads, Options, Pair, Side};
+use rave_methods::variants::rave::{FeatureSource, Form, Heads, Options, Pair, Side};
 
 use crate::reference::{Expected, Inputs, Parameters, dot};
 
 pub fn rave(options: &Options, inputs: &Inputs, parameters: &Parameters) -> Expected {
-    let each = inputs.heads / inputs.groups;
+    let each = inputs.heads / inputs.kv_heads;
     let has_gate = |head: usize| match &options.heads {
         Heads::All => true,
         Heads::Share(share) => ((head % each) as f64) < share * each as f64,
@@ -33,8 +33,10 @@ pub fn rave(options: &Options, inputs: &Inputs, parameters: &Parameters) -> Expe
             )
         };
         let (query, key) = match options.features {
-            Features::PreRope => (inputs.query_features(b, h, i), inputs.key_features(b, h, j)),
-            Features::PostRope => (inputs.query(b, h, i), inputs.key(b, h, j)),
+            FeatureSource::PreRope => {
+                (inputs.query_pre_rope(b, h, i), inputs.key_pre_rope(b, h, j))
+            }
+            FeatureSource::PostRope => (inputs.query(b, h, i), inputs.key(b, h, j)),
         };
         let rank = options.rank as usize;
         // What a gate gives for one token: `A^T x`, or the learned vector when it looks at no token.

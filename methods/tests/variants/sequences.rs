@@ -32,12 +32,12 @@ pub const PADDED: [&str; 4] = [
     "TvVvvtvvttttttt|tt",
 ];
 
-pub fn geometry(heads: i64, groups: i64) -> Geometry {
+pub fn geometry(heads: i64, kv_heads: i64) -> Geometry {
     Geometry {
         layers: 4,
         heads,
-        groups,
-        head_width: HEAD_WIDTH,
+        kv_heads,
+        head_dim: HEAD_WIDTH,
         model_width: heads * 16,
     }
 }
@@ -107,10 +107,10 @@ pub struct Sequences {
     pub input: Tensor,
     /// `[B, H, T, D]`.
     pub query: Tensor,
-    pub query_features: Tensor,
+    pub query_pre_rope: Tensor,
     /// `[B, G, T, D]`.
     pub key: Tensor,
-    pub key_features: Tensor,
+    pub key_pre_rope: Tensor,
     pub value: Tensor,
 }
 
@@ -123,7 +123,7 @@ impl Sequences {
         let noise = Noise::new(3);
         let heads = |stream, heads| {
             noise
-                .normal(stream, &[batch, heads, tokens, geometry.head_width])
+                .normal(stream, &[batch, heads, tokens, geometry.head_dim])
                 .to_kind(kind)
         };
         let wide = |stream| noise.normal(stream, &[batch, tokens, geometry.model_width]);
@@ -136,10 +136,10 @@ impl Sequences {
             hidden: hidden.to_kind(kind),
             input: wide(6).to_kind(kind),
             query: heads(0, geometry.heads),
-            query_features: heads(1, geometry.heads),
-            key: heads(2, geometry.groups),
-            key_features: heads(3, geometry.groups),
-            value: heads(4, geometry.groups),
+            query_pre_rope: heads(1, geometry.heads),
+            key: heads(2, geometry.kv_heads),
+            key_pre_rope: heads(3, geometry.kv_heads),
+            value: heads(4, geometry.kv_heads),
             layout,
         }
     }
@@ -164,9 +164,9 @@ impl Sequences {
             hidden: wide(&self.hidden),
             input: wide(&self.input),
             query: heads(&self.query),
-            query_features: heads(&self.query_features),
+            query_pre_rope: heads(&self.query_pre_rope),
             key: heads(&self.key),
-            key_features: heads(&self.key_features),
+            key_pre_rope: heads(&self.key_pre_rope),
             value: heads(&self.value),
             layout,
         }
@@ -226,16 +226,16 @@ impl Sequences {
                 hidden: &wide(&self.hidden),
                 input: &wide(&self.input),
                 query: &heads(&self.query),
-                query_features: &heads(&self.query_features),
+                query_pre_rope: &heads(&self.query_pre_rope),
                 key: &heads(&self.key),
-                key_features: &heads(&self.key_features),
+                key_pre_rope: &heads(&self.key_pre_rope),
                 tokens: &now,
                 scale: SCALE,
             };
             let stored = attention.store(&step).unwrap();
-            let (groups, width) = (self.key.size()[1], attention.key_width(layer));
+            let (kv_heads, width) = (self.key.size()[1], attention.key_width(layer));
             let batch = self.layout.batch() as i64;
-            assert_eq!(stored.size(), [batch, groups, length, width]);
+            assert_eq!(stored.size(), [batch, kv_heads, length, width]);
             assert_eq!(stored.kind(), self.key.kind());
             keys.push(stored);
             values.push(heads(&self.value));

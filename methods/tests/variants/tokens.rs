@@ -1,6 +1,6 @@
 //! The token map: positions, the rows that variants ask for, and what is left when tokens are dropped, with padding anywhere.
 
-use rave_methods::{Rows, Tokens};
+use rave_methods::{QueryRows, Tokens};
 use tch::{Device, Tensor};
 
 use crate::sequences::Layout;
@@ -20,8 +20,8 @@ fn flags(marks: &str) -> Vec<bool> {
     marks.chars().map(|mark| mark == '1').collect()
 }
 
-fn rows(index: &[i64], chosen: &str) -> Rows {
-    Rows {
+fn rows(index: &[i64], chosen: &str) -> QueryRows {
+    QueryRows {
         index: index.to_vec(),
         chosen: flags(chosen),
     }
@@ -132,7 +132,7 @@ fn tensors_are_made_of_flags_only_where_a_flag_is_set() {
 #[test]
 fn what_is_kept_keeps_its_place() {
     let tokens = tokens(&["tvvvt|t.", ".tvvvvt|"]);
-    let kept = tokens.kept(&flags("11001111101011"));
+    let kept = tokens.retain(&flags("11001111101011"));
     // t v t t of the first sequence; of the second t, the second visual token, and the last two.
     assert_eq!(kept.index, [0, 1, 4, 5, 8, 10, 12, 13]);
     assert_eq!(kept.tokens.visual(), flags("01000110"));
@@ -141,7 +141,7 @@ fn what_is_kept_keeps_its_place() {
     assert_eq!(kept.tokens.prompt_end(), rows(&[2, 3], "1001"));
 
     // Unequal numbers: the shorter is padded behind, and its next token goes on from its own last one.
-    let kept = tokens.kept(&flags("10001101111111"));
+    let kept = tokens.retain(&flags("10001101111111"));
     assert_eq!(kept.index[..3], [0, 4, 5]);
     assert_eq!(kept.tokens.valid(), flags("111000111111"));
     let next = kept.tokens.then_text();
@@ -172,7 +172,7 @@ fn rotary_places_go_on_past_the_largest_and_leave_the_order_alone() {
     let tall = [[0; 3], [1, 1, 1], [1, 9, 1]];
     let kept = tokens(&["tvvt|"])
         .with_rotary(&[&tall])
-        .kept(&flags("1101"));
+        .retain(&flags("1101"));
     assert_eq!(
         kept.tokens.new_rotary(),
         Some(vec![[0; 3], [1; 3], [10; 3]])

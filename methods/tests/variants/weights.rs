@@ -16,8 +16,8 @@ fn mixed(weights: &Tensor, values: &Tensor) -> Tensor {
 
 #[test]
 fn rows_of_weights_sum_to_one_and_masked_keys_get_nothing() {
-    for (heads, groups) in SHAPES {
-        let geometry = geometry(heads, groups);
+    for (heads, kv_heads) in SHAPES {
+        let geometry = geometry(heads, kv_heads);
         for rows in [PICTURES, PADDED] {
             let sequences = Sequences::random(&geometry, &rows, Kind::Float);
             let batch = rows.len() as i64;
@@ -53,8 +53,8 @@ fn rows_of_weights_sum_to_one_and_masked_keys_get_nothing() {
 
 #[test]
 fn weights_times_values_are_the_output() {
-    for (heads, groups) in SHAPES {
-        let geometry = geometry(heads, groups);
+    for (heads, kv_heads) in SHAPES {
+        let geometry = geometry(heads, kv_heads);
         for rows in [PICTURES, PADDED] {
             let sequences = Sequences::random(&geometry, &rows, Kind::Float);
             for variant in REGISTRY {
@@ -70,7 +70,7 @@ fn weights_times_values_are_the_output() {
                 );
                 assert!(
                     error < 5e-6,
-                    "{} at {heads}/{groups}: off by {error:.1e}",
+                    "{} at {heads}/{kv_heads}: off by {error:.1e}",
                     variant.id
                 );
             }

@@ -335,7 +335,7 @@ fn show(
         );
     }
     let prompt = model.processor().prepare(&[&task.picture], &task.prompt)?;
-    let features = model.see(&prompt)?;
+    let features = model.encode_image(&prompt)?;
     let options = GenerationOptions {
         max_new_tokens: arguments.max_new_tokens,
         stop_at_end: true,
@@ -371,15 +371,15 @@ fn show(
     };
     let means = Means::of(&probed, choice);
     let mass: f64 = weights.iter().sum();
-    let tokens = prompt.places.iter().zip(&weights);
+    let tokens = prompt.regions.iter().zip(&weights);
     let tokens = tokens.map(|(place, weight)| (place.bounds, weight / mass.max(f64::MIN_POSITIVE)));
-    let lines = means.lines(generation.text.trim(), prompt.places.len());
+    let lines = means.lines(generation.text.trim(), prompt.regions.len());
     let inside = |of: fn(&InBox) -> f64| means.in_box.as_ref().map(of);
     let document = json!({
         "variant": variant.id,
         "answer": generation.text,
         "queries": probed.queries,
-        "visual_tokens": prompt.places.len(),
+        "visual_tokens": prompt.regions.len(),
         "visual_share": means.visual_share,
         "effective": means.effective,
         "box_share": inside(|own| own.share),

@@ -66,8 +66,8 @@ fn document(model: &str, report: &Report) -> Value {
         json!({
             "layers": sizes.layers,
             "heads": sizes.heads,
-            "groups": sizes.groups,
-            "head_width": sizes.head_width,
+            "kv_heads": sizes.kv_heads,
+            "head_dim": sizes.head_dim,
             "model_width": sizes.model_width,
         })
     });
@@ -106,7 +106,7 @@ fn text(report: &Report) -> String {
             "decoder",
             format!(
                 "{} layers of width {}, {} query heads, {} key-value heads, {} wide each",
-                sizes.layers, sizes.model_width, sizes.heads, sizes.groups, sizes.head_width
+                sizes.layers, sizes.model_width, sizes.heads, sizes.kv_heads, sizes.head_dim
             ),
         );
     }

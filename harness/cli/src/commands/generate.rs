@@ -99,7 +99,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     }
     let pictures: Vec<_> = pictures.iter().collect();
     let prompt = model.processor().prepare(&pictures, &arguments.prompt)?;
-    let features = model.see(&prompt)?;
+    let features = model.encode_image(&prompt)?;
     let options = GenerationOptions {
         max_new_tokens: arguments.max_new_tokens,
         stop_at_end: true,

@@ -85,16 +85,16 @@ pub fn variants(arguments: &VariantArguments) -> anyhow::Result<Outcome> {
     let mut rows = Vec::new();
     let mut documents = Vec::new();
     for variant in variants {
-        let facts = variant.facts();
+        let info = variant.info();
         let added = variant.added_parameters(sizes)?;
         let yes = |flag: bool| if flag { "yes" } else { "no" }.to_owned();
         rows.push([
             variant.id.to_owned(),
-            yes(facts.trained),
-            yes(facts.folds),
-            facts.queries.to_owned(),
-            facts.keys.to_owned(),
-            facts.caches.clone(),
+            yes(info.trained),
+            yes(info.folds),
+            info.queries.to_owned(),
+            info.keys.to_owned(),
+            info.caches.clone(),
             added.to_string(),
             variant.summary.to_owned(),
         ]);
@@ -105,10 +105,10 @@ pub fn variants(arguments: &VariantArguments) -> anyhow::Result<Outcome> {
             "added_parameters": added,
             "options": variant.options(),
         });
-        if let (Some(document), serde_json::Value::Object(facts)) =
-            (document.as_object_mut(), serde_json::to_value(&facts)?)
+        if let (Some(document), serde_json::Value::Object(info)) =
+            (document.as_object_mut(), serde_json::to_value(&info)?)
         {
-            document.extend(facts);
+            document.extend(info);
         }
         documents.push(document);
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rave_benchmarks::{Dataset, Suite};
-use rave_lmm::{Features, GenerationOptions, Model, Prefix, Prompt, attention};
+use rave_lmm::{GenerationOptions, ImageEmbeds, Model, Prefix, Prompt, attention};
 use rave_results::{AttentionRecord, RunWriter, SampleRecord};
 
 use super::ahead::{Ahead, ahead};
@@ -65,13 +65,13 @@ struct Ready<'a> {
     /// Its place in the unit.
     place: usize,
     prompt: &'a Prompt,
-    features: Rc<Features>,
+    features: Rc<ImageEmbeds>,
     /// What was spent on it before it was its variant's turn.
     spent: Duration,
 }
 
 /// The features of a unit's pictures, or why there are none, by checkpoint and place of the picture's first sample.
-type Seen = HashMap<(usize, usize), Result<Rc<Features>, String>>;
+type Seen = HashMap<(usize, usize), Result<Rc<ImageEmbeds>, String>>;
 
 impl<'a> Cell<'a> {
     pub(super) fn new(field: &'a Field, common: &'a Common<'a>) -> Result<Self, Error> {
@@ -424,7 +424,7 @@ impl Unit {
 fn probe(
     contender: &Contender,
     prepared: &Prepared,
-    features: &Features,
+    features: &ImageEmbeds,
     answer: &[i64],
     sample: &SampleRecord,
 ) -> AttentionRecord {

@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use lru::LruCache;
-use rave_lmm::{Error, Features, Model, Patches, Prompt};
+use rave_lmm::{Error, ImageEmbeds, Model, Prompt, TowerRun};
 
 use super::field::{Contender, Field};
 
@@ -30,21 +30,21 @@ pub(super) type PictureKey = [u8; 32];
 /// What is kept, by the picture and the number of the tower, or of the checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Key {
-    Patches(usize, PictureKey),
-    Features(usize, PictureKey),
+    TowerRun(usize, PictureKey),
+    ImageEmbeds(usize, PictureKey),
 }
 
 #[derive(Clone)]
 enum Kept {
-    Patches(Rc<Patches>),
-    Features(Rc<Features>),
+    TowerRun(Rc<TowerRun>),
+    ImageEmbeds(Rc<ImageEmbeds>),
 }
 
 impl Kept {
     fn bytes(&self) -> usize {
         match self {
-            Self::Patches(patches) => patches.bytes(),
-            Self::Features(features) => features.bytes(),
+            Self::TowerRun(tower_run) => tower_run.bytes(),
+            Self::ImageEmbeds(features) => features.bytes(),
         }
     }
 }
@@ -113,25 +113,25 @@ impl Vision {
         picture: Option<PictureKey>,
         prompt: &Prompt,
         deadline: Option<Instant>,
-    ) -> Result<Rc<Features>, Error> {
+    ) -> Result<Rc<ImageEmbeds>, Error> {
         let Contender { model, tower, .. } = contender;
         self.counts.asked += 1;
         let Some(picture) = picture else {
             self.counts.computed += 1;
-            return Ok(Rc::new(model.see_until(prompt, deadline)?));
+            return Ok(Rc::new(model.encode_image_until(prompt, deadline)?));
         };
-        let key = Key::Features(contender.checkpoint, picture);
-        if let Some(Kept::Features(features)) = self.memory.get(&key) {
+        let key = Key::ImageEmbeds(contender.checkpoint, picture);
+        if let Some(Kept::ImageEmbeds(features)) = self.memory.get(&key) {
             return Ok(Rc::clone(features));
         }
         let features = Rc::new(if self.shares_towers {
-            let patches = self.patches(model, *tower, picture, prompt, deadline)?;
-            model.connect(&patches)?
+            let tower_run = self.tower_run(model, *tower, picture, prompt, deadline)?;
+            model.connect(&tower_run)?
         } else {
             self.counts.computed += 1;
-            model.see_until(prompt, deadline)?
+            model.encode_image_until(prompt, deadline)?
         });
-        self.keep(key, Kept::Features(Rc::clone(&features)));
+        self.keep(key, Kept::ImageEmbeds(Rc::clone(&features)));
         Ok(features)
     }
 
@@ -143,30 +143,30 @@ impl Vision {
         }
     }
 
-    fn patches(
+    fn tower_run(
         &mut self,
         model: &Model,
         tower: usize,
         picture: PictureKey,
         prompt: &Prompt,
         deadline: Option<Instant>,
-    ) -> Result<Rc<Patches>, Error> {
-        let key = Key::Patches(tower, picture);
-        if let Some(Kept::Patches(patches)) = self.memory.get(&key) {
-            return Ok(Rc::clone(patches));
+    ) -> Result<Rc<TowerRun>, Error> {
+        let key = Key::TowerRun(tower, picture);
+        if let Some(Kept::TowerRun(tower_run)) = self.memory.get(&key) {
+            return Ok(Rc::clone(tower_run));
         }
         if let Some((path, elapsed)) = self.disk.files.get(&key) {
             // A file that somebody removed costs the work that it was to spare.
-            if let Ok(patches) = Patches::read(path, prompt, *elapsed, model.device()) {
-                let patches = Rc::new(patches);
-                self.keep(key, Kept::Patches(Rc::clone(&patches)));
-                return Ok(patches);
+            if let Ok(tower_run) = TowerRun::read(path, prompt, *elapsed, model.device()) {
+                let tower_run = Rc::new(tower_run);
+                self.keep(key, Kept::TowerRun(Rc::clone(&tower_run)));
+                return Ok(tower_run);
             }
         }
         self.counts.computed += 1;
-        let patches = Rc::new(model.patches(prompt, deadline)?);
-        self.keep(key, Kept::Patches(Rc::clone(&patches)));
-        Ok(patches)
+        let tower_run = Rc::new(model.run_tower(prompt, deadline)?);
+        self.keep(key, Kept::TowerRun(Rc::clone(&tower_run)));
+        Ok(tower_run)
     }
 
     fn keep(&mut self, key: Key, kept: Kept) {
@@ -180,8 +180,8 @@ impl Vision {
                 return;
             };
             self.bytes -= kept.bytes();
-            if let (Kept::Patches(patches), true) = (kept, self.keeps) {
-                self.disk.keep(key, &patches);
+            if let (Kept::TowerRun(tower_run), true) = (kept, self.keeps) {
+                self.disk.keep(key, &tower_run);
             }
         }
     }
@@ -189,18 +189,18 @@ impl Vision {
 
 impl Disk {
     /// Writes what the memory has no room for. A full disk, ours or the machine's, costs work and no sample.
-    fn keep(&mut self, key: Key, patches: &Patches) {
-        let bytes = patches.bytes() as u64;
+    fn keep(&mut self, key: Key, tower_run: &TowerRun) {
+        let bytes = tower_run.bytes() as u64;
         if self.files.contains_key(&key) || self.bytes + bytes > DISK {
             return;
         }
         let path = self
             .folder
             .join(format!("{}.safetensors", self.files.len()));
-        let written = fs::create_dir_all(&self.folder).is_ok() && patches.write(&path).is_ok();
+        let written = fs::create_dir_all(&self.folder).is_ok() && tower_run.write(&path).is_ok();
         if written {
             self.bytes += bytes;
-            self.files.insert(key, (path, patches.elapsed()));
+            self.files.insert(key, (path, tower_run.elapsed()));
         } else {
             let _ = fs::remove_file(&path);
         }
@@ -262,12 +262,12 @@ mod tests {
                     let given = vision
                         .features(contender, Some([shade; 32]), &prompt, None)
                         .unwrap();
-                    let logits = |features: &Features| {
+                    let logits = |features: &ImageEmbeds| {
                         model
                             .logits(built.attention.as_ref(), &prompt, features, &[])
                             .unwrap()
                     };
-                    assert!(logits(&given).equal(&logits(&model.see(&prompt).unwrap())));
+                    assert!(logits(&given).equal(&logits(&model.encode_image(&prompt).unwrap())));
                 }
                 vision.end_of_unit();
             }

@@ -108,7 +108,7 @@ pub fn measure(request: &MemoryRequest) -> Result<u64, Error> {
     };
     let answer = |image_tokens, text_tokens| -> Result<Option<u64>, Error> {
         let prompt = maker.prompt(image_tokens, text_tokens, false);
-        let features = model.stand_in(&prompt)?;
+        let features = model.random_image_embeds(&prompt)?;
         let options = GenerationOptions {
             max_new_tokens: request.new_tokens,
             stop_at_end: false,

@@ -16,7 +16,7 @@ pub(super) struct PromptMaker {
     before: Vec<i64>,
     /// Text tokens after it.
     after: Vec<i64>,
-    most_positions: Option<i64>,
+    max_positions: Option<i64>,
 }
 
 /// How a model cuts pictures.
@@ -79,7 +79,7 @@ impl PromptMaker {
             image_token: sample.ids[first],
             before: sample.ids[..first].to_vec(),
             after: sample.ids[last + 1..].to_vec(),
-            most_positions: model.most_positions(),
+            max_positions: model.max_positions(),
         })
     }
 
@@ -135,7 +135,7 @@ impl PromptMaker {
         let total = image_tokens
             .saturating_add(text_tokens)
             .saturating_add(new_tokens);
-        match self.most_positions {
+        match self.max_positions {
             Some(most) if total as i64 > most => Err(Error::Request(format!(
                 "{image_tokens} image, {text_tokens} text and {new_tokens} new tokens are {total}, more than the {most} positions of \
                  {} (max_position_embeddings); ask for fewer",
@@ -192,7 +192,7 @@ impl PromptMaker {
             visual,
             ids,
             // Where the tokens lie in a picture: for looking at attention, which nobody does here.
-            places: Vec::new(),
+            regions: Vec::new(),
             pixels: texture.collect(),
             pixel_shape: [vec![parts as i64], shape].concat(),
             pictures,

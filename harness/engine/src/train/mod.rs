@@ -179,7 +179,7 @@ impl<'a> Trainer<'a> {
             let width = no_grad(|| -> Result<i64, Error> {
                 let sample = stream.validation(0)?.map(|drawn| drawn.example);
                 let pixels = model.batch(&Vec::from_iter(sample))?.pixels;
-                Ok(model.look(&pixels)?.features.size()[2])
+                Ok(model.run_tower_on(&pixels)?.hidden_states.size()[2])
             })?;
             stream = stream.with_glyphs(Glyphs::new(model.patch_size()));
             let parameters = glyphs::heads(width, options.device)?;
@@ -324,9 +324,9 @@ impl<'a> Trainer<'a> {
         examples: usize,
     ) -> Result<Losses, Error> {
         let seen = if self.plan.freeze == Freeze::None {
-            self.model.look(&batch.pixels)?
+            self.model.run_tower_on(&batch.pixels)?
         } else {
-            no_grad(|| self.model.look(&batch.pixels))?
+            no_grad(|| self.model.run_tower_on(&batch.pixels))?
         };
         let mut losses = Losses {
             answer: None,
@@ -336,7 +336,7 @@ impl<'a> Trainer<'a> {
             tokens: None,
         };
         if let Some(classes) = classes {
-            let (loss, glyphs) = glyphs::loss(&self.head, &seen.features, classes)?;
+            let (loss, glyphs) = glyphs::loss(&self.head, &seen.hidden_states, classes)?;
             losses.dense = Some(loss);
             losses.glyphs = glyphs;
         }

@@ -21,8 +21,8 @@ const BASE: &str = "base";
 const GEOMETRY: Geometry = Geometry {
     layers: 1,
     heads: 2,
-    groups: 1,
-    head_width: 4,
+    kv_heads: 1,
+    head_dim: 4,
     model_width: 8,
 };
 

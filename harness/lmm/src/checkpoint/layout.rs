@@ -14,14 +14,13 @@ use std::path::{Path, PathBuf};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
-use super::shard::Shard;
 use crate::Error;
 
 pub(crate) const SINGLE: &str = "model.safetensors";
 pub(crate) const INDEX: &str = "model.safetensors.index.json";
 
 /// Tensor name -> file that holds it.
-pub(crate) type Places = BTreeMap<String, String>;
+pub(crate) type WeightMap = BTreeMap<String, String>;
 
 /// What a checkpoint's weights are loaded from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,9 +83,9 @@ impl Layout {
 }
 
 /// The shards that an index lists, as they are in its folder.
-pub(super) fn shard_paths(index: &Path, places: &Places) -> Result<Vec<PathBuf>, Error> {
+pub(super) fn shard_paths(index: &Path, weight_map: &WeightMap) -> Result<Vec<PathBuf>, Error> {
     let folder = index.parent().unwrap_or(index);
-    let names = files(places);
+    let names = files(weight_map);
     let (there, absent): (Vec<&str>, Vec<&str>) =
         names.iter().partition(|name| folder.join(name).is_file());
     match absent[..] {
@@ -108,77 +107,44 @@ pub(super) fn shard_paths(index: &Path, places: &Places) -> Result<Vec<PathBuf>,
     }
 }
 
-/// What to say of an index that lies beside the single file that is loaded; `None` when there is none.
-///
-/// # Errors
-/// Shards that are whole and hold other tensors than the single file: two models, and nobody knows which is meant.
-pub(super) fn left_over(single: &Shard, folder: &Path) -> Result<Option<String>, Error> {
-    let index = folder.join(INDEX);
-    if !index.is_file() {
-        return Ok(None);
-    }
-    let shards = read(&index).and_then(|places| {
-        let mut tensors = BTreeMap::new();
-        for path in shard_paths(&index, &places)? {
-            tensors.append(&mut Shard::open(&path)?.stored()?);
-        }
-        Ok(tensors)
-    });
-    let name = file_name(&single.path);
-    match shards {
-        Ok(tensors) if tensors != single.stored()? => {
-            let reason = format!(
-                "{name} beside it holds other tensors than its shards, and both are whole: they are two models; keep one of them in this folder (transformers takes {name})"
-            );
-            Err(Error::malformed(&index, reason))
-        }
-        Ok(_) => Ok(Some(format!(
-            "{name} is loaded, as transformers does; {INDEX} and its shards, which hold tensors of the same names and shapes, are not read"
-        ))),
-        Err(_) => Ok(Some(format!(
-            "{name} is loaded, as transformers does; {INDEX} beside it, whose shards are not whole, is not read"
-        ))),
-    }
-}
-
 /// The names of the files that hold an index's tensors.
-pub(crate) fn files(places: &Places) -> BTreeSet<&str> {
-    places.values().map(String::as_str).collect()
+pub(crate) fn files(weight_map: &WeightMap) -> BTreeSet<&str> {
+    weight_map.values().map(String::as_str).collect()
 }
 
 /// Reads an index: each of its shards is in its own folder.
-pub(crate) fn read(index: &Path) -> Result<Places, Error> {
+pub(crate) fn read(index: &Path) -> Result<WeightMap, Error> {
     let again =
         |reason: String| Error::malformed(index, format!("{reason}; fetch the index again"));
     let bytes = Error::read(index)?;
     super::parse_json(index, &bytes)?;
-    let Index { weight_map } = serde_json::from_slice(&bytes)
+    let Index { weight_map: pairs } = serde_json::from_slice(&bytes)
         .map_err(|error| again(format!("it is no index of shards: {error}")))?;
-    let mut places = Places::new();
-    for (tensor, file) in weight_map.0 {
+    let mut weight_map = WeightMap::new();
+    for (tensor, file) in pairs.0 {
         if !is_own(&file) {
             return Err(again(format!(
                 "shard \"{file}\" is not the name of a file in this folder"
             )));
         }
-        if let Some(other) = places.insert(tensor.clone(), file.clone()) {
+        if let Some(other) = weight_map.insert(tensor.clone(), file.clone()) {
             return Err(again(format!(
                 "it names tensor `{tensor}` twice, in {other} and in {file}"
             )));
         }
     }
-    if places.is_empty() {
+    if weight_map.is_empty() {
         return Err(again("it lists no shard".into()));
     }
-    Ok(places)
+    Ok(weight_map)
 }
 
 /// The first few of some names, and how many more there are.
 pub(crate) fn some(names: &[impl AsRef<str>]) -> String {
-    const MOST: usize = 3;
-    let shown: Vec<&str> = names.iter().take(MOST).map(AsRef::as_ref).collect();
+    const MAX_SHOWN: usize = 3;
+    let shown: Vec<&str> = names.iter().take(MAX_SHOWN).map(AsRef::as_ref).collect();
     let shown = shown.join(", ");
-    match names.len().saturating_sub(MOST) {
+    match names.len().saturating_sub(MAX_SHOWN) {
         0 => shown,
         more => format!("{shown} and {more} more"),
     }
@@ -189,7 +155,7 @@ fn is_own(name: &str) -> bool {
     Path::new(name).file_name().is_some_and(|own| *own == *name)
 }
 
-fn file_name(path: &Path) -> String {
+pub(super) fn file_name(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default();
     name.to_string_lossy().into_owned()
 }

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::layout::{Layout, Places, files, left_over, read};
+use super::layout::{Layout, WeightMap, files, read};
 use super::shard::{Shard, Stored, stored_by_header};
-use super::{Checkpoint, not_there};
+use super::{Checkpoint, not_there, unread_index};
 use crate::Error;
 
 /// The tensors of a checkpoint.
@@ -39,11 +39,11 @@ impl Outline {
                 outline.add(&file, shard.stored()?)?;
                 outline
                     .notes
-                    .extend(left_over(&shard, checkpoint.folder())?);
+                    .extend(unread_index::note(&shard, checkpoint.folder())?);
             }
             Layout::Sharded(_) => {
-                let places = read(&file)?;
-                for name in files(&places) {
+                let weight_map = read(&file)?;
+                for name in files(&weight_map) {
                     let path = checkpoint.path(name);
                     if path.is_file() {
                         outline.add(&path, Shard::open(&path)?.stored()?)?;
@@ -51,7 +51,7 @@ impl Outline {
                         outline.absent.push(name.to_owned());
                     }
                 }
-                outline.place(&file, &places, |name| checkpoint.path(name).is_file())?;
+                outline.place(&file, &weight_map, |name| checkpoint.path(name).is_file())?;
             }
         }
         Ok(outline)
@@ -85,10 +85,10 @@ impl Outline {
     pub(crate) fn place(
         &mut self,
         index: &Path,
-        places: &Places,
+        weight_map: &WeightMap,
         was_read: impl Fn(&str) -> bool,
     ) -> Result<(), Error> {
-        for (name, file) in places {
+        for (name, file) in weight_map {
             match (self.tensors.contains_key(name), was_read(file)) {
                 (true, false) => return Err(not_there(index, name, file)),
                 (true, true) => {}

@@ -7,8 +7,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::quantised;
-use crate::classes::{self, Part, Whole};
-use crate::decoder::{DecoderConfig, Style};
+use crate::families::classes::{self, ConfigPart, Whole};
+use crate::nn::decoder::{DecoderConfig, Style};
 use crate::{Checkpoint, Error};
 
 /// A config whose classes have filled in what it leaves out.
@@ -55,7 +55,7 @@ impl ConfigFile {
         let flat = whole.flat.then_some(file);
         let (text_class, text) = part("text_config", &whole.text, file, flat)?;
         let (vision_class, vision) = part("vision_config", &whole.vision, file, None)?;
-        let says_tied = |place: &Value| place["tie_word_embeddings"] == true;
+        let says_tied = |part: &Value| part["tie_word_embeddings"] == true;
         let tied = says_tied(&own) || whole.lifts_tie && says_tied(&text);
         let style = style(text_class);
         let decoder: DecoderConfig =
@@ -98,7 +98,7 @@ fn malformed(path: &Path, reason: &str) -> Error {
 /// The class of a part and its keys that are read; `flat` is where they stand when the config has no such part.
 fn part(
     key: &str,
-    part: &Part,
+    part: &ConfigPart,
     file: &Value,
     flat: Option<&Value>,
 ) -> Result<(&'static str, Value), String> {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use image::RgbImage;
-use rave_lmm::{Features, LoadOptions, Model, Prompt};
+use rave_lmm::{ImageEmbeds, LoadOptions, Model, Prompt};
 use rave_methods::noise::disturb;
 use rave_methods::{Attention, Variant};
 
@@ -60,7 +60,7 @@ impl Compared {
     pub fn hold(
         &mut self,
         (model, attention): (&Model, &dyn Attention),
-        (prompt, features): (&Prompt, &Features),
+        (prompt, embeds): (&Prompt, &ImageEmbeds),
         expected: &[i64],
         answer: &[i64],
         what: &str,
@@ -73,7 +73,7 @@ impl Compared {
             return;
         };
         let logits = model
-            .logits(attention, prompt, features, &expected[..at])
+            .logits(attention, prompt, embeds, &expected[..at])
             .unwrap()
             .get(-1);
         let [one, other] = [expected[at], answer[at]].map(|id| logits.double_value(&[id]));

@@ -114,8 +114,8 @@ impl Compared {
             stop_at_end: true,
             deadline: None,
         };
-        let features = model.see(&prompt).unwrap();
-        let generation = model.generate(attention.attention.as_ref(), &prompt, &features, &options);
+        let embeds = model.encode_image(&prompt).unwrap();
+        let generation = model.generate(attention.attention.as_ref(), &prompt, &embeds, &options);
         let generated = match generation {
             Ok(generation) => generation.ids,
             Err(error) => return self.differs(question, &format!("refused: {error}")),

@@ -10,7 +10,7 @@ use crate::{Error, Layers};
 /// Where the gate takes its query and key features from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Features {
+pub enum FeatureSource {
     /// Before the rotary embedding: what the token is, without where it stands (the paper's choice).
     PreRope,
     /// After it (ablation).
@@ -78,7 +78,7 @@ pub enum Heads {
 #[serde(deny_unknown_fields, default)]
 pub struct Options {
     /// Source of the gate's features.
-    pub features: Features,
+    pub features: FeatureSource,
     /// What the bias depends on.
     pub pair: Pair,
     /// Rank R of the gate, 1 to 128; without meaning for a scalar.
@@ -108,7 +108,7 @@ pub struct Options {
 
 /// The highest rank: head width and rank together must not pass 256, where fused kernels of GPUs end. Above the head width
 /// a rank adds parameters and nothing that a smaller one could not learn.
-const MOST_RANK: i64 = 128;
+const MAX_RANK: i64 = 128;
 
 /// The bound of the form `tanh` unless a preset says otherwise: a factor of 55 on the unnormalised weight, either way.
 const BOUND: f64 = 4.0;
@@ -116,7 +116,7 @@ const BOUND: f64 = 4.0;
 impl Options {
     /// The variant `rave`.
     pub const DEFAULT: Self = Self {
-        features: Features::PreRope,
+        features: FeatureSource::PreRope,
         pair: Pair::Pair,
         rank: 8,
         form: Form::Bilinear,
@@ -147,9 +147,9 @@ impl Options {
     /// # Errors
     /// [`Error::Options`] for a rank below 1 or above 128, an impossible bound, share or list of heads.
     pub fn check(&self, variant: &str, heads_a_group: i64) -> Result<(), Error> {
-        let reason = if !(1..=MOST_RANK).contains(&self.rank) {
+        let reason = if !(1..=MAX_RANK).contains(&self.rank) {
             format!(
-                "rank {} is not possible; allowed is 1 to {MOST_RANK}",
+                "rank {} is not possible; allowed is 1 to {MAX_RANK}",
                 self.rank
             )
         } else if !(self.bound.is_finite() && self.bound > 0.0) {
@@ -183,8 +183,8 @@ impl Options {
     }
 
     /// Which query heads have a gate, `None` for all.
-    pub fn gated_heads(&self, heads: i64, groups: i64) -> Option<Vec<i64>> {
-        let each = heads / groups;
+    pub fn gated_heads(&self, heads: i64, kv_heads: i64) -> Option<Vec<i64>> {
+        let each = heads / kv_heads;
         let chosen: Vec<i64> = match &self.heads {
             Heads::All => return None,
             Heads::Share(share) => (0..(share * each as f64).ceil() as i64).collect(),

@@ -3,10 +3,10 @@
 use serde::Deserialize;
 
 use crate::Error;
-use crate::decoder::DecoderConfig;
 use crate::families::ConfigFile;
-use crate::layers::Activation;
-use crate::tower::{Features, TowerConfig, TowerStyle};
+use crate::nn::decoder::DecoderConfig;
+use crate::nn::layers::Activation;
+use crate::nn::tower::{FeatureLayers, TowerConfig, TowerStyle};
 
 /// What the configs of all LLaVA families say.
 #[derive(Debug, Clone)]
@@ -82,10 +82,10 @@ impl Config {
     }
 
     /// The hidden states of the tower that are its features.
-    pub(in crate::families) fn features(&self) -> Features {
+    pub(in crate::families) fn feature_layers(&self) -> FeatureLayers {
         let states = self.vision.num_hidden_layers + 1;
-        let layers = self.feature_layers().iter();
-        Features::After(
+        let layers = self.vision_feature_layers().iter();
+        FeatureLayers::After(
             layers
                 .map(|layer| layer.rem_euclid(states) as usize)
                 .collect(),
@@ -94,7 +94,7 @@ impl Config {
 
     /// Width of a feature: of all hidden states that are taken, side by side.
     pub(in crate::families) fn feature_width(&self) -> i64 {
-        self.vision.hidden_size * self.feature_layers().len() as i64
+        self.vision.hidden_size * self.vision_feature_layers().len() as i64
     }
 
     /// Whether the first feature of every tile, that of the class token, is dropped.
@@ -102,7 +102,7 @@ impl Config {
         self.keys.vision_feature_select_strategy == Strategy::Default
     }
 
-    fn feature_layers(&self) -> &[i64] {
+    fn vision_feature_layers(&self) -> &[i64] {
         match &self.keys.vision_feature_layer {
             FeatureLayer::One(layer) => std::slice::from_ref(layer),
             FeatureLayer::Several(layers) => layers,
@@ -115,7 +115,7 @@ impl Config {
             return Some(reason);
         }
         let states = self.vision.num_hidden_layers + 1;
-        let layers = self.feature_layers();
+        let layers = self.vision_feature_layers();
         if layers.is_empty() {
             return Some("vision_feature_layer names no layer".into());
         }
@@ -158,17 +158,23 @@ mod tests {
 
     #[test]
     fn feature_layers_count_from_either_end() {
-        let features = |layer: Value| {
+        let feature_layers = |layer: Value| {
             let file = json!({ "model_type": "llava", "vision_config": {}, "vision_feature_layer": layer });
             let file = ConfigFile::read(Path::new(""), &file).unwrap();
             let config = Config::read(&file).unwrap();
-            (config.features(), config.feature_width())
+            (config.feature_layers(), config.feature_width())
         };
-        assert_eq!(features(Value::Null), (Features::After(vec![11]), 768));
-        assert_eq!(features(json!(0)), (Features::After(vec![0]), 768));
         assert_eq!(
-            features(json!([-13, 12])),
-            (Features::After(vec![0, 12]), 1_536)
+            feature_layers(Value::Null),
+            (FeatureLayers::After(vec![11]), 768)
+        );
+        assert_eq!(
+            feature_layers(json!(0)),
+            (FeatureLayers::After(vec![0]), 768)
+        );
+        assert_eq!(
+            feature_layers(json!([-13, 12])),
+            (FeatureLayers::After(vec![0, 12]), 1_536)
         );
     }
 }

@@ -1,6 +1,6 @@
 //! Where a picture lies in the square that the tower sees, and which part of it a token there stands for.
 
-use crate::Place;
+use crate::TokenRegion;
 
 /// A picture within a square or canvas of which it may fill a part, or show a part.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -22,13 +22,18 @@ impl Frame {
 
     /// The part of picture number `picture` that lies at `[left, top, right, bottom]` in the frame: without an area where
     /// there is nothing but padding.
-    pub(in crate::families) fn place(&self, picture: usize, at: [f64; 4], whole: bool) -> Place {
+    pub(in crate::families) fn region(
+        &self,
+        picture: usize,
+        at: [f64; 4],
+        whole: bool,
+    ) -> TokenRegion {
         let edge = |number: usize| {
             let axis = number % 2;
             let share = (at[number] - self.origin[axis]) / self.extent[axis];
             share.clamp(0.0, 1.0) as f32
         };
-        Place {
+        TokenRegion {
             picture,
             bounds: [edge(0), edge(1), edge(2), edge(3)],
             whole,
@@ -42,12 +47,12 @@ impl Frame {
         pixels: u32,
         side: usize,
         whole: bool,
-    ) -> impl Iterator<Item = Place> {
+    ) -> impl Iterator<Item = TokenRegion> {
         let step = f64::from(pixels) / side as f64;
         (0..side * side).map(move |at| {
             let (row, column) = ((at / side) as f64, (at % side) as f64);
             let (left, top) = (column * step, row * step);
-            self.place(picture, [left, top, left + step, top + step], whole)
+            self.region(picture, [left, top, left + step, top + step], whole)
         })
     }
 }
@@ -66,7 +71,7 @@ mod tests {
         };
         let bounds: Vec<_> = wide
             .grid(0, 100, 2, true)
-            .map(|place| place.bounds)
+            .map(|region| region.bounds)
             .collect();
         assert_eq!(bounds[0], [0.25, 0.0, 0.5, 0.5]);
         assert_eq!(bounds[3], [0.5, 0.5, 0.75, 1.0]);
@@ -76,7 +81,7 @@ mod tests {
         };
         let bounds: Vec<_> = padded
             .grid(0, 100, 2, true)
-            .map(|place| place.bounds)
+            .map(|region| region.bounds)
             .collect();
         assert_eq!(bounds[0], [0.0, 0.0, 0.5, 0.0]);
         assert_eq!(bounds[2], [0.0, 0.0, 0.5, 1.0]);

@@ -13,9 +13,9 @@ use super::config::Config;
 use super::frame::Frame;
 use super::preprocess::{background, middle, square, within_limit};
 use crate::checkpoint::read_json;
-use crate::image_config::{ImageConfig, Levels, Size, image_config, unfit};
-use crate::text::{Rendered, Text};
-use crate::{Checkpoint, Error, Filter, PictureLayout, Place, Processor, Prompt, resize};
+use crate::processor::image_config::{ImageConfig, Levels, Size, image_config, unfit};
+use crate::processor::text::{Rendered, Text};
+use crate::{Checkpoint, Error, Filter, PictureLayout, Processor, Prompt, TokenRegion, resize};
 
 /// Marks a picture, where neither tokenizer nor processor gives it another name.
 pub(in crate::families) const IMAGE: &str = "<image>";
@@ -153,9 +153,9 @@ impl LlavaProcessor {
     }
 
     /// Where the visual tokens of one picture lie.
-    fn places(&self, picture: usize, frame: &Frame) -> impl Iterator<Item = Place> {
+    fn regions(&self, picture: usize, frame: &Frame) -> impl Iterator<Item = TokenRegion> {
         let edge = f64::from(self.tile);
-        let whole = frame.place(picture, [0.0, 0.0, edge, edge], true);
+        let whole = frame.region(picture, [0.0, 0.0, edge, edge], true);
         let class = self.keeps_class.then_some(whole);
         class
             .into_iter()
@@ -171,11 +171,11 @@ impl Processor for LlavaProcessor {
                 .prompt(pictures.len(), question, &self.image, |_| {
                     placeholder.clone()
                 })?;
-        let (mut pixels, mut places, mut layouts) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut pixels, mut regions, mut layouts) = (Vec::new(), Vec::new(), Vec::new());
         for (number, picture) in pictures.iter().enumerate() {
             let (tile, frame) = self.tile(picture)?;
             pixels.extend(self.levels.channels_first(&tile));
-            places.extend(self.places(number, &frame));
+            regions.extend(self.regions(number, &frame));
             layouts.push(PictureLayout {
                 parts: 1,
                 grid: [0, 0],
@@ -188,7 +188,7 @@ impl Processor for LlavaProcessor {
             text,
             visual: ids.iter().map(|&id| id == self.image_token_id).collect(),
             ids,
-            places,
+            regions,
             pixels,
             pixel_shape: vec![pictures.len() as i64, 3, side, side],
             pictures: layouts,

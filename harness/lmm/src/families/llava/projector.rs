@@ -4,7 +4,8 @@ use tch::Tensor;
 
 use super::config::Config;
 use crate::Error;
-use crate::layers::{Activation, Linear, Weights};
+use crate::nn::layers::{Activation, Linear};
+use crate::nn::weights::Weights;
 
 /// Features to embeddings.
 #[derive(Debug)]

@@ -6,7 +6,7 @@
 
 use std::cmp::Reverse;
 
-use crate::Place;
+use crate::TokenRegion;
 use crate::families::llava::frame::Frame;
 
 /// The canvases of a checkpoint and its limit on tokens.
@@ -19,7 +19,7 @@ pub(super) struct AnyResolution {
     /// Patches along a side of a tile.
     pub side: usize,
     /// Beyond this many tiles' worth of patches (the N of `anyres_max_N`) and a tenth more a side, patches are scaled down.
-    pub most_tiles: u32,
+    pub max_tiles: u32,
 }
 
 /// The patches of a canvas that a picture covers, and the tokens that they become.
@@ -89,8 +89,8 @@ impl AnyResolution {
         let (mut origin, mut patches) = ([0, 0], all);
         origin[axis] = padding;
         patches[axis] -= 2 * padding;
-        let most = self.most_tiles as usize * self.side * self.side;
-        let ratio = ((patches[0] * patches[1]) as f64 / most as f64).sqrt();
+        let max_patches = self.max_tiles as usize * self.side * self.side;
+        let ratio = ((patches[0] * patches[1]) as f64 / max_patches as f64).sqrt();
         let tokens = if ratio > 1.1 {
             patches.map(|count| floor_divide(count as f64, ratio) as usize)
         } else {
@@ -104,7 +104,12 @@ impl AnyResolution {
     }
 
     /// Where the tokens of a canvas lie, row by row; the one that ends a row has no area.
-    pub(super) fn places(&self, picture: usize, size: [u32; 2], grid: [usize; 2]) -> Vec<Place> {
+    pub(super) fn regions(
+        &self,
+        picture: usize,
+        size: [u32; 2],
+        grid: [usize; 2],
+    ) -> Vec<TokenRegion> {
         let covered = self.covered(size, grid);
         let (canvas, fitted) = (self.canvas(grid), self.fitted(size, grid));
         let frame = Frame {
@@ -122,10 +127,10 @@ impl AnyResolution {
             let (top, bottom) = (edge(0, row), edge(0, row + 1));
             let of_row = move |column: usize| {
                 let (left, right) = (edge(1, column), edge(1, column + 1));
-                frame.place(picture, [left, top, right, bottom], false)
+                frame.region(picture, [left, top, right, bottom], false)
             };
             let end = edge(1, covered.tokens[1]);
-            (0..covered.tokens[1]).map(of_row).chain([frame.place(
+            (0..covered.tokens[1]).map(of_row).chain([frame.region(
                 picture,
                 [end, top, end, bottom],
                 false,
@@ -153,7 +158,7 @@ mod tests {
                 .collect(),
             tile: 384,
             side: 27,
-            most_tiles: 9,
+            max_tiles: 9,
         }
     }
 
@@ -193,19 +198,19 @@ mod tests {
         ] {
             let hub = hub();
             let grid = hub.grid(size);
-            let places = hub.places(3, size, grid);
+            let regions = hub.regions(3, size, grid);
             let [rows, columns] = hub.covered(size, grid).tokens;
-            assert_eq!(places.len(), rows * (columns + 1));
-            let area = |place: &Place| {
-                let [left, top, right, bottom] = place.bounds.map(f64::from);
+            assert_eq!(regions.len(), rows * (columns + 1));
+            let area = |region: &TokenRegion| {
+                let [left, top, right, bottom] = region.bounds.map(f64::from);
                 (right - left) * (bottom - top)
             };
             // The source may leave out patches at the edge that the picture covers in part: less than one in all.
-            let left_out = 1.0 - places.iter().map(area).sum::<f64>();
+            let left_out = 1.0 - regions.iter().map(area).sum::<f64>();
             let shorter = f64::from(*hub.fitted(size, grid).iter().min().expect("two sides"));
             assert!(left_out > -1e-3, "{size:?}: {left_out}");
             assert!(left_out * shorter < 384.0 / 27.0, "{size:?}: {left_out}");
-            for row in places.chunks(columns + 1) {
+            for row in regions.chunks(columns + 1) {
                 let [left, _, right, _] = row[columns].bounds;
                 assert!(right - left <= 0.0, "what ends a row has no area");
                 let pairs = row.windows(2);
@@ -216,9 +221,9 @@ mod tests {
                 );
             }
             assert!(
-                places
+                regions
                     .iter()
-                    .all(|place| place.picture == 3 && !place.whole)
+                    .all(|region| region.picture == 3 && !region.whole)
             );
         }
     }

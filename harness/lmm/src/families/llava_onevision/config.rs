@@ -26,7 +26,7 @@ pub(super) fn read(file: &ConfigFile) -> Result<(Config, AnyResolution), Error> 
         ));
     }
     let limit = keys.vision_aspect_ratio.strip_prefix("anyres_max_");
-    let Some(most_tiles) = limit
+    let Some(max_tiles) = limit
         .and_then(|tiles| tiles.parse().ok())
         .filter(|&tiles| tiles > 0)
     else {
@@ -40,7 +40,7 @@ pub(super) fn read(file: &ConfigFile) -> Result<(Config, AnyResolution), Error> 
         canvases: canvases(&keys.image_grid_pinpoints, tile).map_err(refuse)?,
         tile,
         side: config.vision.side() as usize,
-        most_tiles,
+        max_tiles,
     };
     Ok((config, resolution))
 }

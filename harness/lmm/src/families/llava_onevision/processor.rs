@@ -14,9 +14,9 @@ use crate::families::llava::config::Config;
 use crate::families::llava::frame::Frame;
 use crate::families::llava::preprocess::{background, square};
 use crate::families::llava::processor::{IMAGE, text_key};
-use crate::image_config::{ImageConfig, Levels, Size, image_config, unfit};
-use crate::text::{Rendered, Text};
-use crate::{Checkpoint, Error, Filter, PictureLayout, Place, Processor, Prompt, resize};
+use crate::processor::image_config::{ImageConfig, Levels, Size, image_config, unfit};
+use crate::processor::text::{Rendered, Text};
+use crate::{Checkpoint, Error, Filter, PictureLayout, Processor, Prompt, TokenRegion, resize};
 
 /// Marks a video, where the tokenizer gives it no other name.
 const VIDEO: &str = "<video>";
@@ -45,7 +45,7 @@ pub(super) struct OneVisionProcessor {
 struct Views {
     tiles: Vec<RgbImage>,
     layout: PictureLayout,
-    places: Vec<Place>,
+    regions: Vec<TokenRegion>,
 }
 
 impl OneVisionProcessor {
@@ -126,8 +126,8 @@ impl OneVisionProcessor {
                 size,
             },
             tiles,
-            places: whole
-                .chain(self.resolution.places(number, size, grid))
+            regions: whole
+                .chain(self.resolution.regions(number, size, grid))
                 .collect(),
         }
     }
@@ -142,7 +142,7 @@ impl OneVisionProcessor {
             extent: [picture.width(), picture.height()].map(|edge| f64::from(edge) * scale),
         };
         let edge = f64::from(tile);
-        let end = frame.place(number, [edge, edge, edge, edge], true);
+        let end = frame.region(number, [edge, edge, edge, edge], true);
         Ok(Views {
             tiles: vec![resize(&square, tile, tile, self.filter)],
             layout: PictureLayout {
@@ -150,7 +150,7 @@ impl OneVisionProcessor {
                 grid: [0, 0],
                 size: [picture.height(), picture.width()],
             },
-            places: frame
+            regions: frame
                 .grid(number, tile, self.resolution.side, true)
                 .chain([end])
                 .collect(),
@@ -172,7 +172,7 @@ impl Processor for OneVisionProcessor {
         let Rendered { chat, text, ids } =
             self.text
                 .prompt(pictures.len(), question, &self.image, |number| {
-                    self.image.repeat(views[number].places.len())
+                    self.image.repeat(views[number].regions.len())
                 })?;
         let tiles = views.iter().flat_map(|views| &views.tiles);
         let side = i64::from(self.resolution.tile);
@@ -187,7 +187,7 @@ impl Processor for OneVisionProcessor {
                 .collect(),
             pixel_shape: vec![count as i64, 3, side, side],
             pictures: views.iter().map(|views| views.layout).collect(),
-            places: views.into_iter().flat_map(|views| views.places).collect(),
+            regions: views.into_iter().flat_map(|views| views.regions).collect(),
             rotary: None,
         };
         prompt.check_visual()?;

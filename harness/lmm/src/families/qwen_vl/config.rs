@@ -3,9 +3,9 @@
 use serde::Deserialize;
 
 use crate::Error;
-use crate::decoder::DecoderConfig;
 use crate::families::ConfigFile;
-use crate::layers::Activation;
+use crate::nn::decoder::DecoderConfig;
+use crate::nn::layers::Activation;
 
 /// The whole config.
 #[derive(Debug, Clone)]
@@ -33,7 +33,7 @@ pub(super) enum Generation {
         /// Side of the square table of positions.
         table_side: i64,
         /// The tower's layers whose output is added to that of the decoder's first ones.
-        deep: Vec<usize>,
+        deepstack: Vec<usize>,
     },
 }
 
@@ -189,15 +189,15 @@ impl Config {
                 Some("num_position_embeddings is no square".into())
             }
             _ if vision
-                .deep_layers()
+                .deepstack_layers()
                 .iter()
                 .any(|&layer| layer >= vision.layers)
-                || !vision.deep_layers().is_sorted()
-                || vision.deep_layers().len() > self.decoder.num_hidden_layers =>
+                || !vision.deepstack_layers().is_sorted()
+                || vision.deepstack_layers().len() > self.decoder.num_hidden_layers =>
             {
                 Some(format!(
                     "deepstack_visual_indexes {:?} are not the ascending numbers of layers that the tower and the decoder have",
-                    vision.deep_layers()
+                    vision.deepstack_layers()
                 ))
             }
             _ => None,
@@ -243,7 +243,7 @@ impl VisionConfig {
             Own::Three(own) => {
                 let generation = Generation::Three {
                     table_side: own.num_position_embeddings.max(0).isqrt(),
-                    deep: own.deepstack_visual_indexes.clone(),
+                    deepstack: own.deepstack_visual_indexes.clone(),
                 };
                 (
                     generation,
@@ -270,9 +270,9 @@ impl VisionConfig {
     }
 
     /// The tower's layers whose output goes to the decoder's first ones.
-    pub(super) fn deep_layers(&self) -> &[usize] {
+    pub(super) fn deepstack_layers(&self) -> &[usize] {
         match &self.generation {
-            Generation::Three { deep, .. } => deep,
+            Generation::Three { deepstack, .. } => deepstack,
             Generation::Two | Generation::TwoAndHalf { .. } => &[],
         }
     }

@@ -5,7 +5,8 @@ use tch::Tensor;
 use super::config::{Generation, VisionConfig};
 use super::vision::Norm;
 use crate::Error;
-use crate::layers::{Activation, Linear, Weights};
+use crate::nn::layers::{Activation, Linear};
+use crate::nn::weights::Weights;
 
 /// Norm, join a square's patches, two linear layers.
 pub(super) struct Merger {
@@ -43,7 +44,7 @@ impl Merger {
     }
 
     /// Reads the merger of one of the tower's earlier layers.
-    pub(super) fn load_deep(config: &VisionConfig, weights: &Weights) -> Result<Self, Error> {
+    pub(super) fn load_deepstack(config: &VisionConfig, weights: &Weights) -> Result<Self, Error> {
         let joined = Self::joined(config);
         Ok(Self {
             norm: Norm::load(config, &(weights / "norm"), joined)?,

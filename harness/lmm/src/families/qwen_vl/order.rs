@@ -8,7 +8,7 @@
 /// The order of the patches of some pictures.
 pub(super) struct Order {
     /// Row and column of every patch, in the tower's order.
-    places: Vec<[i64; 2]>,
+    positions: Vec<[i64; 2]>,
     /// Which patch (in the order of the pixels) is at each place of the tower's order; `None` where they are the same.
     windowed: Option<Vec<i64>>,
     /// Patches of each picture.
@@ -21,16 +21,16 @@ impl Order {
     /// The order for pictures of so many rows and columns of patches, which are multiples of `merge`, and windows of a side of
     /// `window` squares.
     pub(super) fn new(grids: &[[usize; 2]], merge: usize, window: Option<usize>) -> Self {
-        let mut places: Vec<[i64; 2]> = Vec::new();
+        let mut positions: Vec<[i64; 2]> = Vec::new();
         let (mut windowed, mut windows) = (Vec::new(), Vec::new());
         for &[rows, columns] in grids {
-            let before = places.len();
+            let before = positions.len();
             let (high, wide) = (rows / merge, columns / merge);
             for square in 0..high * wide {
                 for at in 0..merge * merge {
                     let row = square / wide * merge + at / merge;
                     let column = square % wide * merge + at % merge;
-                    places.push([row as i64, column as i64]);
+                    positions.push([row as i64, column as i64]);
                 }
             }
             let Some(side) = window else { continue };
@@ -48,10 +48,10 @@ impl Order {
             }
         }
         if window.is_some() {
-            places = windowed.iter().map(|&at| places[at as usize]).collect();
+            positions = windowed.iter().map(|&at| positions[at as usize]).collect();
         }
         Self {
-            places,
+            positions,
             windowed: window.map(|_| windowed),
             pictures: grids.iter().map(|[rows, columns]| rows * columns).collect(),
             windows,
@@ -59,8 +59,8 @@ impl Order {
     }
 
     /// Row and column of every patch, in the tower's order.
-    pub(super) fn places(&self) -> &[[i64; 2]] {
-        &self.places
+    pub(super) fn positions(&self) -> &[[i64; 2]] {
+        &self.positions
     }
 
     /// Which patch, in the order of the pixels, is at each place of the tower's order; `None` where they are the same.
@@ -92,9 +92,9 @@ impl Order {
             ]
         };
         let mut taps = [(); 4].map(|()| (Vec::new(), Vec::new()));
-        let mut places = self.places.iter();
+        let mut positions = self.positions.iter();
         for &[rows, columns] in grids {
-            for &[row, column] in places.by_ref().take(rows * columns) {
+            for &[row, column] in positions.by_ref().take(rows * columns) {
                 let (vertical, horizontal) = (axis(row, rows), axis(column, columns));
                 for (number, (index, weights)) in taps.iter_mut().enumerate() {
                     let (row, high) = vertical[number / 2];
@@ -125,8 +125,8 @@ mod tests {
             [1, 2],
             [1, 3],
         ];
-        assert_eq!(plain.places()[..8], first);
-        assert_eq!(plain.places()[8..], first[..4]);
+        assert_eq!(plain.positions()[..8], first);
+        assert_eq!(plain.positions()[8..], first[..4]);
         assert_eq!(plain.pictures(), [8, 4]);
         assert!(plain.windowed().is_none());
 
@@ -141,7 +141,7 @@ mod tests {
             .copied()
             .collect();
         assert_eq!(squares, [0, 4, 12, 16, 8, 20, 24]);
-        assert_eq!(order.places()[16], [0, 4]);
+        assert_eq!(order.positions()[16], [0, 4]);
     }
 
     #[test]

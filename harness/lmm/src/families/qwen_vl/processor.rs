@@ -9,10 +9,11 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::config::Config;
-use crate::image_config::{ImageConfig, Levels, image_config, unfit};
-use crate::text::{Rendered, Text};
+use crate::processor::image_config::{ImageConfig, Levels, image_config, unfit};
+use crate::processor::text::{Rendered, Text};
 use crate::{
-    Checkpoint, Error, Filter, PictureLayout, Place, Processor, Prompt, resize, rotary_positions,
+    Checkpoint, Error, Filter, PictureLayout, Processor, Prompt, TokenRegion, resize,
+    rotary_positions,
 };
 
 /// The markers of pictures and videos, where the tokenizer gives them no other names.
@@ -20,10 +21,10 @@ const IMAGE: &str = "<|image_pad|>";
 const VIDEO: &str = "<|video_pad|>";
 
 /// The longer side of a picture may be so many times the shorter one.
-const LARGEST_RATIO: f64 = 200.0;
+const MAX_RATIO: f64 = 200.0;
 
 /// A picture is never scaled up beyond so many pixels.
-const MOST_AT_LEAST: u64 = 1 << 24;
+const MAX_MIN_PIXELS: u64 = 1 << 24;
 
 /// What the image processor's file says besides the steps that all have.
 #[derive(Debug, Clone, Deserialize)]
@@ -60,9 +61,9 @@ impl ImageKeys {
             bound(self.min_pixels, ["shortest_edge", "min_pixels"])?,
             bound(self.max_pixels, ["longest_edge", "max_pixels"])?,
         ];
-        if bounds[0] < 1 || bounds[1] < bounds[0] || bounds[0] > MOST_AT_LEAST {
+        if bounds[0] < 1 || bounds[1] < bounds[0] || bounds[0] > MAX_MIN_PIXELS {
             return Err(format!(
-                "a picture cannot have {} to {} pixels, or more than {MOST_AT_LEAST} at least",
+                "a picture cannot have {} to {} pixels, or more than {MAX_MIN_PIXELS} at least",
                 bounds[0], bounds[1]
             ));
         }
@@ -138,9 +139,9 @@ impl QwenVlProcessor {
     fn resized(&self, number: usize, picture: &RgbImage) -> Result<RgbImage, Error> {
         let (width, height) = (picture.width(), picture.height());
         let ratio = f64::from(width.max(height)) / f64::from(width.min(height));
-        if ratio > LARGEST_RATIO {
+        if ratio > MAX_RATIO {
             return Err(Error::Prompt(format!(
-                "picture {number} is {width} x {height}: one side may be at most {LARGEST_RATIO} times the other; use a part of it"
+                "picture {number} is {width} x {height}: one side may be at most {MAX_RATIO} times the other; use a part of it"
             )));
         }
         let (width, height) = whole_tokens(width, height, self.patch * self.merge, self.bounds);
@@ -180,7 +181,7 @@ impl QwenVlProcessor {
 impl Processor for QwenVlProcessor {
     fn prepare(&self, pictures: &[&RgbImage], question: &str) -> Result<Prompt, Error> {
         let merge = self.merge as usize;
-        let (mut pixels, mut layouts, mut places) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut pixels, mut layouts, mut regions) = (Vec::new(), Vec::new(), Vec::new());
         let mut grids = Vec::new();
         for (number, picture) in pictures.iter().enumerate() {
             let resized = self.resized(number, picture)?;
@@ -188,7 +189,7 @@ impl Processor for QwenVlProcessor {
             let [rows, columns] =
                 [resized.height(), resized.width()].map(|side| (side / self.patch) as usize);
             let grid = [rows / merge, columns / merge];
-            places.extend(Place::grid(number, [0.0, 0.0, 1.0, 1.0], grid, true));
+            regions.extend(TokenRegion::grid(number, [0.0, 0.0, 1.0, 1.0], grid, true));
             grids.push(grid);
             layouts.push(PictureLayout {
                 parts: rows * columns,
@@ -210,7 +211,7 @@ impl Processor for QwenVlProcessor {
             rotary: (!pictures.is_empty()).then(|| rotary_positions(&visual, &grids)),
             visual,
             ids,
-            places,
+            regions,
             pixels,
             pixel_shape: vec![patches as i64, i64::from(width)],
             pictures: layouts,
@@ -226,16 +227,16 @@ impl Processor for QwenVlProcessor {
 
 /// Sides rounded to multiples of `token`, halves to the even one; scaled down or up where the pixels are then more or fewer than
 /// the bounds allow.
-fn whole_tokens(width: u32, height: u32, token: u32, [fewest, most]: [u64; 2]) -> (u32, u32) {
+fn whole_tokens(width: u32, height: u32, token: u32, [min, max]: [u64; 2]) -> (u32, u32) {
     let (wide, high, unit) = (f64::from(width), f64::from(height), f64::from(token));
     let rounded = |side: f64| (side / unit).round_ties_even() * unit;
     let (mut columns, mut rows) = (rounded(wide), rounded(high));
-    if columns * rows > most as f64 {
-        let shrink = (high * wide / most as f64).sqrt();
+    if columns * rows > max as f64 {
+        let shrink = (high * wide / max as f64).sqrt();
         let fit = |side: f64| ((side / shrink / unit).floor() * unit).max(unit);
         (columns, rows) = (fit(wide), fit(high));
-    } else if columns * rows < fewest as f64 {
-        let grow = (fewest as f64 / (high * wide)).sqrt();
+    } else if columns * rows < min as f64 {
+        let grow = (min as f64 / (high * wide)).sqrt();
         let fit = |side: f64| (side * grow / unit).ceil() * unit;
         (columns, rows) = (fit(wide), fit(high));
     }

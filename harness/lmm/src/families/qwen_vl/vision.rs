@@ -7,8 +7,9 @@ use tch::{Kind, Tensor};
 
 use super::config::{Generation, VisionConfig};
 use super::order::Order;
-use crate::families::{Pixels, Seen};
-use crate::layers::{Activation, LayerNorm, Linear, RmsNorm, Rotation, Weights, rotate};
+use crate::families::{Pixels, TowerOutput};
+use crate::nn::layers::{Activation, LayerNorm, Linear, RmsNorm, Rotation, rotate};
+use crate::nn::weights::Weights;
 use crate::{Error, Part};
 
 /// The norms' epsilon, which no config states.
@@ -27,7 +28,7 @@ pub(super) struct VisionTower {
     frequencies: Tensor,
     blocks: Vec<Block>,
     windows: Option<Windows>,
-    deep_layers: Vec<usize>,
+    deepstack_layers: Vec<usize>,
 }
 
 /// Learned positions, `[side * side, width]`.
@@ -129,7 +130,7 @@ impl VisionTower {
                 .map(|number| Block::load(config, &(&layers / number)))
                 .collect::<Result<_, _>>()?,
             windows,
-            deep_layers: config.deep_layers().to_vec(),
+            deepstack_layers: config.deepstack_layers().to_vec(),
         })
     }
 
@@ -144,7 +145,7 @@ impl VisionTower {
         &self,
         pixels: &Pixels,
         deadline: Option<Instant>,
-    ) -> Result<Seen, Error> {
+    ) -> Result<TowerOutput, Error> {
         let grids: Vec<_> = pixels.pictures.iter().map(|picture| picture.grid).collect();
         let window = self.windows.as_ref().map(|windows| windows.side);
         let order = Order::new(&grids, self.merge, window);
@@ -160,7 +161,7 @@ impl VisionTower {
             hidden = select(&hidden, windowed)?;
         }
         let rotation = self.rotation(&order)?;
-        let mut deep = Vec::new();
+        let mut deepstack = Vec::new();
         for (number, block) in self.blocks.iter().enumerate() {
             let lengths = match &self.windows {
                 Some(windows) if !windows.whole.contains(&number) => order.windows(),
@@ -168,8 +169,8 @@ impl VisionTower {
             };
             Error::check_deadline(deadline)?;
             hidden = block.forward(&hidden, &rotation, lengths)?;
-            if self.deep_layers.contains(&number) {
-                deep.push(hidden.shallow_clone());
+            if self.deepstack_layers.contains(&number) {
+                deepstack.push(hidden.shallow_clone());
             }
         }
         if let Some(windowed) = order.windowed() {
@@ -179,9 +180,9 @@ impl VisionTower {
             }
             hidden = select(&hidden, &back)?;
         }
-        Ok(Seen {
-            features: hidden,
-            deep,
+        Ok(TowerOutput {
+            hidden_states: hidden,
+            deepstack,
             pictures: pixels.pictures.clone(),
         })
     }
@@ -189,8 +190,8 @@ impl VisionTower {
     /// Cosines and sines of the patches' rows and columns, `[N, 1, D]` f32.
     fn rotation(&self, order: &Order) -> Result<Rotation, Error> {
         let device = self.frequencies.device();
-        let places = order.places();
-        let angles = Tensor::f_from_slice(places.as_flattened())?
+        let positions = order.positions();
+        let angles = Tensor::f_from_slice(positions.as_flattened())?
             .f_view([-1, 2, 1])?
             .f_to_device(device)?
             .f_to_kind(Kind::Float)?
@@ -211,7 +212,7 @@ impl Table {
     /// The positions of all patches, `[N, width]`: the table stretched over each picture from corner to corner, bilinearly.
     fn at(&self, order: &Order, grids: &[[usize; 2]], kind: Kind) -> Result<Tensor, Error> {
         let device = self.positions.device();
-        let shape = [order.places().len() as i64, self.positions.size()[1]];
+        let shape = [order.positions().len() as i64, self.positions.size()[1]];
         let mut sum = Tensor::f_zeros(shape, (Kind::Float, device))?;
         for (index, weights) in order.taps(grids, self.side) {
             let weights = Tensor::f_from_slice(&weights)?

@@ -3,9 +3,9 @@
 use serde::Deserialize;
 
 use crate::Error;
-use crate::decoder::DecoderConfig;
 use crate::families::ConfigFile;
-use crate::tower::TowerConfig;
+use crate::nn::decoder::DecoderConfig;
+use crate::nn::tower::TowerConfig;
 
 /// The whole config.
 #[derive(Debug, Clone)]

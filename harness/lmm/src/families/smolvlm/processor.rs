@@ -10,12 +10,12 @@ use serde_json::Value;
 
 use super::config::Config;
 use crate::checkpoint::read_json;
-use crate::image_config::{ImageConfig, Levels, Size, image_config, unfit};
-use crate::text::{Rendered, Text};
-use crate::{Checkpoint, Error, Filter, PictureLayout, Place, Processor, Prompt, resize};
+use crate::processor::image_config::{ImageConfig, Levels, Size, image_config, unfit};
+use crate::processor::text::{Rendered, Text};
+use crate::{Checkpoint, Error, Filter, PictureLayout, Processor, Prompt, TokenRegion, resize};
 
 /// Pictures are never scaled beyond this longest edge.
-const LARGEST_EDGE: u32 = 4096;
+const MAX_EDGE: u32 = 4096;
 
 /// The markers of a picture, where the tokenizer gives them no other names. All but the first may be plain text.
 const IMAGE: &str = "<image>";
@@ -78,10 +78,8 @@ impl SmolVlmProcessor {
             let size = &image.keys.size;
             return Err(refuse(format!("size {size} has no longest_edge")));
         };
-        if longest_edge > LARGEST_EDGE {
-            return Err(refuse(format!(
-                "size.longest_edge must be 1 to {LARGEST_EDGE}"
-            )));
+        if longest_edge > MAX_EDGE {
+            return Err(refuse(format!("size.longest_edge must be 1 to {MAX_EDGE}")));
         }
         let is_idefics3 = is_idefics3(checkpoint)?;
         let added: &[&str] = if is_idefics3 { &ADDED } else { &[] };
@@ -129,8 +127,8 @@ impl SmolVlmProcessor {
         if rows == 1 && columns == 1 {
             return (vec![fitted], 0, 0);
         }
-        let places = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
-        let mut tiles: Vec<_> = places
+        let cells = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
+        let mut tiles: Vec<_> = cells
             .map(|(row, column)| {
                 imageops::crop_imm(&fitted, column * tile, row * tile, tile, tile).to_image()
             })
@@ -145,16 +143,16 @@ impl SmolVlmProcessor {
     }
 
     /// Where the visual tokens of one picture lie, in the order of its tiles.
-    fn places(&self, picture: usize, rows: u32, columns: u32) -> Vec<Place> {
+    fn regions(&self, picture: usize, rows: u32, columns: u32) -> Vec<TokenRegion> {
         let side = self.tokens_per_tile.isqrt();
         let (high, wide) = (rows as f32, columns as f32);
         let crops = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
         let crops = crops.flat_map(|(row, column)| {
             let (x, y) = (column as f32 / wide, row as f32 / high);
             let bounds = [x, y, (column + 1) as f32 / wide, (row + 1) as f32 / high];
-            Place::grid(picture, bounds, [side; 2], false)
+            TokenRegion::grid(picture, bounds, [side; 2], false)
         });
-        let whole = Place::grid(picture, [0.0, 0.0, 1.0, 1.0], [side; 2], true);
+        let whole = TokenRegion::grid(picture, [0.0, 0.0, 1.0, 1.0], [side; 2], true);
         crops.chain(whole).collect()
     }
 
@@ -185,9 +183,9 @@ impl Processor for SmolVlmProcessor {
                     let (_, rows, columns) = cut[number];
                     self.placeholder(rows, columns)
                 })?;
-        let (mut tiles, mut places, mut layouts) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut tiles, mut regions, mut layouts) = (Vec::new(), Vec::new(), Vec::new());
         for (number, (picture, (own, rows, columns))) in pictures.iter().zip(cut).enumerate() {
-            places.extend(self.places(number, rows, columns));
+            regions.extend(self.regions(number, rows, columns));
             layouts.push(PictureLayout {
                 parts: own.len(),
                 grid: [rows as usize, columns as usize],
@@ -202,7 +200,7 @@ impl Processor for SmolVlmProcessor {
             text,
             visual,
             ids,
-            places,
+            regions,
             pixels: tiles
                 .iter()
                 .flat_map(|tile| self.levels.channels_first(tile))
@@ -290,8 +288,8 @@ mod tests {
     #[test]
     fn the_tokens_of_a_tile_cover_it_row_by_row() {
         let quarter = [0.5, 0.0, 1.0, 0.5];
-        let places: Vec<_> = Place::grid(1, quarter, [2, 2], false).collect();
-        let bounds: Vec<_> = places.iter().map(|place| place.bounds).collect();
+        let regions: Vec<_> = TokenRegion::grid(1, quarter, [2, 2], false).collect();
+        let bounds: Vec<_> = regions.iter().map(|region| region.bounds).collect();
         assert_eq!(
             bounds,
             [
@@ -302,9 +300,9 @@ mod tests {
             ]
         );
         assert!(
-            places
+            regions
                 .iter()
-                .all(|place| place.picture == 1 && !place.whole)
+                .all(|region| region.picture == 1 && !region.whole)
         );
     }
 }
