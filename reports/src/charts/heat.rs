@@ -11,9 +11,8 @@ use image::codecs::png::FilterType;
 use image::imageops::{self, FilterType as Resize};
 use image::{Rgb, RgbImage};
 
-use super::canvas::{Align, Canvas, INK, MUTED, PIXELS, Type, WIDTH};
-use super::legend::MARGIN;
-use super::{encoded, raster};
+use super::canvas::{Align, Canvas, INK, MARGIN, MUTED, PIXELS, Type, WIDTH};
+use super::figure::{encoded, raster};
 use crate::Error;
 
 /// What all rows have in common.
@@ -115,8 +114,8 @@ pub fn png(sheet: &Sheet, rows: &[Row]) -> Result<Vec<u8>, Error> {
     encoded(ID, &drawn, FilterType::Adaptive)
 }
 
-fn label<B: plotters::prelude::DrawingBackend>(
-    canvas: &mut Canvas<B>,
+fn label(
+    canvas: &mut Canvas,
     sheet: &Sheet,
     rows: &[Row],
     texts: &[Vec<String>],
@@ -152,7 +151,7 @@ fn label<B: plotters::prelude::DrawingBackend>(
 }
 
 /// The scale of the heat.
-fn legend<B: plotters::prelude::DrawingBackend>(canvas: &mut Canvas<B>, y: f64, most: f32) {
+fn legend(canvas: &mut Canvas, y: f64, most: f32) {
     const STEPS: usize = 76;
     let (left, wide) = (LEFT[1], WIDE);
     let note = "heat: attention by area, as a multiple of even weights";

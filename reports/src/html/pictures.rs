@@ -37,7 +37,7 @@ pub struct Found {
 
 /// No pictures at all.
 #[derive(Clone, Copy, Debug)]
-pub struct NoPictures;
+pub(super) struct NoPictures;
 
 impl Pictures for NoPictures {
     fn find(&mut self, _: &str, _: &str) -> Result<Found, String> {

@@ -5,8 +5,12 @@ use rave_results::paper::{Finding, PaperTable, Scale};
 use rave_results::summary::{Difference, Estimate};
 
 use super::evidence::{evidence, grouped};
-use super::{Grid, NOTHING, latex, markdown, origin, percent, provenance, seeds, signed, terminal};
-use crate::tables::TerminalStyle;
+use super::grid::{Grid, NOTHING};
+use super::numbers::{percent, points, star};
+use super::provenance::{origin, provenance};
+use super::summary::seeds;
+use super::terminal::TerminalStyle;
+use super::{latex, markdown, terminal};
 
 /// Everything for a terminal or a text file.
 pub(crate) fn text(table: &PaperTable, style: TerminalStyle) -> String {
@@ -169,20 +173,7 @@ fn by_suite(summary: &Summary, model: &str) -> Grid {
         };
         let mut text = percent(score.value);
         if let Some(difference) = difference {
-            let Difference {
-                value, interval, ..
-            } = difference;
-            let mark = if difference.decided().is_ne() {
-                " *"
-            } else {
-                ""
-            };
-            text += &format!(
-                " ({} [{}, {}]{mark})",
-                signed(value),
-                signed(interval.low),
-                signed(interval.high)
-            );
+            text += &format!(" ({}{})", points(&difference), star(&difference));
         }
         text
     };
