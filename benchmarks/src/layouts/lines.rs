@@ -8,7 +8,7 @@
 use super::rows::{Row, Rows, says_something};
 use super::table::Image;
 use crate::Error;
-use crate::metrics::{ANNOTATORS, Metric};
+use crate::metrics::Metric;
 use crate::predictions::one_or_many;
 use crate::python_json;
 use crate::suite::{DEFAULT_SPLIT, Suite};
@@ -98,11 +98,12 @@ impl Lines {
                 rows.left_out += 1;
                 continue;
             }
-            if line.metric.unwrap_or(metric) == Metric::VqaAccuracy
-                && line.answers.len() != ANNOTATORS
+            let own = line.metric.unwrap_or(metric);
+            if let Some(annotators) = own.annotators()
+                && line.answers.len() != annotators
             {
                 return Err(refused(format!(
-                    "vqa_accuracy is a vote of {ANNOTATORS} answers, and here are {}; repeat an answer as often as it was \
+                    "{own} is a vote of {annotators} answers, and here are {}; repeat an answer as often as it was \
                      given, or choose another `metric`",
                     line.answers.len()
                 )));

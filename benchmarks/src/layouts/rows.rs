@@ -8,7 +8,8 @@
 use super::Layout;
 use super::table::Table;
 use crate::Error;
-use crate::metrics::{ANNOTATORS, Metric};
+use crate::metrics::Metric;
+use crate::metrics::vqa_accuracy::ANNOTATORS;
 use crate::python_literal;
 use serde_json::Value;
 
