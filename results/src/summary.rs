@@ -24,11 +24,15 @@ mod attention;
 mod averages;
 mod build;
 mod cells;
+mod comparable;
 mod notes;
+mod resamples;
+mod run_note;
 mod strata;
+mod table;
 
 pub use attention::{AttentionCell, AttentionLayer, AttentionSummary, Gap, Measured};
-pub(crate) use cells::correct;
+pub(crate) use resamples::correct;
 
 /// Everything a report shows.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::cells::{Values, resampling_of};
-use super::strata::mean_of;
+use super::resamples::{mean_of, resampling_of};
+use super::table::Values;
 use super::{Estimate, ModelNote, Options, SeedScore, SuiteNote, VariantNote};
 use crate::Run;
 use crate::schema::HeadRecord;

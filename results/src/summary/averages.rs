@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::cells::{Distributions, correct};
-use super::strata::mean_of;
+use super::resamples::{Distributions, correct, mean_of};
 use super::{
     Cell, Contrast, Difference, Estimate, MacroCell, ModelNote, Options, SeedScore, SuiteNote,
     Test, VariantNote,
@@ -11,7 +10,7 @@ use super::{
 use crate::statistics::{Movement, interval_of, mean_p, p_of, smallest_detectable};
 
 /// A cell with a difference, and its resamples.
-type Kept<'a> = (&'a Cell, &'a Distributions);
+type Resampled<'a> = (&'a Cell, &'a Distributions);
 
 /// One a variant that has a cell of this model.
 pub(super) fn macro_cells(
@@ -47,7 +46,7 @@ pub(super) fn macro_cells(
         // The suites of one kind; `None` unless each of them has a difference.
         let pooled = |wanted: &dyn Fn(&SuiteNote) -> bool| -> Option<Pool> {
             let places = suites.iter().enumerate().filter(|(_, suite)| wanted(suite));
-            let kept: Option<Vec<Kept>> = places
+            let kept: Option<Vec<Resampled>> = places
                 .map(|(place, suite)| {
                     let cell = own.iter().find(|cell| cell.suite == suite.id)?;
                     Some((*cell, distributions.get(&(place, index))?))
@@ -103,7 +102,7 @@ struct Pool {
 
 impl Pool {
     /// `None` of nothing, and where one has no difference.
-    fn of(kept: &[Kept]) -> Option<Self> {
+    fn of(kept: &[Resampled]) -> Option<Self> {
         let differences: Option<Vec<Difference>> =
             kept.iter().map(|(cell, _)| cell.difference).collect();
         let differences = differences.filter(|all| !all.is_empty())?;

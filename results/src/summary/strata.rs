@@ -1,6 +1,7 @@
 //! A suite's score as a mean over one stratum, or over one a category, with its resamples.
 
-use super::cells::{SuiteTable, Values};
+use super::resamples::mean_of;
+use super::table::{SuiteTable, Values};
 use crate::schema::Aggregate;
 use crate::statistics::{Ratio, Resampling, bootstrap};
 
@@ -85,22 +86,4 @@ impl<'a> Strata<'a> {
         }
         contributions
     }
-}
-
-/// The mean of several distributions resample by resample, over those that are numbers there.
-pub(super) fn mean_of(distributions: &[&Vec<f64>]) -> Vec<f64> {
-    let length = distributions
-        .first()
-        .map_or(0, |distribution| distribution.len());
-    (0..length)
-        .map(|resample| {
-            let present = distributions
-                .iter()
-                .map(|distribution| distribution[resample])
-                .filter(|value| value.is_finite());
-            let (sum, count) =
-                present.fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
-            sum / count
-        })
-        .collect()
 }
