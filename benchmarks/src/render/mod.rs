@@ -237,8 +237,9 @@ impl Rendered {
         hasher.finalize().into()
     }
 
-    /// SHA-256 over everything a model or a metric sees of the item: picture, question, answers, boxes.
-    pub fn digest(&self) -> [u8; 32] {
+    /// SHA-256 over everything a model or a metric sees of the item: picture, question, answers, boxes; in
+    /// hexadecimal.
+    pub fn digest(&self) -> String {
         let mut hasher = Sha256::new();
         hasher.update(self.picture.as_raw());
         for text in std::iter::once(&self.question).chain(&self.answers) {
@@ -257,7 +258,7 @@ impl Rendered {
             }
         }
         hasher.update(self.difficulty.to_le_bytes());
-        hasher.finalize().into()
+        format!("{:x}", hasher.finalize())
     }
 }
 

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use tch::Tensor;
 
 use crate::Error;
-use crate::checkpoint::{floating, hex};
+use crate::checkpoint::floating;
 use crate::training::write_tensors;
 
 /// An adapter that was loaded.
@@ -120,7 +120,7 @@ pub fn load(
     }
     Ok(Adapter {
         path: path.to_owned(),
-        sha256: hex(&Sha256::digest(&bytes)),
+        sha256: format!("{:x}", Sha256::digest(&bytes)),
     })
 }
 

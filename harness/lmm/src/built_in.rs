@@ -431,11 +431,8 @@ impl Sizes {
     }
 }
 
-/// The bytes of a number as bf16, rounded to nearest even.
 fn bf16(value: f32) -> [u8; 2] {
-    let bits = value.to_bits();
-    let rounded = bits + 0x7fff + ((bits >> 16) & 1);
-    ((rounded >> 16) as u16).to_le_bytes()
+    half::bf16::from_f32(value).to_le_bytes()
 }
 
 /// Letters of the embedded suites that are two bytes long: merged, so that a letter is a token in every script.

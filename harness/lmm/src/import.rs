@@ -17,7 +17,7 @@ use serde_json::{Map, Value as Json, json};
 use sha2::{Digest as _, Sha256};
 use tch::{Kind, Tensor};
 
-use crate::checkpoint::{INDEX, hex};
+use crate::checkpoint::INDEX;
 use crate::gguf::{Gguf, Value};
 use crate::training::write_tensors;
 use crate::{Checkpoint, Error, built_in};
@@ -129,7 +129,7 @@ pub fn gguf(path: &Path, base: &Path, out: &Path) -> Result<(), Error> {
         built_in::MARKER,
         &pretty(&json!({
             "untrained": built_in::is_untrained(base)?,
-            "decoder_sha256": hex(&Sha256::digest(Error::read(path)?)),
+            "decoder_sha256": format!("{:x}", Sha256::digest(Error::read(path)?)),
             "vision_sha256": checkpoint.sha256(),
         })),
     )
