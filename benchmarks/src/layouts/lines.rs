@@ -5,7 +5,7 @@
 //! are ignored. Lines of white space are none. A line that cannot be read is refused at once; a picture that is missing
 //! costs its own items alone.
 
-use super::rows::{Row, Rows, says_something};
+use super::rows::{FileRows, Row, says_something};
 use super::table::Image;
 use crate::Error;
 use crate::metrics::Metric;
@@ -54,7 +54,7 @@ pub(super) struct Lines {
 
 impl Lines {
     /// Reads the file; `metric` is the suite's.
-    pub(super) fn open(path: &Path, metric: Metric) -> Result<(Self, Rows), Error> {
+    pub(super) fn open(path: &Path, metric: Metric) -> Result<(Self, FileRows), Error> {
         let text = std::fs::read_to_string(path).map_err(|source| Error::Read {
             path: path.to_owned(),
             source,
@@ -63,7 +63,7 @@ impl Lines {
             path: path.to_owned(),
             pictures: Vec::new(),
         };
-        let mut rows = Rows::default();
+        let mut rows = FileRows::default();
         // Editors of Windows begin a file with a mark of its encoding.
         let text = text.trim_start_matches('\u{feff}');
         for (number, text) in text.lines().enumerate() {

@@ -3,7 +3,7 @@
 use super::dataset::{Dataset, File, Items, Placed};
 use super::folder::{self, Selection};
 use super::lines::Lines;
-use super::rows::Rows;
+use super::rows::FileRows;
 use super::table::{Kept, Table};
 use super::{Layout, sha256};
 use crate::Error;
@@ -135,7 +135,7 @@ impl Suite {
     fn gather(
         &self,
         path: &Path,
-        read: Vec<(usize, Rows, File)>,
+        read: Vec<(usize, FileRows, File)>,
         hashes: Hashes,
         mut source: String,
     ) -> Result<Dataset, Error> {
