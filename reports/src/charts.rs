@@ -3,8 +3,8 @@
 //! Drawn at 900 pixels' width for a README. A variant has one colour and one mark in every chart ([`palette`]). A chart
 //! says what a reader must know: untrained weights, failed samples, suites in part.
 //!
-//! `summary`, `latency` and `training` each hold the charts of one kind of record, a file a chart, and their table; the
-//! files beside this one are what charts are made of. [`heat`] draws attention over a picture.
+//! `summary`, `latency` and `training` each hold the charts of one kind of record, one file for each, and their table. The
+//! other files hold the parts that charts are made of. [`heat`] draws attention over a picture.
 
 use rave_results::Summary;
 

@@ -1,8 +1,8 @@
 //! The report as one HTML file that needs no network: summary, charts, tables and a browser of the samples.
 //!
 //! The page is `html/page.html` (minijinja, everything escaped by default), `page.css` and `page.js`, all inside the one
-//! file. Its content security policy names the hashes of its own style and script and allows nothing else, so that no text of
-//! a record could load or run anything even where it got past the escaping.
+//! file. Its content security policy allows only its own style and script, by their hashes, so that no text of a record could
+//! load or run anything even if it got past the escaping.
 
 use minijinja::{Environment, context};
 use rave_results::Summary;
@@ -30,7 +30,7 @@ const TEMPLATE: &str = include_str!("html/page.html");
 const STYLE: &str = include_str!("html/page.css");
 const SCRIPT: &str = include_str!("html/page.js");
 const FILE: &str = "report.html";
-/// Notes that stand at the top; the others unfold.
+/// How many notes are shown at the top; the others unfold.
 const NOTES: usize = 5;
 
 /// A link at the top of the page.

@@ -1,9 +1,9 @@
-//! Attention over a picture: a row a variant, with the picture beside the same picture under its heat.
+//! Attention over a picture: a row for each variant, with the picture beside the same picture under its heat.
 //!
-//! A token's weight is spread evenly over the part of the picture that it stands for, and what several tokens say of one
-//! place (a crop and a view of the whole picture) is added: the heat is a density whose mean over the picture is 1 when all of
-//! the visual mass lies on it, and even weights are 1 everywhere. It is drawn in the tokens' own rectangles, not smoothed: a
-//! model knows of no more. All rows share one scale.
+//! A token's weight is spread evenly over the part of the picture that it stands for. Where several tokens stand for one place (a
+//! crop and a view of the whole picture), their weights are added. The heat is a density: its mean over the picture is 1 when all
+//! of the visual mass lies on it, and even weights give 1 everywhere. It is drawn in the tokens' own rectangles and not smoothed,
+//! since a model resolves no more. All rows share one scale.
 //!
 //! Letters that must be joined (Arabic) are drawn unjoined in the labels; the picture itself is not touched.
 

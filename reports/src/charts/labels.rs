@@ -1,8 +1,8 @@
 //! Places names beside points so that none covers another, a point or a whisker.
 //!
-//! Greedy over a fixed list of places around each point, nearest first; the crowded points choose first, and all choose
-//! again in a few more rounds. Where nothing is free the place with the least overlap is taken. With tens of points that
-//! is enough, and it is deterministic.
+//! Greedy: each point takes the best of a fixed list of places around it, nearest first. Points in a crowd choose first, and all
+//! choose again in a few more rounds. Where no place is free, the one with the least overlap is taken. That is deterministic, and
+//! enough for tens of points.
 
 /// A rectangle in nominal pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -61,7 +61,7 @@ impl Rect {
 pub(super) struct Label {
     /// What it covers.
     pub area: Rect,
-    /// Where the line to its point begins; none if nobody can take the name for another point's.
+    /// Where the line to its point begins; none if the name cannot be taken for another point's.
     pub leader: Option<(f64, f64)>,
 }
 
@@ -75,7 +75,7 @@ impl Label {
         Self { area, leader }
     }
 
-    /// Whether the name touches another point's mark more closely than its own: a line would hardly help.
+    /// Whether the name is closer to another point's mark than to its own, where a line hardly helps.
     fn misleads(&self, own: usize, points: &[(f64, f64)]) -> bool {
         let distance = self.area.nearest(points[own]).0;
         let mut others = points.iter().enumerate().filter(|(index, _)| *index != own);
@@ -105,7 +105,7 @@ impl Label {
 /// How often each label is placed.
 const ROUNDS: usize = 6;
 
-/// A label a point, all within `frame`; `taken` is what they must not cover.
+/// A label for each point, all within `frame`; `taken` is what they must not cover.
 pub(super) fn place(
     points: &[(f64, f64)],
     sizes: &[(f64, f64)],

@@ -96,7 +96,7 @@ pub(super) fn leaderboard(
     cells.map(entry).collect()
 }
 
-/// The answer to a reader's first questions, in sentences.
+/// The answers to a reader's first questions, in sentences.
 pub(super) fn headline(summary: &Summary, model: &ModelNote) -> Vec<String> {
     let mut lines = Vec::new();
     if model.untrained {

@@ -7,7 +7,7 @@ use rave_results::summary::SeedScore;
 use super::grid::NOTHING;
 use super::numbers::{p_value, signed};
 
-/// A finding's evidence, a line a number; the reason first where there is one.
+/// A finding's evidence, a line for each number; the reason first where there is one.
 pub(super) fn evidence(finding: &Finding) -> Vec<String> {
     let reason = finding.reason.iter().cloned();
     let undecided = finding.verdict == Verdict::Inconclusive;

@@ -139,7 +139,7 @@ fn verdicts(table: &PaperTable) -> Grid {
     }
 }
 
-/// Of each model the variants by suites, every seed, and how large it is.
+/// For each model the variants by suites and by seed; then the sizes of all models.
 fn grids(table: &PaperTable) -> Vec<Grid> {
     let mut grids = Vec::new();
     if let Some(summary) = &table.summary {
@@ -161,7 +161,7 @@ fn grids(table: &PaperTable) -> Vec<Grid> {
     grids
 }
 
-/// Rows variants, columns suites and their mean, as such tables stand in papers; with the difference to the baseline.
+/// Variants as rows, suites and their mean as columns, as in papers; with the difference to the baseline.
 fn by_suite(summary: &Summary, model: &str) -> Grid {
     let text = |score: Option<Estimate>, difference: Option<Difference>, failed: usize| {
         let Some(score) = score else {
@@ -217,7 +217,7 @@ fn by_suite(summary: &Summary, model: &str) -> Grid {
     }
 }
 
-/// Parameters and pictures seen in training, a line a number; `None` without a model.
+/// Parameters and pictures seen in training, a line for each number; `None` without a model.
 fn scale(scales: &[Scale]) -> Option<Grid> {
     let mut rows = Vec::new();
     for scale in scales {
@@ -263,7 +263,7 @@ fn origins(table: &PaperTable) -> Vec<String> {
         .collect()
 }
 
-/// Text in lines of at most so many characters, the further ones after `indent`.
+/// Text in lines of at most `width` characters, all but the first after `indent`.
 fn wrapped(text: &str, indent: &str, width: usize) -> String {
     let mut out = String::new();
     let lead: String = text

@@ -74,7 +74,7 @@ pub(super) fn scores(summary: &Summary, model: &str, estimate: fn(&Estimate) -> 
     }
 }
 
-/// Differences to the baseline, a line a variant and suite; `None` if there is nothing to compare.
+/// Differences to the baseline, a line for each variant and suite; `None` if there is nothing to compare.
 pub(super) fn differences(summary: &Summary, model: &str) -> Option<Grid> {
     let row = |variant: &str, suite: &str, difference: &Difference| {
         let Difference {
@@ -173,7 +173,7 @@ pub(super) fn differences(summary: &Summary, model: &str) -> Option<Grid> {
 /// The name of the difference between the gains on both kinds of suites.
 const CONTRAST: &str = "reading - others";
 
-/// Scores of each training seed by itself, a line a variant and suite; `None` where there is only one.
+/// Scores of each training seed by itself, a line for each variant and suite; `None` where there is only one.
 pub(super) fn seeds(summary: &Summary, model: &str) -> Option<Grid> {
     let text = |score: &SeedScore| match (score.value, score.difference) {
         (Some(value), Some(difference)) => format!("{} ({})", percent(value), signed(difference)),
@@ -221,7 +221,7 @@ pub(super) fn seeds(summary: &Summary, model: &str) -> Option<Grid> {
     })
 }
 
-/// Median times, a line a variant and suite; `None` if no time was recorded.
+/// Median times, a line for each variant and suite; `None` if no time was recorded.
 pub(super) fn costs(summary: &Summary, model: &str) -> Option<Grid> {
     let cells: Vec<&Cell> = summary
         .cells
@@ -283,7 +283,7 @@ pub(super) fn costs(summary: &Summary, model: &str) -> Option<Grid> {
     })
 }
 
-/// Scores by a suite's own categories, a grid a suite that has at least two.
+/// Scores by a suite's own categories, a grid for each suite that has at least two.
 fn categories(summary: &Summary, model: &str) -> Vec<Grid> {
     let mut grids = Vec::new();
     for suite in &summary.suites {
@@ -324,7 +324,7 @@ fn categories(summary: &Summary, model: &str) -> Vec<Grid> {
     grids
 }
 
-/// The failed samples of a model, a line each; `None` if there are none.
+/// The failed samples of a model, one line for each; `None` if there are none.
 fn failures(summary: &Summary, model: &str) -> Option<Grid> {
     let own: Vec<_> = summary
         .failures

@@ -46,7 +46,7 @@ pub(super) fn summary(runs: &[Run], options: &Options) -> Result<Summary, Error>
     })
 }
 
-/// Samples that the runs were to take of a cell, over all of them and their seeds.
+/// How many samples of a cell the runs were to take, over all runs and seeds.
 fn due(runs: &[Run], model: &str, suite: &str, variant: &str) -> usize {
     runs.iter()
         .filter(|run| {

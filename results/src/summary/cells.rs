@@ -14,7 +14,7 @@ use crate::statistics::{
     smallest_detectable,
 };
 
-/// What each column differs by from that of the baseline, over the pairs: where both are scored.
+/// Each column minus that of the baseline, where both are scored.
 fn differences_to(values: &[Values], baseline: usize) -> Vec<Values> {
     let to_baseline = |column: &Values| {
         let pairs = column.iter().zip(&values[baseline]);
@@ -131,7 +131,7 @@ pub(super) fn suite_cells(
     cells
 }
 
-/// What each seed gives by itself; nothing of a single one.
+/// The score and difference under each seed; empty if there is only one.
 fn by_seed(
     strata: &Strata,
     table: &SuiteTable,
@@ -159,8 +159,8 @@ fn p_by_seed(by_seed: &[SeedScore]) -> Option<f64> {
     (!by_seed.is_empty()).then(|| mean_p(&differences).unwrap_or(1.0))
 }
 
-/// Bootstrap distributions of the differences. Where a variant is scored on the very samples of the baseline, that is
-/// the difference of their own distributions, which saw the same resamples; else it is drawn over the pairs.
+/// Bootstrap distributions of the differences. Where a variant is scored on exactly the samples of the baseline, that is the
+/// difference of the two distributions, which used the same resamples; otherwise it is drawn over the pairs.
 fn paired_distributions(
     strata: &Strata,
     values: &[Values],
@@ -231,7 +231,7 @@ fn repeats_an_image(table: &SuiteTable, pairs: &Values) -> bool {
         .any(|(sample, _)| sample.is_some_and(|sample| !seen.insert(sample.image)))
 }
 
-/// Counts, failures, cost, tokens and categories of a cell; its score is for the caller.
+/// Counts, failures, cost, tokens and categories of a cell; the caller adds its score.
 fn describe(table: &SuiteTable, model: &ModelNote, suite: &SuiteNote, variant: &str) -> Cell {
     let column = &table.columns[variant];
     let mut failures: BTreeMap<String, usize> = BTreeMap::new();

@@ -4,7 +4,7 @@ use super::{ModelNote, SuiteNote, VariantNote};
 use crate::schema::{ModelRecord, SuiteConfiguration};
 use crate::{Error, Run};
 
-/// Lets a difference between runs pass if that was forced, and notes it.
+/// A difference between two runs: an error, or a note if the comparison was forced.
 pub(super) fn differs(
     first: &str,
     second: &str,

@@ -14,7 +14,7 @@ pub(super) struct Distributions {
     pub movement: Movement,
 }
 
-/// The mean of several distributions resample by resample, over those that are numbers there.
+/// The mean of several distributions, resample by resample; a distribution counts in those where it is a number.
 pub(super) fn mean_of(distributions: &[&Vec<f64>]) -> Vec<f64> {
     let length = distributions
         .first()
@@ -32,7 +32,7 @@ pub(super) fn mean_of(distributions: &[&Vec<f64>]) -> Vec<f64> {
         .collect()
 }
 
-/// Each suite has its own random numbers, which adding or leaving out another suite does not change.
+/// A suite's own random numbers, which do not change when other suites join or leave.
 pub(super) fn resampling_of(suite: &str, resampling: &Resampling) -> Resampling {
     let salt = u64::from_str_radix(&sha256_hex(suite.as_bytes())[..16], 16).unwrap_or(0);
     Resampling {

@@ -47,7 +47,7 @@ fn code(code: &CodeVersion) -> String {
     format!("{}{commit}", code.version)
 }
 
-/// The machine of a run, or the different ones of the shards that it was joined of.
+/// The machine of a run; of a run joined of shards, each machine once.
 fn machines(record: &RunRecord) -> String {
     let mut names = vec![machine(&record.machine)];
     for part in &record.merged_from {

@@ -34,8 +34,8 @@ pub(super) struct Sample {
 /// Values by position, `None` where unscored.
 pub(super) type Values = Vec<Option<f64>>;
 
-/// The records by (model, suite), with samples, clusters and categories numbered in the order of their names, so that
-/// the order of recording leaves no trace.
+/// The records by (model, suite). Samples, clusters and categories are numbered in the order of their names, so that the order
+/// of recording does not matter.
 pub(super) fn tables(
     runs: &[Run],
     force: bool,
@@ -105,7 +105,7 @@ fn suite_table(
         samples: vec![None; keys.len()],
         columns: BTreeMap::new(),
     };
-    // By sample, whatever the seed: runs of other seeds have to ask the same of the same picture, too.
+    // By sample alone: runs of other seeds must ask the same question of the same picture.
     let mut asked: HashMap<&str, (&str, &str, (usize, usize))> = HashMap::new();
     let mut told = false;
     for (run, row) in rows {

@@ -1,7 +1,7 @@
-//! What each variant takes in one cell of a latency run: a line a contender, three panels of its ratio to standard.
+//! What each variant takes in one cell of a latency run: a line for each variant, three panels of its ratio to standard.
 //!
-//! The ratio axis is logarithmic, since half and double are equally far from the same. Shaded is what standard against itself
-//! cannot tell from 1.
+//! The ratio axis is logarithmic, since half and double are equally far from 1. The shaded range is that of standard against
+//! itself: what this machine cannot tell from 1.
 
 use rave_results::latency::{AGAIN, LatencySummary, Noise, Place, Time};
 
@@ -21,7 +21,7 @@ const TICKS: [f64; 17] = [
 ];
 const LATE_TICKS: [f64; 4] = [20.0, 50.0, 100.0, 500.0];
 
-/// A panel: its heading, its times, what the noise allows.
+/// A panel: its heading, its times, and the smallest ratio that the noise resolves.
 type Panel = (
     &'static str,
     fn(&Place) -> Option<Time>,
@@ -238,12 +238,12 @@ fn draw_line(
     );
 }
 
-/// The look of a contender: standard's second run is no variant.
-fn own_look(contender: &str) -> (Colour, Mark) {
-    if contender == AGAIN {
+/// The look of a variant; the second measurement of standard has one of its own.
+fn own_look(variant: &str) -> (Colour, Mark) {
+    if variant == AGAIN {
         (MUTED, Mark::Diamond)
     } else {
-        look(contender)
+        look(variant)
     }
 }
 
