@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 
+use rave_names::{did_you_mean, nearest};
+
 /// Everything this crate can refuse.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A name that no suite, metric or layout has.
-    #[error("there is no {kind} `{name}`{}; known: {known}", suggestion(nearest.as_deref()))]
+    #[error("there is no {kind} `{name}`; known: {known}{}", did_you_mean(nearest.as_deref()))]
     Unknown {
         /// What was looked up: `suite` or `metric`.
         kind: &'static str,
@@ -297,39 +299,17 @@ pub enum Error {
     },
 }
 
-fn suggestion(nearest: Option<&str>) -> String {
-    nearest.map_or_else(String::new, |name| format!(" (did you mean `{name}`?)"))
-}
-
 impl Error {
     /// The error for an unknown name, with the nearest known one.
-    ///
-    /// A name is suggested when it is at most half wrong (Damerau-Levenshtein, normalised by length), or begins with
-    /// what was typed.
     pub(crate) fn unknown<'a>(
         kind: &'static str,
         name: &str,
         known: impl Iterator<Item = &'a str> + Clone,
     ) -> Self {
-        let wanted = name.to_lowercase();
-        let likeness = |candidate: &str| {
-            let prefix = !wanted.is_empty() && candidate.starts_with(&wanted);
-            strsim::normalized_damerau_levenshtein(candidate, &wanted).max(if prefix {
-                0.9
-            } else {
-                0.0
-            })
-        };
-        let nearest = known
-            .clone()
-            .map(|candidate| (likeness(candidate), candidate))
-            .filter(|(likeness, _)| *likeness >= 0.5)
-            .max_by(|a, b| a.0.total_cmp(&b.0))
-            .map(|(_, candidate)| candidate.to_owned());
         Self::Unknown {
             kind,
             name: name.to_owned(),
-            nearest,
+            nearest: nearest(name, known.clone()).map(ToOwned::to_owned),
             known: known.collect::<Vec<_>>().join(", "),
         }
     }

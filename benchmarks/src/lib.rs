@@ -19,6 +19,6 @@ mod suites;
 pub use error::Error;
 pub use item::{Item, Label, Picture, PixelBox};
 pub use layouts::{Choice, Dataset, Layout};
-pub use metrics::Metric;
+pub use metrics::{METRICS, Metric};
 pub use suite::{Average, Suite, SuiteFile, Wording};
 pub use suites::{suite, suites};

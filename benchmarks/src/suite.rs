@@ -281,7 +281,7 @@ mod tests {
             ),
             (format!("{SMALL}data = \"/etc\"\n"), "`data` is `/etc`"),
             (SMALL.replace("jsonl", "json"), "unknown variant `json`"),
-            (SMALL.replace("anls", "bleu"), "unknown variant `bleu`"),
+            (SMALL.replace("anls", "bleu"), "there is no metric `bleu`"),
             (SMALL.replace("= 8", "= 0"), "at least 1"),
             (SMALL.replace("= 8", "= \"8\""), "invalid type"),
             (

@@ -122,7 +122,6 @@ pub fn suite(id: &str) -> Result<&'static Suite, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::Metric;
     use crate::suite::Average;
 
     #[test]
@@ -160,19 +159,19 @@ mod tests {
                     suite.split.as_str(),
                     suite.items,
                     suite.max_new_tokens,
-                    suite.metric,
+                    suite.metric.id(),
                 )
             })
             .collect();
         assert_eq!(
             facts,
             [
-                ("docvqa", "validation", Some(5349), 32, Metric::Anls),
-                ("infovqa", "validation", Some(2801), 32, Metric::Anls),
-                ("chartqa", "test", Some(2500), 16, Metric::RelaxedAccuracy),
-                ("textvqa", "validation", Some(5000), 32, Metric::VqaAccuracy),
-                ("ocrbench", "test", Some(1000), 128, Metric::Ocrbench),
-                ("mtvqa", "test", Some(6778), 64, Metric::Mtvqa),
+                ("docvqa", "validation", Some(5349), 32, "anls"),
+                ("infovqa", "validation", Some(2801), 32, "anls"),
+                ("chartqa", "test", Some(2500), 16, "relaxed_accuracy"),
+                ("textvqa", "validation", Some(5000), 32, "vqa_accuracy"),
+                ("ocrbench", "test", Some(1000), 128, "ocrbench"),
+                ("mtvqa", "test", Some(6778), 64, "mtvqa"),
             ]
         );
         assert_eq!(

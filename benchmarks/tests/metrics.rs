@@ -3,10 +3,17 @@
 #![allow(clippy::unwrap_used, clippy::float_cmp)]
 
 use proptest::prelude::*;
-use rave_benchmarks::Metric;
+use rave_benchmarks::metrics::Definition;
+use rave_benchmarks::predictions::{Format, read, score};
+use rave_benchmarks::{Average, METRICS, Metric};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+
+/// The metric of this id.
+fn metric(id: &str) -> Metric {
+    id.parse().unwrap()
+}
 
 /// Scores every case of a golden file; gives the number of cases by metric.
 fn check(path: &Path) -> BTreeMap<String, usize> {
@@ -40,7 +47,7 @@ fn check(path: &Path) -> BTreeMap<String, usize> {
 #[test]
 fn equal_to_our_golden_cases() {
     let counts = check(&Path::new(env!("CARGO_MANIFEST_DIR")).join("goldens/metrics.jsonl"));
-    for metric in Metric::ALL {
+    for metric in METRICS.iter().copied() {
         assert!(
             counts[metric.id()] >= 60,
             "{metric} has too few cases: {counts:?}"
@@ -57,6 +64,28 @@ fn equal_to_the_cases_scored_by_the_official_scripts() {
     }
     let counts = check(&path);
     assert_eq!(counts.values().sum::<usize>(), 600, "{counts:?}");
+}
+
+/// As another crate would write it.
+const LENGTH: Metric = Metric::new(&Definition {
+    id: "length",
+    version: 1,
+    description: "1 if the prediction is as long as an answer, else 0",
+    annotators: None,
+    score: |prediction, answers, _| {
+        let same = |answer: &String| answer.chars().count() == prediction.chars().count();
+        f64::from(u8::from(answers.iter().any(same)))
+    },
+});
+
+#[test]
+fn a_metric_from_outside_scores_predictions() {
+    let lines = "{\"prediction\": \"four\", \"answers\": [\"1\", \"five\"]}\n{\"prediction\": \"x\", \"answers\": [\"no\"]}\n";
+    let predictions = read(Format::Jsonl, lines).unwrap();
+    let tally = score(LENGTH, Average::Items, &predictions).unwrap();
+    assert_eq!(tally.score, Some(0.5));
+    // It is not registered, so nothing that is read names it.
+    assert!("length".parse::<Metric>().is_err());
 }
 
 /// Text of every kind: any characters, and the fragments that the metrics treat in a special way.
@@ -76,7 +105,7 @@ proptest! {
 
     #[test]
     fn scores_are_between_zero_and_one(prediction in text(), answers in prop::collection::vec(text(), 0..12), formula: bool) {
-        for metric in Metric::ALL {
+        for metric in METRICS.iter().copied() {
             let score = metric.score(&prediction, &answers, formula.then_some("HME100k"));
             prop_assert!((0.0..=1.0).contains(&score), "{metric}: {score}");
         }
@@ -86,16 +115,16 @@ proptest! {
     #[test]
     fn the_answer_itself_is_right(answer in text(), other in text()) {
         let answers = [other, answer.clone()];
-        prop_assert_eq!(Metric::Ocrbench.score(&answer, &answers, None), 1.0);
-        prop_assert_eq!(Metric::Ocrbench.score(&answer, &answers, Some("HME100k")), 1.0);
-        prop_assert_eq!(Metric::Anls.score(&answer, &answers, None), 1.0);
-        prop_assert_eq!(Metric::VqaAccuracy.score(&answer, &vec![answer.clone(); 10], None), 1.0);
+        prop_assert_eq!(metric("ocrbench").score(&answer, &answers, None), 1.0);
+        prop_assert_eq!(metric("ocrbench").score(&answer, &answers, Some("HME100k")), 1.0);
+        prop_assert_eq!(metric("anls").score(&answer, &answers, None), 1.0);
+        prop_assert_eq!(metric("vqa_accuracy").score(&answer, &vec![answer.clone(); 10], None), 1.0);
         if !answer.contains('.') {
-            prop_assert_eq!(Metric::Mtvqa.score(&answer, &answers, None), 1.0);
+            prop_assert_eq!(metric("mtvqa").score(&answer, &answers, None), 1.0);
         }
         let lower = answer.to_lowercase();
         if !lower.contains("inf") && !lower.contains("nan") {
-            prop_assert_eq!(Metric::RelaxedAccuracy.score(&answer, &answers, None), 1.0);
+            prop_assert_eq!(metric("relaxed_accuracy").score(&answer, &answers, None), 1.0);
         }
     }
 
@@ -104,15 +133,15 @@ proptest! {
     fn prediction_and_answer_change_places(left in text(), right in text()) {
         let one = |answer: &str| [answer.to_owned()];
         let ten = |answer: &str| vec![answer.to_owned(); 10];
-        prop_assert_eq!(Metric::Anls.score(&left, &one(&right), None), Metric::Anls.score(&right, &one(&left), None));
-        prop_assert_eq!(Metric::VqaAccuracy.score(&left, &ten(&right), None), Metric::VqaAccuracy.score(&right, &ten(&left), None));
+        prop_assert_eq!(metric("anls").score(&left, &one(&right), None), metric("anls").score(&right, &one(&left), None));
+        prop_assert_eq!(metric("vqa_accuracy").score(&left, &ten(&right), None), metric("vqa_accuracy").score(&right, &ten(&left), None));
     }
 
     /// One more answer never lowers the score of a metric that takes the best.
     #[test]
     fn more_answers_never_hurt(prediction in text(), answers in prop::collection::vec(text(), 1..5), more in text()) {
         let extended: Vec<String> = answers.iter().cloned().chain([more]).collect();
-        for metric in [Metric::Anls, Metric::RelaxedAccuracy, Metric::Ocrbench, Metric::Mtvqa] {
+        for metric in [metric("anls"), metric("relaxed_accuracy"), metric("ocrbench"), metric("mtvqa")] {
             let before = metric.score(&prediction, &answers, None);
             let after = metric.score(&prediction, &extended, None);
             prop_assert!(after >= before, "{metric}: {before} then {after}");
@@ -123,8 +152,8 @@ proptest! {
     #[test]
     fn the_vote_has_no_order(prediction in text(), answers in prop::collection::vec(text(), 10)) {
         let backwards: Vec<String> = answers.iter().rev().cloned().collect();
-        let forth = Metric::VqaAccuracy.score(&prediction, &answers, None);
-        let back = Metric::VqaAccuracy.score(&prediction, &backwards, None);
+        let forth = metric("vqa_accuracy").score(&prediction, &answers, None);
+        let back = metric("vqa_accuracy").score(&prediction, &backwards, None);
         prop_assert!((forth - back).abs() < 1e-12);
     }
 }

@@ -1,5 +1,7 @@
 //! What can go wrong in a variant.
 
+use rave_names::did_you_mean;
+
 /// An error of an attention variant.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -42,25 +44,8 @@ impl Error {
     }
 }
 
-/// A question that names the nearest id, or nothing.
-pub fn did_you_mean(nearest: Option<&str>) -> String {
-    nearest.map_or_else(String::new, |nearest| {
-        format!("; did you mean `{nearest}`?")
-    })
-}
-
 /// What LibTorch says, without the C++ call stack that it appends.
 pub fn first_line(error: &tch::TchError) -> String {
     let text = error.to_string();
     text.lines().next().unwrap_or_default().to_owned()
-}
-
-/// The nearest of some ids to one that is not among them, if any is near enough to have been meant.
-pub fn nearest<'a>(id: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    known
-        .into_iter()
-        .map(|known| (strsim::damerau_levenshtein(known, id), known))
-        .min()
-        .filter(|(distance, _)| *distance <= 1 + id.len() / 3)
-        .map(|(_, known)| known)
 }

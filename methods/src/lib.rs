@@ -26,8 +26,9 @@ mod tokens;
 pub mod variants;
 
 pub use depth::{Layers, Range};
-pub use error::{Error, did_you_mean, first_line, nearest};
+pub use error::{Error, first_line};
 pub use method::{DynMethod, Method, Variant, VariantInfo};
+pub use rave_names::{did_you_mean, nearest};
 pub use registry::{preset, preset_among, variant};
 pub use slot::{Attention, Build, Geometry, Step};
 pub use tokens::{QueryRows, RetainedTokens, Tokens};

@@ -6,7 +6,7 @@ use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rave_reports::charts::{Chart, png, svg};
+use rave_reports::charts::charts;
 use rave_results::Summary;
 
 #[path = "../tests/common/mod.rs"]
@@ -147,10 +147,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn draw(folder: &Path, name: &str, plan: &Plan) -> Result<(), Box<dyn Error>> {
     let summary = Summary::from_runs(&[run(plan)], "standard")?;
     let model = &summary.models[0];
-    for chart in Chart::of(&summary, model) {
+    for chart in charts(&summary, model) {
         let path = |kind: &str| folder.join(format!("{name}-{}.{kind}", chart.id()));
-        fs::write(path("png"), png(&summary, model, chart)?)?;
-        fs::write(path("svg"), svg(&summary, model, chart)?)?;
+        fs::write(path("png"), chart.png(&summary, model)?)?;
+        fs::write(path("svg"), chart.svg(&summary, model)?)?;
     }
     Ok(())
 }

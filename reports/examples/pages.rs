@@ -9,9 +9,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use image::{Rgb, RgbImage};
-use rave_reports::html::{Extras, Found, Pictures, most_samples, page};
+use rave_reports::html::{Found, Pictures};
+use rave_reports::{Document, Evaluation, FORMATS, render};
 use rave_results::Summary;
-use rave_results::excerpt::Excerpt;
 
 #[path = "../tests/common/mod.rs"]
 mod common;
@@ -50,6 +50,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Ok(());
     }
     fs::create_dir_all(&folder)?;
+    let html = FORMATS.iter().find(|format| format.id == "html");
+    let html = html.ok_or("there is no HTML format")?;
     let variants = ["standard", "rave", "rave-post-rope"];
     let plain = Plan {
         samples: 12,
@@ -112,13 +114,14 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
         });
         let summary = Summary::from_runs(std::slice::from_ref(&run), "standard")?;
-        let excerpt = Excerpt::of(&[run], &summary, most_samples(&summary))?;
-        let extras = Extras {
-            excerpt: Some(&excerpt),
-            ..Extras::default()
-        };
-        let made = page(&summary, &extras, &mut Stripes)?;
-        fs::write(folder.join(format!("{name}.html")), made.bytes)?;
+        let mut document = Document::Evaluation(Evaluation {
+            runs: &[run],
+            pictures: Some(&mut Stripes),
+            ..Evaluation::of(&summary)
+        });
+        for page in render(&mut document, html)? {
+            fs::write(folder.join(format!("{name}.html")), page.bytes)?;
+        }
     }
     Ok(())
 }

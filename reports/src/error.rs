@@ -1,5 +1,7 @@
 //! The one error of this library.
 
+use crate::{FORMATS, Kind};
+
 /// What can go wrong in making a report.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -7,17 +9,13 @@ pub enum Error {
     /// The runs cannot be summarised.
     #[error(transparent)]
     Results(#[from] rave_results::Error),
-    /// No format of this name.
-    #[error("unknown report format '{name}'; choose from txt, md, csv, tex, json, svg, png, html")]
-    UnknownFormat {
-        /// What was asked for.
-        name: String,
-    },
-    /// No format of this name for the paper's table.
-    #[error("unknown format '{name}' of the paper's table; choose from txt, md, csv, json, tex")]
-    UnknownPaperFormat {
-        /// What was asked for.
-        name: String,
+    /// A format that does not have this kind of document.
+    #[error("there is no '{format}' of {kind}; choose from {}", formats(*.kind))]
+    NoSuchReport {
+        /// The format's name.
+        format: &'static str,
+        /// What was to be reported.
+        kind: Kind,
     },
     /// A chart that cannot be drawn.
     #[error(
@@ -25,7 +23,7 @@ pub enum Error {
     )]
     Chart {
         /// The chart.
-        chart: &'static str,
+        chart: String,
         /// The library's reason.
         reason: String,
     },
@@ -35,4 +33,11 @@ pub enum Error {
     /// A table that cannot be written as text.
     #[error("table: {0}; please report this with the run's run.json")]
     Text(String),
+}
+
+/// The names of the formats that have this kind of document.
+fn formats(kind: Kind) -> String {
+    let formats = FORMATS.iter().filter(|format| format.makes(kind));
+    let ids: Vec<&str> = formats.map(|format| format.id).collect();
+    ids.join(", ")
 }

@@ -1,26 +1,27 @@
 //! The report as one HTML file that needs no network: summary, charts, tables and a browser of the samples.
 //!
 //! The page is `html/page.html` (minijinja, everything escaped by default), `page.css` and `page.js`, all inside the one
-//! file. Its content security policy names the hashes of its own style and script and allows nothing else, so that no text of
-//! a record could load or run anything even where it got past the escaping.
+//! file. Its content security policy allows only its own style and script, by their hashes, so that no text of a record could
+//! load or run anything even if it got past the escaping.
 
 use minijinja::{Environment, context};
 use rave_results::Summary;
 use rave_results::excerpt::Excerpt;
 use rave_results::latency::LatencySummary;
-use rave_results::maps::AttentionMaps;
 use serde::Serialize;
 
-use crate::charts::{self, Chart, Curve};
-use crate::tables::{self, Grid};
-use crate::{Artifact, Error};
+use crate::charts::{self, Figure};
+use crate::tables::grid::Grid;
+use crate::tables::provenance::provenance;
+use crate::{Artifact, Error, Evaluation, tables};
 
+mod leaderboard;
 mod pictures;
 mod samples;
-mod standing;
 mod text;
 
-pub use pictures::{Found, NoPictures, Pictures};
+use pictures::NoPictures;
+pub use pictures::{Found, Pictures};
 pub use samples::most_samples;
 
 use text::{policy_hash, visible};
@@ -29,10 +30,8 @@ const TEMPLATE: &str = include_str!("html/page.html");
 const STYLE: &str = include_str!("html/page.css");
 const SCRIPT: &str = include_str!("html/page.js");
 const FILE: &str = "report.html";
-/// Notes that stand at the top; the others unfold.
+/// How many notes are shown at the top; the others unfold.
 const NOTES: usize = 5;
-/// The heading of the training curves.
-pub const CURVES: &str = "How the variants were trained";
 
 /// A link at the top of the page.
 #[derive(Serialize)]
@@ -77,35 +76,25 @@ struct Model {
     id: String,
     name: String,
     headline: Vec<String>,
-    standings: Vec<standing::Standing>,
+    leaderboard: Vec<leaderboard::Entry>,
     score_name: String,
     has_tallies: bool,
     legend: String,
 }
 
-/// What may stand on a page besides its summary.
-#[derive(Default)]
-pub struct Extras<'a> {
-    /// What the browser of samples shows; without it there is none.
-    pub excerpt: Option<&'a Excerpt>,
-    /// Where the attention lay on the pictures of some of its samples.
-    pub maps: &'a [AttentionMaps],
-    /// What the variants cost, measured by itself.
-    pub latency: Option<&'a LatencySummary>,
-    /// How the variants were trained.
-    pub curves: &'a [Curve],
-}
-
-/// The page of a summary.
+/// The page of an evaluation.
 ///
 /// # Errors
-/// A chart or a picture that cannot be drawn or encoded.
-pub fn page(
-    summary: &Summary,
-    extras: &Extras,
-    pictures: &mut dyn Pictures,
-) -> Result<Artifact, Error> {
-    let excerpt = extras.excerpt;
+/// Samples that cannot be read; a chart or a picture that cannot be drawn or encoded.
+pub(crate) fn page(evaluation: &mut Evaluation) -> Result<Artifact, Error> {
+    let summary = evaluation.summary;
+    let excerpt = if evaluation.runs.is_empty() {
+        None
+    } else {
+        let most = evaluation.samples.unwrap_or_else(|| most_samples(summary));
+        Some(Excerpt::of(evaluation.runs, summary, most)?)
+    };
+    let excerpt = excerpt.as_ref();
     let models: Vec<Model> = summary
         .models
         .iter()
@@ -113,8 +102,8 @@ pub fn page(
         .map(|(number, model)| Model {
             id: format!("model-{number}"),
             name: visible(&model.name),
-            headline: standing::headline(summary, model),
-            standings: standing::standings(summary, model, excerpt),
+            headline: leaderboard::headline(summary, model),
+            leaderboard: leaderboard::leaderboard(summary, model, excerpt),
             score_name: match summary.suites.as_slice() {
                 [only] => visible(&format!("{}, %", only.id)),
                 suites => format!("mean of {} suites, %", suites.len()),
@@ -123,34 +112,33 @@ pub fn page(
             legend: legend(summary),
         })
         .collect();
-    let mut drawings = Vec::new();
+    let mut figures: Vec<Figure> = charts::summary(summary)
+        .into_iter()
+        .map(|drawing| drawing.figure)
+        .collect();
     let mut grids = Vec::new();
     for model in &summary.models {
-        if !summary.cells.iter().any(|cell| cell.model == model.name) {
-            continue;
+        if summary.cells.iter().any(|cell| cell.model == model.name) {
+            grids.extend(tables::summary::grids(summary, model));
         }
-        for chart in Chart::of(summary, model) {
-            let title = format!("{}: {}", chart.title(), model.name);
-            let svg = Artifact::text("", charts::svg(summary, model, chart)?);
-            drawings.push(drawing(&title, &svg));
-        }
-        grids.extend(tables::grids(summary, model));
     }
-    let mut provenance = tables::provenance(summary);
+    let mut provenance = provenance(summary);
     let mut notes = summary.notes();
-    if let Some(latency) = extras.latency {
-        drawings.extend(latency_drawings(latency)?);
+    if let Some(latency) = evaluation.latency {
+        figures.extend(charts::latency(latency));
         grids.extend(tables::latency::grids(latency));
         provenance.extend(tables::latency::provenance(latency));
         notes.extend(tables::latency::notes(latency));
     }
-    if !extras.curves.is_empty() {
-        let [svg, _] = charts::training_curves(extras.curves, CURVES)?;
-        drawings.push(drawing(CURVES, &svg));
-    }
+    figures.extend(charts::curves(evaluation.curves));
+    let mut none = NoPictures;
+    let pictures: &mut dyn Pictures = match &mut evaluation.pictures {
+        Some(pictures) => *pictures,
+        None => &mut none,
+    };
     let samples = excerpt
         .filter(|excerpt| excerpt.total > 0)
-        .map(|excerpt| samples::samples(summary, excerpt, extras.maps, pictures))
+        .map(|excerpt| samples::samples(summary, excerpt, evaluation.maps, pictures))
         .transpose()?;
     let runs: Vec<&str> = summary.runs.iter().map(|run| run.run.as_str()).collect();
     render(Content {
@@ -158,7 +146,7 @@ pub fn page(
         notes,
         baseline: visible(&summary.baseline),
         models,
-        drawings,
+        drawings: drawings(&figures)?,
         grids,
         samples,
         provenance,
@@ -175,28 +163,22 @@ pub(crate) fn latency(summary: &LatencySummary) -> Result<Artifact, Error> {
         notes: tables::latency::notes(summary),
         baseline: String::new(),
         models: Vec::new(),
-        drawings: latency_drawings(summary)?,
+        drawings: drawings(&charts::latency(summary))?,
         grids: tables::latency::grids(summary),
         samples: None,
         provenance: tables::latency::provenance(summary),
     })
 }
 
-fn latency_drawings(summary: &LatencySummary) -> Result<Vec<Drawing>, Error> {
-    let files = charts::latency_files(summary).into_iter();
-    let drawn = charts::latency(summary, false)?;
-    let drawings = files.zip(&drawn);
-    Ok(drawings
-        .map(|((_, title), svg)| drawing(&title, svg))
-        .collect())
-}
-
-/// An SVG file as it stands in the page. Its markup holds no character that [`visible`] writes out: only names do.
-fn drawing(title: &str, svg: &Artifact) -> Drawing {
-    Drawing {
-        title: visible(title),
-        svg: visible(&String::from_utf8_lossy(&svg.bytes)),
-    }
+/// SVG files as they stand in the page. Their markup holds no character that [`visible`] writes out: only names do.
+fn drawings(figures: &[Figure]) -> Result<Vec<Drawing>, Error> {
+    let drawing = |figure: &Figure| {
+        Ok(Drawing {
+            title: visible(&figure.title),
+            svg: visible(&figure.svg()?),
+        })
+    };
+    figures.iter().map(drawing).collect()
 }
 
 /// What stands on a page, in its order.

@@ -1,10 +1,7 @@
 //! The paper's table and runs side by side: every format as it reads, and the same bytes for the same records.
 #![allow(clippy::unwrap_used)]
 
-use rave_reports::Artifact;
-use rave_reports::latency;
-use rave_reports::paper::{PaperFormat, render};
-use rave_reports::tables::{TerminalStyle, terminal};
+use rave_reports::{Artifact, Document, FORMATS, Kind, TerminalStyle, latency_comparison, render};
 use rave_results::latency::{
     LatencyComparison, LatencyConfiguration, LatencyRecord, LatencyRow, LatencyRun, Phase,
 };
@@ -15,7 +12,7 @@ use rave_results::summary::Options;
 use rave_results::{Run, compare};
 
 mod common;
-use common::{Plan, run};
+use common::{Plan, files, format, run};
 
 /// A run with trained variants, one that nobody trained, two kinds of suites and two seeds.
 fn trained() -> Run {
@@ -117,30 +114,30 @@ fn file(files: &[Artifact], name: &str) -> String {
     String::from_utf8(found.bytes.clone()).unwrap()
 }
 
-fn paper_files(format: PaperFormat) -> Vec<Artifact> {
+fn paper_files(format: &str) -> Vec<Artifact> {
     let latency = [times("latency", 1.01, 1.03)];
     let table = paper_table(&[trained()], &latency, &Resampling::default()).unwrap();
-    render(&table, format).unwrap()
+    files(Document::Paper(&table), format)
 }
 
 #[test]
 fn the_papers_table_as_text() {
-    insta::assert_snapshot!(file(&paper_files(PaperFormat::Text), "paper-table.txt"));
+    insta::assert_snapshot!(file(&paper_files("txt"), "paper-table.txt"));
 }
 
 #[test]
 fn the_papers_table_as_a_page() {
-    insta::assert_snapshot!(file(&paper_files(PaperFormat::Markdown), "paper-table.md"));
+    insta::assert_snapshot!(file(&paper_files("md"), "paper-table.md"));
 }
 
 #[test]
 fn the_papers_table_as_latex() {
-    insta::assert_snapshot!(file(&paper_files(PaperFormat::Latex), "paper-table.tex"));
+    insta::assert_snapshot!(file(&paper_files("tex"), "paper-table.tex"));
 }
 
 #[test]
 fn the_papers_table_as_lines() {
-    let files = paper_files(PaperFormat::Csv);
+    let files = paper_files("csv");
     insta::assert_snapshot!(file(&files, "claims.csv"));
     // Three suites with their average, four variants, and the header.
     assert_eq!(file(&files, "variants.csv").lines().count(), 3 * 4 + 1);
@@ -148,30 +145,30 @@ fn the_papers_table_as_lines() {
 
 #[test]
 fn the_papers_table_is_the_same_every_time_and_without_runs_it_says_so() {
-    for (name, format) in PaperFormat::ALL {
-        assert_eq!(name.parse::<PaperFormat>().unwrap(), format);
-        assert!(paper_files(format) == paper_files(format), "{name}");
+    for format in FORMATS.iter().filter(|format| format.makes(Kind::Paper)) {
+        assert!(
+            paper_files(format.id) == paper_files(format.id),
+            "{}",
+            format.id
+        );
     }
-    let json = file(&paper_files(PaperFormat::Json), "paper-table.json");
+    let json = file(&paper_files("json"), "paper-table.json");
     assert!(
         json.contains("\"verdict\": \"not-measured\"") && json.contains("\"smallest_detectable\"")
     );
-    let unknown = "pdf".parse::<PaperFormat>().unwrap_err().to_string();
-    assert_eq!(
-        unknown,
-        "unknown format 'pdf' of the paper's table; choose from txt, md, csv, json, tex"
-    );
     let table = paper_table(&[], &[times("latency", 1.3, 1.0)], &Resampling::default()).unwrap();
-    let text = file(
-        &render(&table, PaperFormat::Text).unwrap(),
-        "paper-table.txt",
-    );
+    let text = file(&files(Document::Paper(&table), "txt"), "paper-table.txt");
     assert!(text.contains("! no run of trained weights"), "{text}");
     assert!(
         text.contains("CONTRADICTED on nano (latency)") && text.contains("NOT MEASURED"),
         "{text}"
     );
-    assert_eq!(render(&table, PaperFormat::Csv).unwrap().len(), 1);
+    assert_eq!(files(Document::Paper(&table), "csv").len(), 1);
+    let refused = render(&mut Document::Paper(&table), format("svg")).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "there is no 'svg' of the paper's table; choose from txt, md, csv, tex, json"
+    );
 }
 
 #[test]
@@ -181,10 +178,7 @@ fn names_cannot_break_latex() {
         ..Plan::default()
     };
     let table = paper_table(&[run(&odd)], &[], &Resampling::default()).unwrap();
-    let page = file(
-        &render(&table, PaperFormat::Latex).unwrap(),
-        "paper-table.tex",
-    );
+    let page = file(&files(Document::Paper(&table), "tex"), "paper-table.tex");
     assert!(
         page.contains(
             "50\\%\\_a\\&b\\textbackslash{}\\{x\\}\\#\\textasciitilde{}\\textasciicircum{}\\$ &"
@@ -214,14 +208,14 @@ fn runs_side_by_side() {
         force: false,
     };
     let summary = compare(&runs, &options).unwrap();
-    insta::assert_snapshot!(terminal(&summary, TerminalStyle::PLAIN));
+    insta::assert_snapshot!(Document::Comparison(&summary).terminal(TerminalStyle::PLAIN));
 }
 
 #[test]
 fn latency_runs_side_by_side() {
     let runs = [times("before", 1.2, 1.05), times("after", 1.01, 1.0)];
     let comparison = LatencyComparison::of(&runs, &Resampling::default(), false).unwrap();
-    insta::assert_snapshot!(latency::comparison(&comparison, TerminalStyle::PLAIN));
+    insta::assert_snapshot!(latency_comparison(&comparison, TerminalStyle::PLAIN));
     let mut other = runs;
     other[1].record.model.sha256 = "cd".into();
     other[1].record.configuration.new_tokens = 9;
@@ -233,7 +227,7 @@ fn latency_runs_side_by_side() {
         "{refused}"
     );
     let forced = LatencyComparison::of(&other, &Resampling::default(), true).unwrap();
-    let text = latency::comparison(&forced, TerminalStyle::PLAIN);
+    let text = latency_comparison(&forced, TerminalStyle::PLAIN);
     assert!(
         text.contains(
             "! forced comparison of unequal runs: before and after: answers have 9 and not 5 tokens"

@@ -5,15 +5,15 @@ use std::path::Path;
 
 use image::RgbImage;
 use rave_reports::charts::Curve;
-use rave_reports::html::{Extras, Found, NoPictures, Pictures, most_samples, page};
-use rave_results::excerpt::Excerpt;
+use rave_reports::html::{Found, Pictures};
+use rave_reports::{Document, Evaluation};
 use rave_results::maps::{AttentionMaps, VariantMap};
 use rave_results::training::Row;
 use rave_results::{SampleRecord, Summary};
 use serde_json::Value;
 
 mod common;
-use common::{HOSTILE, Plan, hostile, store};
+use common::{HOSTILE, Plan, files, hostile, store};
 
 /// Pictures of one colour, with a box; none of charts.
 struct Plain;
@@ -31,12 +31,13 @@ impl Pictures for Plain {
     }
 }
 
-/// A page with samples.
-fn of(excerpt: &Excerpt) -> Extras<'_> {
-    Extras {
-        excerpt: Some(excerpt),
-        ..Extras::default()
-    }
+/// The page of an evaluation.
+fn page(evaluation: Evaluation) -> String {
+    let [page] = files(Document::Evaluation(evaluation), "html")
+        .try_into()
+        .unwrap();
+    assert_eq!(page.name, "report.html");
+    String::from_utf8(page.bytes).unwrap()
 }
 
 /// The page of a plan whose samples `texts` has changed.
@@ -44,11 +45,12 @@ fn made(plan: &Plan, most: Option<usize>, texts: impl Fn(&mut SampleRecord)) -> 
     let folder = tempfile::tempdir().unwrap();
     let run = store(plan, Path::new(&folder.path().join("made-up")), texts);
     let summary = Summary::from_runs(std::slice::from_ref(&run), "standard").unwrap();
-    let most = most.unwrap_or_else(|| most_samples(&summary));
-    let excerpt = Excerpt::of(&[run], &summary, most).unwrap();
-    let artifact = page(&summary, &of(&excerpt), &mut Plain).unwrap();
-    assert_eq!(artifact.name, "report.html");
-    String::from_utf8(artifact.bytes).unwrap()
+    page(Evaluation {
+        runs: &[run],
+        samples: most,
+        pictures: Some(&mut Plain),
+        ..Evaluation::of(&summary)
+    })
 }
 
 fn ten() -> Plan<'static> {
@@ -264,13 +266,13 @@ fn attention_lies_over_the_picture_it_belongs_to() {
     let folder = tempfile::tempdir().unwrap();
     let run = store(&ten(), folder.path(), |_| ());
     let summary = Summary::from_runs(std::slice::from_ref(&run), "standard").unwrap();
-    let excerpt = Excerpt::of(&[run], &summary, 100).unwrap();
-    let extras = Extras {
+    let data = data(&page(Evaluation {
+        runs: &[run],
+        samples: Some(100),
+        pictures: Some(&mut Plain),
         maps: &[map("0002", 0.8), map("none", 0.5)],
-        ..of(&excerpt)
-    };
-    let artifact = page(&summary, &extras, &mut Plain).unwrap();
-    let data = data(&String::from_utf8(artifact.bytes).unwrap());
+        ..Evaluation::of(&summary)
+    }));
     let samples = data["samples"].as_array().unwrap();
     let with: Vec<&Value> = samples
         .iter()
@@ -299,12 +301,10 @@ fn latency_and_training_join_the_page() {
         rows: vec![row(10, 0.75), row(20, 0.5)],
     };
     let summary = Summary::from_runs(&[common::run(&ten())], "standard").unwrap();
-    let extras = Extras {
+    let text = page(Evaluation {
         curves: &[curve("standard", "seed-0"), curve("rave", "seed-0")],
-        ..Extras::default()
-    };
-    let artifact = page(&summary, &extras, &mut NoPictures).unwrap();
-    let text = String::from_utf8(artifact.bytes).unwrap();
+        ..Evaluation::of(&summary)
+    });
     assert!(text.contains("How the variants were trained"));
     assert!(text.contains("rave, seed-0: loss 0.500 after 20 steps."));
 }
@@ -313,8 +313,7 @@ fn latency_and_training_join_the_page() {
 fn without_samples_there_is_no_browser() {
     let run = common::run(&ten());
     let summary = Summary::from_runs(&[run], "standard").unwrap();
-    let artifact = page(&summary, &Extras::default(), &mut NoPictures).unwrap();
-    let text = String::from_utf8(artifact.bytes).unwrap();
+    let text = page(Evaluation::of(&summary));
     assert!(!text.contains("id=\"data\"") && !text.contains("answers won"));
     assert!(text.contains("<svg width=\"900\""));
 }

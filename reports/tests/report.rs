@@ -1,14 +1,45 @@
 //! Reports of made-up runs: every format, the odd cases, and the same bytes for the same records.
 #![allow(clippy::unwrap_used)]
 
-use rave_reports::charts::{Chart, png, svg, training};
-use rave_reports::tables::{TerminalStyle, csv, markdown, terminal};
-use rave_reports::{Format, render, report};
+use rave_reports::charts::{CHARTS, Chart, charts, training};
+use rave_reports::{Artifact, Document, Evaluation, FORMATS, Kind, TerminalStyle};
 use rave_results::training::Row;
 use rave_results::{Run, Summary};
 
 mod common;
-use common::{Plan, run};
+use common::{Plan, files, run};
+
+fn of(summary: &Summary) -> Document<'_> {
+    Document::Evaluation(Evaluation::of(summary))
+}
+
+fn terminal(summary: &Summary, style: TerminalStyle) -> String {
+    of(summary).terminal(style)
+}
+
+/// The first file of a format.
+fn first_file(summary: &Summary, format: &str) -> String {
+    let first = files(of(summary), format).remove(0);
+    String::from_utf8(first.bytes).unwrap()
+}
+
+/// The files of one format, or of several after each other.
+fn report(runs: &[Run], formats: &[&str]) -> Vec<Artifact> {
+    let summary = Summary::from_runs(runs, "standard").unwrap();
+    let of_format = |id: &&str| files(of(&summary), id);
+    formats.iter().flat_map(of_format).collect()
+}
+
+/// The chart of this name.
+fn named(id: &str) -> &'static dyn Chart {
+    let found = CHARTS.iter().find(|chart| chart.id() == id);
+    *found.unwrap()
+}
+
+/// The names of some charts.
+fn ids(charts: &[&dyn Chart]) -> Vec<&'static str> {
+    charts.iter().map(|chart| chart.id()).collect()
+}
 
 fn summary(plan: &Plan) -> Summary {
     Summary::from_runs(&[run(plan)], "standard").unwrap()
@@ -115,7 +146,7 @@ fn terminal_table_with_boxes_and_everything_wrong() {
 
 #[test]
 fn markdown_page() {
-    insta::assert_snapshot!(markdown(&summary(&small())), @r#"
+    insta::assert_snapshot!(first_file(&summary(&small()), "md"), @r#"
     # Report
 
     > **Note**: untrained: nano has seeded random weights; the scores say nothing about a method
@@ -218,7 +249,7 @@ fn csv_lines() {
         suites: &["ocr"],
         ..Plan::default()
     };
-    insta::assert_snapshot!(csv(&summary(&plan)).unwrap(), @r#"
+    insta::assert_snapshot!(first_file(&summary(&plan), "csv"), @r#"
     model,untrained,suite,variant,baseline,metric,rows_used,rows_total,scored,failed,due,failures,score,score_low,score_high,pairs,difference,difference_low,difference_high,test,p,holm_p,p_by_image,p_by_seed,smallest_detectable,preprocess_ms,vision_ms,prefill_ms,decode_ms,total_ms,prompt_tokens,visual_tokens,new_tokens,interrupted,forced
     nano,false,ocr,standard,standard,relaxed_accuracy,40,40,40,0,40,,0.4,0.25,0.575,,,,,,,,,,,12,180,404.7844,90,674.7844,1100,1088,6,false,false
     nano,false,ocr,rave,standard,relaxed_accuracy,40,40,40,0,40,,0.45,0.3,0.625,40,0.05,-0.125,0.22499999999999998,McNemar,0.7265625000000004,0.78125,0.78125,,0.2403218853325516,12,180,415.663,92,687.663,1100,1088,6,false,false
@@ -262,7 +293,7 @@ fn several_training_seeds_are_shown_each() {
         ..Plan::default()
     };
     let summary = summary(&plan);
-    let page = markdown(&summary);
+    let page = first_file(&summary, "md");
     assert!(page.contains("each training seed"), "{page}");
     let average = summary.macro_cell("nano", "rave").unwrap();
     let gains: Vec<f64> = average
@@ -279,9 +310,11 @@ fn several_training_seeds_are_shown_each() {
     }
     assert!(page.contains("whole images and training seeds"));
     let model = &summary.models[0];
-    let chart = svg(&summary, model, Chart::Accuracy).unwrap();
+    let chart = named("accuracy").svg(&summary, model).unwrap();
     assert!(chart.contains("over 3 training seeds"));
-    let alone = svg(&self::summary(&Plan::default()), model, Chart::Accuracy).unwrap();
+    let alone = named("accuracy")
+        .svg(&self::summary(&Plan::default()), model)
+        .unwrap();
     let dots = |chart: &str| chart.matches("<circle").count();
     // A small dot a seed beside every score: two variants on two suites and the average.
     assert_eq!(dots(&chart), dots(&alone) + 3 * 6);
@@ -303,7 +336,8 @@ fn a_training_run_is_drawn_with_its_losses_and_answers() {
         rows.push(row(step, "validation", 0.5, step as f64 / 1_000.0));
         rows.push(row(step, "validation ocr", f64::NAN, 0.25));
     }
-    let [vector, bitmap] = training(&rows, "Training nano with rave").unwrap();
+    let files = training(&rows, "Training nano with rave").unwrap();
+    let [vector, bitmap] = <[Artifact; 2]>::try_from(files).unwrap();
     let text = String::from_utf8(vector.bytes).unwrap();
     for words in [
         "Training nano with rave",
@@ -321,7 +355,7 @@ fn a_training_run_is_drawn_with_its_losses_and_answers() {
         text.len()
     );
     assert!(bitmap.bytes.starts_with(b"\x89PNG"));
-    let [empty, _] = training(&[], "Nothing").unwrap();
+    let empty = training(&[], "Nothing").unwrap().remove(0);
     assert!(
         String::from_utf8(empty.bytes)
             .unwrap()
@@ -347,8 +381,8 @@ fn an_empty_run_gives_a_report_that_says_so() {
     suite chart v1: anls v1, 0 samples
     95 % intervals: percentile bootstrap of whole images, 10000 resamples, seed 20260518
     "#);
-    for format in Format::ALL {
-        for artifact in render(&summary(&plan), format).unwrap() {
+    for format in FORMATS {
+        for artifact in files(of(&summary(&plan)), format.id) {
             assert!(!artifact.bytes.is_empty(), "{}", artifact.name);
         }
     }
@@ -378,7 +412,8 @@ fn a_wide_table_is_split_between_suites() {
 
 #[test]
 fn the_same_records_give_the_same_bytes() {
-    let all = || report(&[run(&small())], "standard", &Format::ALL).unwrap();
+    let formats: Vec<&str> = FORMATS.iter().map(|format| format.id).collect();
+    let all = || report(&[run(&small())], &formats);
     let (first, second) = (all(), all());
     let names: Vec<&str> = first
         .iter()
@@ -417,7 +452,7 @@ fn a_table_for_a_paper() {
         fails: Some("rave"),
         ..small()
     };
-    let files = render(&summary(&plan), Format::Latex).unwrap();
+    let files = files(of(&summary(&plan)), "tex");
     let text = String::from_utf8(files[0].bytes.clone()).unwrap();
     let table = text.split("\n\n").nth(1).unwrap();
     insta::assert_snapshot!(table);
@@ -436,7 +471,7 @@ fn gains_are_drawn_with_their_numbers() {
     };
     let summary = summary(&plan);
     let model = &summary.models[0];
-    let chart = svg(&summary, model, Chart::Gain).unwrap();
+    let chart = named("gain").svg(&summary, model).unwrap();
     for suite in ["ocr", "chart"] {
         let own = summary
             .cell("nano", suite, "rave")
@@ -452,7 +487,8 @@ fn gains_are_drawn_with_their_numbers() {
     // Two suites and the average, each with a dot a seed and its own mark; one mark in the legend.
     assert_eq!(chart.matches("<circle").count(), 3 * 4 + 1);
     assert!(
-        !svg(&summary, model, Chart::Accuracy)
+        !named("accuracy")
+            .svg(&summary, model)
             .unwrap()
             .contains("NaN")
     );
@@ -461,18 +497,18 @@ fn gains_are_drawn_with_their_numbers() {
 #[test]
 fn every_failed_sample_is_in_the_lines_and_in_the_json() {
     let summary = summary(&small());
-    let artifact = |format: Format, name: &str| {
-        let files = render(&summary, format).unwrap();
+    let artifact = |format: &str, name: &str| {
+        let files = files(of(&summary), format);
         let file = files.into_iter().find(|file| file.name == name).unwrap();
         String::from_utf8(file.bytes).unwrap()
     };
-    let lines = artifact(Format::Csv, "failures.csv");
+    let lines = artifact("csv", "failures.csv");
     assert_eq!(lines.lines().count(), 1 + 44);
     assert!(
         lines.contains("nano,chart,0030,1,rave,out of memory: 30 GiB asked\n"),
         "{lines}"
     );
-    assert!(artifact(Format::Json, "summary.json").contains("out of memory: 39 GiB asked"));
+    assert!(artifact("json", "summary.json").contains("out of memory: 39 GiB asked"));
 }
 
 #[test]
@@ -487,9 +523,9 @@ fn a_cell_that_lacks_samples_is_marked_in_every_format() {
     let text = terminal(&summary, TerminalStyle::PLAIN);
     assert!(text.contains("±16.2 (40 of 41)"), "{text}");
     assert!(text.contains("! incomplete: ocr under rave"), "{text}");
-    assert!(markdown(&summary).contains("(40 of 41) |"));
-    assert!(csv(&summary).unwrap().contains(",40,0,41,"));
-    let chart = svg(&summary, &summary.models[0], Chart::Accuracy).unwrap();
+    assert!(first_file(&summary, "md").contains("(40 of 41) |"));
+    assert!(first_file(&summary, "csv").contains(",40,0,41,"));
+    let chart = named("accuracy").svg(&summary, &summary.models[0]).unwrap();
     assert!(chart.contains("do not hold"), "{chart}");
 }
 
@@ -502,13 +538,13 @@ fn models_whose_names_are_alike_have_a_file_each() {
             ..Plan::default()
         })
     });
-    let files = report(&runs, "standard", &[Format::Svg]).unwrap();
+    let files = report(&runs, &["svg"]);
     let distinct: std::collections::HashSet<String> =
         files.iter().map(|file| file.name.to_lowercase()).collect();
     assert_eq!((files.len(), distinct.len()), (20, 20));
     assert_eq!(files[0].name, "accuracy-x-m.svg");
     assert_eq!(files[5].name, "accuracy-x-m-2.svg");
-    let page = markdown(&Summary::from_runs(&runs, "standard").unwrap());
+    let page = first_file(&Summary::from_runs(&runs, "standard").unwrap(), "md");
     assert!(
         files
             .iter()
@@ -523,7 +559,7 @@ fn several_models_have_a_file_each() {
         ..Plan::default()
     };
     let runs: [Run; 2] = [run(&Plan::default()), run(&other)];
-    let files = report(&runs, "standard", &[Format::Svg]).unwrap();
+    let files = report(&runs, &["svg"]);
     let names: Vec<&str> = files
         .iter()
         .map(|artifact| artifact.name.as_str())
@@ -532,13 +568,7 @@ fn several_models_have_a_file_each() {
         names.contains(&"accuracy-nano.svg") && names.contains(&"accuracy-org-model-main.svg"),
         "{names:?}"
     );
-    let page = String::from_utf8(
-        report(&runs, "standard", &[Format::Markdown])
-            .unwrap()
-            .remove(0)
-            .bytes,
-    )
-    .unwrap();
+    let page = String::from_utf8(report(&runs, &["md"]).remove(0).bytes).unwrap();
     assert!(names.iter().all(|name| page.contains(&format!("({name})"))));
 }
 
@@ -620,8 +650,8 @@ fn no_label_leaves_the_picture() {
     ];
     for plan in plans {
         let summary = summary(&plan);
-        for chart in Chart::of(&summary, &summary.models[0]) {
-            let document = svg(&summary, &summary.models[0], chart).unwrap();
+        for chart in charts(&summary, &summary.models[0]) {
+            let document = chart.svg(&summary, &summary.models[0]).unwrap();
             let height: f64 = document
                 .split(" height=\"")
                 .nth(1)
@@ -649,8 +679,8 @@ fn charts_say_what_must_be_known() {
         interrupted: true,
         ..small()
     });
-    for chart in Chart::of(&summary, &summary.models[0]) {
-        let document = svg(&summary, &summary.models[0], chart).unwrap();
+    for chart in charts(&summary, &summary.models[0]) {
+        let document = chart.svg(&summary, &summary.models[0]).unwrap();
         assert!(
             document.contains("UNTRAINED: seeded random weights"),
             "{document}"
@@ -661,22 +691,17 @@ fn charts_say_what_must_be_known() {
         assert!(
             document.contains("font-family=\"DejaVu Sans, Verdana, Helvetica, Arial, sans-serif\"")
         );
-        let picture = png(&summary, &summary.models[0], chart).unwrap();
+        let picture = chart.png(&summary, &summary.models[0]).unwrap();
         let decoded = image::load_from_memory(&picture).unwrap();
         assert_eq!(decoded.width(), 1_800);
     }
 }
 
 #[test]
-fn formats_go_by_their_names() {
-    for format in Format::ALL {
-        assert_eq!(format.name().parse::<Format>().unwrap(), format);
-    }
-    let unknown = "pdf".parse::<Format>().unwrap_err().to_string();
-    assert_eq!(
-        unknown,
-        "unknown report format 'pdf'; choose from txt, md, csv, tex, json, svg, png, html"
-    );
+fn every_format_has_an_evaluation_and_a_name_of_its_own() {
+    let ids: std::collections::HashSet<&str> = FORMATS.iter().map(|format| format.id).collect();
+    assert_eq!(ids.len(), FORMATS.len());
+    assert!(FORMATS.iter().all(|format| format.makes(Kind::Evaluation)));
 }
 
 #[test]
@@ -686,9 +711,9 @@ fn names_cannot_break_the_markup() {
         variants: &variants,
         ..Plan::default()
     });
-    let page = markdown(&summary);
+    let page = first_file(&summary, "md");
     assert!(page.contains("a\\|b\\<script>\\*") && !page.contains("b<script>"));
-    let document = svg(&summary, &summary.models[0], Chart::Accuracy).unwrap();
+    let document = named("accuracy").svg(&summary, &summary.models[0]).unwrap();
     assert!(document.contains("b&lt;script&gt;") && !document.contains("<script>"));
 }
 
@@ -701,7 +726,7 @@ fn attention_has_its_tables_and_charts() {
     };
     let summary = summary(&plan);
     let model = &summary.models[0];
-    assert_eq!(Chart::of(&summary, model), Chart::ALL);
+    assert_eq!(ids(&charts(&summary, model)), ids(CHARTS));
     let text = terminal(&summary, TerminalStyle::PLAIN);
     let tables = text
         .split("nano: attention")
@@ -724,23 +749,24 @@ fn attention_has_its_tables_and_charts() {
      rave    | chart   | +2.80 [+2.80, +2.80] | +1.00 [+1.00, +1.00] | +0.00 [+0.00, +0.00] | +0.00 [+0.00, +0.00] 
      rave    | average | +2.80 [+2.80, +2.80] | +1.00 [+1.00, +1.00] | +0.00 [+0.00, +0.00] | +0.00 [+0.00, +0.00] 
     ");
-    let page = markdown(&summary);
+    let page = first_file(&summary, "md");
     assert!(page.contains("(attention-by-layer.svg)") && page.contains("(attention-in-box.svg)"));
-    let files = render(&summary, Format::Csv).unwrap();
-    let csv = String::from_utf8(files[3].bytes.clone()).unwrap();
-    assert_eq!(files[3].name, "attention.csv");
+    let lines = files(of(&summary), "csv").remove(3);
+    let csv = String::from_utf8(lines.bytes).unwrap();
+    assert_eq!(lines.name, "attention.csv");
     // Two suites and their average, two variants, six measures, and the header.
     assert_eq!(csv.lines().count(), 3 * 2 * 6 + 1);
-    for chart in [Chart::VisualShare, Chart::InBox] {
-        let drawn = svg(&summary, model, chart).unwrap();
+    for chart in ["attention-by-layer", "attention-in-box"].map(named) {
+        let drawn = chart.svg(&summary, model).unwrap();
         assert!(
             drawn.contains("rave") && !drawn.contains("NaN"),
-            "{chart:?}"
+            "{}",
+            chart.id()
         );
-        assert_eq!(png(&summary, model, chart).unwrap()[..4], *b"\x89PNG");
+        assert_eq!(chart.png(&summary, model).unwrap()[..4], *b"\x89PNG");
     }
     let none = Plan::default();
     let none = Summary::from_runs(&[run(&none)], "standard").unwrap();
-    assert_eq!(Chart::of(&none, &none.models[0]), Chart::ALL[..5]);
-    assert_eq!(render(&none, Format::Csv).unwrap().len(), 3);
+    assert_eq!(ids(&charts(&none, &none.models[0])), ids(&CHARTS[..5]));
+    assert_eq!(files(of(&none), "csv").len(), 3);
 }

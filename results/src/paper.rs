@@ -1,4 +1,4 @@
-//! The paper's claims beside what stored runs say of them: a verdict each, with its evidence.
+//! The paper's claims beside what stored runs say of them: each with a verdict and its evidence.
 //!
 //! The claims, what is computed for each and the rule of its verdict stand in `results/claims.toml`, fixed beforehand. A claim
 //! whose variant, weights or run is missing is *not measured*; it is never guessed. Nothing here is a number of the paper's.
@@ -30,13 +30,13 @@ pub const BASELINE: &str = "standard";
 pub struct PaperTable {
     /// The claims.
     pub claims: &'static Claims,
-    /// One a claim and model (or latency run), in the order of the claims.
+    /// One for each claim and model (or latency run), in the order of the claims.
     pub findings: Vec<Finding>,
-    /// One a model of the summary.
+    /// One for each model of the summary.
     pub scale: Vec<Scale>,
     /// The variants by suites, against `standard`; `None` where no run can be compared with it.
     pub summary: Option<Summary>,
-    /// The runs behind verdicts that the summary does not hold: for times, and of grafts before training.
+    /// The runs behind verdicts that are not part of the summary: latency runs, and runs of new parameters before training.
     pub further_runs: Vec<RunNote>,
     /// What a reader must know first.
     pub notes: Vec<String>,
@@ -53,7 +53,7 @@ pub struct Finding {
     pub verdict: Verdict,
     /// What it rests on.
     pub evidence: Vec<Evidence>,
-    /// Why it is not measured, or why the rule's own word was not given.
+    /// Why it is not measured, or why the verdict is not the one that the rule alone would give.
     pub reason: Option<String>,
 }
 
@@ -67,7 +67,7 @@ pub enum Verdict {
     Contradicted,
     /// The runs cannot tell.
     Inconclusive,
-    /// The runs do not hold what the claim speaks of.
+    /// The runs do not hold what the claim is about.
     NotMeasured,
 }
 
@@ -82,8 +82,8 @@ impl Verdict {
         }
     }
 
-    /// Of what is claimed to be above 0, as one of so many parts. All parts must reproduce a claim, so each may take the whole
-    /// level; one is enough against it, so for that they share the level.
+    /// The verdict on a difference that is claimed to be above 0, as one of `parts` parts of a claim. All parts must reproduce the
+    /// claim, so each is tested at the whole level; a single part contradicts it, so for that each gets its share of the level.
     fn of(difference: &Difference, parts: usize) -> Self {
         if difference.decided_alone(LEVEL) == Ordering::Greater {
             Self::Reproduced
@@ -94,7 +94,7 @@ impl Verdict {
         }
     }
 
-    /// Of a claim that several parts must bear out.
+    /// The verdict on a claim that needs all of its parts.
     fn of_all(parts: impl IntoIterator<Item = Self>) -> Self {
         let parts: Vec<Self> = parts.into_iter().collect();
         if parts.contains(&Self::Contradicted) {
@@ -132,13 +132,13 @@ pub enum Evidence {
         /// What each training seed gives.
         by_seed: Vec<SeedScore>,
     },
-    /// The gain on reading suites against that on the others.
+    /// The gain on reading suites minus that on the others.
     Reading {
         /// The variant.
         variant: String,
         /// What it is compared with.
         over: String,
-        /// Mean gain over the suites that are read.
+        /// Mean gain over the reading suites.
         reading: f64,
         /// Its 95 % interval.
         reading_interval: Interval,
@@ -148,17 +148,17 @@ pub enum Evidence {
         value: f64,
         /// Its 95 % interval.
         interval: Interval,
-        /// As of a gain, of the contrast.
+        /// Two-sided p of the sign flips, of the contrast.
         p: f64,
-        /// Likewise.
+        /// Two-sided p of Student's t over the seeds' contrasts, where there are several.
         p_by_seed: Option<f64>,
         /// The contrast that would have been found four times in five.
         smallest_detectable: Option<f64>,
     },
     /// A time against that of `standard`.
     Time {
-        /// The variant; [`crate::latency::AGAIN`] where it is `standard` once more, which says what the machine can tell apart:
-        /// where that is not the same, the variant's own time has no part in the verdict.
+        /// The variant; [`crate::latency::AGAIN`] for `standard` measured a second time, which shows what the machine resolves: if
+        /// that is not equivalent, the variant's own time does not count for the verdict.
         variant: String,
         /// `prefill` or `decode`.
         phase: &'static str,
@@ -177,10 +177,10 @@ pub enum Evidence {
         added: u64,
         /// What the model has.
         model: u64,
-        /// The first as a share of the second.
+        /// `added` as a share of the model's parameters.
         share: f64,
     },
-    /// Answers at the initial weights beside those of the model as it is.
+    /// Answers with new parameters at their initial values, compared with those of the unchanged model.
     Answers {
         /// Answers that were compared.
         compared: usize,

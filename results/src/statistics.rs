@@ -2,12 +2,12 @@
 //!
 //! Same samples, paired. Intervals are percentile bootstraps that draw whole images; p-values are McNemar's exact
 //! test (scores of 0 and 1) or a sign-flip permutation of whole images, Holm-corrected over the variants. Where there are several
-//! training seeds, Student's t over the seeds' differences is a test of its own, since the bootstrap of a few seeds is too sure. That two times are
+//! training seeds, Student's t over the seeds' differences is a test of its own, since the bootstrap of a few seeds gives too short intervals. That two times are
 //! the same is shown by two one-sided tests, and what a comparison could have found is said beside what it did not find. Each is
 //! held against `SciPy` or statsmodels (`goldens/statistics.json`, made by `goldens/make_statistics.py`) and
 //! calibrated by simulation in the tests.
 //!
-//! All random numbers come from `ChaCha8`, one stream a resample: the result depends on the seed alone, not on threads.
+//! All random numbers come from `ChaCha8`, one stream for each resample: the result depends on the seed alone, not on threads.
 
 mod bootstrap;
 mod equivalence;
@@ -65,7 +65,7 @@ impl Interval {
     }
 }
 
-/// The median; `None` of nothing. Sorts `values`.
+/// The median; `None` without values. Sorts `values`.
 pub fn median(values: &mut [f64]) -> Option<f64> {
     values.sort_unstable_by(f64::total_cmp);
     (!values.is_empty()).then(|| quantile_of_sorted(values, 0.5))

@@ -24,11 +24,15 @@ mod attention;
 mod averages;
 mod build;
 mod cells;
+mod comparable;
 mod notes;
+mod resamples;
+mod run_note;
 mod strata;
+mod table;
 
 pub use attention::{AttentionCell, AttentionLayer, AttentionSummary, Gap, Measured};
-pub(crate) use cells::correct;
+pub(crate) use resamples::correct;
 
 /// Everything a report shows.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -43,11 +47,11 @@ pub struct Summary {
     pub variants: Vec<VariantNote>,
     /// The suites, in the order of the runs' configurations.
     pub suites: Vec<SuiteNote>,
-    /// One a model, suite and variant that has records; by model, suite, variant in the orders above.
+    /// One for each model, suite and variant that has records, in the orders above.
     pub cells: Vec<Cell>,
     /// The samples without a score, in the order of the cells.
     pub failures: Vec<Failure>,
-    /// One a model and variant: the mean over suites.
+    /// One for each model and variant: the mean over suites.
     pub macros: Vec<MacroCell>,
     /// Where the attention went; left out of the JSON where it was not probed.
     #[serde(skip_serializing_if = "AttentionSummary::is_empty")]
@@ -196,7 +200,7 @@ impl Cell {
     }
 }
 
-/// A sample without a score, once for all variants under which it failed alike.
+/// A sample without a score; variants under which it failed for the same reason share an entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Failure {
     /// The model's name.
@@ -230,8 +234,8 @@ pub struct MacroCell {
     pub score: Option<Estimate>,
     /// Against the baseline, likewise.
     pub difference: Option<Difference>,
-    /// The mean difference over the suites that are read minus that over those that are not: whether a gain is one of
-    /// reading. `None` unless there are both kinds, each with a difference.
+    /// The mean difference over reading suites minus that over the others, which says whether a gain is one of reading. `None`
+    /// unless there are suites of both kinds, each with a difference.
     pub reading_contrast: Option<Contrast>,
     /// The means over suites of each training seed by itself, where there are several.
     pub by_seed: Vec<SeedScore>,
@@ -259,7 +263,7 @@ pub struct Estimate {
     pub interval: Interval,
 }
 
-/// The gain where one reads against that on the rest. Neither is corrected over variants: `holm_p` is `p`'s largest.
+/// The gain on reading suites against that on the others. Neither is corrected over variants: `holm_p` is the largest p.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Contrast {
     /// The gain on reading suites minus that on the others.
@@ -286,8 +290,8 @@ pub struct Difference {
     pub holm_p: f64,
     /// For `McNemar`'s test where an image carries several pairs: the sign-flip p by image, which respects that.
     pub p_by_image: Option<f64>,
-    /// With several training seeds: two-sided p of Student's t over the seeds' differences. 1 where the suites of a mean share fewer
-    /// than two seeds, which tells nothing of how far seeds move it.
+    /// With several training seeds: two-sided p of Student's t over the seeds' differences; 1 where the suites of a mean share
+    /// fewer than two seeds.
     pub p_by_seed: Option<f64>,
     /// The smallest true difference that this comparison, taken alone, finds four times in five.
     pub smallest_detectable: Option<f64>,
@@ -297,7 +301,7 @@ pub struct Difference {
 pub const LEVEL: f64 = 0.05;
 
 impl Difference {
-    /// The largest of its p-values: what every test that applies to it agrees on.
+    /// The largest of its p-values: it is small only if every test that applies is.
     pub fn largest_p(&self) -> f64 {
         [self.p_by_image, self.p_by_seed]
             .into_iter()
@@ -305,13 +309,13 @@ impl Difference {
             .fold(self.p, f64::max)
     }
 
-    /// Whether it is a gain or a loss beyond chance, corrected over the variants: [`Ordering::Equal`] is undecided. The one rule of
-    /// every star, arrow and word in a report: Holm's p is below 0.05, and the interval has no zero.
+    /// Whether it is a gain or a loss beyond chance, corrected over the variants; [`Ordering::Equal`] is undecided. Every star,
+    /// arrow and word in a report follows this rule: Holm's p is below 0.05, and the interval does not contain 0.
     pub fn decided(&self) -> Ordering {
         self.side(self.holm_p, LEVEL)
     }
 
-    /// The same of a comparison that was fixed beforehand and stands alone, at this level.
+    /// The same for a single comparison that was fixed beforehand, at this level and without correction.
     pub fn decided_alone(&self, level: f64) -> Ordering {
         self.side(self.largest_p(), level)
     }

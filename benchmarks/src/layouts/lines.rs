@@ -5,10 +5,10 @@
 //! are ignored. Lines of white space are none. A line that cannot be read is refused at once; a picture that is missing
 //! costs its own items alone.
 
-use super::rows::{Row, Rows, says_something};
+use super::rows::{FileRows, Row, says_something};
 use super::table::Image;
 use crate::Error;
-use crate::metrics::{ANNOTATORS, Metric};
+use crate::metrics::Metric;
 use crate::predictions::one_or_many;
 use crate::python_json;
 use crate::suite::{DEFAULT_SPLIT, Suite};
@@ -54,7 +54,7 @@ pub(super) struct Lines {
 
 impl Lines {
     /// Reads the file; `metric` is the suite's.
-    pub(super) fn open(path: &Path, metric: Metric) -> Result<(Self, Rows), Error> {
+    pub(super) fn open(path: &Path, metric: Metric) -> Result<(Self, FileRows), Error> {
         let text = std::fs::read_to_string(path).map_err(|source| Error::Read {
             path: path.to_owned(),
             source,
@@ -63,7 +63,7 @@ impl Lines {
             path: path.to_owned(),
             pictures: Vec::new(),
         };
-        let mut rows = Rows::default();
+        let mut rows = FileRows::default();
         // Editors of Windows begin a file with a mark of its encoding.
         let text = text.trim_start_matches('\u{feff}');
         for (number, text) in text.lines().enumerate() {
@@ -98,11 +98,12 @@ impl Lines {
                 rows.left_out += 1;
                 continue;
             }
-            if line.metric.unwrap_or(metric) == Metric::VqaAccuracy
-                && line.answers.len() != ANNOTATORS
+            let own = line.metric.unwrap_or(metric);
+            if let Some(annotators) = own.annotators()
+                && line.answers.len() != annotators
             {
                 return Err(refused(format!(
-                    "vqa_accuracy is a vote of {ANNOTATORS} answers, and here are {}; repeat an answer as often as it was \
+                    "{own} is a vote of {annotators} answers, and here are {}; repeat an answer as often as it was \
                      given, or choose another `metric`",
                     line.answers.len()
                 )));

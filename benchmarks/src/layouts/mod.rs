@@ -18,11 +18,12 @@ pub use dataset::Dataset;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use std::fmt::Write as _;
+use strum::IntoStaticStr;
 
 /// How a data set's columns are to be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Layout {
     /// `questionId`, `question`, `docId`, `answers`, `image`.
     Docvqa,
@@ -43,16 +44,8 @@ pub enum Layout {
 
 impl Layout {
     /// The id: its name in a `suite.toml`.
-    pub const fn id(self) -> &'static str {
-        match self {
-            Self::Docvqa => "docvqa",
-            Self::Chartqa => "chartqa",
-            Self::Textvqa => "textvqa",
-            Self::Ocrbench => "ocrbench",
-            Self::Mtvqa => "mtvqa",
-            Self::Jsonl => "jsonl",
-            Self::Embedded => "embedded",
-        }
+    pub fn id(self) -> &'static str {
+        self.into()
     }
 
     /// The column that the suite's categories are read from, where there is one.
@@ -69,14 +62,5 @@ impl Layout {
 
 /// SHA-256 in hexadecimal.
 pub(crate) fn sha256(bytes: &[u8]) -> String {
-    hexadecimal(&Sha256::digest(bytes))
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    format!("{:x}", Sha256::digest(bytes))
 }

@@ -3,9 +3,9 @@
 use super::dataset::{Dataset, File, Items, Placed};
 use super::folder::{self, Selection};
 use super::lines::Lines;
-use super::rows::Rows;
+use super::rows::FileRows;
 use super::table::{Kept, Table};
-use super::{Layout, hexadecimal, sha256};
+use super::{Layout, sha256};
 use crate::Error;
 use crate::render::{self, Task};
 use crate::suite::Suite;
@@ -135,7 +135,7 @@ impl Suite {
     fn gather(
         &self,
         path: &Path,
-        read: Vec<(usize, Rows, File)>,
+        read: Vec<(usize, FileRows, File)>,
         hashes: Hashes,
         mut source: String,
     ) -> Result<Dataset, Error> {
@@ -329,11 +329,11 @@ impl Hashes {
             }
             let inside = path.strip_prefix(folder).unwrap_or(path);
             let name = inside.to_string_lossy().into_owned();
-            each.push((name, hexadecimal(&hasher.finalize())));
+            each.push((name, format!("{:x}", hasher.finalize())));
         }
         let whole = match &each[..] {
             [(_, only)] => only.clone(),
-            _ => hexadecimal(&whole.finalize()),
+            _ => format!("{:x}", whole.finalize()),
         };
         Ok(Self { whole, each })
     }

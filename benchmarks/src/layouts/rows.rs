@@ -8,7 +8,8 @@
 use super::Layout;
 use super::table::Table;
 use crate::Error;
-use crate::metrics::{ANNOTATORS, Metric};
+use crate::metrics::Metric;
+use crate::metrics::vqa_accuracy::ANNOTATORS;
 use crate::python_literal;
 use serde_json::Value;
 
@@ -31,14 +32,14 @@ pub(super) struct Row {
 
 /// The rows of one file, and how many of its questions cannot be asked.
 #[derive(Debug, Default)]
-pub(super) struct Rows {
+pub(super) struct FileRows {
     pub(super) rows: Vec<Row>,
     pub(super) left_out: usize,
 }
 
 impl Layout {
     /// Reads the light columns of a file.
-    pub(super) fn rows(self, table: &Table) -> Result<Rows, Error> {
+    pub(super) fn rows(self, table: &Table) -> Result<FileRows, Error> {
         table.require_image()?;
         match self {
             Self::Docvqa => docvqa(table),
@@ -47,13 +48,13 @@ impl Layout {
             Self::Ocrbench => ocrbench(table),
             Self::Mtvqa => mtvqa(table),
             // Neither is read from tables.
-            Self::Jsonl | Self::Embedded => Ok(Rows::default()),
+            Self::Jsonl | Self::Embedded => Ok(FileRows::default()),
         }
     }
 }
 
 /// `questionId`, `question`, `docId` (where there is one), `answers`.
-fn docvqa(table: &Table) -> Result<Rows, Error> {
+fn docvqa(table: &Table) -> Result<FileRows, Error> {
     let ids = table.text("questionId")?;
     let questions = table.text("question")?;
     let answers = table.texts("answers")?;
@@ -75,7 +76,7 @@ fn docvqa(table: &Table) -> Result<Rows, Error> {
 }
 
 /// `type`, `question`, `answer`; no ids.
-fn chartqa(table: &Table) -> Result<Rows, Error> {
+fn chartqa(table: &Table) -> Result<FileRows, Error> {
     let kinds = table.text("type")?;
     let questions = table.text("question")?;
     let answers = table.texts("answer")?;
@@ -93,7 +94,7 @@ fn chartqa(table: &Table) -> Result<Rows, Error> {
 }
 
 /// `question_id`, `question`, `image_id`, `answers` of ten people.
-fn textvqa(table: &Table) -> Result<Rows, Error> {
+fn textvqa(table: &Table) -> Result<FileRows, Error> {
     let ids = table.text("question_id")?;
     let questions = table.text("question")?;
     let images = table.text("image_id")?;
@@ -122,7 +123,7 @@ fn textvqa(table: &Table) -> Result<Rows, Error> {
 }
 
 /// `dataset`, `question`, `question_type`, `answer`; no ids.
-fn ocrbench(table: &Table) -> Result<Rows, Error> {
+fn ocrbench(table: &Table) -> Result<FileRows, Error> {
     let datasets = table.text("dataset")?;
     let questions = table.text("question")?;
     let kinds = table.text("question_type")?;
@@ -140,11 +141,11 @@ fn ocrbench(table: &Table) -> Result<Rows, Error> {
 }
 
 /// `id`, `lang`, `qa_pairs`: a row is a picture with several questions.
-fn mtvqa(table: &Table) -> Result<Rows, Error> {
+fn mtvqa(table: &Table) -> Result<FileRows, Error> {
     let ids = table.text("id")?;
     let languages = table.text("lang")?;
     let pairs = table.text("qa_pairs")?;
-    let mut rows = Rows::default();
+    let mut rows = FileRows::default();
     for row in 0..table.rows() {
         let refused = |reason: String| Error::Row {
             path: table.path().to_owned(),
@@ -196,8 +197,8 @@ fn collect(
     questions: &[Option<String>],
     answers: &[Option<Vec<String>>],
     row: impl Fn(usize, String, Vec<String>) -> Result<Row, Error>,
-) -> Result<Rows, Error> {
-    let mut rows = Rows::default();
+) -> Result<FileRows, Error> {
+    let mut rows = FileRows::default();
     for position in 0..table.rows() {
         let question = questions.get(position).cloned().flatten();
         let answers = answers.get(position).cloned().flatten();

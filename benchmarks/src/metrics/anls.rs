@@ -6,12 +6,22 @@
 //! spaces raise the score of a near miss and `ß` counts twice. No deviation.
 
 use super::python::split;
+use super::{Definition, Metric};
+
+/// Average normalised Levenshtein similarity (`DocVQA`, `InfographicVQA`).
+pub(super) const METRIC: Metric = Metric::new(&Definition {
+    id: "anls",
+    version: 1,
+    description: "best normalised Levenshtein similarity over the answers, 0 below one half",
+    annotators: None,
+    score: |prediction, answers, _| score(prediction, answers),
+});
 
 /// Similarities below this count as a wrong answer.
 const THRESHOLD: f64 = 0.5;
 
 /// Score of `prediction`: the best similarity over `answers`, in `[0, 1]`; 0 without answers.
-pub(super) fn score(prediction: &str, answers: &[String]) -> f64 {
+fn score(prediction: &str, answers: &[String]) -> f64 {
     let predicted = normalise(prediction);
     let predicted_length = upper_length(prediction);
     let nearest = answers

@@ -6,9 +6,19 @@
 //! languages of the mean within each. No deviation.
 
 use super::python::strip;
+use super::{Definition, Metric};
+
+/// Contains-match with periods removed from the prediction (`MTVQA`).
+pub(super) const METRIC: Metric = Metric::new(&Definition {
+    id: "mtvqa",
+    version: 1,
+    description: "1 if the answer is contained in the prediction without its periods, else 0",
+    annotators: None,
+    score: |prediction, answers, _| score(prediction, answers),
+});
 
 /// 1 if any of the `answers` is contained in `prediction`, else 0.
-pub(super) fn score(prediction: &str, answers: &[String]) -> f64 {
+fn score(prediction: &str, answers: &[String]) -> f64 {
     let predicted = strip(&prediction.to_lowercase()).replace('.', "");
     let correct = answers
         .iter()

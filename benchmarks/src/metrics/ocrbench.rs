@@ -5,12 +5,22 @@
 //! sensitive and spaces mean nothing in it. An empty answer is contained in every prediction. No deviation.
 
 use super::python::strip;
+use super::{Definition, Metric};
+
+/// Contains-match (`OCRBench`).
+pub(super) const METRIC: Metric = Metric::new(&Definition {
+    id: "ocrbench",
+    version: 1,
+    description: "1 if an answer is contained in the prediction, else 0",
+    annotators: None,
+    score,
+});
 
 /// The value of the `dataset` column that selects the rule for formulas.
 const FORMULAS: &str = "HME100k";
 
 /// 1 if any of the `answers` is contained in `prediction`, else 0.
-pub(super) fn score(prediction: &str, answers: &[String], dataset: Option<&str>) -> f64 {
+fn score(prediction: &str, answers: &[String], dataset: Option<&str>) -> f64 {
     let normalise = if dataset == Some(FORMULAS) {
         formula
     } else {

@@ -5,12 +5,22 @@
 //! and `nan` never match by number, not even themselves, and a percentage is a hundredth (`5%` is not `5`). No deviation.
 
 use super::python::{parse_float, strip};
+use super::{Definition, Metric};
+
+/// Numbers within five per cent, else equal text (`ChartQA`).
+pub(super) const METRIC: Metric = Metric::new(&Definition {
+    id: "relaxed_accuracy",
+    version: 1,
+    description: "1 for a number within 5 % of the answer or for equal text, else 0",
+    annotators: None,
+    score: |prediction, answers, _| score(prediction, answers),
+});
 
 /// Largest accepted relative difference.
 const TOLERANCE: f64 = 0.05;
 
 /// 1 if `prediction` is relaxedly equal to any of the `answers` (`ChartQA` has one), else 0.
-pub(super) fn score(prediction: &str, answers: &[String]) -> f64 {
+fn score(prediction: &str, answers: &[String]) -> f64 {
     let correct = answers
         .iter()
         .any(|answer| is_correct(strip(prediction), strip(answer)));

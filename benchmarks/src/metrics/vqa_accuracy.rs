@@ -13,6 +13,19 @@
 //! be left out against himself, so a single answer scores 0), and the `TextVQA` layout insists on ten.
 
 use super::python::{decimal_digit, split, strip};
+use super::{Definition, Metric};
+
+/// Answers that a vote is over.
+pub(crate) const ANNOTATORS: usize = 10;
+
+/// Soft vote of ten annotators after mmf's answer processor (`TextVQA`).
+pub(super) const METRIC: Metric = Metric::new(&Definition {
+    id: "vqa_accuracy",
+    version: 1,
+    description: "agreement with ten annotators, full from three matches on",
+    annotators: Some(ANNOTATORS),
+    score: |prediction, answers, _| score(prediction, answers),
+});
 
 /// Punctuation that is deleted where it touches a space somewhere in the text, else turned into a space.
 const PUNCTUATION: [char; 19] = [
@@ -158,7 +171,7 @@ const CONTRACTIONS: [(&str, &str); 114] = [
 ];
 
 /// Score of `prediction`: the mean, over leaving out one of the `answers`, of `min(1, matches / 3)`; in `[0, 1]`.
-pub(super) fn score(prediction: &str, answers: &[String]) -> f64 {
+fn score(prediction: &str, answers: &[String]) -> f64 {
     if answers.is_empty() {
         return 0.0;
     }

@@ -3,7 +3,7 @@
 use super::{Prediction, refused};
 use crate::Error;
 use crate::layouts::Dataset;
-use crate::metrics::{ANNOTATORS, Metric};
+use crate::metrics::Metric;
 use crate::suite::Average;
 use serde::Serialize;
 use serde_json::Value;
@@ -144,12 +144,15 @@ pub fn score(metric: Metric, average: Average, predictions: &[Prediction]) -> Re
             ));
         }
         if prediction.answers_are_doubtful
-            && metric == Metric::VqaAccuracy
-            && prediction.answers.len() != ANNOTATORS
+            && let Some(annotators) = metric.annotators()
+            && prediction.answers.len() != annotators
         {
             return Err(refused(
                 prediction.line,
-                "lmms-eval does not log the ten answers of textvqa; give --suite and --data DIR to take them from the suite's data",
+                format!(
+                    "{metric} is a vote of {annotators} answers, which lmms-eval does not log; give --suite and --data DIR to take \
+                     them from the suite's data"
+                ),
             ));
         }
         let score = metric.score(

@@ -6,13 +6,15 @@
 
 use rand::Rng;
 use rand::seq::{IndexedRandom as _, SliceRandom as _};
+use strum::IntoStaticStr;
 
 use super::colours::{Named, several};
 use super::words::{Alphabet, WordPlan, distinct, likeness};
 use super::{Random, between};
 
 /// The kind of chart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub(super) enum Kind {
     Bar,
     GroupedBar,
@@ -23,12 +25,7 @@ pub(super) enum Kind {
 impl Kind {
     /// The category of the item.
     pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Bar => "bar",
-            Self::GroupedBar => "grouped_bar",
-            Self::Line => "line",
-            Self::Pie => "pie",
-        }
+        self.into()
     }
 }
 

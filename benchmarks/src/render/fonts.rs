@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 
 use ab_glyph::FontRef;
 use rustybuzz::{Direction, ShapePlan};
+use strum::IntoStaticStr;
 
 /// One embedded font file.
 #[derive(Clone, Copy)]
@@ -84,7 +85,8 @@ pub fn fonts() -> &'static [Font] {
 }
 
 /// A writing system, as far as shaping is concerned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Script {
     /// Latin, with or without diacritics, and digits.
     Latin,
@@ -102,12 +104,7 @@ impl Script {
 
     /// The name used as the category of an `ocr` item.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Latin => "latin",
-            Self::Greek => "greek",
-            Self::Cyrillic => "cyrillic",
-            Self::Arabic => "arabic",
-        }
+        self.into()
     }
 
     /// The script's tag in the shaping engine.

@@ -43,13 +43,11 @@ mod texture;
 mod warp;
 mod words;
 
-use std::fmt;
-use std::str::FromStr;
-
 use image::RgbImage;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 use sha2::{Digest as _, Sha256};
+use strum::{Display, EnumString, IntoStaticStr};
 
 pub use sheet::contact_sheet;
 
@@ -68,7 +66,8 @@ const DRAWS: u32 = 10;
 pub(crate) type Random = ChaCha8Rng;
 
 /// What an item asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Display, EnumString, IntoStaticStr)]
+#[strum(serialize_all = "snake_case", parse_err_ty = RenderError, parse_err_fn = RenderError::unknown_task)]
 pub enum Task {
     /// Read a marked word or line, in one of four scripts.
     Ocr,
@@ -96,37 +95,13 @@ impl Task {
 
     /// The task's one-word name.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Ocr => "ocr",
-            Self::Chart => "chart",
-            Self::Document => "document",
-            Self::Scene => "scene",
-            Self::General => "general",
-            Self::Page => "page",
-        }
-    }
-}
-
-impl fmt::Display for Task {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.name())
-    }
-}
-
-impl FromStr for Task {
-    type Err = RenderError;
-
-    fn from_str(name: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .chain([Self::Page])
-            .find(|task| task.name() == name)
-            .ok_or_else(|| RenderError::UnknownTask(name.to_owned()))
+        self.into()
     }
 }
 
 /// Which stream an item comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Display, EnumString, IntoStaticStr)]
+#[strum(serialize_all = "snake_case", parse_err_ty = RenderError, parse_err_fn = RenderError::unknown_split)]
 pub enum Split {
     /// Items that training may draw.
     Train,
@@ -137,28 +112,7 @@ pub enum Split {
 impl Split {
     /// The split's one-word name.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Train => "train",
-            Self::Test => "test",
-        }
-    }
-}
-
-impl fmt::Display for Split {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.name())
-    }
-}
-
-impl FromStr for Split {
-    type Err = RenderError;
-
-    fn from_str(name: &str) -> Result<Self, Self::Err> {
-        match name {
-            "train" => Ok(Self::Train),
-            "test" => Ok(Self::Test),
-            other => Err(RenderError::UnknownSplit(other.to_owned())),
-        }
+        self.into()
     }
 }
 
@@ -237,8 +191,9 @@ impl Rendered {
         hasher.finalize().into()
     }
 
-    /// SHA-256 over everything a model or a metric sees of the item: picture, question, answers, boxes.
-    pub fn digest(&self) -> [u8; 32] {
+    /// SHA-256 over everything a model or a metric sees of the item: picture, question, answers, boxes; in
+    /// hexadecimal.
+    pub fn digest(&self) -> String {
         let mut hasher = Sha256::new();
         hasher.update(self.picture.as_raw());
         for text in std::iter::once(&self.question).chain(&self.answers) {
@@ -257,7 +212,7 @@ impl Rendered {
             }
         }
         hasher.update(self.difficulty.to_le_bytes());
-        hasher.finalize().into()
+        format!("{:x}", hasher.finalize())
     }
 }
 
@@ -312,6 +267,16 @@ pub enum RenderError {
     /// The plotting library failed.
     #[error("drawing a chart failed: {0}")]
     Plot(String),
+}
+
+impl RenderError {
+    fn unknown_task(name: &str) -> Self {
+        Self::UnknownTask(name.to_owned())
+    }
+
+    fn unknown_split(name: &str) -> Self {
+        Self::UnknownSplit(name.to_owned())
+    }
 }
 
 /// Draws one item; the same arguments always give the same item.

@@ -4,6 +4,7 @@
 //! began. A connection that breaks is made again from the byte it broke at, as long as each brings something. What
 //! is whole is hashed as a file (so that what an earlier run left is in it) and renamed when the hash is the hub's.
 
+use std::fmt::LowerHex;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use fs4::FileExt;
 use sha1::Sha1;
+use sha2::digest::Output;
 use sha2::{Digest, Sha256};
 
 use crate::client::{Ask, Client, Facts, text};
@@ -195,16 +197,13 @@ impl Download<'_> {
 }
 
 /// The hash of a file from its start, in hexadecimal.
-fn digest<D: Digest + Write>(mut hasher: D, file: &mut File) -> io::Result<String> {
-    use std::fmt::Write as _;
+fn digest<D: Digest + Write>(mut hasher: D, file: &mut File) -> io::Result<String>
+where
+    Output<D>: LowerHex,
+{
     file.seek(SeekFrom::Start(0))?;
     io::copy(file, &mut hasher)?;
-    let mut text = String::new();
-    for byte in hasher.finalize() {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    Ok(text)
+    Ok(format!("{:x}", hasher.finalize()))
 }
 
 fn at(path: &Path, source: io::Error) -> Error {

@@ -34,7 +34,6 @@ use tch::{Device, Kind, Tensor};
 
 pub(crate) use self::foreign::{PEFT_CONFIG, is_peft, no_weights, peft};
 pub use self::hashes::Hashes;
-pub(crate) use self::hashes::hex;
 pub(crate) use self::json::{parse_json, read_json};
 pub(crate) use self::layout::{INDEX, Layout, SINGLE, files, read as read_index, some};
 pub(crate) use self::outline::Outline;

@@ -1,11 +1,8 @@
-//! The frame of the charts that lie on their side: a band a suite, in it a line a variant, one axis under all of them.
+//! The frame of horizontal charts: a band for each suite, in it a line for each variant, one axis under all of them.
 //!
-//! On its side, so that names of any length are read without turning the head.
+//! Horizontal, so that names of any length can be read.
 
-use plotters::prelude::DrawingBackend;
-
-use super::canvas::{Align, BAND, Canvas, GRID, INK, Type, WIDTH};
-use super::legend::MARGIN;
+use super::canvas::{Align, BAND, Canvas, GRID, INK, MARGIN, Type, WIDTH};
 use super::scale::Scale;
 
 /// Under the bands: ticks and the axis's name.
@@ -68,12 +65,7 @@ impl Bands {
     }
 
     /// Draws bands, grid, axis and names.
-    pub(super) fn draw<B: DrawingBackend>(
-        &self,
-        canvas: &mut Canvas<B>,
-        scale: &Scale,
-        axis: &str,
-    ) {
+    pub(super) fn draw(&self, canvas: &mut Canvas, scale: &Scale, axis: &str) {
         let band = band_height(self.lines);
         let bottom = self.bottom();
         for index in (0..self.names.len()).step_by(2) {
@@ -112,7 +104,7 @@ impl Bands {
     }
 
     /// A vertical line through all bands.
-    pub(super) fn upright<B: DrawingBackend>(&self, canvas: &mut Canvas<B>, x: f64) {
+    pub(super) fn upright(&self, canvas: &mut Canvas, x: f64) {
         canvas.line((x, self.top), (x, self.bottom()), INK, 1.0);
     }
 }

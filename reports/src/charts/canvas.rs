@@ -1,7 +1,7 @@
 //! A drawing surface in nominal pixels over any plotters backend, with text of known width.
 //!
-//! Deviation: plotters 0.3.7 draws bitmap text without side bearings and at whole pixels, which spaces letters
-//! unevenly; [`Smooth`] draws the glyphs itself. Errors of a backend are kept and told once, by [`Canvas::finish`].
+//! Deviation: plotters 0.3.7 draws bitmap text without side bearings and at whole pixels, so that letters stand unevenly
+//! apart; `Smooth` draws the glyphs itself. The first error of a backend is kept and returned when the drawing ends.
 
 use ab_glyph::{Font as _, FontRef, PxScale, ScaleFont as _};
 use plotters::coord::Shift;
@@ -21,7 +21,9 @@ use super::palette::{Colour, Mark};
 /// Drawn pixels a nominal one.
 pub(super) const PIXELS: u32 = 2;
 /// Nominal width of every chart.
-pub(super) const WIDTH: u32 = 900;
+pub const WIDTH: u32 = 900;
+/// Free space at the left and right of a chart.
+pub const MARGIN: f64 = 20.0;
 
 /// The family is both the name that plotters looks up and the stack that an SVG's reader resolves.
 const FAMILY: &str = "DejaVu Sans, Verdana, Helvetica, Arial, sans-serif";
@@ -29,15 +31,15 @@ static REGULAR: &[u8] = include_bytes!("../../../benchmarks/fonts/dejavu/DejaVuS
 static BOLD: &[u8] = include_bytes!("../../../benchmarks/fonts/dejavu/DejaVuSans-Bold.ttf");
 
 /// Text and line colours.
-pub(super) const INK: Colour = (0x26, 0x26, 0x26);
-/// For what is said beside.
-pub(super) const MUTED: Colour = (0x60, 0x60, 0x60);
+pub const INK: Colour = (0x26, 0x26, 0x26);
+/// For secondary text.
+pub const MUTED: Colour = (0x60, 0x60, 0x60);
 /// For grid lines.
-pub(super) const GRID: Colour = (0xDD, 0xDD, 0xDD);
+pub const GRID: Colour = (0xDD, 0xDD, 0xDD);
 /// For every second band.
-pub(super) const BAND: Colour = (0xF6, 0xF6, 0xF6);
+pub const BAND: Colour = (0xF6, 0xF6, 0xF6);
 /// For what must not be missed.
-pub(super) const WARNING: Colour = (0xA8, 0x20, 0x20);
+pub const WARNING: Colour = (0xA8, 0x20, 0x20);
 
 /// Gives plotters the project's fonts.
 pub(super) fn register_fonts() -> Result<(), String> {
@@ -50,7 +52,7 @@ pub(super) fn register_fonts() -> Result<(), String> {
 
 /// How a text lies to its point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Align {
+pub enum Align {
     /// The text begins there.
     Left,
     /// Its middle is there.
@@ -61,34 +63,42 @@ pub(super) enum Align {
 
 /// Size in nominal pixels, weight and colour of a text.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Type {
+pub struct Type {
+    /// Size of the em in nominal pixels.
     pub size: f64,
+    /// Bold rather than regular.
     pub bold: bool,
+    /// Its colour.
     pub colour: Colour,
 }
 
 impl Type {
-    pub(super) const TITLE: Self = Self {
+    /// A chart's heading.
+    pub const TITLE: Self = Self {
         size: 17.0,
         bold: true,
         colour: INK,
     };
-    pub(super) const LABEL: Self = Self {
+    /// Names.
+    pub const LABEL: Self = Self {
         size: 13.0,
         bold: false,
         colour: INK,
     };
-    pub(super) const STRONG: Self = Self {
+    /// Names of groups and panels.
+    pub const STRONG: Self = Self {
         size: 13.0,
         bold: true,
         colour: INK,
     };
-    pub(super) const SMALL: Self = Self {
+    /// Numbers, axes and explanations.
+    pub const SMALL: Self = Self {
         size: 11.5,
         bold: false,
         colour: MUTED,
     };
-    pub(super) const WARNING: Self = Self {
+    /// What must not be missed.
+    pub const WARNING: Self = Self {
         size: 13.0,
         bold: true,
         colour: WARNING,
@@ -99,7 +109,7 @@ impl Type {
     }
 
     /// Width of a text in nominal pixels.
-    pub(super) fn width(self, text: &str) -> f64 {
+    pub fn width(self, text: &str) -> f64 {
         let Some(font) = self.font() else { return 0.0 };
         let scaled = font.as_scaled(em_scale(&font, self.size));
         text.chars()
@@ -108,7 +118,7 @@ impl Type {
     }
 
     /// The text, cut with an ellipsis if it is wider than `width`.
-    pub(super) fn fit(self, text: &str, width: f64) -> String {
+    pub fn fit(self, text: &str, width: f64) -> String {
         if self.width(text) <= width {
             return text.to_string();
         }
@@ -132,44 +142,78 @@ fn em_scale(font: &FontRef<'_>, em: f64) -> PxScale {
 /// plotters writes `size / 1.24` as the em of an SVG's text.
 const PLOTTERS_EM: f64 = 1.24;
 
-/// A surface.
-pub(super) struct Canvas<B: DrawingBackend> {
-    area: DrawingArea<B, Shift>,
+/// What charts are drawn on.
+pub struct Canvas<'a> {
+    surface: Box<dyn Surface + 'a>,
     error: Option<String>,
 }
 
-impl<B: DrawingBackend> Canvas<B> {
-    /// A white surface.
-    pub(super) fn new(backend: B) -> Self {
-        let area = backend.into_drawing_area();
-        let error = area.fill(&WHITE).err().map(|error| error.to_string());
-        Self { area, error }
+/// What a canvas puts on its surface, in drawn pixels.
+enum Shape<'a> {
+    Line(PathElement<BackendCoord>),
+    Rectangle(Rectangle<BackendCoord>),
+    Disc(Circle<BackendCoord, i32>),
+    Polygon(Polygon<BackendCoord>),
+    Text(Box<Text<'a, BackendCoord, &'a str>>),
+}
+
+/// A drawing area of any backend.
+trait Surface {
+    fn draw(&mut self, shape: &Shape) -> Result<(), String>;
+    fn present(&mut self) -> Result<(), String>;
+}
+
+impl<B: DrawingBackend> Surface for DrawingArea<B, Shift> {
+    fn draw(&mut self, shape: &Shape) -> Result<(), String> {
+        let drawn = match shape {
+            Shape::Line(line) => DrawingArea::draw(self, line),
+            Shape::Rectangle(rectangle) => DrawingArea::draw(self, rectangle),
+            Shape::Disc(disc) => DrawingArea::draw(self, disc),
+            Shape::Polygon(polygon) => DrawingArea::draw(self, polygon),
+            Shape::Text(text) => DrawingArea::draw(self, &**text),
+        };
+        drawn.map_err(|error| error.to_string())
     }
 
-    fn keep<T, E: std::fmt::Display>(&mut self, result: Result<T, E>) {
-        if let Err(error) = result {
-            self.error.get_or_insert_with(|| error.to_string());
+    fn present(&mut self) -> Result<(), String> {
+        DrawingArea::present(self).map_err(|error| error.to_string())
+    }
+}
+
+impl<'a> Canvas<'a> {
+    /// A white canvas.
+    pub(super) fn new<B: DrawingBackend + 'a>(backend: B) -> Self {
+        let area = backend.into_drawing_area();
+        let error = area.fill(&WHITE).err().map(|error| error.to_string());
+        Self {
+            surface: Box::new(area),
+            error,
         }
     }
 
-    /// Ends the drawing.
+    fn draw(&mut self, shape: &Shape) {
+        if let Err(error) = self.surface.draw(shape) {
+            self.error.get_or_insert(error);
+        }
+    }
+
+    /// Ends the drawing: the first error of the backend, if there was one.
     pub(super) fn finish(mut self) -> Result<(), String> {
-        let presented = self.area.present();
-        self.keep(presented);
-        self.error.map_or(Ok(()), Err)
+        let presented = self.surface.present();
+        self.error.map_or(presented, Err)
     }
 
     /// A line of the given width.
-    pub(super) fn line(&mut self, from: (f64, f64), to: (f64, f64), colour: Colour, width: f64) {
+    pub fn line(&mut self, from: (f64, f64), to: (f64, f64), colour: Colour, width: f64) {
         let style = stroke(colour, width);
-        let drawn = self
-            .area
-            .draw(&PathElement::new(vec![at(from), at(to)], style));
-        self.keep(drawn);
+        self.draw(&Shape::Line(PathElement::new(
+            vec![at(from), at(to)],
+            style,
+        )));
     }
 
-    /// A line that lies, with an upright end of `half` to either side.
-    pub(super) fn whisker(&mut self, (low, high): (f64, f64), y: f64, half: f64, colour: Colour) {
+    /// A horizontal line with an upright end of `half` to either side.
+    pub fn whisker(&mut self, (low, high): (f64, f64), y: f64, half: f64, colour: Colour) {
         self.line((low, y), (high, y), colour, 2.0);
         for end in [low, high] {
             self.line((end, y - half), (end, y + half), colour, 2.0);
@@ -177,32 +221,31 @@ impl<B: DrawingBackend> Canvas<B> {
     }
 
     /// A filled rectangle.
-    pub(super) fn rectangle(&mut self, from: (f64, f64), to: (f64, f64), colour: Colour) {
-        let drawn = self
-            .area
-            .draw(&Rectangle::new([at(from), at(to)], fill(colour)));
-        self.keep(drawn);
+    pub fn rectangle(&mut self, from: (f64, f64), to: (f64, f64), colour: Colour) {
+        self.draw(&Shape::Rectangle(Rectangle::new(
+            [at(from), at(to)],
+            fill(colour),
+        )));
     }
 
     /// A data point of the given radius.
-    pub(super) fn mark(&mut self, mark: Mark, (x, y): (f64, f64), radius: f64, colour: Colour) {
+    pub fn mark(&mut self, mark: Mark, (x, y): (f64, f64), radius: f64, colour: Colour) {
         let style = fill(colour);
         let corners = mark.corners();
-        let drawn = if corners.is_empty() {
-            self.area
-                .draw(&Circle::new(at((x, y)), pixels(radius), style))
+        if corners.is_empty() {
+            let disc = Circle::new(at((x, y)), pixels(radius), style);
+            self.draw(&Shape::Disc(disc));
         } else {
             let corners = corners
                 .iter()
                 .map(|(right, down)| at((x + right * radius, y + down * radius)));
-            self.area
-                .draw(&Polygon::new(corners.collect::<Vec<_>>(), style))
-        };
-        self.keep(drawn);
+            let polygon = Polygon::new(corners.collect::<Vec<_>>(), style);
+            self.draw(&Shape::Polygon(polygon));
+        }
     }
 
     /// A text whose middle height, between that of small and of capital letters, is at `y`.
-    pub(super) fn text(&mut self, text: &str, (x, y): (f64, f64), kind: Type, align: Align) {
+    pub fn text(&mut self, text: &str, (x, y): (f64, f64), kind: Type, align: Align) {
         let weight = if kind.bold {
             FontStyle::Bold
         } else {
@@ -220,12 +263,9 @@ impl<B: DrawingBackend> Canvas<B> {
         )
         .color(&colour)
         .pos(Pos::new(horizontal, VPos::Center));
-        let drawn = self.area.draw(&Text::new(
-            text.to_string(),
-            at((x, y + 0.06 * kind.size)),
-            style,
-        ));
-        self.keep(drawn);
+        let place = at((x, y + 0.06 * kind.size));
+        let text = Text::new(text, place, style);
+        self.draw(&Shape::Text(Box::new(text)));
     }
 }
 

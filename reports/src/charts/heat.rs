@@ -1,9 +1,9 @@
-//! Attention over a picture: a row a variant, with the picture beside the same picture under its heat.
+//! Attention over a picture: a row for each variant, with the picture beside the same picture under its heat.
 //!
-//! A token's weight is spread evenly over the part of the picture that it stands for, and what several tokens say of one
-//! place (a crop and a view of the whole picture) is added: the heat is a density whose mean over the picture is 1 when all of
-//! the visual mass lies on it, and even weights are 1 everywhere. It is drawn in the tokens' own rectangles, not smoothed: a
-//! model knows of no more. All rows share one scale.
+//! A token's weight is spread evenly over the part of the picture that it stands for. Where several tokens stand for one place (a
+//! crop and a view of the whole picture), their weights are added. The heat is a density: its mean over the picture is 1 when all
+//! of the visual mass lies on it, and even weights give 1 everywhere. It is drawn in the tokens' own rectangles and not smoothed,
+//! since a model resolves no more. All rows share one scale.
 //!
 //! Letters that must be joined (Arabic) are drawn unjoined in the labels; the picture itself is not touched.
 
@@ -11,9 +11,8 @@ use image::codecs::png::FilterType;
 use image::imageops::{self, FilterType as Resize};
 use image::{Rgb, RgbImage};
 
-use super::canvas::{Align, Canvas, INK, MUTED, PIXELS, Type, WIDTH};
-use super::legend::MARGIN;
-use super::{encoded, raster};
+use super::canvas::{Align, Canvas, INK, MARGIN, MUTED, PIXELS, Type, WIDTH};
+use super::figure::{encoded, raster};
 use crate::Error;
 
 /// What all rows have in common.
@@ -115,8 +114,8 @@ pub fn png(sheet: &Sheet, rows: &[Row]) -> Result<Vec<u8>, Error> {
     encoded(ID, &drawn, FilterType::Adaptive)
 }
 
-fn label<B: plotters::prelude::DrawingBackend>(
-    canvas: &mut Canvas<B>,
+fn label(
+    canvas: &mut Canvas,
     sheet: &Sheet,
     rows: &[Row],
     texts: &[Vec<String>],
@@ -152,7 +151,7 @@ fn label<B: plotters::prelude::DrawingBackend>(
 }
 
 /// The scale of the heat.
-fn legend<B: plotters::prelude::DrawingBackend>(canvas: &mut Canvas<B>, y: f64, most: f32) {
+fn legend(canvas: &mut Canvas, y: f64, most: f32) {
     const STEPS: usize = 76;
     let (left, wide) = (LEFT[1], WIDE);
     let note = "heat: attention by area, as a multiple of even weights";

@@ -1,19 +1,19 @@
 //! Places names beside points so that none covers another, a point or a whisker.
 //!
-//! Greedy over a fixed list of places around each point, nearest first; the crowded points choose first, and all choose
-//! again in a few more rounds. Where nothing is free the place with the least overlap is taken. With tens of points that
-//! is enough, and it is deterministic.
+//! Greedy: each point takes the best of a fixed list of places around it, nearest first. Points in a crowd choose first, and all
+//! choose again in a few more rounds. Where no place is free, the one with the least overlap is taken. That is deterministic, and
+//! enough for tens of points.
 
 /// A rectangle in nominal pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Box2 {
+pub(super) struct Rect {
     pub left: f64,
     pub top: f64,
     pub right: f64,
     pub bottom: f64,
 }
 
-impl Box2 {
+impl Rect {
     pub(super) fn around((x, y): (f64, f64), width: f64, height: f64) -> Self {
         Self {
             left: x - width / 2.0,
@@ -60,14 +60,14 @@ impl Box2 {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Label {
     /// What it covers.
-    pub area: Box2,
-    /// Where the line to its point begins; none if nobody can take the name for another point's.
+    pub area: Rect,
+    /// Where the line to its point begins; none if the name cannot be taken for another point's.
     pub leader: Option<(f64, f64)>,
 }
 
 impl Label {
     /// The name at `area`, for the point `own` of `points`.
-    fn new(area: Box2, own: usize, points: &[(f64, f64)]) -> Self {
+    fn new(area: Rect, own: usize, points: &[(f64, f64)]) -> Self {
         let (distance, from) = area.nearest(points[own]);
         let mut others = points.iter().enumerate().filter(|(index, _)| *index != own);
         let doubtful = others.any(|(_, other)| area.nearest(*other).0 < distance + 6.0);
@@ -75,7 +75,7 @@ impl Label {
         Self { area, leader }
     }
 
-    /// Whether the name touches another point's mark more closely than its own: a line would hardly help.
+    /// Whether the name is closer to another point's mark than to its own, where a line hardly helps.
     fn misleads(&self, own: usize, points: &[(f64, f64)]) -> bool {
         let distance = self.area.nearest(points[own]).0;
         let mut others = points.iter().enumerate().filter(|(index, _)| *index != own);
@@ -83,7 +83,7 @@ impl Label {
     }
 
     /// Little boxes along the line to `point`, without its ends.
-    fn line(&self, point: (f64, f64)) -> Vec<Box2> {
+    fn line(&self, point: (f64, f64)) -> Vec<Rect> {
         let Some(from) = self.leader else {
             return Vec::new();
         };
@@ -97,7 +97,7 @@ impl Label {
                     from.1 + part * (point.1 - from.1),
                 )
             })
-            .map(|place| Box2::around(place, 4.0, 4.0))
+            .map(|place| Rect::around(place, 4.0, 4.0))
             .collect()
     }
 }
@@ -105,12 +105,12 @@ impl Label {
 /// How often each label is placed.
 const ROUNDS: usize = 6;
 
-/// A label a point, all within `frame`; `taken` is what they must not cover.
+/// A label for each point, all within `frame`; `taken` is what they must not cover.
 pub(super) fn place(
     points: &[(f64, f64)],
     sizes: &[(f64, f64)],
-    taken: &[Box2],
-    frame: Box2,
+    taken: &[Rect],
+    frame: Rect,
 ) -> Vec<Label> {
     let neighbours = |index: usize| {
         let (x, y) = points[index];
@@ -130,12 +130,12 @@ pub(super) fn place(
             .filter(|(other, _)| *other != index)
             .filter_map(|(other, label)| Some((other, (*label)?)))
             .collect();
-        let names: Vec<Box2> = others.iter().map(|(_, label)| label.area).collect();
-        let lines: Vec<Box2> = others
+        let names: Vec<Rect> = others.iter().map(|(_, label)| label.area).collect();
+        let lines: Vec<Rect> = others
             .iter()
             .flat_map(|(other, label)| label.line(points[*other]))
             .collect();
-        let obstacles: Vec<Box2> = taken.iter().chain(&names).chain(&lines).copied().collect();
+        let obstacles: Vec<Rect> = taken.iter().chain(&names).chain(&lines).copied().collect();
         labels[index] = places(points[index], sizes[index])
             .map(|area| Label::new(area, index, points))
             .map(|label| {
@@ -167,7 +167,7 @@ pub(super) fn place(
 }
 
 /// Places around a point, the preferred ones first: right, left, above, below, ..., then further out.
-fn places((x, y): (f64, f64), (width, height): (f64, f64)) -> impl Iterator<Item = Box2> {
+fn places((x, y): (f64, f64), (width, height): (f64, f64)) -> impl Iterator<Item = Rect> {
     [10.0, 20.0, 34.0, 52.0, 74.0, 100.0]
         .into_iter()
         .flat_map(move |gap| {
@@ -187,7 +187,7 @@ fn places((x, y): (f64, f64), (width, height): (f64, f64)) -> impl Iterator<Item
                 (-side, -rise / 2.0),
                 (-side, rise / 2.0),
             ]
-            .map(|(right, down)| Box2::around((x + right, y + down), width, height))
+            .map(|(right, down)| Rect::around((x + right, y + down), width, height))
         })
 }
 
@@ -206,11 +206,11 @@ mod tests {
             })
             .collect();
         let sizes = vec![(90.0, 16.0); 20];
-        let taken: Vec<Box2> = points
+        let taken: Vec<Rect> = points
             .iter()
-            .map(|point| Box2::around(*point, 14.0, 14.0))
+            .map(|point| Rect::around(*point, 14.0, 14.0))
             .collect();
-        let frame = Box2 {
+        let frame = Rect {
             left: 80.0,
             top: 60.0,
             right: 880.0,

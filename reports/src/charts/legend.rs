@@ -1,16 +1,14 @@
-//! What every chart has at its top and bottom: heading, legend, notes, and the word "untrained".
+//! What every chart of a summary has at its top and bottom: heading, legend, notes, and the word "untrained".
 
-use plotters::prelude::DrawingBackend;
 use rave_results::Summary;
 use rave_results::summary::ModelNote;
 
-use super::canvas::{Align, Canvas, Type, WIDTH};
+use super::canvas::{Align, Canvas, MARGIN, Type, WIDTH};
+use super::chart::Chart;
+use super::footnotes::footnotes;
 use super::palette::look;
-use super::words::footnotes;
-use super::{Chart, heading};
 
-/// Free space at the left and right.
-pub(super) const MARGIN: f64 = 20.0;
+/// Height of a line of the head.
 const LINE: f64 = 20.0;
 
 /// The variants with records of a model, in order.
@@ -22,7 +20,7 @@ pub(crate) fn variants<'a>(summary: &'a Summary, model: &ModelNote) -> Vec<&'a s
 
 /// Height of [`head`].
 pub(super) fn head_height(model: &ModelNote, legend: &[&str]) -> f64 {
-    let lines = 2 + usize::from(model.untrained) + rows(legend).len();
+    let lines = 2 + usize::from(model.untrained) + lines(legend).len();
     22.0 + lines as f64 * LINE
 }
 
@@ -32,17 +30,17 @@ pub(super) fn foot_height(summary: &Summary, model: &ModelNote) -> f64 {
 }
 
 /// Heading, warning, explanation and legend, from the top.
-pub(super) fn head<B: DrawingBackend>(
-    canvas: &mut Canvas<B>,
+pub(super) fn head(
+    canvas: &mut Canvas,
     model: &ModelNote,
-    chart: Chart,
+    chart: &dyn Chart,
     explanation: &str,
     legend: &[&str],
 ) {
     let width = f64::from(WIDTH) - 2.0 * MARGIN;
     let mut y = 22.0;
     canvas.text(
-        &Type::TITLE.fit(&heading(model, chart), width),
+        &Type::TITLE.fit(&chart.heading(model), width),
         (MARGIN, y),
         Type::TITLE,
         Align::Left,
@@ -59,29 +57,35 @@ pub(super) fn head<B: DrawingBackend>(
         Type::SMALL,
         Align::Left,
     );
-    for row in rows(legend) {
-        y += LINE;
-        for (x, variant) in row {
+    entries(canvas, legend, y + LINE);
+}
+
+/// Mark and name of each variant, from `y` downwards.
+pub(super) fn entries(canvas: &mut Canvas, legend: &[&str], mut y: f64) {
+    let room = f64::from(WIDTH) - 2.0 * MARGIN - 20.0;
+    for line in lines(legend) {
+        for (x, variant) in line {
             let (colour, mark) = look(variant);
             canvas.mark(mark, (x + 5.0, y), 5.0, colour);
-            let name = Type::LABEL.fit(variant, width - 20.0);
+            let name = Type::LABEL.fit(variant, room);
             canvas.text(&name, (x + 16.0, y), Type::LABEL, Align::Left);
         }
+        y += LINE;
     }
 }
 
+/// Height of [`entries`].
+pub(super) fn entries_height(legend: &[&str]) -> f64 {
+    lines(legend).len() as f64 * LINE
+}
+
 /// The notes, up to the bottom.
-pub(super) fn foot<B: DrawingBackend>(
-    canvas: &mut Canvas<B>,
-    summary: &Summary,
-    model: &ModelNote,
-    height: f64,
-) {
-    let lines = footnotes(summary, model);
-    let mut y = height - 12.0 - (lines.len() as f64 - 1.0) * 17.0;
-    for line in lines {
+pub(super) fn foot(canvas: &mut Canvas, summary: &Summary, model: &ModelNote, height: f64) {
+    let notes = footnotes(summary, model);
+    let mut y = height - 12.0 - (notes.len() as f64 - 1.0) * 17.0;
+    for note in notes {
         canvas.text(
-            &line,
+            &note,
             (MARGIN, y),
             Type {
                 bold: true,
@@ -93,21 +97,21 @@ pub(super) fn foot<B: DrawingBackend>(
     }
 }
 
-/// Legend entries with their left end, by line.
-pub(super) fn rows<'a>(legend: &[&'a str]) -> Vec<Vec<(f64, &'a str)>> {
+/// The entries of a legend with their left end, by line.
+fn lines<'a>(legend: &[&'a str]) -> Vec<Vec<(f64, &'a str)>> {
     let right = f64::from(WIDTH) - MARGIN;
-    let mut rows: Vec<Vec<(f64, &str)>> = Vec::new();
+    let mut lines: Vec<Vec<(f64, &str)>> = Vec::new();
     let mut x = right;
     for variant in legend {
         let width = Type::LABEL.width(variant) + 34.0;
-        if x + width > right || rows.is_empty() {
-            rows.push(Vec::new());
+        if x + width > right || lines.is_empty() {
+            lines.push(Vec::new());
             x = MARGIN;
         }
-        if let Some(row) = rows.last_mut() {
-            row.push((x, variant));
+        if let Some(line) = lines.last_mut() {
+            line.push((x, variant));
         }
         x += width;
     }
-    rows
+    lines
 }

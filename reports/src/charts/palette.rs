@@ -7,8 +7,8 @@
 //!
 //! Colours: the first six are Okabe and Ito's (2008), safe for the colour-blind, without their yellow: it vanishes on white, and
 //! darkened it is orange to the red-blind. The others were searched for among 3,275 (steps of 15, neither near white nor near the
-//! page's black), one after the other, each as far as possible from those before: first from those with its mark, as the red-, green- and
-//! blue-blind see them (Machado, Oliveira and Fernandes, 2009), then from all. The tests below say how far that is.
+//! page's black), one after the other. Each lies as far as possible from those before: first from those with the same mark, as the
+//! red-, green- and blue-blind see them (Machado, Oliveira and Fernandes, 2009), then from all. The tests below hold these distances.
 
 /// Red, green, blue.
 pub type Colour = (u8, u8, u8);

@@ -37,7 +37,7 @@ pub struct Found {
 
 /// No pictures at all.
 #[derive(Clone, Copy, Debug)]
-pub struct NoPictures;
+pub(super) struct NoPictures;
 
 impl Pictures for NoPictures {
     fn find(&mut self, _: &str, _: &str) -> Result<Found, String> {
@@ -53,8 +53,8 @@ pub(super) struct Inline {
     pub height: u32,
 }
 
-/// The pictures as they go into a page, together at most about `budget` bytes: without loss where a picture's share of
-/// the budget allows, else as JPEG, in the end smaller. What a picture does not need of its share is the others'.
+/// The pictures as they go into a page, together at most about `budget` bytes. A picture is stored without loss where its share
+/// of the budget allows, otherwise as JPEG, and smaller if that is not enough. What it does not need of its share is left to the others.
 ///
 /// # Errors
 /// A picture that cannot be encoded.

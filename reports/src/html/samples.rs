@@ -80,9 +80,9 @@ struct Heat {
 
 /// Each distinct text once, with its place.
 #[derive(Default)]
-struct Places(Vec<String>);
+struct Distinct(Vec<String>);
 
-impl Places {
+impl Distinct {
     fn of(&mut self, text: &str) -> usize {
         self.0
             .iter()
@@ -101,7 +101,7 @@ pub(super) fn samples(
     maps: &[AttentionMaps],
     pictures: &mut dyn Pictures,
 ) -> Result<(String, Vec<String>), Error> {
-    let (mut reasons, mut absent) = (Places::default(), Places::default());
+    let (mut reasons, mut absent) = (Distinct::default(), Distinct::default());
     let (mut drawn, mut places) = (Vec::new(), HashMap::new());
     let mut shown = Vec::new();
     for sample in &excerpt.samples {
@@ -149,7 +149,7 @@ pub(super) fn samples(
     Ok((json, about(excerpt, mapped)))
 }
 
-fn entry(sample: &Sample, reasons: &mut Places) -> Shown {
+fn entry(sample: &Sample, reasons: &mut Distinct) -> Shown {
     let mut answer = |answer: &Option<Answer>| match answer {
         None => Value::Null,
         Some(Answer {
@@ -229,9 +229,9 @@ fn heats(summary: &Summary, sample: &Sample, maps: &[AttentionMaps]) -> Vec<Heat
     heats
 }
 
-/// Some suites say the same answer once an annotator.
+/// Each accepted answer once: some suites repeat it for each annotator.
 fn distinct(accepted: &[String]) -> Vec<String> {
-    let mut places = Places::default();
+    let mut places = Distinct::default();
     for answer in accepted {
         places.of(&short(answer));
     }
@@ -243,7 +243,7 @@ fn rounded(share: f32) -> f32 {
     (share * 10_000.0).round() / 10_000.0
 }
 
-/// What a reader must know of the choice and of the cards; `mapped` samples have attention maps.
+/// What a reader must know of the choice of samples and of their cards; `mapped` of them have attention maps.
 fn about(excerpt: &Excerpt, mapped: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let (shown, total) = (excerpt.samples.len(), excerpt.total);

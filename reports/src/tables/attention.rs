@@ -5,7 +5,7 @@ use rave_results::statistics::Interval;
 use rave_results::summary::{AttentionCell, Estimate, Measured};
 
 use super::csv::{finish, number, text_error};
-use super::{Grid, NOTHING};
+use super::grid::{Grid, NOTHING};
 use crate::Error;
 
 /// A measure: its name, its value in a cell, and what it is multiplied with to be shown.
@@ -142,7 +142,7 @@ fn scaled(estimate: &Estimate, factor: f64) -> Estimate {
 ///
 /// # Errors
 /// None that the contents can cause.
-pub fn attention_csv(summary: &Summary) -> Result<Option<String>, Error> {
+pub(crate) fn attention_csv(summary: &Summary) -> Result<Option<String>, Error> {
     if summary.attention.is_empty() {
         return Ok(None);
     }

@@ -49,7 +49,7 @@ const HEADER: [&str; 35] = [
 ///
 /// # Errors
 /// None that the contents can cause.
-pub fn csv(summary: &Summary) -> Result<String, Error> {
+pub(crate) fn csv(summary: &Summary) -> Result<String, Error> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(HEADER).map_err(text_error)?;
     let interrupted = summary.runs.iter().any(|run| run.interrupted).to_string();
@@ -123,7 +123,7 @@ pub fn csv(summary: &Summary) -> Result<String, Error> {
 ///
 /// # Errors
 /// None that the contents can cause.
-pub fn categories_csv(summary: &Summary) -> Result<String, Error> {
+pub(crate) fn categories_csv(summary: &Summary) -> Result<String, Error> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer
         .write_record([
@@ -156,7 +156,7 @@ pub fn categories_csv(summary: &Summary) -> Result<String, Error> {
 ///
 /// # Errors
 /// None that the contents can cause.
-pub fn failures_csv(summary: &Summary) -> Result<String, Error> {
+pub(crate) fn failures_csv(summary: &Summary) -> Result<String, Error> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer
         .write_record(["model", "suite", "sample", "seed", "variants", "error"])

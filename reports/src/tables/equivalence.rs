@@ -1,13 +1,13 @@
 //! Whether a variant takes as long as `standard`: the two one-sided tests of a latency run, or of several side by side.
 
-use rave_results::latency::{LatencyComparison, LatencySummary, Place, Time};
+use rave_results::latency::{LatencySummary, Place, Time};
 use rave_results::statistics::{Equivalence, Sameness};
 
 use super::evidence::margin;
-use super::{Grid, NOTHING, latency, p_value, terminal};
-use crate::tables::TerminalStyle;
+use super::grid::{Grid, NOTHING};
+use super::numbers::p_value;
 
-/// A line a run, size, contender and phase; `None` where nothing was held against `standard`.
+/// A line for each run, size, variant and phase; `None` where nothing was held against `standard`.
 pub(super) fn grid(runs: &[&LatencySummary]) -> Option<Grid> {
     let mut rows = Vec::new();
     let mut tested = None;
@@ -91,32 +91,4 @@ fn row(
         p_value(equivalence.p),
         word,
     ]
-}
-
-/// Several runs: their notes, one table, and where each comes from.
-pub(crate) fn side_by_side(comparison: &LatencyComparison, style: TerminalStyle) -> String {
-    let mut out = String::new();
-    for reason in &comparison.forced {
-        out += &format!("! forced comparison of unequal runs: {reason}\n");
-    }
-    for summary in &comparison.runs {
-        for note in latency::notes(summary) {
-            out += &format!("! {}: {note}\n", summary.record.run);
-        }
-    }
-    if !out.is_empty() {
-        out.push('\n');
-    }
-    match grid(&comparison.runs.iter().collect::<Vec<_>>()) {
-        Some(grid) => terminal::draw(&mut out, &grid, style),
-        None => out += "no variant was measured beside standard\n",
-    }
-    for summary in &comparison.runs {
-        out.push('\n');
-        for line in latency::provenance(summary) {
-            out += &line;
-            out.push('\n');
-        }
-    }
-    out
 }

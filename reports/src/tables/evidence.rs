@@ -4,9 +4,10 @@ use rave_results::paper::{Evidence, Finding, Verdict};
 use rave_results::statistics::Interval;
 use rave_results::summary::SeedScore;
 
-use super::{NOTHING, p_value, signed};
+use super::grid::NOTHING;
+use super::numbers::{p_value, signed};
 
-/// A finding's evidence, a line a number; the reason first where there is one.
+/// A finding's evidence, a line for each number; the reason first where there is one.
 pub(super) fn evidence(finding: &Finding) -> Vec<String> {
     let reason = finding.reason.iter().cloned();
     let undecided = finding.verdict == Verdict::Inconclusive;

@@ -1,11 +1,13 @@
-//! Tables of a latency run: a line a contender, a table a cell.
+//! Tables of a latency run: a table for each cell, a line for each variant.
 
 use rave_results::latency::{AGAIN, LatencySummary, Noise, Place, Time};
 
-use super::{Grid, NOTHING, equivalence, latex, markdown, milliseconds, terminal};
-use crate::Error;
-use crate::charts::latency_files;
-use crate::tables::TerminalStyle;
+use super::csv::{finish, number, text_error};
+use super::grid::{Grid, NOTHING};
+use super::numbers::milliseconds;
+use super::terminal::TerminalStyle;
+use super::{equivalence, latex, markdown, terminal};
+use crate::{Error, charts};
 
 /// Notes, tables and provenance for a terminal or a text file.
 pub(crate) fn text(summary: &LatencySummary, style: TerminalStyle) -> String {
@@ -33,8 +35,9 @@ pub(crate) fn page(summary: &LatencySummary) -> String {
     for note in notes(summary) {
         out += &format!("\n> **Note**: {}\n", markdown::escape(&note));
     }
-    for (stem, title) in latency_files(summary) {
-        out += &format!("\n![{}]({stem}.svg)\n", markdown::escape(&title));
+    for figure in charts::latency(summary) {
+        let title = markdown::escape(&figure.title);
+        out += &format!("\n![{title}]({}.svg)\n", figure.stem);
     }
     for grid in grids(summary) {
         markdown::draw(&mut out, &grid);
@@ -46,17 +49,16 @@ pub(crate) fn page(summary: &LatencySummary) -> String {
     out
 }
 
-/// A table a cell for a paper.
+/// A table for each cell, for a paper.
 pub(crate) fn tex(summary: &LatencySummary) -> String {
     let mut out = latex::comments(notes(summary).iter().chain(&provenance(summary)));
     out.extend(grids(summary).iter().map(latex::plain));
     out
 }
 
-/// One line a contender, cell and quantity with every number in full; empty where nothing was measured.
+/// One line for each variant, cell and quantity with every number in full; empty where nothing was measured.
 pub(crate) fn csv(summary: &LatencySummary) -> Result<String, Error> {
-    let failed = |error: &dyn std::fmt::Display| Error::Text(error.to_string());
-    let mut writer = csv::Writer::from_writer(Vec::new());
+    let mut writer = ::csv::Writer::from_writer(Vec::new());
     let header = [
         "model",
         "variant",
@@ -78,10 +80,7 @@ pub(crate) fn csv(summary: &LatencySummary) -> Result<String, Error> {
         "bytes",
         "error",
     ];
-    writer
-        .write_record(header)
-        .map_err(|error| failed(&error))?;
-    let number = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
+    writer.write_record(header).map_err(text_error)?;
     let mut line = |variant: &str,
                     (image, text): (u32, Option<u32>),
                     (quantity, rounds): (&str, usize),
@@ -111,7 +110,7 @@ pub(crate) fn csv(summary: &LatencySummary) -> Result<String, Error> {
                 &bytes.map_or(String::new(), |bytes| bytes.to_string()),
                 errors,
             ])
-            .map_err(|error| failed(&error))
+            .map_err(text_error)
     };
     for vision in &summary.vision {
         let what = ("vision", vision.rounds);
@@ -153,8 +152,7 @@ pub(crate) fn csv(summary: &LatencySummary) -> Result<String, Error> {
             )?;
         }
     }
-    let bytes = writer.into_inner().map_err(|error| failed(&error))?;
-    String::from_utf8(bytes).map_err(|error| failed(&error))
+    finish(writer)
 }
 
 /// What a reader must know first.
@@ -192,7 +190,7 @@ pub(crate) fn notes(summary: &LatencySummary) -> Vec<String> {
             ));
         }
     }
-    // A reason that every contender gives is one note.
+    // A reason that is the same for every variant is one note.
     let mut seen = Vec::new();
     let own = |note: &str| {
         note.split_once("tokens: ")

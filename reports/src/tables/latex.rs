@@ -3,7 +3,9 @@
 use rave_results::Summary;
 use rave_results::summary::{Difference, Estimate, ModelNote};
 
-use super::{Grid, NOTHING, percent, provenance};
+use super::grid::{Grid, NOTHING};
+use super::numbers::percent;
+use super::provenance::provenance;
 use crate::charts::variants as of_model;
 
 /// Text of more characters than this may take several lines.
@@ -18,8 +20,8 @@ struct Entry {
     partial: bool,
 }
 
-/// A document's part with a table a model; it needs `\usepackage{booktabs}`.
-pub fn latex(summary: &Summary) -> String {
+/// The part of a document that holds a table for each model; it needs `\usepackage{booktabs}`.
+pub(crate) fn latex(summary: &Summary) -> String {
     let mut out = comments(summary.notes().iter().chain(&provenance(summary)));
     for model in &summary.models {
         if summary.cells.iter().any(|cell| cell.model == model.name) {

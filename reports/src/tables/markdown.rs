@@ -4,29 +4,29 @@ use std::fmt::Write as _;
 
 use rave_results::Summary;
 
-use super::{Grid, grids, provenance};
-use crate::charts::{Chart, file_name};
+use super::grid::Grid;
+use super::provenance::provenance;
+use super::summary::grids;
+use crate::charts;
 
 /// The whole report as one Markdown page.
-pub fn markdown(summary: &Summary) -> String {
+pub(crate) fn markdown(summary: &Summary) -> String {
     let mut out = String::from("# Report\n");
     for note in summary.notes() {
         line(&mut out, &format!("\n> **Note**: {}", escape(&note)));
     }
+    let drawings = charts::summary(summary);
     for model in &summary.models {
         if !summary.cells.iter().any(|cell| cell.model == model.name) {
             continue;
         }
         line(&mut out, &format!("\n## {}", escape(&model.name)));
-        for chart in Chart::of(summary, model) {
-            let file = file_name(summary, model, chart, "svg");
-            line(
-                &mut out,
-                &format!(
-                    "\n![{}]({file})",
-                    escape(&format!("{} of {}", chart.title(), model.name))
-                ),
-            );
+        for drawing in &drawings {
+            if drawing.model.name == model.name {
+                let title = format!("{} of {}", drawing.chart.title(), model.name);
+                let stem = &drawing.figure.stem;
+                line(&mut out, &format!("\n![{}]({stem}.svg)", escape(&title)));
+            }
         }
         for grid in grids(summary, model) {
             draw(&mut out, &grid);

@@ -5,8 +5,12 @@ use rave_results::paper::{Finding, PaperTable, Scale};
 use rave_results::summary::{Difference, Estimate};
 
 use super::evidence::{evidence, grouped};
-use super::{Grid, NOTHING, latex, markdown, origin, percent, provenance, seeds, signed, terminal};
-use crate::tables::TerminalStyle;
+use super::grid::{Grid, NOTHING};
+use super::numbers::{percent, points, star};
+use super::provenance::{origin, provenance};
+use super::summary::seeds;
+use super::terminal::TerminalStyle;
+use super::{latex, markdown, terminal};
 
 /// Everything for a terminal or a text file.
 pub(crate) fn text(table: &PaperTable, style: TerminalStyle) -> String {
@@ -135,7 +139,7 @@ fn verdicts(table: &PaperTable) -> Grid {
     }
 }
 
-/// Of each model the variants by suites, every seed, and how large it is.
+/// For each model the variants by suites and by seed; then the sizes of all models.
 fn grids(table: &PaperTable) -> Vec<Grid> {
     let mut grids = Vec::new();
     if let Some(summary) = &table.summary {
@@ -157,7 +161,7 @@ fn grids(table: &PaperTable) -> Vec<Grid> {
     grids
 }
 
-/// Rows variants, columns suites and their mean, as such tables stand in papers; with the difference to the baseline.
+/// Variants as rows, suites and their mean as columns, as in papers; with the difference to the baseline.
 fn by_suite(summary: &Summary, model: &str) -> Grid {
     let text = |score: Option<Estimate>, difference: Option<Difference>, failed: usize| {
         let Some(score) = score else {
@@ -169,20 +173,7 @@ fn by_suite(summary: &Summary, model: &str) -> Grid {
         };
         let mut text = percent(score.value);
         if let Some(difference) = difference {
-            let Difference {
-                value, interval, ..
-            } = difference;
-            let mark = if difference.decided().is_ne() {
-                " *"
-            } else {
-                ""
-            };
-            text += &format!(
-                " ({} [{}, {}]{mark})",
-                signed(value),
-                signed(interval.low),
-                signed(interval.high)
-            );
+            text += &format!(" ({}{})", points(&difference), star(&difference));
         }
         text
     };
@@ -226,7 +217,7 @@ fn by_suite(summary: &Summary, model: &str) -> Grid {
     }
 }
 
-/// Parameters and pictures seen in training, a line a number; `None` without a model.
+/// Parameters and pictures seen in training, a line for each number; `None` without a model.
 fn scale(scales: &[Scale]) -> Option<Grid> {
     let mut rows = Vec::new();
     for scale in scales {
@@ -272,7 +263,7 @@ fn origins(table: &PaperTable) -> Vec<String> {
         .collect()
 }
 
-/// Text in lines of at most so many characters, the further ones after `indent`.
+/// Text in lines of at most `width` characters, all but the first after `indent`.
 fn wrapped(text: &str, indent: &str, width: usize) -> String {
     let mut out = String::new();
     let lead: String = text

@@ -7,7 +7,7 @@ use rave_results::paper::{Evidence, PaperTable};
 use super::csv;
 use crate::Error;
 
-/// One line a number behind a verdict, or a line without one where there is none.
+/// One line for each number behind a verdict, or a line without one where there is none.
 ///
 /// # Errors
 /// None that the contents can cause.

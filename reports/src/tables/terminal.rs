@@ -9,9 +9,11 @@ use tabled::builder::Builder;
 use tabled::settings::object::Columns;
 use tabled::settings::{Alignment, Style};
 
-use super::{
-    Grid, attention::attention, costs, differences, provenance, scores, seeds, with_half_width,
-};
+use super::attention::attention;
+use super::grid::Grid;
+use super::numbers::with_half_width;
+use super::provenance::provenance;
+use super::summary::{costs, differences, scores, seeds};
 
 /// How tables are drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +48,7 @@ impl TerminalStyle {
 }
 
 /// Notes, scores, differences and times of every model.
-pub fn terminal(summary: &Summary, style: TerminalStyle) -> String {
+pub(crate) fn terminal(summary: &Summary, style: TerminalStyle) -> String {
     let mut out = String::new();
     for note in summary.notes() {
         push(&mut out, &format!("! {note}"));

@@ -3,11 +3,25 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use rave_reports::{Artifact, Document, FORMATS, Format, render};
 use rave_results::schema::{
     Aggregate, AttentionRecord, CodeVersion, Configuration, DataRecord, HeadRecord, Libraries,
     Machine, ModelRecord, RunRecord, SampleRecord, SuiteConfiguration, VariantConfiguration,
 };
 use rave_results::{Run, RunWriter};
+
+/// The format of this name.
+#[allow(dead_code, reason = "not every user of this module needs formats")]
+pub fn format(id: &str) -> &'static Format {
+    let found = FORMATS.iter().find(|format| format.id == id);
+    found.expect("a registered format")
+}
+
+/// The files of a document in the format of this name.
+#[allow(dead_code, reason = "not every user of this module needs files")]
+pub fn files(mut document: Document, id: &str) -> Vec<Artifact> {
+    render(&mut document, format(id)).expect("a format of this document")
+}
 
 /// A name that would be markup, leave an attribute and turn the direction of what follows.
 #[allow(dead_code, reason = "not every user of this module needs it")]

@@ -1,4 +1,4 @@
-//! `results/claims.toml`: the claims, fixed before what they are judged by.
+//! `results/claims.toml`: the claims, fixed before the runs that they are judged by.
 
 use std::sync::LazyLock;
 
@@ -28,7 +28,7 @@ pub struct Claim {
     pub id: String,
     /// What is claimed, in this project's words.
     pub claim: String,
-    /// Where it comes from, and what of it is this project's reading.
+    /// Where it comes from, and how this project reads it.
     pub source: String,
     /// What makes it reproduced or contradicted.
     pub rule: String,
@@ -47,7 +47,7 @@ pub enum Test {
         /// What it is compared with.
         over: Vec<String>,
     },
-    /// The mean gain over suites that are read minus that over the others.
+    /// The mean gain over reading suites minus that over the others.
     Reading {
         /// The variant.
         variant: String,
@@ -58,14 +58,14 @@ pub enum Test {
     Overhead {
         /// The variant.
         variant: String,
-        /// The largest ratio that counts as none, less 1.
+        /// The largest ratio that counts as no difference, minus 1.
         margin: f64,
     },
     /// Added parameters as a share of the model's.
     Parameters {
         /// The variant.
         variant: String,
-        /// The share from which on they are not few.
+        /// The share from which on the claim is contradicted.
         below: f64,
     },
     /// Equal answers at the initial weights.

@@ -1,4 +1,4 @@
-//! Verdicts from summaries: gains, reading against the rest, times, parameters.
+//! Verdicts from summaries: gains, reading suites against the others, times, parameters.
 
 use std::cmp::Ordering;
 
@@ -8,7 +8,7 @@ use crate::statistics::{Resampling, Sameness};
 use crate::summary::{Cell, Contrast, LEVEL};
 use crate::{Error, Run, Summary};
 
-/// The finding of a claim of which nothing can be said.
+/// The finding for a claim that cannot be judged.
 pub(super) fn not_measured(claim: &'static Claim, subject: &str, reason: String) -> Finding {
     Finding {
         claim: &claim.id,
@@ -19,7 +19,7 @@ pub(super) fn not_measured(claim: &'static Claim, subject: &str, reason: String)
     }
 }
 
-/// A finding; what rests on a part of the samples has no more than an inconclusive one.
+/// A finding; it is inconclusive where `incomplete` says why it rests on a part of the samples.
 pub(super) fn found(
     claim: &'static Claim,
     subject: &str,
@@ -76,7 +76,7 @@ pub(super) fn gain(
     Ok(findings)
 }
 
-/// The gain on what is read against that on the rest.
+/// The gain on reading suites against that on the others.
 pub(super) fn reading(
     claim: &'static Claim,
     variant: &str,
@@ -96,7 +96,7 @@ pub(super) fn reading(
     Ok(findings)
 }
 
-/// The models to be judged; a finding that there is none.
+/// The models to be judged, or the finding that there is none.
 fn models(
     claim: &'static Claim,
     summaries: &Summaries,
@@ -160,7 +160,7 @@ fn one_contrast(
         return Err("the runs lack suites of one of the two kinds".into());
     };
     let verdict = match Verdict::of(&between, 1) {
-        // Less loss than the others' is not yet a gain, and a gain within chance is none.
+        // A smaller loss than on the others is not a gain, and neither is a gain within chance.
         Verdict::Reproduced if reading.decided_alone(LEVEL) != Ordering::Greater => {
             Verdict::Inconclusive
         }
@@ -231,8 +231,8 @@ fn no_score(summary: &Summary, model: &str, variants: &[&str]) -> String {
     format!("no answer is scored under both {}", variants.join(" and "))
 }
 
-/// Why a comparison does not rest on all samples that were to be taken: an answer that is missing or failed may be the very one
-/// that would have changed the verdict.
+/// Why a comparison does not rest on all samples that were to be taken: a missing or failed answer might have changed the
+/// verdict.
 fn incomplete(summary: &Summary, model: &str, variant: &str, over: &str) -> Option<String> {
     for suite in &summary.suites {
         let cell = |id: &str| summary.cell(model, &suite.id, id);
@@ -329,7 +329,7 @@ pub(super) fn overhead(
     runs.iter().map(one).collect()
 }
 
-/// What a place says of prefill and of decoding; `None` where it shares too few rounds with `standard`.
+/// The times of prefill and decoding at one size; `None` where too few rounds are shared with `standard`.
 fn times(place: &Place) -> [(&'static str, Option<Evidence>); 2] {
     [("prefill", place.prefill), ("decode", place.decode)].map(|(phase, time)| {
         let equivalence = time.and_then(|time| time.equivalence);
@@ -345,8 +345,9 @@ fn times(place: &Place) -> [(&'static str, Option<Evidence>); 2] {
     })
 }
 
-/// All times have to be no longer; one that is longer is enough against that, so for that they share the level. A time at which
-/// `standard` cannot be shown to be as long as itself says nothing either way: the verdict, and where that took a part from it.
+/// The verdict on all times, and which of them did not count. A claim needs every time to be no longer than `standard`; a single
+/// longer one contradicts it, so for that each is tested at its share of the level. A time does not count where this machine
+/// cannot show that `standard` is as long as itself.
 fn judge_times(times: &[Evidence], again: &[Evidence]) -> (Verdict, Option<String>) {
     let parts = times.len() as f64;
     let mut verdicts = Vec::new();

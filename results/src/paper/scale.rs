@@ -16,7 +16,7 @@ pub struct Scale {
     pub parameters: u64,
     /// What trained variants add, in the order of the table.
     pub added: Vec<(String, u64)>,
-    /// How its weights were trained; `None` where nobody wrote it down.
+    /// How its weights were trained; `None` where that is not recorded.
     pub training: Option<&'static [Stage]>,
 }
 
@@ -31,7 +31,7 @@ pub struct Stage {
     pub losses: Vec<String>,
     /// Steps.
     pub steps: u64,
-    /// Pictures a step.
+    /// Pictures in each step.
     pub batch: u64,
 }
 

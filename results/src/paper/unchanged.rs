@@ -1,4 +1,4 @@
-//! Whether a graft at its initial weights answers as the model does without it.
+//! Whether new parameters at their initial values leave the model's answers unchanged.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use super::{Claim, Evidence, Finding, Verdict};
 use crate::schema::SampleRecord;
 use crate::{Error, Run};
 
-/// Compares the answers of every run that holds both, with nothing trained for `variant`.
+/// Compares the answers of every run that holds both and has no trained weights for `variant`.
 pub(super) fn judge(
     claim: &'static Claim,
     variant: &str,
@@ -28,7 +28,7 @@ pub(super) fn judge(
             continue;
         }
         let models = run.record.models.iter();
-        // Random weights are grafted on nothing that was trained.
+        // Under seeded random weights there is no trained model to leave unchanged.
         let at_start =
             models.filter(|model| !model.untrained && !model.adapters.contains_key(variant));
         let mut samples: Option<Vec<SampleRecord>> = None;
@@ -79,7 +79,7 @@ fn compare(
         let Some(base) = known.get(&key(sample)) else {
             continue;
         };
-        // What fails under both was not answered; what fails under one was answered otherwise.
+        // A sample that fails under both has no answer; one that fails under a single variant has another answer.
         if sample.error.is_some() && base.error.is_some() {
             continue;
         }
@@ -107,7 +107,7 @@ fn compare(
         precision,
         first_other: others.into_iter().next(),
     };
-    // One other answer is enough, however many are missing.
+    // A single different answer decides, however many are missing.
     if same < compared {
         return found(claim, subject, Verdict::Contradicted, vec![evidence], None);
     }

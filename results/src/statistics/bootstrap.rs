@@ -1,14 +1,14 @@
 //! Percentile bootstrap of means and of paired differences, clustered by image.
 //!
 //! Source: Davison and Hinkley, Bootstrap Methods and their Application (1997), sections 3.8 and 5.2. Whole clusters
-//! are drawn with replacement; the mean is the ratio of the drawn sum to the drawn count, so images with many
-//! questions count as many, and one image's questions never count as independent.
+//! are drawn with replacement, so that questions of one image are never taken as independent. The mean is the drawn sum over
+//! the drawn count, so an image with many questions weighs more.
 //!
 //! Where the same images were answered under several training seeds, images and seeds are crossed: each resample draws
 //! images and, independently, seeds, and a pair counts as often as both were drawn (the pigeonhole bootstrap: Owen, The
-//! pigeonhole bootstrap, Annals of Applied Statistics 1 (2007), arXiv 0712.1111). With three seeds such an
-//! interval is too short (it misses the truth of seeds that differ much about one time in four), so no difference is decided by it
-//! alone: Student's t over the seeds must agree ([`super::mean_p`]).
+//! pigeonhole bootstrap, Annals of Applied Statistics 1 (2007), arXiv 0712.1111). With three seeds this
+//! interval is too short: where seeds differ much, it misses the true value about one time in four. So it does not decide a
+//! difference alone: Student's t over the seeds must agree ([`super::mean_p`]).
 
 use rand::RngCore as _;
 use rand_chacha::ChaCha8Rng;
@@ -44,7 +44,7 @@ impl Ratio {
         self.counts[cluster] += 1.0;
     }
 
-    /// The mean; `None` of nothing.
+    /// The mean; `None` without values.
     pub fn mean(&self) -> Option<f64> {
         let count: f64 = self.counts.iter().sum();
         (count > 0.0).then(|| self.sums.iter().sum::<f64>() / count)
@@ -53,7 +53,7 @@ impl Ratio {
 
 /// The means of bootstrap resamples: `[ratios][resamples]`, NaN where a resample drew nothing that counts.
 ///
-/// All ratios lie over the same clusters, and see the same resamples: their differences are paired.
+/// All ratios are over the same clusters and use the same resamples, so their differences are paired.
 ///
 /// # Panics
 /// If the clusters are not a multiple of the seeds.
@@ -64,7 +64,7 @@ pub fn bootstrap(ratios: &[Ratio], seeds: usize, options: &Resampling) -> Vec<Ve
         "clusters are images x seeds"
     );
     let images = clusters / seeds;
-    // Variants mostly share their counts: sum each distinct one once.
+    // Variants mostly have the same counts: each distinct list is summed once.
     let mut distinct: Vec<&[f64]> = Vec::new();
     let count_of: Vec<usize> = ratios
         .iter()
@@ -95,7 +95,7 @@ pub fn bootstrap(ratios: &[Ratio], seeds: usize, options: &Resampling) -> Vec<Ve
             if seeds == 1 {
                 return;
             }
-            // The same seeds in every suite: what a seed gained in one it mostly gained in all.
+            // The same draw of seeds for every suite, since a seed that gains in one suite mostly gains in all.
             let mut random = generator(SEEDS, resample);
             let mut times = vec![0.0; seeds];
             for _ in 0..seeds {
@@ -144,7 +144,7 @@ pub fn interval_of(distribution: &[f64], confidence: f64) -> Option<Interval> {
     })
 }
 
-/// The interval of the mean of `values`, of which `clusters` says the cluster (any numbers, equal ones together).
+/// The interval of the mean of `values`; those with equal numbers in `clusters` are one cluster.
 ///
 /// # Panics
 /// If the two differ in length.
@@ -153,7 +153,7 @@ pub fn mean_interval(values: &[f64], clusters: &[usize], options: &Resampling) -
     interval_of(&bootstrap(&[ratio], 1, options)[0], options.confidence)
 }
 
-/// The interval of the median of independent `values`; `None` of nothing.
+/// The interval of the median of independent `values`; `None` without values.
 pub fn median_interval(values: &[f64], options: &Resampling) -> Option<Interval> {
     let medians: Vec<f64> = (0..options.resamples)
         .into_par_iter()

@@ -1,6 +1,6 @@
 //! Equivalence of times: two one-sided tests (TOST) of a ratio.
 //!
-//! That a test finds no difference does not say that there is none. Here the null hypothesis is a difference of at least the
+//! A test that finds no difference does not show that there is none. Here the null hypothesis is a difference of at least the
 //! margin, tested on both sides (Schuirmann, A comparison of the two one-sided tests procedure and the power approach, Journal
 //! of Pharmacokinetics and Biopharmaceutics 15, 1987). As is usual for ratios the test is Student's paired one on logarithms:
 //! twice and half are as far from 1, and a margin of 5 % reaches from 1/1.05 to 1.05 (as statsmodels' `ttost_paired` with
@@ -16,17 +16,17 @@ pub const LEVEL: f64 = 0.05;
 /// Whether a ratio is equivalent to 1.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Equivalence {
-    /// The largest ratio that counts as none, less 1.
+    /// The largest ratio that counts as no difference, minus 1.
     pub margin: f64,
     /// Geometric mean of the ratios.
     pub ratio: f64,
-    /// Its 90 % interval: inside the margin just where `p` is below 0.05.
+    /// Its 90 % interval, which lies inside the margin exactly where `p` is below 0.05.
     pub interval: Interval,
     /// Ratios that it rests on.
     pub pairs: usize,
     /// The larger p of the two tests.
     pub p: f64,
-    /// The p of one more one-sided test: how probable so large a ratio is if the true one is within the margin or smaller.
+    /// The p of another one-sided test: the probability of a ratio this large if the true one is at most the margin.
     pub p_above: f64,
 }
 
@@ -40,13 +40,12 @@ pub enum Sameness {
     Above,
     /// The ratio is below the margin.
     Below,
-    /// The interval holds an end of the margin.
+    /// The interval contains an end of the margin.
     Undecided,
 }
 
 impl Equivalence {
-    /// The test of ratios that were measured as pairs, independent of each other; `None` of fewer than two, and where one is
-    /// not a positive number.
+    /// The test of ratios of independent pairs; `None` with fewer than two, or if one is not a positive number.
     pub fn of(ratios: &[f64], margin: f64) -> Option<Self> {
         let degrees = ratios.len().checked_sub(1).filter(|degrees| *degrees > 0)?;
         let logs: Vec<f64> = ratios.iter().map(|ratio| ratio.ln()).collect();
@@ -83,22 +82,22 @@ impl Equivalence {
         }
     }
 
-    /// Whether the ratio is shown to be no larger than the margin, however small it is.
+    /// Whether the ratio is shown to be at most the margin; it may be far smaller.
     pub fn is_no_more(&self) -> bool {
         self.interval.high < 1.0 + self.margin
     }
 
-    /// The smallest margin within which this measurement would have shown equivalence: what it could resolve.
+    /// The smallest margin within which this measurement would have shown equivalence.
     pub fn smallest_margin(&self) -> f64 {
         self.interval.high.max(1.0 / self.interval.low) - 1.0
     }
 }
 
-/// The p of one side: how probable an estimate is that lies as far inside a bound (`distance` below 0: inside).
+/// The p of one side: the probability of an estimate this far inside a bound (`distance` is below 0 inside).
 fn tail(distance: f64, error: f64, degrees: usize) -> f64 {
     if error > 0.0 {
         return student::below(distance / error, degrees);
     }
-    // Ratios without any spread: on one side of the bound for certain.
+    // Ratios without any spread lie on one side of the bound for certain.
     f64::from(u8::from(distance >= 0.0))
 }

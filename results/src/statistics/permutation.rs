@@ -1,20 +1,20 @@
 //! Sign-flip permutation test of paired differences, flipping whole clusters.
 //!
 //! Under the null hypothesis variant and baseline are exchangeable within an image, so each image's sum of differences
-//! is as likely negative as positive. All flips are tried where there are no more than resamples; otherwise random
-//! ones, counting the observed one among them (Phipson and Smyth 2010), so a p of zero cannot be.
+//! is as likely negative as positive. If there are no more flips than resamples, all are tried; otherwise random ones are, with
+//! the observed one counted among them (Phipson and Smyth 2010), so p is never 0.
 
 use rand::RngCore as _;
 
 use super::Resampling;
 use super::resampling::{LANES, weighted_sums};
 
-/// Sums under random sign flips of the clusters, `[columns][resamples]`; each column holds a value a cluster.
+/// Sums under random sign flips of the clusters, `[columns][resamples]`; each column holds one value for each cluster.
 ///
 /// The columns see the same flips.
 pub fn sign_flip_sums(columns: &[&[f64]], options: &Resampling) -> Vec<Vec<f64>> {
     let clusters = columns.first().map_or(0, |column| column.len());
-    // Another seed than the bootstrap's: the two must not share their draws.
+    // Not the bootstrap's seed: the two must not share their draws.
     let seed = options.seed ^ 0x5167_6e66_6c69_7021;
     weighted_sums(
         columns,
@@ -41,7 +41,7 @@ pub fn p_of(observed: f64, flipped: &[f64]) -> f64 {
     (extreme + 1) as f64 / (flipped.len() + 1) as f64
 }
 
-/// Two-sided sign-flip p of `column`, a value a cluster: exact where all flips can be tried, else from `flipped`,
+/// Two-sided sign-flip p of `column`, which holds one value for each cluster: exact where all flips can be tried, else from `flipped`,
 /// that column's [`sign_flip_sums`].
 pub fn sign_flip(column: &[f64], flipped: &[f64]) -> f64 {
     let effective: Vec<f64> = column

@@ -2,22 +2,22 @@
 //!
 //! The formula is the normal approximation of every textbook (Cohen, Statistical Power Analysis, 1988, chapter 2): a two-sided
 //! test at 5 % finds a difference of (z of 0.975 + z of 0.8) standard errors with a probability of 80 %. The standard error is
-//! that of the paired, clustered bootstrap, so it holds what an interval holds: images, and seeds where there are several.
-//! It is of one comparison: Holm's correction over many asks for more.
+//! that of the paired, clustered bootstrap, so it covers what the interval covers: images, and seeds where there are several.
+//! It is for a single comparison; after Holm's correction over many, a difference must be larger.
 //!
 //! With several training seeds Student's t with one degree of freedom less than there are seeds stands in z's place, since a
 //! difference is then decided only if the seeds agree, and the standard error is widened by sqrt(seeds / (seeds - 1)), by which the
-//! bootstrap of so few is short. For three seeds that makes 6.6 instead of 2.8 bootstrap standard errors. It is meant for seeds that
-//! move more than images do; where images make most of the error it promises less than the comparison can find, never more.
+//! bootstrap of few seeds is too short. For three seeds that makes 6.6 instead of 2.8 bootstrap standard errors. It is meant for
+//! seeds that vary more than images; where images make most of the error, it promises less than the comparison can find.
 
 use super::student;
 
 /// z of 0.975 and z of 0.8, added.
 const FACTOR: f64 = 1.959_963_984_540_054 + 0.841_621_233_572_914_3;
-/// So many images must move, all to one side, before a two-sided p can be below 0.05: 2 / 2^5 is above it.
+/// How many images must move, all to one side, before a two-sided p can be below 0.05; with five it is 2 / 2^5, which is above.
 const FEWEST: f64 = 6.0;
 
-/// How far the images moved: what each adds to a difference, and how many answers there are where none does.
+/// How far the images moved: what each adds to a difference, and the number of answers for the case that none moved.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Movement {
     sum: f64,
@@ -26,7 +26,7 @@ pub struct Movement {
 }
 
 impl Movement {
-    /// Of what each image adds to a difference over so many pairs.
+    /// From what each image adds to a difference, which is over `pairs` pairs.
     pub fn of(contributions: &[f64], pairs: usize) -> Self {
         let moved = contributions.iter().filter(|value| **value != 0.0);
         Self {
@@ -36,7 +36,7 @@ impl Movement {
         }
     }
 
-    /// Of the mean over several differences.
+    /// That of the mean over several differences.
     pub fn mean_of(all: &[Self]) -> Self {
         let mut mean = Self::default();
         for own in all {
@@ -47,12 +47,12 @@ impl Movement {
         mean
     }
 
-    /// Of one difference minus another over other images.
+    /// That of one difference minus another over other images.
     pub fn between(first: &Self, second: &Self) -> Self {
         Self {
             sum: first.sum + second.sum,
             images: first.images + second.images,
-            // Where nothing moved, one answer moves most on the side that has fewer.
+            // Where nothing moved: one answer weighs most on the side that has fewer.
             pairs: first.pairs.min(second.pairs),
         }
     }
@@ -68,8 +68,8 @@ impl Movement {
 }
 
 /// The smallest difference that is found with 80 % probability at the 5 % level, from the bootstrap distribution of the
-/// difference; at least what six images moved alike would make, since fewer cannot give p below 0.05. `None` without a
-/// distribution or without pairs. `seeds` are the training seeds that the distribution draws from.
+/// difference; at least what six images that all move the same way would make, since fewer cannot give p below 0.05. `None`
+/// without a distribution or without pairs. `seeds` are the training seeds that the distribution draws from.
 pub fn smallest_detectable(distribution: &[f64], movement: &Movement, seeds: usize) -> Option<f64> {
     let factor = match seeds.saturating_sub(1) {
         0 => FACTOR,
@@ -83,7 +83,7 @@ pub fn smallest_detectable(distribution: &[f64], movement: &Movement, seeds: usi
     Some((factor * error).max(least)).filter(|value| value.is_finite())
 }
 
-/// The standard deviation of the resamples that are numbers; `None` of fewer than two.
+/// The standard deviation of the resamples that are numbers; `None` with fewer than two.
 pub fn standard_error(distribution: &[f64]) -> Option<f64> {
     let finite = || distribution.iter().filter(|value| value.is_finite());
     let count = finite().count();

@@ -1,9 +1,9 @@
-//! The one loop under bootstrap and sign flip: many weighted sums of few vectors.
+//! The loop that bootstrap and sign flips share: many weighted sums of few vectors.
 //!
-//! A resample is a weight a cluster (how often it was drawn, or its sign), and a statistic is a sum of
+//! A resample has a weight for each cluster (how often it was drawn, or its sign), and a statistic is a sum of
 //! weight times value. All variants of a suite share the clusters, so the weights are drawn once and serve every
-//! variant; ten thousand resamples of ten suites, twenty variants and five thousand samples are then seconds.
-//! Eight resamples run side by side, each sum in a fixed order: vectorised, and the same to the last bit anywhere.
+//! variant; ten thousand resamples of ten suites, twenty variants and five thousand samples then take seconds.
+//! Eight resamples run side by side, each sum in a fixed order: this vectorises, and gives the same bits on every machine.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng as _;
@@ -16,8 +16,7 @@ const TILE: usize = 256;
 
 /// For each vector (all of `clusters` values) and each resample the sum of weight times value: `[vectors][resamples]`.
 ///
-/// `draw` fills the weights of the resample whose number it is given: those of cluster `c` lie at `c * LANES`. They come
-/// zeroed.
+/// `draw` fills the weights of the resample whose number it is given: that of cluster `c` is at `c * LANES`. All are 0 before.
 pub(super) fn weighted_sums(
     vectors: &[&[f64]],
     clusters: usize,
@@ -31,7 +30,7 @@ pub(super) fn weighted_sums(
             || vec![0.0; clusters * LANES],
             |weights, block| {
                 weights.fill(0.0);
-                // The last block may draw lanes that are not used: that keeps the loops free of cases.
+                // The last block may draw lanes that are not used, which saves special cases in the loops.
                 for lane in 0..LANES {
                     let resample = block * LANES + lane;
                     if clusters > 0 {

@@ -1,7 +1,7 @@
 //! Student's t distribution, for whole degrees of freedom.
 //!
 //! Source: Abramowitz and Stegun, Handbook of Mathematical Functions (1964), 26.7.3 and 26.7.4: finite sums, exact to
-//! rounding. Tails below 1e-12 are not resolved; nothing here shows a p that small.
+//! rounding. Tails below 1e-12 are not resolved, and no report shows a p that small.
 
 /// The probability that t lies below `t`.
 ///
@@ -34,9 +34,9 @@ pub(super) fn below(t: f64, degrees: usize) -> f64 {
     f64::midpoint(1.0, within)
 }
 
-/// Two-sided p of the paired test that the mean of independent `values` is 0; `None` of fewer than two.
+/// Two-sided p of the paired test that the mean of independent `values` is 0; `None` with fewer than two.
 ///
-/// Used over training seeds: a seed's difference is one value, however many answers it was measured on.
+/// Used over training seeds, where a seed's difference is one value, whatever the number of answers behind it.
 pub fn mean_p(values: &[f64]) -> Option<f64> {
     let degrees = values.len().checked_sub(1).filter(|degrees| *degrees > 0)?;
     let count = values.len() as f64;
@@ -46,11 +46,11 @@ pub fn mean_p(values: &[f64]) -> Option<f64> {
     if error > 0.0 {
         return Some((2.0 * below(-(mean / error).abs(), degrees)).clamp(0.0, 1.0));
     }
-    // Values without any spread: another mean than 0 for certain, or 0.
+    // Values without any spread: their mean is 0, or differs from 0 for certain.
     Some(f64::from(u8::from(mean.abs() <= 0.0)))
 }
 
-/// The t below which it lies with this probability, for probabilities from 0.5 up to 1 (which is infinity).
+/// The quantile: the t that is exceeded with a probability of 1 minus this one, from 0.5 up to 1 (which gives infinity).
 pub(super) fn quantile(probability: f64, degrees: usize) -> f64 {
     if probability >= 1.0 {
         return f64::INFINITY;
@@ -60,7 +60,7 @@ pub(super) fn quantile(probability: f64, degrees: usize) -> f64 {
         high *= 2.0;
     }
     let mut low = 0.0;
-    // Halved to the last bit.
+    // Bisection, down to the last bit.
     loop {
         let middle = f64::midpoint(low, high);
         if middle <= low || middle >= high {

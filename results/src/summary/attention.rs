@@ -1,15 +1,15 @@
 //! Where the attention behind the answers went: means over answers, with the intervals and differences of the scores.
 //!
 //! A value is the mean over answers of the mean over an answer's layers and heads, so every head counts as one. The
-//! *average* over suites is the mean of the suites that have the value, suites independent of each other. A suite whose score
-//! is a mean over categories has no such mean here: every answer counts as one.
+//! *average* is the mean over the suites that have the value, taken as independent of each other. Every answer counts as one, also
+//! in a suite whose score is a mean over categories.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::cells::{Values, resampling_of};
-use super::strata::mean_of;
+use super::resamples::{mean_of, resampling_of};
+use super::table::Values;
 use super::{Estimate, ModelNote, Options, SeedScore, SuiteNote, VariantNote};
 use crate::Run;
 use crate::schema::HeadRecord;
@@ -19,9 +19,10 @@ use crate::store::Probed;
 /// Everything a report says of attention; empty where no run probed it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct AttentionSummary {
-    /// One a model, suite and variant, then one a model and variant with the suite `average` where there are several.
+    /// One for each model, suite and variant; where there are several suites, then one for each model and variant under the
+    /// suite `average`.
     pub cells: Vec<AttentionCell>,
-    /// One a model, variant and layer: the mean over suites.
+    /// One for each model, variant and layer: the mean over suites.
     pub layers: Vec<AttentionLayer>,
 }
 
@@ -55,11 +56,11 @@ pub struct AttentionCell {
     pub top_share: Option<Measured>,
     /// Share of the visual mass inside the answer box.
     pub box_share: Option<Measured>,
-    /// The same of even weights.
+    /// What even weights would give.
     pub box_uniform: Option<f64>,
     /// How often the most attended visual key touches the box.
     pub pointing: Option<Measured>,
-    /// The same by chance.
+    /// How often it would by chance.
     pub pointing_uniform: Option<f64>,
 }
 
@@ -98,7 +99,7 @@ pub struct AttentionLayer {
     pub visual_share: Option<Estimate>,
     /// Share of the visual mass inside the answer box.
     pub box_share: Option<Estimate>,
-    /// The same of even weights.
+    /// What even weights would give.
     pub box_uniform: Option<f64>,
 }
 
@@ -370,7 +371,7 @@ fn drawn(
     results
 }
 
-/// Values as sums by image and seed; of one seed alone if it is named.
+/// Values as sums by image and seed; only those of one seed if it is given.
 fn ratio(table: &Table, values: &Values, only: Option<usize>) -> Ratio {
     let seeds = table.seeds.len();
     let mut ratio = Ratio::new(table.images * seeds);

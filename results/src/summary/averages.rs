@@ -1,9 +1,8 @@
-//! Means over suites, and the gain on what is read against that on the rest: pooled from what each suite's cells keep.
+//! Means over suites, and the gain on reading suites minus that on the others, from the resamples of each suite's cells.
 
 use std::collections::BTreeMap;
 
-use super::cells::{Distributions, correct};
-use super::strata::mean_of;
+use super::resamples::{Distributions, correct, mean_of};
 use super::{
     Cell, Contrast, Difference, Estimate, MacroCell, ModelNote, Options, SeedScore, SuiteNote,
     Test, VariantNote,
@@ -11,9 +10,9 @@ use super::{
 use crate::statistics::{Movement, interval_of, mean_p, p_of, smallest_detectable};
 
 /// A cell with a difference, and its resamples.
-type Kept<'a> = (&'a Cell, &'a Distributions);
+type Resampled<'a> = (&'a Cell, &'a Distributions);
 
-/// One a variant that has a cell of this model.
+/// One for each variant that has a cell of this model.
 pub(super) fn macro_cells(
     cells: &[Cell],
     distributions: &BTreeMap<(usize, usize), Distributions>,
@@ -47,7 +46,7 @@ pub(super) fn macro_cells(
         // The suites of one kind; `None` unless each of them has a difference.
         let pooled = |wanted: &dyn Fn(&SuiteNote) -> bool| -> Option<Pool> {
             let places = suites.iter().enumerate().filter(|(_, suite)| wanted(suite));
-            let kept: Option<Vec<Kept>> = places
+            let kept: Option<Vec<Resampled>> = places
                 .map(|(place, suite)| {
                     let cell = own.iter().find(|cell| cell.suite == suite.id)?;
                     Some((*cell, distributions.get(&(place, index))?))
@@ -88,22 +87,22 @@ pub(super) fn macro_cells(
 /// A mean difference over suites, with all that its interval and its tests need.
 struct Pool {
     value: f64,
-    /// `[resamples]`, likewise `flips`.
+    /// Differences of the bootstrap resamples and, in `flips`, under sign flips: both `[resamples]`.
     drawn: Vec<f64>,
     flips: Vec<f64>,
     /// What `flips` are flips of.
     observed: f64,
     movement: Movement,
     pairs: usize,
-    /// Of the seeds that every suite has.
+    /// The mean difference under each seed that every suite has.
     by_seed: BTreeMap<u64, f64>,
     /// Whether a suite has several seeds.
     seeded: bool,
 }
 
 impl Pool {
-    /// `None` of nothing, and where one has no difference.
-    fn of(kept: &[Kept]) -> Option<Self> {
+    /// `None` if there are no suites, or if one of them has no difference.
+    fn of(kept: &[Resampled]) -> Option<Self> {
         let differences: Option<Vec<Difference>> =
             kept.iter().map(|(cell, _)| cell.difference).collect();
         let differences = differences.filter(|all| !all.is_empty())?;
@@ -129,7 +128,7 @@ impl Pool {
         })
     }
 
-    /// One mean minus another over other suites: the same draws of seeds are in both, as in the mean over all.
+    /// This mean minus one over other suites. Both use the same draws of seeds, so the difference is taken draw by draw.
     fn minus(&self, other: &Self) -> Self {
         let less = |own: &[f64], other: &[f64]| -> Vec<f64> {
             own.iter()
@@ -152,7 +151,7 @@ impl Pool {
         }
     }
 
-    /// Uncorrected: its Holm p is its own largest p.
+    /// The difference, not corrected: its Holm p is its own largest p.
     fn difference(&self, confidence: f64) -> Option<Difference> {
         let p = p_of(self.observed, &self.flips);
         let by_seed: Vec<f64> = self.by_seed.values().copied().collect();
@@ -175,7 +174,7 @@ impl Pool {
     }
 }
 
-/// The means over suites of each seed that every suite has.
+/// For each seed that every suite has, the mean over suites.
 fn macro_by_seed(own: &[&Cell], suites: usize) -> Vec<SeedScore> {
     let Some(first) = own.first().filter(|_| own.len() == suites) else {
         return Vec::new();

@@ -1,102 +1,20 @@
-//! The statistics of the cells: one bootstrap and one set of sign flips a model and suite, shared by its variants.
+//! The statistics of the cells of one model and suite: one bootstrap and one set of sign flips, shared by its variants.
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::averages::macro_cells;
+use super::resamples::{Distributions, correct, resampling_of};
 use super::strata::Strata;
+use super::table::{SuiteTable, Values};
 use super::{
-    Category, Cell, Cost, Difference, Estimate, MacroCell, ModelNote, Options, SeedScore,
-    SuiteNote, Test, Tokens, VariantNote,
+    Category, Cell, Cost, Difference, Estimate, ModelNote, Options, SeedScore, SuiteNote, Test,
+    Tokens, VariantNote,
 };
-use crate::schema::sha256_hex;
 use crate::statistics::{
-    Movement, Resampling, holm, interval_of, mcnemar_exact, mean_p, median, sign_flip,
-    sign_flip_sums, smallest_detectable,
+    Movement, Resampling, interval_of, mcnemar_exact, mean_p, median, sign_flip, sign_flip_sums,
+    smallest_detectable,
 };
-use crate::store::ScoreRow;
 
-/// The records of one model and suite.
-pub(super) struct SuiteTable {
-    /// Number of clusters.
-    pub images: usize,
-    /// The seeds, in order; at least one.
-    pub seeds: Vec<u64>,
-    /// Names of the categories.
-    pub categories: Vec<String>,
-    /// By position: (sample, seed) in the order of their names.
-    pub samples: Vec<Option<Sample>>,
-    /// By variant and position.
-    pub columns: BTreeMap<String, Vec<Option<Record>>>,
-}
-
-/// A record, with the reason if it has no score.
-pub(super) type Record = (ScoreRow, Option<String>);
-
-/// Where a sample belongs.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Sample {
-    pub image: usize,
-    pub category: usize,
-    pub seed: usize,
-}
-
-/// Values by position, `None` where unscored.
-pub(super) type Values = Vec<Option<f64>>;
-
-/// What a variant's resamples say, kept for the mean over suites.
-#[derive(Default)]
-pub(super) struct Distributions {
-    pub score: Vec<f64>,
-    pub difference: Vec<f64>,
-    pub flips: Vec<f64>,
-    pub contribution: f64,
-    pub movement: Movement,
-}
-
-/// All cells and the means over suites.
-pub(super) fn cells(
-    tables: &BTreeMap<(String, String), SuiteTable>,
-    models: &[ModelNote],
-    suites: &[SuiteNote],
-    variants: &[VariantNote],
-    options: &Options,
-) -> (Vec<Cell>, Vec<MacroCell>) {
-    let (mut cells, mut macros) = (Vec::new(), Vec::new());
-    for model in models {
-        let mut distributions: BTreeMap<(usize, usize), Distributions> = BTreeMap::new();
-        for (suite_index, suite) in suites.iter().enumerate() {
-            let Some(table) = tables.get(&(model.name.clone(), suite.id.clone())) else {
-                continue;
-            };
-            for (variant_index, (cell, distribution)) in
-                suite_cells(table, model, suite, variants, options)
-            {
-                cells.push(cell);
-                distributions.insert((suite_index, variant_index), distribution);
-            }
-        }
-        macros.extend(macro_cells(
-            &cells,
-            &distributions,
-            model,
-            suites,
-            variants,
-            options,
-        ));
-    }
-    (cells, macros)
-}
-
-/// Each suite has its own random numbers, which adding or leaving out another suite does not change.
-pub(super) fn resampling_of(suite: &str, resampling: &Resampling) -> Resampling {
-    let salt = u64::from_str_radix(&sha256_hex(suite.as_bytes())[..16], 16).unwrap_or(0);
-    Resampling {
-        seed: resampling.seed ^ salt,
-        ..*resampling
-    }
-}
-
-/// What each column differs by from that of the baseline, over the pairs: where both are scored.
+/// Each column minus that of the baseline, where both are scored.
 fn differences_to(values: &[Values], baseline: usize) -> Vec<Values> {
     let to_baseline = |column: &Values| {
         let pairs = column.iter().zip(&values[baseline]);
@@ -107,7 +25,8 @@ fn differences_to(values: &[Values], baseline: usize) -> Vec<Values> {
     values.iter().map(to_baseline).collect()
 }
 
-fn suite_cells(
+/// The cell of each variant that has records, with its place among the variants and its resamples.
+pub(super) fn suite_cells(
     table: &SuiteTable,
     model: &ModelNote,
     suite: &SuiteNote,
@@ -212,7 +131,7 @@ fn suite_cells(
     cells
 }
 
-/// What each seed gives by itself; nothing of a single one.
+/// The score and difference under each seed; empty if there is only one.
 fn by_seed(
     strata: &Strata,
     table: &SuiteTable,
@@ -240,19 +159,8 @@ fn p_by_seed(by_seed: &[SeedScore]) -> Option<f64> {
     (!by_seed.is_empty()).then(|| mean_p(&differences).unwrap_or(1.0))
 }
 
-/// Holm's correction over one family, of what all tests of each difference agree on.
-pub(crate) fn correct(mut family: Vec<&mut Difference>) {
-    let p: Vec<f64> = family
-        .iter()
-        .map(|difference| difference.largest_p())
-        .collect();
-    for (difference, corrected) in family.iter_mut().zip(holm(&p)) {
-        difference.holm_p = corrected;
-    }
-}
-
-/// Bootstrap distributions of the differences. Where a variant is scored on the very samples of the baseline, that is
-/// the difference of their own distributions, which saw the same resamples; else it is drawn over the pairs.
+/// Bootstrap distributions of the differences. Where a variant is scored on exactly the samples of the baseline, that is the
+/// difference of the two distributions, which used the same resamples; otherwise it is drawn over the pairs.
 fn paired_distributions(
     strata: &Strata,
     values: &[Values],
@@ -323,7 +231,7 @@ fn repeats_an_image(table: &SuiteTable, pairs: &Values) -> bool {
         .any(|(sample, _)| sample.is_some_and(|sample| !seen.insert(sample.image)))
 }
 
-/// Counts, failures, cost, tokens and categories of a cell; its score is for the caller.
+/// Counts, failures, cost, tokens and categories of a cell; the caller adds its score.
 fn describe(table: &SuiteTable, model: &ModelNote, suite: &SuiteNote, variant: &str) -> Cell {
     let column = &table.columns[variant];
     let mut failures: BTreeMap<String, usize> = BTreeMap::new();

@@ -3,7 +3,7 @@
 use super::{Summary, VariantNote};
 use crate::schema::GenerationRecord;
 
-/// What makes a model's answers others than those of plain greedy decoding up to an end token, and what was left out.
+/// How a model's answers differ from plain greedy decoding up to an end token, and which keys were left out.
 fn decoding(model: &str, generation: &GenerationRecord) -> Vec<String> {
     let lists = [
         (

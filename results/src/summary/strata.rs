@@ -1,10 +1,11 @@
-//! A suite's score as a mean over one stratum, or over one a category, with its resamples.
+//! A suite's score and its resamples: the mean over all samples, or the mean over categories of the mean in each.
 
-use super::cells::{SuiteTable, Values};
+use super::resamples::mean_of;
+use super::table::{SuiteTable, Values};
 use crate::schema::Aggregate;
 use crate::statistics::{Ratio, Resampling, bootstrap};
 
-/// How samples make a suite's score: in one stratum, or in one a category.
+/// How samples make a suite's score: as one stratum, or as a stratum for each category.
 pub(super) struct Strata<'a> {
     table: &'a SuiteTable,
     count: usize,
@@ -68,7 +69,7 @@ impl<'a> Strata<'a> {
             .collect()
     }
 
-    /// What each image adds to [`Strata::mean`], over all seeds: `[images]`.
+    /// How much each image contributes to [`Strata::mean`], over all seeds: `[images]`.
     pub(super) fn contributions(&self, values: &Values) -> Vec<f64> {
         let ratios = self.ratios(values);
         let filled: Vec<(&Ratio, f64)> = ratios
@@ -85,22 +86,4 @@ impl<'a> Strata<'a> {
         }
         contributions
     }
-}
-
-/// The mean of several distributions resample by resample, over those that are numbers there.
-pub(super) fn mean_of(distributions: &[&Vec<f64>]) -> Vec<f64> {
-    let length = distributions
-        .first()
-        .map_or(0, |distribution| distribution.len());
-    (0..length)
-        .map(|resample| {
-            let present = distributions
-                .iter()
-                .map(|distribution| distribution[resample])
-                .filter(|value| value.is_finite());
-            let (sum, count) =
-                present.fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
-            sum / count
-        })
-        .collect()
 }

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::Args;
-use rave_reports::{Format, latency, render, tables};
+use rave_reports::{Document, Format, Kind, TerminalStyle, latency_comparison};
 use rave_results::compare;
 use rave_results::latency::{LatencyComparison, LatencyRun};
 use rave_results::statistics::Resampling;
 
-use super::report::{formats, opened, write};
+use super::reporting::{FORMATS_WITHOUT_PAGE, FormatParser, Output, opened};
 use super::{print, print_json};
 use crate::Outcome;
 
@@ -28,14 +28,15 @@ pub struct Arguments {
     /// Also write tables and charts into this folder
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Formats to write there, separated by commas: txt, md, csv, tex, json, svg, png
+    /// Formats to write there, separated by commas
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "md,csv,svg,png",
+        default_value = FORMATS_WITHOUT_PAGE,
+        value_parser = FormatParser(Kind::Comparison),
         requires = "out"
     )]
-    pub format: Vec<String>,
+    pub format: Vec<&'static Format>,
     /// The comparison as one JSON document on stdout instead of tables
     #[arg(long)]
     pub json: bool,
@@ -56,24 +57,15 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         }
         return latency_runs_side_by_side(arguments);
     }
-    let formats: Vec<Format> = formats(&arguments.format)?;
-    if formats.contains(&Format::Html) {
-        bail!("the HTML page is of runs that make one summary: rave report RUN --format html");
-    }
     let (runs, options) = opened(&arguments.runs, &arguments.baseline, arguments.force)?;
     let summary = compare(&runs, &options)?;
-    if let Some(out) = &arguments.out {
-        let mut artifacts = Vec::new();
-        for format in formats {
-            artifacts.extend(render(&summary, format)?);
-        }
-        write("comparison", out, &artifacts)?;
-    }
-    if arguments.json {
-        print_json(&summary)?;
-    } else {
-        print(&tables::terminal(&summary, tables::TerminalStyle::detect()))?;
-    }
+    let output = Output {
+        what: "comparison",
+        folder: arguments.out.as_deref(),
+        formats: &arguments.format,
+        json: arguments.json,
+    };
+    output.show(&mut Document::Comparison(&summary))?;
     Ok(Outcome::Clean)
 }
 
@@ -93,10 +85,7 @@ fn latency_runs_side_by_side(arguments: &Arguments) -> anyhow::Result<Outcome> {
     if arguments.json {
         print_json(&comparison)?;
     } else {
-        print(&latency::comparison(
-            &comparison,
-            tables::TerminalStyle::detect(),
-        ))?;
+        print(&latency_comparison(&comparison, TerminalStyle::detect()))?;
     }
     Ok(Outcome::Clean)
 }

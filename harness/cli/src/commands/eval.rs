@@ -12,14 +12,14 @@ use rave_benchmarks::{Suite, suites};
 use rave_engine::{Ended, FailOnError, Request, evaluate};
 use rave_lmm::{LoadOptions, dtype};
 use rave_methods::{REGISTRY, Variant};
-use rave_reports::Format;
+use rave_reports::{Document, Evaluation};
 use rave_results::schema::{RunRecord, Shard, WorkRecord};
 use rave_results::summary::Failure;
 use rave_results::{Run, Summary};
 
 use super::decoding::DecodingArguments;
 use super::hub::{HubArguments, Part};
-use super::report::{self, Data, Report};
+use super::reporting::{DEFAULT_FORMATS, Data, Output, SuitePictures, named_formats};
 use super::{code_version, command_line, export, listed, named_suite, named_variant, run_folder};
 use crate::Outcome;
 use crate::progress::Bars;
@@ -229,23 +229,20 @@ impl Wanted {
             .export
             .map_or(Ok(()), |target| export::write(&runs[0], target, None));
         let summary = Summary::from_runs(&runs, self.baseline)?;
-        let shown = report::show(&Report {
+        let data = Data::Opened(&request.suites, &request.data);
+        let mut pictures = SuitePictures::new(&runs, data);
+        let mut document = Document::Evaluation(Evaluation {
             runs: &runs,
-            summary: &summary,
-            data: Data::Opened(&request.suites, &request.data),
-            latency: None,
-            maps: &[],
-            curves: &[],
-            formats: &[
-                Format::Markdown,
-                Format::Csv,
-                Format::Svg,
-                Format::Png,
-                Format::Html,
-            ],
-            out: &out.join("report"),
-            json: self.json,
+            pictures: Some(&mut pictures),
+            ..Evaluation::of(&summary)
         });
+        let output = Output {
+            what: "report",
+            folder: Some(&out.join("report")),
+            formats: &named_formats(DEFAULT_FORMATS),
+            json: self.json,
+        };
+        let shown = output.show(&mut document);
         eprint!("{}", told_failures(&summary.failures, out));
         eprint!("{}", told_work(request, finished.work.as_ref()));
         if let Some(shard) = request.shard.filter(|_| finished.due() == Some(0)) {

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use rave_reports::lmms_eval;
 use rave_results::Run;
 
-use super::report::inside;
+use super::reporting::inside;
 use crate::Outcome;
 
 /// Whose files to write.

@@ -13,13 +13,14 @@ use rave_engine::latency::memory::{ENVIRONMENT, MemoryRequest, measure, unavaila
 use rave_engine::latency::{LatencyObserver, LatencyRequest, latency};
 use rave_lmm::{GenerationKeys, ModelInfo};
 use rave_methods::Variant;
-use rave_reports::Format;
+use rave_reports::Document;
 use rave_results::latency::{LatencyRun, LatencySummary};
 use rave_results::statistics::Resampling;
 
 use super::eval::chosen_variants;
 use super::hub::HubArguments;
-use super::{code_version, command_line, listed, named_variant, print, report, run_folder};
+use super::reporting::{FORMATS_WITHOUT_PAGE, Output, named_formats};
+use super::{code_version, command_line, listed, named_variant, print, run_folder};
 use crate::Outcome;
 
 /// Options of `rave latency`.
@@ -124,8 +125,13 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     })?;
     let run = LatencyRun::open(&out)?;
     let summary = LatencySummary::of(&run, &Resampling::default());
-    let formats = [Format::Markdown, Format::Csv, Format::Svg, Format::Png];
-    let shown = report::show_latency(&summary, &formats, &out.join("report"), arguments.json);
+    let output = Output {
+        what: "report",
+        folder: Some(&out.join("report")),
+        formats: &named_formats(FORMATS_WITHOUT_PAGE),
+        json: arguments.json,
+    };
+    let shown = output.show(&mut Document::Latency(&summary));
     eprintln!("run: {} ({} numbers)", out.display(), run.rows.len());
     shown?;
     let failed: Vec<&str> = summary

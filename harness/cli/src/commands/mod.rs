@@ -15,6 +15,7 @@ pub mod listing;
 pub mod merge;
 pub mod paper_table;
 pub mod report;
+pub mod reporting;
 pub mod score;
 pub mod suites;
 pub mod train;

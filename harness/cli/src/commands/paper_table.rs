@@ -4,15 +4,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use clap::Args;
-use rave_reports::paper::{self, PaperFormat};
-use rave_reports::tables::TerminalStyle;
+use rave_reports::{Document, Format, Kind};
 use rave_results::Run;
 use rave_results::latency::LatencyRun;
 use rave_results::paper::paper_table;
 use rave_results::statistics::Resampling;
 
-use super::report::{formats, write};
-use super::{print, print_json};
+use super::reporting::{FormatParser, Output};
 use crate::Outcome;
 
 /// The project's own runs, by their folders in it: trained, for times, and before training.
@@ -34,14 +32,15 @@ pub struct Arguments {
     /// Also write the table into this folder
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Formats to write there, separated by commas: txt, md, csv, json, tex
+    /// Formats to write there, separated by commas
     #[arg(
         long,
         value_delimiter = ',',
         default_value = "md,csv,json,tex",
+        value_parser = FormatParser(Kind::Paper),
         requires = "out"
     )]
-    pub format: Vec<String>,
+    pub format: Vec<&'static Format>,
     /// The table as one JSON document on stdout instead of text
     #[arg(long)]
     pub json: bool,
@@ -49,7 +48,6 @@ pub struct Arguments {
 
 /// `rave paper-table`.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let formats: Vec<PaperFormat> = formats(&arguments.format)?;
     let mut folders: Vec<PathBuf> = arguments
         .runs
         .iter()
@@ -68,18 +66,13 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         }
     }
     let table = paper_table(&runs, &latency, &Resampling::default())?;
-    if let Some(out) = &arguments.out {
-        let mut artifacts = Vec::new();
-        for format in formats {
-            artifacts.extend(paper::render(&table, format)?);
-        }
-        write("paper's table", out, &artifacts)?;
-    }
-    if arguments.json {
-        print_json(&table)?;
-    } else {
-        print(&paper::terminal(&table, TerminalStyle::detect()))?;
-    }
+    let output = Output {
+        what: "paper's table",
+        folder: arguments.out.as_deref(),
+        formats: &arguments.format,
+        json: arguments.json,
+    };
+    output.show(&mut Document::Paper(&table))?;
     Ok(Outcome::Clean)
 }
 

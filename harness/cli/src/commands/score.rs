@@ -5,9 +5,10 @@ use std::io::{self, Read as _};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use rave_benchmarks::predictions::{Format, Missing, Tally, match_with, read, score};
-use rave_benchmarks::{Average, Metric, Suite};
+use rave_benchmarks::{Average, METRICS, Metric, Suite};
 
 use super::{named_suite, print};
 use crate::Outcome;
@@ -20,8 +21,8 @@ pub struct Arguments {
     #[arg(long)]
     pub suite: Option<String>,
     /// Score with the metric of this id
-    #[arg(long, value_name = "anls|relaxed_accuracy|vqa_accuracy|ocrbench|mtvqa")]
-    pub metric: Option<String>,
+    #[arg(long, value_parser = metric_parser())]
+    pub metric: Option<Metric>,
     /// Predictions: JSON objects {"id"?, "dataset"?, "category"?, "prediction", "answers"}, one a line, or lmms-eval's samples;
     /// .json with a list of them; .csv or .tsv with such columns (VLMEvalKit: `PRED_FORMAT=tsv`); - for JSON lines on stdin
     #[arg(long, value_name = "FILE")]
@@ -46,12 +47,20 @@ pub enum MissingName {
     Zero,
 }
 
+/// Reads the id of a metric.
+fn metric_parser() -> impl TypedValueParser<Value = Metric> {
+    let names = METRICS
+        .iter()
+        .map(|metric| PossibleValue::new(metric.id()).help(metric.description()));
+    PossibleValuesParser::new(names).try_map(|id| id.parse::<Metric>())
+}
+
 /// `rave score`.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let suite = arguments.suite.as_deref().map(named_suite).transpose()?;
-    let (metric, average) = match (suite, &arguments.metric) {
+    let (metric, average) = match (suite, arguments.metric) {
         (Some(suite), _) => (suite.metric, suite.average),
-        (None, Some(id)) => (Metric::from_id(id)?, Average::Items),
+        (None, Some(metric)) => (metric, Average::Items),
         (None, None) => bail!("give --suite or --metric"),
     };
     let name = arguments.predictions.display().to_string();

@@ -198,11 +198,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     progress.bar.finish();
     let rows = read_rows(&plan.out.join(ROWS))?;
     let title = format!("Training {} with {}", arguments.model, plan.variant.id);
-    let gates = charts::training_gates(&rows, &title)?;
-    for chart in charts::training(&rows, &title)?
-        .into_iter()
-        .chain(gates.into_iter().flatten())
-    {
+    for chart in charts::training(&rows, &title)? {
         let path = plan.out.join(&chart.name);
         fs::write(&path, &chart.bytes)
             .with_context(|| format!("cannot write {}; check the free space", path.display()))?;

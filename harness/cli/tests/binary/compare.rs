@@ -196,7 +196,8 @@ fn the_papers_table_is_made_from_the_published_runs() {
         folder.path(),
     );
     assert!(
-        stderr(&unknown).contains("unknown format 'pdf'"),
+        stderr(&unknown).contains("invalid value 'pdf'")
+            && stderr(&unknown).contains("txt, md, csv, tex, json]"),
         "{}",
         stderr(&unknown)
     );

@@ -295,22 +295,12 @@ fn send(
 }
 
 pub fn sha256(bytes: &[u8]) -> String {
-    hexadecimal(&Sha256::digest(bytes))
+    format!("{:x}", Sha256::digest(bytes))
 }
 
 /// The hash by which git names a file.
 pub fn git_hash(bytes: &[u8]) -> String {
     let header = format!("blob {}\0", bytes.len());
-    hexadecimal(
-        &Sha1::new()
-            .chain_update(header)
-            .chain_update(bytes)
-            .finalize(),
-    )
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+    let hasher = Sha1::new().chain_update(header).chain_update(bytes);
+    format!("{:x}", hasher.finalize())
 }

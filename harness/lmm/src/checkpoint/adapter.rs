@@ -12,7 +12,7 @@ use tch::Tensor;
 
 use crate::Error;
 use crate::checkpoint::tensors::write_tensors;
-use crate::checkpoint::{floating, hex};
+use crate::checkpoint::floating;
 
 /// An adapter that was loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,7 +120,7 @@ pub fn load(
     }
     Ok(Adapter {
         path: path.to_owned(),
-        sha256: hex(&Sha256::digest(&bytes)),
+        sha256: format!("{:x}", Sha256::digest(&bytes)),
     })
 }
 

@@ -28,7 +28,7 @@ impl Checkpoint {
     pub fn hashes(&self) -> Result<Hashes, Error> {
         let mut hashes = self.weight_hashes();
         for name in self.companions() {
-            let hash = hex(&Sha256::digest(Error::read(&self.path(&name))?));
+            let hash = format!("{:x}", Sha256::digest(Error::read(&self.path(&name))?));
             hashes.files.insert(name, hash);
         }
         Ok(hashes)
@@ -48,23 +48,13 @@ impl Checkpoint {
                 }
             });
             let name = shard.path.file_name().unwrap_or_default();
-            files.insert(name.to_string_lossy().into_owned(), hex(&own.finalize()));
+            files.insert(name.to_string_lossy().into_owned(), format!("{:x}", own.finalize()));
         }
         let mut hashes = files.values();
         let weights = match (hashes.next(), hashes.next()) {
             (Some(only), None) => only.clone(),
-            _ => hex(&whole.finalize()),
+            _ => format!("{:x}", whole.finalize()),
         };
         Hashes { weights, files }
     }
-}
-
-/// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

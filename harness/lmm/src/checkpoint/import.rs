@@ -19,7 +19,7 @@ use tch::{Kind, Tensor};
 
 use crate::checkpoint::gguf::{Gguf, Value};
 use crate::checkpoint::tensors::write_tensors;
-use crate::checkpoint::{INDEX, hex};
+use crate::checkpoint::INDEX;
 use crate::{Checkpoint, Error, built_in};
 
 /// The decoder's tensors in a checkpoint begin so.
@@ -129,7 +129,7 @@ pub fn gguf(path: &Path, base: &Path, out: &Path) -> Result<(), Error> {
         built_in::MARKER,
         &pretty(&json!({
             "untrained": built_in::is_untrained(base)?,
-            "decoder_sha256": hex(&Sha256::digest(Error::read(path)?)),
+            "decoder_sha256": format!("{:x}", Sha256::digest(Error::read(path)?)),
             "vision_sha256": checkpoint.sha256(),
         })),
     )

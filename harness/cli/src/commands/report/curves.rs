@@ -8,7 +8,7 @@ use rave_reports::charts::Curve;
 use rave_results::Summary;
 use rave_results::training::read_rows;
 
-use super::inside;
+use crate::commands::reporting::inside;
 
 /// The curves of the summary's variants under `folder`, by seed in the order of the folders' names.
 ///

@@ -1,27 +1,54 @@
-//! Scores by a suite's own categories: a band a category, a dot a variant.
+//! Scores by a suite's own categories: a band for each category, a dot for each variant.
 
-use plotters::prelude::DrawingBackend;
 use rave_results::Summary;
 use rave_results::summary::ModelNote;
 
-use super::Chart;
-use super::bands::Bands;
-use super::canvas::{Align, Canvas, INK, Type};
-use super::legend::{foot, foot_height, head, head_height, variants};
-use super::palette::look;
-use super::scale::Scale;
+use crate::charts::bands::Bands;
+use crate::charts::canvas::{Align, Canvas, INK, Type};
+use crate::charts::chart::Chart;
+use crate::charts::legend::{foot, foot_height, head, head_height, variants};
+use crate::charts::palette::look;
+use crate::charts::scale::Scale;
 
 /// One category of one suite.
 struct Band {
     name: (String, String),
-    /// A mean a variant.
+    /// The mean of each variant.
     means: Vec<Option<f64>>,
 }
 
-/// Whether a suite has at least two categories.
-pub(super) fn has(summary: &Summary, model: &ModelNote) -> bool {
-    let mut cells = summary.cells.iter();
-    cells.any(|cell| cell.model == model.name && cell.categories.len() > 1)
+/// Mean score by category.
+pub(super) struct AccuracyByCategory;
+
+impl Chart for AccuracyByCategory {
+    fn id(&self) -> &'static str {
+        "accuracy-by-category"
+    }
+
+    fn title(&self) -> &'static str {
+        "Accuracy by category"
+    }
+
+    /// Whether a suite has at least two categories.
+    fn has(&self, summary: &Summary, model: &ModelNote) -> bool {
+        let mut cells = summary.cells.iter();
+        cells.any(|cell| cell.model == model.name && cell.categories.len() > 1)
+    }
+
+    fn height(&self, summary: &Summary, model: &ModelNote) -> u32 {
+        let legend = variants(summary, model);
+        let bands = bands(summary, model, &legend).len();
+        let height = head_height(model, &legend) + Bands::height(bands, legend.len());
+        (height + foot_height(summary, model)).ceil() as u32
+    }
+
+    fn describe(&self, _: &Summary, _: &ModelNote) -> String {
+        "The tables by category have every number.".to_owned()
+    }
+
+    fn draw(&self, canvas: &mut Canvas, summary: &Summary, model: &ModelNote) {
+        draw(canvas, self, summary, model);
+    }
 }
 
 fn bands(summary: &Summary, model: &ModelNote, variants: &[&str]) -> Vec<Band> {
@@ -54,24 +81,11 @@ fn bands(summary: &Summary, model: &ModelNote, variants: &[&str]) -> Vec<Band> {
     bands
 }
 
-/// Nominal height: it grows with categories and variants.
-pub(super) fn height(summary: &Summary, model: &ModelNote) -> u32 {
-    let legend = variants(summary, model);
-    let bands = bands(summary, model, &legend).len();
-    let height = head_height(model, &legend) + Bands::height(bands, legend.len());
-    (height + foot_height(summary, model)).ceil() as u32
-}
-
-/// Draws the chart.
-pub(super) fn draw<B: DrawingBackend>(
-    canvas: &mut Canvas<B>,
-    summary: &Summary,
-    model: &ModelNote,
-) {
+fn draw(canvas: &mut Canvas, chart: &dyn Chart, summary: &Summary, model: &ModelNote) {
     let legend = variants(summary, model);
     let bands = bands(summary, model, &legend);
     let explanation = "Mean score in percent over the answers of each category that have a score; without intervals: the parts are small.";
-    head(canvas, model, Chart::Categories, explanation, &legend);
+    head(canvas, model, chart, explanation, &legend);
     let names = bands.iter().map(|band| band.name.clone()).collect();
     let frame = Bands::new(names, legend.len(), head_height(model, &legend));
     let means = bands.iter().flat_map(|band| &band.means).flatten();
@@ -102,10 +116,6 @@ pub(super) fn draw<B: DrawingBackend>(
             }
         }
     }
-    foot(
-        canvas,
-        summary,
-        model,
-        f64::from(self::height(summary, model)),
-    );
+    let bottom = f64::from(chart.height(summary, model));
+    foot(canvas, summary, model, bottom);
 }

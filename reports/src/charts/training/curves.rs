@@ -1,13 +1,16 @@
-//! How the variants were trained: validation loss on the left, answers that are right on the right, over steps; a line a
-//! training seed, in the colour and with the mark of its variant.
+//! How the variants were trained: validation loss on the left, answers that are right on the right, over steps; a line for
+//! each training seed, in the colour and with the mark of its variant.
 
-use plotters::prelude::DrawingBackend;
 use rave_results::training::Row;
 
-use super::canvas::{Align, Canvas, Type, WIDTH};
-use super::legend::{MARGIN, rows};
-use super::palette::look;
-use super::training::{Line, PLOT, Value, of, panel};
+use super::panels::{Line, PLOT, Value, of, panel};
+use crate::charts::canvas::{Align, Canvas, MARGIN, Type, WIDTH};
+use crate::charts::figure::Figure;
+use crate::charts::legend::{entries, entries_height};
+use crate::charts::palette::look;
+
+/// The heading of the chart.
+const TITLE: &str = "How the variants were trained";
 
 /// The rows of one training run.
 #[derive(Clone, Debug)]
@@ -32,30 +35,33 @@ fn variants(curves: &[Curve]) -> Vec<&str> {
 }
 
 fn top(curves: &[Curve]) -> f64 {
-    45.0 + rows(&variants(curves)).len() as f64 * 20.0 + 46.0
+    45.0 + entries_height(&variants(curves)) + 46.0
 }
 
-/// Nominal height.
-pub(super) fn height(curves: &[Curve]) -> u32 {
-    (top(curves) + PLOT + 46.0).ceil() as u32
+/// `training-curves.svg` and `training-curves.png`; `None` without curves.
+pub(crate) fn figure(curves: &[Curve]) -> Option<Figure<'_>> {
+    let last = |curve: &Curve| {
+        let mut rows = curve.rows.iter();
+        let row = rows.rfind(|row| row.split == "validation")?;
+        Some(format!(
+            "{}, {}: loss {:.3} after {} steps. ",
+            curve.variant, curve.seed, row.loss, row.step
+        ))
+    };
+    (!curves.is_empty()).then(|| Figure {
+        stem: "training-curves".into(),
+        title: TITLE.to_owned(),
+        words: curves.iter().filter_map(last).collect(),
+        size: (WIDTH, (top(curves) + PLOT + 46.0).ceil() as u32),
+        draw: Box::new(|canvas| draw(canvas, curves)),
+    })
 }
 
-/// Draws both panels.
-pub(super) fn draw<B: DrawingBackend>(canvas: &mut Canvas<B>, curves: &[Curve], title: &str) {
-    let room = f64::from(WIDTH) - 2.0 * MARGIN;
-    let heading = Type::TITLE.fit(title, room);
-    canvas.text(&heading, (MARGIN, 22.0), Type::TITLE, Align::Left);
+fn draw(canvas: &mut Canvas, curves: &[Curve]) {
+    canvas.text(TITLE, (MARGIN, 22.0), Type::TITLE, Align::Left);
     let explanation = "On the validation items of training; a line a training seed.";
     canvas.text(explanation, (MARGIN, 45.0), Type::SMALL, Align::Left);
-    let mut y = 66.0;
-    for row in rows(&variants(curves)) {
-        for (x, variant) in row {
-            let (colour, mark) = look(variant);
-            canvas.mark(mark, (x + 5.0, y), 5.0, colour);
-            canvas.text(variant, (x + 16.0, y), Type::LABEL, Align::Left);
-        }
-        y += 20.0;
-    }
+    entries(canvas, &variants(curves), 66.0);
     let lines = |value: Value, factor: f64| -> Vec<Line> {
         let line = |curve: &Curve| {
             let (colour, mark) = look(&curve.variant);

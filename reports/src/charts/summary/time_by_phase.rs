@@ -1,16 +1,15 @@
-//! Where a sample's time goes, as recorded during the evaluation: a bar a variant, a stretch a phase.
+//! Where a sample's time goes, as recorded during the evaluation: a bar for each variant, a part of it for each phase.
 
-use plotters::prelude::DrawingBackend;
 use rave_results::Summary;
 use rave_results::summary::{Cost, ModelNote};
 
-use super::Chart;
-use super::bands::Bands;
-use super::canvas::{Align, Canvas, INK, Type, WIDTH};
-use super::legend::{MARGIN, foot, foot_height, head, head_height, variants};
-use super::palette::colour;
-use super::scale::Scale;
-use crate::tables::milliseconds;
+use crate::charts::bands::Bands;
+use crate::charts::canvas::{Align, Canvas, INK, MARGIN, Type, WIDTH};
+use crate::charts::chart::Chart;
+use crate::charts::legend::{foot, foot_height, head, head_height, variants};
+use crate::charts::palette::colour;
+use crate::charts::scale::Scale;
+use crate::tables::numbers::milliseconds;
 
 /// Height of the line that names the phases.
 const KEY: f64 = 22.0;
@@ -52,44 +51,54 @@ fn times(summary: &Summary, model: &ModelNote, variant: &str, suites: &[&str]) -
     })
 }
 
-/// The times in words.
-pub(super) fn describe(summary: &Summary, model: &ModelNote) -> String {
-    let suites = shared(summary, model);
-    let mut text = String::new();
-    for variant in variants(summary, model) {
-        let phases = PHASES.iter().zip(times(summary, model, variant, &suites));
-        let told: Vec<String> = phases
-            .filter_map(|((name, _), time)| Some(format!("{name} {} ms", milliseconds(time?))))
-            .collect();
-        if !told.is_empty() {
-            text += &format!("{variant}: {}. ", told.join(", "));
-        }
+/// Time a sample by phase.
+pub(super) struct TimeByPhase;
+
+impl Chart for TimeByPhase {
+    fn id(&self) -> &'static str {
+        "time-by-phase"
     }
-    text
+
+    fn title(&self) -> &'static str {
+        "Time a sample by phase"
+    }
+
+    /// Whether there is a suite whose times every timed variant has.
+    fn has(&self, summary: &Summary, model: &ModelNote) -> bool {
+        let suites = shared(summary, model);
+        let all = variants(summary, model);
+        let mut times = all
+            .iter()
+            .map(|variant| times(summary, model, variant, &suites));
+        times.any(|times| times.iter().any(Option::is_some))
+    }
+
+    fn height(&self, summary: &Summary, model: &ModelNote) -> u32 {
+        let bands = Bands::height(variants(summary, model).len(), 1);
+        (head_height(model, &[]) + KEY + bands + foot_height(summary, model)).ceil() as u32
+    }
+
+    fn describe(&self, summary: &Summary, model: &ModelNote) -> String {
+        let suites = shared(summary, model);
+        let mut text = String::new();
+        for variant in variants(summary, model) {
+            let phases = PHASES.iter().zip(times(summary, model, variant, &suites));
+            let known: Vec<String> = phases
+                .filter_map(|((name, _), time)| Some(format!("{name} {} ms", milliseconds(time?))))
+                .collect();
+            if !known.is_empty() {
+                text += &format!("{variant}: {}. ", known.join(", "));
+            }
+        }
+        text
+    }
+
+    fn draw(&self, canvas: &mut Canvas, summary: &Summary, model: &ModelNote) {
+        draw(canvas, self, summary, model);
+    }
 }
 
-/// Whether there is a suite whose times every timed variant has.
-pub(super) fn has(summary: &Summary, model: &ModelNote) -> bool {
-    let suites = shared(summary, model);
-    let all = variants(summary, model);
-    let mut times = all
-        .iter()
-        .map(|variant| times(summary, model, variant, &suites));
-    times.any(|times| times.iter().any(Option::is_some))
-}
-
-/// Nominal height: it grows with the variants.
-pub(super) fn height(summary: &Summary, model: &ModelNote) -> u32 {
-    let bands = Bands::height(variants(summary, model).len(), 1);
-    (head_height(model, &[]) + KEY + bands + foot_height(summary, model)).ceil() as u32
-}
-
-/// Draws the chart.
-pub(super) fn draw<B: DrawingBackend>(
-    canvas: &mut Canvas<B>,
-    summary: &Summary,
-    model: &ModelNote,
-) {
+fn draw(canvas: &mut Canvas, chart: &dyn Chart, summary: &Summary, model: &ModelNote) {
     let all = variants(summary, model);
     let suites = shared(summary, model);
     let over = match suites.as_slice() {
@@ -104,7 +113,7 @@ pub(super) fn draw<B: DrawingBackend>(
         "Median milliseconds a sample as recorded during the evaluation, {over}; in brackets over {}.",
         summary.baseline
     );
-    head(canvas, model, Chart::Times, &explanation, &[]);
+    head(canvas, model, chart, &explanation, &[]);
     let top = head_height(model, &[]);
     let mut x = MARGIN;
     for (number, (name, _)) in PHASES.iter().enumerate() {
@@ -150,5 +159,10 @@ pub(super) fn draw<B: DrawingBackend>(
         let at = (scale.position(sum) + 9.0).min(f64::from(WIDTH) - MARGIN - VALUE);
         canvas.text(&text, (at, y), kind, Align::Left);
     }
-    foot(canvas, summary, model, f64::from(height(summary, model)));
+    foot(
+        canvas,
+        summary,
+        model,
+        f64::from(chart.height(summary, model)),
+    );
 }

@@ -1,14 +1,14 @@
-//! What each variant takes in one cell of a latency run: a line a contender, three panels of its ratio to standard.
+//! What each variant takes in one cell of a latency run: a line for each variant, three panels of its ratio to standard.
 //!
-//! The ratio axis is logarithmic, since half and double are equally far from the same. Shaded is what standard against itself
-//! cannot tell from 1.
+//! The ratio axis is logarithmic, since half and double are equally far from 1. The shaded range is that of standard against
+//! itself: what this machine cannot tell from 1.
 
-use plotters::prelude::DrawingBackend;
 use rave_results::latency::{AGAIN, LatencySummary, Noise, Place, Time};
 
-use super::canvas::{Align, Canvas, GRID, INK, MUTED, Type, WIDTH};
-use super::legend::MARGIN;
-use super::palette::{Colour, Mark, look};
+use super::{WORDS, provenance};
+use crate::charts::canvas::{Align, Canvas, GRID, INK, MARGIN, MUTED, Type, WIDTH};
+use crate::charts::figure::Figure;
+use crate::charts::palette::{Colour, Mark, look};
 
 const LINE: f64 = 21.0;
 const AXIS: f64 = 50.0;
@@ -21,7 +21,7 @@ const TICKS: [f64; 17] = [
 ];
 const LATE_TICKS: [f64; 4] = [20.0, 50.0, 100.0, 500.0];
 
-/// A panel: its heading, its times, what the noise allows.
+/// A panel: its heading, its times, and the smallest ratio that the noise resolves.
 type Panel = (
     &'static str,
     fn(&Place) -> Option<Time>,
@@ -42,8 +42,24 @@ const PANELS: [Panel; 3] = [
     ),
 ];
 
-/// Nominal height.
-pub(super) fn height(summary: &LatencySummary, cell: (u32, u32)) -> u32 {
+/// One of each cell.
+pub(super) fn figures(summary: &LatencySummary) -> Vec<Figure<'_>> {
+    let model = &summary.record.model.name;
+    let figure = |cell: (u32, u32)| {
+        let (image, text) = cell;
+        let title = format!("Latency by variant: {model}, {image} image + {text} text tokens");
+        Figure {
+            stem: format!("latency-{image}-{text}"),
+            title: title.clone(),
+            words: WORDS.to_owned(),
+            size: (WIDTH, height(summary, cell)),
+            draw: Box::new(move |canvas| draw(canvas, summary, cell, &title)),
+        }
+    };
+    summary.cells().into_iter().map(figure).collect()
+}
+
+fn height(summary: &LatencySummary, cell: (u32, u32)) -> u32 {
     let lines = summary.places_of(cell).count() as f64;
     (top(summary) + lines * LINE + AXIS + 14.0).ceil() as u32
 }
@@ -115,13 +131,7 @@ impl Ratios {
     }
 }
 
-/// Draws the chart of one cell.
-pub(super) fn draw<B: DrawingBackend>(
-    canvas: &mut Canvas<B>,
-    summary: &LatencySummary,
-    cell: (u32, u32),
-    title: &str,
-) {
+fn draw(canvas: &mut Canvas, summary: &LatencySummary, cell: (u32, u32), title: &str) {
     let room = f64::from(WIDTH) - 2.0 * MARGIN;
     let heading = Type::TITLE.fit(title, room);
     canvas.text(&heading, (MARGIN, 22.0), Type::TITLE, Align::Left);
@@ -190,8 +200,8 @@ pub(super) fn draw<B: DrawingBackend>(
     }
 }
 
-fn draw_line<B: DrawingBackend>(
-    canvas: &mut Canvas<B>,
+fn draw_line(
+    canvas: &mut Canvas,
     place: &Place,
     time: Option<Time>,
     (ratios, across): (&Ratios, (f64, f64)),
@@ -228,17 +238,17 @@ fn draw_line<B: DrawingBackend>(
     );
 }
 
-/// The look of a contender: standard's second run is no variant.
-fn own_look(contender: &str) -> (Colour, Mark) {
-    if contender == AGAIN {
+/// The look of a variant; the second measurement of standard has one of its own.
+fn own_look(variant: &str) -> (Colour, Mark) {
+    if variant == AGAIN {
         (MUTED, Mark::Diamond)
     } else {
-        look(contender)
+        look(variant)
     }
 }
 
 /// A time with three digits and its unit.
-pub(super) fn duration(milliseconds: f64) -> String {
+fn duration(milliseconds: f64) -> String {
     let (value, unit) = if milliseconds >= 1e4 {
         (milliseconds / 1e3, "s")
     } else {
@@ -262,23 +272,6 @@ fn explanation(summary: &LatencySummary, cell: (u32, u32)) -> String {
         text += " Shaded: not to be told from 1.";
     }
     text
-}
-
-/// Where and how it was measured, in a line.
-pub(super) fn provenance(summary: &LatencySummary) -> String {
-    let record = &summary.record;
-    format!(
-        "{}, {} threads, {} on {}{}",
-        record.machine.cpu,
-        record.configuration.threads,
-        record.configuration.dtype,
-        record.configuration.device,
-        if record.model.untrained {
-            "; seeded random weights"
-        } else {
-            ""
-        }
-    )
 }
 
 #[cfg(test)]

@@ -1,15 +1,36 @@
-//! Prefill time and peak memory of a latency run against the length of the prompt: a line a variant.
+//! Prefill time and peak memory of a latency run against the length of the prompt: a line for each variant.
 
-use plotters::prelude::DrawingBackend;
 use rave_results::latency::{AGAIN, LatencySummary, Place};
 
-use super::canvas::{Align, Canvas, GRID, INK, Type, WIDTH};
-use super::legend::{MARGIN, rows};
-use super::palette::look;
-use super::phases::provenance;
-use super::scale::Scale;
+use super::{WORDS, provenance};
+use crate::charts::canvas::{Align, Canvas, GRID, INK, MARGIN, Type, WIDTH};
+use crate::charts::figure::Figure;
+use crate::charts::legend::{entries, entries_height};
+use crate::charts::palette::look;
+use crate::charts::scale::Scale;
 
 const PLOT: f64 = 260.0;
+
+/// One of each length of the text; none where only one length was measured: one point is no line.
+pub(super) fn figures(summary: &LatencySummary) -> Vec<Figure<'_>> {
+    let model = &summary.record.model.name;
+    let cells = summary.cells();
+    let mut texts: Vec<u32> = cells.iter().map(|(_, text)| *text).collect();
+    texts.sort_unstable();
+    texts.dedup();
+    texts.retain(|text| cells.iter().filter(|(_, own)| own == text).count() > 1);
+    let figure = |text: u32| {
+        let title = format!("Prefill and memory against length: {model}, {text} text tokens");
+        Figure {
+            stem: format!("latency-length-{text}"),
+            title: title.clone(),
+            words: WORDS.to_owned(),
+            size: (WIDTH, height(summary, text)),
+            draw: Box::new(move |canvas| draw(canvas, summary, text, &title)),
+        }
+    };
+    texts.into_iter().map(figure).collect()
+}
 
 /// The variants with a length to draw, in order.
 fn variants(summary: &LatencySummary, text_tokens: u32) -> Vec<&str> {
@@ -24,40 +45,24 @@ fn variants(summary: &LatencySummary, text_tokens: u32) -> Vec<&str> {
 }
 
 fn top(summary: &LatencySummary, text_tokens: u32) -> f64 {
-    let legend = rows(&variants(summary, text_tokens)).len() as f64;
-    45.0 + 18.0 + legend * 20.0 + 34.0
+    45.0 + 18.0 + entries_height(&variants(summary, text_tokens)) + 34.0
 }
 
-/// Nominal height.
-pub(super) fn height(summary: &LatencySummary, text_tokens: u32) -> u32 {
+fn height(summary: &LatencySummary, text_tokens: u32) -> u32 {
     (top(summary, text_tokens) + PLOT + 52.0).ceil() as u32
 }
 
 /// A panel: its heading, its values, its left and right end.
 type Panel<'a> = (&'a str, &'a dyn Fn(&Place) -> Option<f64>, (f64, f64));
 
-/// Draws both panels.
-pub(super) fn draw<B: DrawingBackend>(
-    canvas: &mut Canvas<B>,
-    summary: &LatencySummary,
-    text_tokens: u32,
-    title: &str,
-) {
+fn draw(canvas: &mut Canvas, summary: &LatencySummary, text_tokens: u32, title: &str) {
     let room = f64::from(WIDTH) - 2.0 * MARGIN;
     let heading = Type::TITLE.fit(title, room);
     canvas.text(&heading, (MARGIN, 22.0), Type::TITLE, Align::Left);
     let line = Type::SMALL.fit(&provenance(summary), room);
     canvas.text(&line, (MARGIN, 45.0), Type::SMALL, Align::Left);
     let variants = variants(summary, text_tokens);
-    let mut y = 66.0;
-    for row in rows(&variants) {
-        for (x, variant) in row {
-            let (colour, mark) = look(variant);
-            canvas.mark(mark, (x + 5.0, y), 5.0, colour);
-            canvas.text(variant, (x + 16.0, y), Type::LABEL, Align::Left);
-        }
-        y += 20.0;
-    }
+    entries(canvas, &variants, 66.0);
     let top = top(summary, text_tokens);
     let middle = f64::from(WIDTH) / 2.0;
     let right = f64::from(WIDTH) - MARGIN;
@@ -103,8 +108,8 @@ pub(super) fn draw<B: DrawingBackend>(
     }
 }
 
-fn panel<B: DrawingBackend>(
-    canvas: &mut Canvas<B>,
+fn panel(
+    canvas: &mut Canvas,
     name: &str,
     lines: &[(&str, Vec<(f64, f64)>)],
     (from, to): (f64, f64),

@@ -1,4 +1,4 @@
-//! Who wins, by how much, how sure, at what cost: one line a variant, and the sentences above them.
+//! Who wins, by how much, how sure, at what cost: one line for each variant, and the sentences above them.
 
 use std::cmp::Ordering;
 
@@ -9,11 +9,12 @@ use serde::Serialize;
 
 use super::text::visible;
 use crate::charts::palette::look;
-use crate::tables::{NOTHING, p_value, percent, signed, with_interval};
+use crate::tables::grid::NOTHING;
+use crate::tables::numbers::{p_value, percent, points, signed, with_interval};
 
 /// A variant in one line.
 #[derive(Debug, Serialize)]
-pub(super) struct Standing {
+pub(super) struct Entry {
     variant: String,
     /// Its mark in every chart, as SVG.
     mark: String,
@@ -34,15 +35,6 @@ fn verdict(difference: &Difference) -> &'static str {
         Ordering::Less => "worse",
         Ordering::Equal => "undecided",
     }
-}
-
-fn points(difference: &Difference) -> String {
-    format!(
-        "{} [{}, {}]",
-        signed(difference.value),
-        signed(difference.interval.low),
-        signed(difference.interval.high)
-    )
 }
 
 /// Time a sample over the baseline's.
@@ -67,11 +59,11 @@ fn mark(variant: &str) -> String {
 }
 
 /// The variants of a model, in order.
-pub(super) fn standings(
+pub(super) fn leaderboard(
     summary: &Summary,
     model: &ModelNote,
     excerpt: Option<&Excerpt>,
-) -> Vec<Standing> {
+) -> Vec<Entry> {
     let tally = |variant: &str| -> Option<&Tally> {
         let mut tallies = excerpt?.tallies.iter();
         tallies.find(|own| own.model == model.name && own.variant == variant)
@@ -80,7 +72,7 @@ pub(super) fn standings(
         .variants
         .iter()
         .filter_map(|variant| summary.macro_cell(&model.name, &variant.id));
-    let standing = |cell: &MacroCell| Standing {
+    let entry = |cell: &MacroCell| Entry {
         variant: visible(&cell.variant),
         mark: mark(&cell.variant),
         score: match &cell.score {
@@ -101,10 +93,10 @@ pub(super) fn standings(
         won: tally(&cell.variant).map(|own| own.won),
         lost: tally(&cell.variant).map(|own| own.lost),
     };
-    cells.map(standing).collect()
+    cells.map(entry).collect()
 }
 
-/// The answer to a reader's first questions, in sentences.
+/// The answers to a reader's first questions, in sentences.
 pub(super) fn headline(summary: &Summary, model: &ModelNote) -> Vec<String> {
     let mut lines = Vec::new();
     if model.untrained {
@@ -139,7 +131,7 @@ pub(super) fn headline(summary: &Summary, model: &ModelNote) -> Vec<String> {
     }
     compared.sort_by(|a, b| b.1.value.total_cmp(&a.1.value));
     let base = &summary.baseline;
-    let told = |kind: &str| -> Vec<&(&MacroCell, Difference)> {
+    let with_verdict = |kind: &str| -> Vec<&(&MacroCell, Difference)> {
         compared
             .iter()
             .filter(|(_, difference)| verdict(difference) == kind)
@@ -155,7 +147,7 @@ pub(super) fn headline(summary: &Summary, model: &ModelNote) -> Vec<String> {
             p_value(difference.holm_p)
         )
     };
-    let better = told("better");
+    let better = with_verdict("better");
     if let [first, others @ ..] = better.as_slice() {
         lines.push(format!(
             "{} beats {base} by {}.",
@@ -177,7 +169,7 @@ pub(super) fn headline(summary: &Summary, model: &ModelNote) -> Vec<String> {
             sentence(largest)
         ));
     }
-    let worse = told("worse");
+    let worse = with_verdict("worse");
     if !worse.is_empty() {
         let names: Vec<String> = worse
             .iter()
@@ -185,7 +177,7 @@ pub(super) fn headline(summary: &Summary, model: &ModelNote) -> Vec<String> {
             .collect();
         lines.push(format!("Worse than {base}: {}.", names.join(", ")));
     }
-    let undecided = told("undecided");
+    let undecided = with_verdict("undecided");
     if better.is_empty() && undecided.len() == compared.len() {
         let ends = compared
             .iter()
