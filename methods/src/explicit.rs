@@ -248,8 +248,8 @@ fn block_weights(
     let query = block.over_rows(query, 2)?;
     let score_keys = block.keys.f_narrow(3, 0, query.size()[3])?;
     let scores = edit.scores(&block, primitives::scores(&query, &score_keys, step.scale)?)?;
-    let visible = primitives::causal_mask(rows, stored - new, key_count, step)?;
-    let scores = scores.f_masked_fill(&visible.f_logical_not()?, f64::NEG_INFINITY)?;
+    let mask = primitives::causal_mask(rows, stored - new, key_count, step)?;
+    let scores = scores.f_masked_fill(&mask.f_logical_not()?, f64::NEG_INFINITY)?;
     Ok((edit.weights(&block, scores)?, key_count))
 }
 

@@ -114,27 +114,27 @@ pub(crate) fn files(weight_map: &WeightMap) -> BTreeSet<&str> {
 
 /// Reads an index: each of its shards is in its own folder.
 pub(crate) fn read(index: &Path) -> Result<WeightMap, Error> {
-    let again =
+    let refused =
         |reason: String| Error::malformed(index, format!("{reason}; fetch the index again"));
     let bytes = Error::read(index)?;
     super::parse_json(index, &bytes)?;
     let Index { weight_map: pairs } = serde_json::from_slice(&bytes)
-        .map_err(|error| again(format!("it is no index of shards: {error}")))?;
+        .map_err(|error| refused(format!("it is no index of shards: {error}")))?;
     let mut weight_map = WeightMap::new();
     for (tensor, file) in pairs.0 {
         if !is_own(&file) {
-            return Err(again(format!(
+            return Err(refused(format!(
                 "shard \"{file}\" is not the name of a file in this folder"
             )));
         }
         if let Some(other) = weight_map.insert(tensor.clone(), file.clone()) {
-            return Err(again(format!(
+            return Err(refused(format!(
                 "it names tensor `{tensor}` twice, in {other} and in {file}"
             )));
         }
     }
     if weight_map.is_empty() {
-        return Err(again("it lists no shard".into()));
+        return Err(refused("it lists no shard".into()));
     }
     Ok(weight_map)
 }

@@ -196,17 +196,17 @@ impl VisualKeys {
     }
 }
 
-/// Shows `look` the weights of the answering queries, `[1, H, t, S]` f32, in blocks of so many queries that they stay small.
+/// Shows `visit` the weights of the answering queries, `[1, H, t, S]` f32, in blocks of so many queries that they stay small.
 fn for_blocks(
     attention: &dyn Attention,
     step: &Step,
     keys: &Tensor,
-    mut look: impl FnMut(&Tensor) -> Result<(), rave_methods::Error>,
+    mut visit: impl FnMut(&Tensor) -> Result<(), rave_methods::Error>,
 ) -> Result<(), rave_methods::Error> {
     let rows = step.tokens.answering().index;
     let row_bytes = 4 * (step.query.size()[1] * keys.size()[2]) as usize;
     for rows in rows.chunks((BLOCK_BYTES / row_bytes.max(1)).max(1)) {
-        look(&attention.weights(step, keys, rows)?)?;
+        visit(&attention.weights(step, keys, rows)?)?;
     }
     Ok(())
 }

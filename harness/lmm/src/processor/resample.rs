@@ -103,7 +103,7 @@ fn taps(input: usize, output: usize, filter: Filter) -> Vec<Tap> {
 }
 
 /// The weighted sum of 8-bit values, rounded and clipped to 8 bits.
-fn mix(weights: &[i32], values: impl Iterator<Item = u8>) -> u8 {
+fn weighted_sum(weights: &[i32], values: impl Iterator<Item = u8>) -> u8 {
     let half = 1_i64 << (PRECISION_BITS - 1);
     let sum: i64 = weights
         .iter()
@@ -141,7 +141,7 @@ fn resize_rows(picture: &RgbImage, width: u32, filter: Filter) -> RgbImage {
     rows.for_each(|(output, input)| {
         for (tap, pixel) in taps.iter().zip(output.chunks_exact_mut(CHANNELS)) {
             for (channel, value) in pixel.iter_mut().enumerate() {
-                *value = mix(
+                *value = weighted_sum(
                     &tap.weights,
                     input[tap.first * CHANNELS + channel..]
                         .iter()
@@ -164,7 +164,7 @@ fn resize_columns(picture: &RgbImage, height: u32, filter: Filter) -> RgbImage {
         .zip(&taps)
         .for_each(|(row, tap)| {
             for (x, value) in row.iter_mut().enumerate() {
-                *value = mix(
+                *value = weighted_sum(
                     &tap.weights,
                     input[tap.first * stride + x..]
                         .iter()
