@@ -10,11 +10,13 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 mod attention;
+mod failure;
 mod machine;
 mod shard;
 mod work;
 
 pub use attention::{AttentionRecord, HeadRecord};
+pub use failure::{Failure, FailureKind};
 pub use machine::{Libraries, Machine};
 pub use shard::{MergedShard, Selection, Shard};
 pub use work::WorkRecord;
@@ -414,8 +416,8 @@ pub struct SampleRecord {
     pub answers: Vec<String>,
     /// The metric's value; `None` is unscored, and is never read as zero.
     pub score: Option<f64>,
-    /// Why there is no score, as `reason: detail`; failures are counted by what stands before the colon.
-    pub error: Option<String>,
+    /// Why there is no score.
+    pub error: Option<Failure>,
     /// Tokens of the prompt, visual ones included.
     pub prompt_tokens: u32,
     /// Visual tokens of the prompt.
@@ -440,8 +442,12 @@ impl SampleRecord {
             && !score.is_finite()
         {
             self.score = None;
-            self.error
-                .get_or_insert_with(|| format!("score not finite: the metric gave {score}"));
+            self.error.get_or_insert_with(|| {
+                Failure::new(
+                    FailureKind::ScoreNotFinite,
+                    format!("the metric gave {score}"),
+                )
+            });
         }
         for time in [
             &mut self.preprocess_ms,
@@ -564,8 +570,8 @@ mod tests {
         assert_eq!(record.score, None);
         assert_eq!(record.decode_ms, None);
         assert_eq!(
-            record.error.as_deref(),
-            Some("score not finite: the metric gave NaN")
+            record.error.unwrap().to_string(),
+            "score not finite: the metric gave NaN"
         );
     }
 }

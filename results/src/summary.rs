@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::schema::{Aggregate, Counts, GenerationRecord};
+use crate::schema::{Aggregate, Counts, Failure, GenerationRecord};
 use crate::statistics::{Interval, Resampling};
 use crate::{Error, Run};
 
@@ -46,7 +46,7 @@ pub struct Summary {
     /// One a model, suite and variant that has records; by model, suite, variant in the orders above.
     pub cells: Vec<Cell>,
     /// The samples without a score, in the order of the cells.
-    pub failures: Vec<Failure>,
+    pub failures: Vec<FailedSample>,
     /// One a model and variant: the mean over suites.
     pub macros: Vec<MacroCell>,
     /// Where the attention went; left out of the JSON where it was not probed.
@@ -198,7 +198,7 @@ impl Cell {
 
 /// A sample without a score, once for all variants under which it failed alike.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Failure {
+pub struct FailedSample {
     /// The model's name.
     pub model: String,
     /// The suite's id.
@@ -209,8 +209,8 @@ pub struct Failure {
     pub seed: u64,
     /// The variants' ids.
     pub variants: Vec<String>,
-    /// Why, as `reason: detail`.
-    pub error: String,
+    /// Why.
+    pub error: Failure,
 }
 
 /// The mean over suites of one model and variant.

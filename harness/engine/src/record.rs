@@ -10,8 +10,8 @@ use rave_lmm::attention::{Bounds, Probed};
 use rave_lmm::{Checkpoint, Generation, ModelInfo, Prompt, decode};
 use rave_methods::Variant;
 use rave_results::schema::{
-    AdapterRecord, Aggregate, DataRecord, GenerationRecord, HeadRecord, ModelRecord,
-    SuiteConfiguration, VariantConfiguration, sha256_hex,
+    AdapterRecord, Aggregate, DataRecord, Failure, FailureKind, GenerationRecord, HeadRecord,
+    ModelRecord, SuiteConfiguration, VariantConfiguration, sha256_hex,
 };
 use rave_results::{AttentionRecord, SampleRecord};
 
@@ -210,8 +210,8 @@ pub fn answer_boxes(item: &Item) -> Result<Vec<Bounds>, rave_lmm::Error> {
     Ok(shares.collect())
 }
 
-/// The record of a probe of a sample's answer, or why there is none as `reason: detail`.
-pub(crate) fn attention(sample: &SampleRecord, probed: Result<Probed, String>) -> AttentionRecord {
+/// The record of a probe of a sample's answer, or why there is none.
+pub(crate) fn attention(sample: &SampleRecord, probed: Result<Probed, Failure>) -> AttentionRecord {
     let mut record = AttentionRecord {
         model: sample.model.clone(),
         seed: sample.seed,
@@ -256,8 +256,8 @@ pub(crate) struct Prepared {
     pub index: usize,
     /// A hash of its picture's content; `None` when it could not be read.
     pub picture: Option<[u8; 32]>,
-    /// The prompt, or the failure as `reason: detail`.
-    pub prompt: Result<Prompt, String>,
+    /// The prompt, or why there is none.
+    pub prompt: Result<Prompt, Failure>,
     /// Time to decode the picture, prepare it and tokenise.
     pub elapsed: Duration,
 }
@@ -278,14 +278,14 @@ pub(crate) struct Answer {
     pub decode: Option<Duration>,
 }
 
-/// The record of one sample under one variant; `answer` is the answer, or the failure as `reason: detail`.
+/// The record of one sample under one variant; `answer` is the answer, or why there is none.
 pub(crate) fn sample(
     model: &ModelInfo,
     variant: &Variant,
     suite: &Suite,
     seed: u64,
     prepared: &Prepared,
-    answer: Result<&Answer, &str>,
+    answer: Result<&Answer, &Failure>,
 ) -> SampleRecord {
     let mut record = SampleRecord {
         model: model.name.clone(),
@@ -330,8 +330,10 @@ pub(crate) fn sample(
             record.prefill_ms = answer.prefill.map(milliseconds);
             record.decode_ms = answer.decode.map(milliseconds);
         }
-        (Err(reason), _) => record.error = Some(reason.to_owned()),
-        (Ok(_), None) => record.error = Some("item: it could not be read".to_owned()),
+        (Err(failure), _) => record.error = Some(failure.clone()),
+        (Ok(_), None) => {
+            record.error = Some(Failure::new(FailureKind::Item, "it could not be read"));
+        }
     }
     record
 }

@@ -23,7 +23,7 @@ pub fn hostile(sample: &mut SampleRecord) {
     sample.answers.push(text.clone());
     sample.category += &text;
     if let Some(error) = &mut sample.error {
-        *error = format!("{text}: {error}");
+        *error = format!("{text}: {error}").into();
     }
 }
 
@@ -203,7 +203,7 @@ fn sample(
         },
         answers: vec![format!("word {index}"), format!("Word {index}")],
         score: (!failed).then_some(score),
-        error: failed.then(|| format!("out of memory: {index} GiB asked")),
+        error: failed.then(|| format!("out of memory: {index} GiB asked").into()),
         prompt_tokens: 1_100,
         visual_tokens: 1_088,
         new_tokens: 6,

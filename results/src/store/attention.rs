@@ -7,10 +7,10 @@ use std::path::Path;
 use polars::prelude::*;
 
 use super::log::{LogReader, LogWriter, for_each};
-use super::scores::{Names, reason};
+use super::scores::Names;
 use super::table::{RowGroups, Table};
 use crate::Error;
-use crate::schema::{AttentionRecord, HeadRecord, RunRecord};
+use crate::schema::{AttentionRecord, Failure, HeadRecord, RunRecord};
 
 /// The log's name in a run's folder.
 pub(super) const LOG: &str = "attention.log";
@@ -109,7 +109,7 @@ impl Attention {
     }
 
     fn push(&mut self, record: &AttentionRecord) -> Result<(), String> {
-        let error = record.error.as_deref();
+        let error = record.error.as_ref();
         self.begin(
             Key {
                 model: &record.model,
@@ -129,7 +129,7 @@ impl Attention {
         Ok(())
     }
 
-    fn begin(&mut self, key: Key, error: Option<&str>) {
+    fn begin(&mut self, key: Key, error: Option<&Failure>) {
         let names = &mut self.names;
         self.probes.push(Probed {
             model: names.intern(key.model),
@@ -138,7 +138,7 @@ impl Attention {
             sample: names.intern(key.sample),
             image: names.intern(key.image),
             seed: key.seed,
-            reason: error.map(|error| names.intern(reason(Some(error)))),
+            reason: error.map(|error| names.intern(error.kind.name())),
             layers: Vec::new(),
         });
     }
@@ -267,7 +267,9 @@ fn frame(records: &[AttentionRecord]) -> PolarsResult<DataFrame> {
         UInt32Chunked::from_iter_options(name.into(), values).into_column()
     };
     let seeds = rows.iter().map(|row| row.0.seed);
-    let errors = rows.iter().map(|row| row.0.error.as_deref());
+    let errors = rows
+        .iter()
+        .map(|row| row.0.error.as_ref().map(ToString::to_string));
     let queries = rows.iter().map(|row| row.0.queries);
     let mut columns = vec![
         text("model", |record| &record.model),
@@ -341,7 +343,7 @@ fn take(table: &Table, attention: &mut Attention) -> Result<(), Error> {
             seed: seeds[row],
         };
         if !attention.continues(key) {
-            attention.begin(key, error);
+            attention.begin(key, error.map(Failure::from).as_ref());
         }
         if let (Some(layer), Some(probed)) = (layer, attention.probes.last_mut()) {
             let statistics = std::array::from_fn(|statistic| values[statistic][row]);

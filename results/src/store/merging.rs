@@ -11,7 +11,7 @@ use super::files::{temporary_name, write_record};
 use super::lock::Lock;
 use super::table::{self, PARQUET, Table, TableWriter};
 use crate::Error;
-use crate::schema::{AttentionRecord, HeadRecord, RunRecord, SampleRecord};
+use crate::schema::{AttentionRecord, Failure, HeadRecord, RunRecord, SampleRecord};
 
 /// Rows of samples that are read at a time: bounds the memory of a merge, whatever the runs hold.
 const SAMPLES: usize = 5_000;
@@ -109,7 +109,7 @@ fn read_probes(
             sample: samples[row].to_owned(),
             image_id: images[row].to_owned(),
             queries: queries[row],
-            error: errors[row].map(str::to_owned),
+            error: errors[row].map(Failure::from),
             heads: Vec::new(),
         };
         if ready.back().is_none_or(|last| last.key() != probe.key()) {

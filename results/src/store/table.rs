@@ -9,9 +9,9 @@ use polars::prelude::*;
 use rave_parquet::{check, check_footer, check_rows, guarded};
 
 use super::files::{commit_file, replace_file, temporary_name};
-use super::scores::{Names, ScoreRow, Scores, UNSCORED, reason};
+use super::scores::{Names, ScoreRow, Scores};
 use crate::Error;
-use crate::schema::SampleRecord;
+use crate::schema::{Failure, SampleRecord};
 
 /// The table's name in a run's folder.
 pub(super) const PARQUET: &str = "samples.parquet";
@@ -163,7 +163,9 @@ fn frame(samples: &[SampleRecord]) -> PolarsResult<DataFrame> {
             number("score", samples, |sample| sample.score),
             StringChunked::from_iter_options(
                 "error".into(),
-                samples.iter().map(|sample| sample.error.as_deref()),
+                samples
+                    .iter()
+                    .map(|sample| sample.error.as_ref().map(ToString::to_string)),
             )
             .into_column(),
             count("prompt_tokens", samples, |sample| sample.prompt_tokens),
@@ -406,7 +408,7 @@ fn samples(table: &Table, rows: &[usize]) -> Result<Vec<SampleRecord>, Error> {
     let (seeds, errors) = (table.longs("seed")?, table.text("error")?);
     for (sample, &row) in samples.iter_mut().zip(rows) {
         sample.seed = seeds[row];
-        sample.error = errors.get(row).map(str::to_string);
+        sample.error = errors.get(row).map(Failure::from);
     }
     Ok(samples)
 }
@@ -468,10 +470,9 @@ pub(super) fn read_scores(path: &Path) -> Result<Scores, Error> {
             image: image[row],
             category: category[row],
             prompt: prompt[row],
-            reason: scores[row].is_none().then(|| names.intern(reason(error))),
-            error: scores[row]
+            failure: scores[row]
                 .is_none()
-                .then(|| names.intern(error.unwrap_or(UNSCORED))),
+                .then(|| names.failure(error.map(Failure::from).as_ref())),
             seed: seeds[row],
             score: scores[row],
             tokens: [tokens[0][row], tokens[1][row], tokens[2][row]],

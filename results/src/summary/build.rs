@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::cells::{Sample, SuiteTable};
-use super::{Failure, ModelNote, Options, RunNote, SuiteNote, Summary, VariantNote};
+use super::{FailedSample, ModelNote, Options, RunNote, SuiteNote, Summary, VariantNote};
 use crate::latency::LatencyRun;
 use crate::schema::{CodeVersion, Counts, Machine, ModelRecord, RunRecord, SuiteConfiguration};
 use crate::store::{Names, ScoreRow};
@@ -63,7 +63,7 @@ fn failures(
     models: &[ModelNote],
     suites: &[SuiteNote],
     variants: &[VariantNote],
-) -> Vec<Failure> {
+) -> Vec<FailedSample> {
     let mut found: BTreeMap<FailureKey, Vec<usize>> = BTreeMap::new();
     for run in runs {
         let names = names_of(run);
@@ -77,13 +77,13 @@ fn failures(
             ))
         };
         for row in &run.scores.rows {
-            if let (Some(error), Some((model, suite, variant))) = (row.error, place(row)) {
+            if let (Some(failure), Some((model, suite, variant))) = (row.failure, place(row)) {
                 let key = (
                     model,
                     suite,
                     names.of(row.sample),
                     row.seed,
-                    names.of(error),
+                    names.of(failure.whole),
                 );
                 found.entry(key).or_default().push(variant);
             }
@@ -91,7 +91,7 @@ fn failures(
     }
     let failure = |((model, suite, sample, seed, error), mut own): (FailureKey, Vec<usize>)| {
         own.sort_unstable();
-        Failure {
+        FailedSample {
             model: models[model].name.clone(),
             suite: suites[suite].id.clone(),
             sample: sample.to_string(),
@@ -100,7 +100,7 @@ fn failures(
                 .into_iter()
                 .map(|index| variants[index].id.clone())
                 .collect(),
-            error: error.to_string(),
+            error: error.into(),
         }
     };
     found.into_iter().map(failure).collect()
@@ -426,7 +426,9 @@ fn suite_table(
             .columns
             .entry(names.of(row.variant).to_string())
             .or_insert_with(|| vec![None; keys.len()]);
-        let reason = row.reason.map(|reason| names.of(reason).to_string());
+        let reason = row
+            .failure
+            .map(|failure| names.of(failure.kind).to_string());
         if column[position].replace((**row, reason)).is_some() {
             let key = format!(
                 "{}/{suite}/{}/{}/seed {}",

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use rave_benchmarks::{Dataset, Suite};
 use rave_lmm::{Features, GenerationOptions, Model, Prefix, Prompt, attention};
+use rave_results::schema::{Failure, FailureKind};
 use rave_results::{AttentionRecord, RunWriter, SampleRecord};
 
 use super::ahead::{Ahead, ahead};
@@ -71,7 +72,7 @@ struct Ready<'a> {
 }
 
 /// The features of a unit's pictures, or why there are none, by checkpoint and place of the picture's first sample.
-type Seen = HashMap<(usize, usize), Result<Rc<Features>, String>>;
+type Seen = HashMap<(usize, usize), Result<Rc<Features>, Failure>>;
 
 impl<'a> Cell<'a> {
     pub(super) fn new(field: &'a Field, common: &'a Common<'a>) -> Result<Self, Error> {
@@ -222,7 +223,7 @@ impl<'a> Cell<'a> {
                     suite,
                     self.field.seed,
                     sample,
-                    answer.as_ref().map_err(String::as_str),
+                    answer.as_ref(),
                 );
                 if self.common.request.attention {
                     probes.push((contender, place, answer, record));
@@ -250,8 +251,7 @@ impl<'a> Cell<'a> {
         Ok(())
     }
 
-    /// The answers of one variant to the samples of a unit that are `asked`, or why there are none as `reason: detail`, with
-    /// their places.
+    /// The answers of one variant to the samples of a unit that are `asked`, or why there are none, with their places.
     fn answers(
         &self,
         contender: &Contender,
@@ -260,7 +260,7 @@ impl<'a> Cell<'a> {
         asked: &dyn Fn(usize) -> bool,
         vision: &mut Vision,
         seen: &mut Seen,
-    ) -> Vec<(usize, Result<Answer, String>)> {
+    ) -> Vec<(usize, Result<Answer, Failure>)> {
         let mut answers = Vec::with_capacity(unit.samples.len());
         let mut ready = Vec::with_capacity(unit.samples.len());
         for place in (0..unit.samples.len()).filter(|&place| asked(place)) {
@@ -292,15 +292,15 @@ impl<'a> Cell<'a> {
         place: usize,
         vision: &mut Vision,
         seen: &mut Seen,
-    ) -> Result<Ready<'u>, String> {
+    ) -> Result<Ready<'u>, Failure> {
         let sample = &unit.samples[place];
-        let prompt = sample.prompt.as_ref().map_err(String::clone)?;
+        let prompt = sample.prompt.as_ref().map_err(Failure::clone)?;
         let source = unit.sources[place];
         let features = seen
             .entry((contender.checkpoint, source))
             .or_insert_with(|| {
                 let source = &unit.samples[source];
-                let prompt = source.prompt.as_ref().map_err(String::clone)?;
+                let prompt = source.prompt.as_ref().map_err(Failure::clone)?;
                 self.deadline_after(source.elapsed)
                     .and_then(|deadline| {
                         vision.features(contender, source.picture, prompt, deadline)
@@ -308,7 +308,7 @@ impl<'a> Cell<'a> {
                     .map_err(|error| failed(&error))
             })
             .as_ref()
-            .map_err(String::clone)?;
+            .map_err(Failure::clone)?;
         Ok(Ready {
             place,
             prompt,
@@ -443,7 +443,10 @@ fn probe(
     };
     let probed = match probed {
         Ok(Some(probed)) => Ok(probed),
-        Ok(None) => Err("no picture: the prompt has no visual tokens".to_owned()),
+        Ok(None) => Err(Failure::new(
+            FailureKind::NoPicture,
+            "the prompt has no visual tokens",
+        )),
         Err(error) => Err(failed(&error)),
     };
     record::attention(sample, probed)
