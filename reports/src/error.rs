@@ -36,3 +36,13 @@ pub enum Error {
     #[error("table: {0}; please report this with the run's run.json")]
     Text(String),
 }
+
+impl Error {
+    /// What to do about it, of an error whose message does not say so itself.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Results(error) => error.hint(),
+            _ => None,
+        }
+    }
+}

@@ -11,9 +11,7 @@
 //! - *contender*: a variant, or [`AGAIN`]: `standard` once more, as the measure of noise.
 //! - *round*: every contender measured once; within a round the machine is taken to be the same.
 
-use std::fs::{self, OpenOptions};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use jiff::Timestamp;
 use polars::prelude::*;
@@ -24,8 +22,9 @@ use crate::schema::{
     CodeVersion, Libraries, Machine, ModelRecord, VariantConfiguration, canonical_hash,
     whole_milliseconds,
 };
-use crate::store::files::replace_json;
+use crate::store::files::read_header;
 use crate::store::table::{Table, replace_table};
+use crate::store::{Header, RunFolder};
 
 mod compare;
 mod summary;
@@ -179,52 +178,41 @@ pub struct LatencyRow {
     pub error: Option<String>,
 }
 
+impl Header for LatencyRecord {
+    const FILE: &'static str = RECORD;
+    const KIND: &'static str = "latency run";
+    const VERSION: Option<(&'static str, u32)> = Some(("latency_version", LATENCY_VERSION));
+    // Times before and after an interruption would be of two states of the machine.
+    const RESUMES: bool = false;
+    const LEFTOVERS: &'static [&'static str] = &[];
+
+    fn run(&self) -> &str {
+        &self.run
+    }
+
+    fn is_finished(&self) -> bool {
+        self.finished.is_some()
+    }
+
+    fn differences(&self, now: &Self) -> Vec<String> {
+        let differs = self.config_hash != now.config_hash;
+        differs
+            .then(|| "configuration".to_owned())
+            .into_iter()
+            .collect()
+    }
+}
+
 /// Writes a latency run. Dropped without [`LatencyWriter::finish`] it leaves an interrupted run, which can be read.
 #[derive(Debug)]
 pub struct LatencyWriter {
-    folder: PathBuf,
-    record: LatencyRecord,
+    folder: RunFolder<LatencyRecord>,
 }
 
 impl LatencyWriter {
-    /// Refuses a folder that holds a run of any kind.
-    ///
-    /// # Errors
-    /// A run there, finished or not; a file in its place.
-    pub fn vacant(folder: &Path) -> Result<(), Error> {
-        crate::RunWriter::vacant(folder)?;
-        if folder.join(RECORD).exists() {
-            return Err(Error::TakenByLatency {
-                folder: folder.to_path_buf(),
-            });
-        }
-        Ok(())
-    }
-
-    /// Begins a run in `folder`, which is made if need be.
-    ///
-    /// # Errors
-    /// As [`Self::vacant`]; a folder that cannot be written.
-    pub fn create(folder: &Path, record: LatencyRecord) -> Result<Self, Error> {
-        Self::vacant(folder)?;
-        fs::create_dir_all(folder).map_err(|source| Error::writing(folder, source))?;
-        let path = folder.join(RECORD);
-        // The file is the lock: of two processes one makes it.
-        match OpenOptions::new().write(true).create_new(true).open(&path) {
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                return Err(Error::TakenByLatency {
-                    folder: folder.to_path_buf(),
-                });
-            }
-            Err(source) => return Err(Error::writing(&path, source)),
-        }
-        let writer = Self {
-            folder: folder.to_path_buf(),
-            record,
-        };
-        writer.write_record()?;
-        Ok(writer)
+    /// Writes into a run's folder.
+    pub fn new(folder: RunFolder<LatencyRecord>) -> Self {
+        Self { folder }
     }
 
     /// Replaces the numbers by `rows`: all that were measured up to here.
@@ -232,22 +220,18 @@ impl LatencyWriter {
     /// # Errors
     /// A full disk or a failed write.
     pub fn rows(&self, rows: &[LatencyRow]) -> Result<(), Error> {
-        write_rows(&self.folder.join(NUMBERS), rows)
+        write_rows(&self.folder.path().join(NUMBERS), rows)
     }
 
     /// Ends the run.
     ///
     /// # Errors
     /// A full disk or a failed write.
-    pub fn finish(mut self, load_average: Option<f64>) -> Result<LatencyRecord, Error> {
-        self.record.load_average[1] = load_average;
-        self.record.finished = Some(whole_milliseconds(Timestamp::now()));
-        self.write_record()?;
-        Ok(self.record)
-    }
-
-    fn write_record(&self) -> Result<(), Error> {
-        replace_json(&self.folder.join(RECORD), &self.record)
+    pub fn finish(self, load_average: Option<f64>) -> Result<LatencyRecord, Error> {
+        self.folder.finish(|record| {
+            record.load_average[1] = load_average;
+            record.finished = Some(whole_milliseconds(Timestamp::now()));
+        })
     }
 }
 
@@ -271,26 +255,7 @@ impl LatencyRun {
     /// # Errors
     /// No latency run there, a damaged file, or another version.
     pub fn open(folder: &Path) -> Result<Self, Error> {
-        let path = folder.join(RECORD);
-        let text = fs::read_to_string(&path).map_err(|source| Error::reading(&path, source))?;
-        let invalid = |error: serde_json::Error| Error::Json {
-            path: path.clone(),
-            reason: error.to_string(),
-        };
-        let value: serde_json::Value = serde_json::from_str(&text).map_err(invalid)?;
-        // The version first: a record of another version may lack fields, and that message would mislead.
-        let found = value
-            .get("latency_version")
-            .and_then(serde_json::Value::as_u64);
-        if found != Some(u64::from(LATENCY_VERSION)) {
-            return Err(Error::Json {
-                path,
-                reason: format!(
-                    "its latency_version is not the {LATENCY_VERSION} that this rave reads"
-                ),
-            });
-        }
-        let record: LatencyRecord = serde_json::from_value(value).map_err(invalid)?;
+        let record: LatencyRecord = read_header(folder)?;
         let numbers = folder.join(NUMBERS);
         let rows = if record.finished.is_none() && !numbers.exists() {
             Vec::new()

@@ -1,4 +1,5 @@
-//! `training.parquet`: what a training run measured, a row a step and a few rows a validation.
+//! What `rave train` records: `train.json` ([`TrainingRecord`]) and `training.parquet`, what the run measured, a row a step and a
+//! few rows a validation.
 
 use std::path::Path;
 
@@ -6,6 +7,13 @@ use polars::prelude::*;
 
 use crate::Error;
 use crate::store::table::{Table, replace_table};
+
+mod record;
+
+pub use record::{Freeze, TrainingRecord, TrainingSettings};
+
+/// The table of a training run.
+pub const ROWS: &str = "training.parquet";
 
 /// One row.
 #[derive(Debug, Clone, PartialEq)]

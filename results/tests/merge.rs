@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rave_results::schema::{AttentionRecord, HeadRecord, Selection, Shard};
-use rave_results::{Error, Run, RunRecord, RunWriter, SampleRecord, Summary, merge};
+use rave_results::{Error, Run, RunRecord, SampleRecord, Summary, merge};
 
 mod common;
 use common::{record, sample};
@@ -67,7 +67,7 @@ fn probe(sample: &SampleRecord) -> AttentionRecord {
 /// Writes the samples of a shard, those of each suite from the last to the first: the order of recording is free.
 fn write(folder: &Path, record: &RunRecord, own: &[SampleRecord], finish: bool) -> PathBuf {
     let out = folder.join(record.run.replace('/', " of "));
-    let mut writer = RunWriter::create(&out, record).unwrap();
+    let mut writer = common::begin(&out, record).unwrap();
     for sample in own.iter().rev() {
         if sample.score.is_some() {
             writer.append_attention(&probe(sample)).unwrap();
@@ -105,7 +105,7 @@ fn joined(shards: &[PathBuf], out: &Path) -> Result<RunRecord, Error> {
 fn refused(shards: &[PathBuf], parts: &[&str]) {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
-    let message = joined(shards, &out).unwrap_err().to_string();
+    let message = common::told(&joined(shards, &out).unwrap_err());
     for part in parts {
         assert!(message.contains(part), "`{part}` is not in: {message}");
     }
@@ -296,9 +296,9 @@ fn a_folder_that_holds_a_run_is_not_written_over() {
     let shards = shards(folder.path(), 5, 2, |_, _| ());
     let out = folder.path().join("out");
     joined(&shards, &out).unwrap();
-    let message = joined(&shards, &out).unwrap_err().to_string();
+    let message = common::told(&joined(&shards, &out).unwrap_err());
     assert!(message.contains("choose another --out"), "{message}");
-    let into_a_shard = joined(&shards, &shards[0]).unwrap_err().to_string();
+    let into_a_shard = common::told(&joined(&shards, &shards[0]).unwrap_err());
     assert!(
         into_a_shard.contains("choose another --out"),
         "{into_a_shard}"

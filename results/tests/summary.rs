@@ -412,9 +412,8 @@ fn wrong_requests_are_refused_with_a_remedy() {
         Summary::from_runs(&[], "standard"),
         Err(Error::NoRuns)
     ));
-    let unknown = Summary::from_runs(std::slice::from_ref(&run), "nothing")
-        .unwrap_err()
-        .to_string();
+    let unknown = Summary::from_runs(std::slice::from_ref(&run), "nothing").unwrap_err();
+    let unknown = common::told(&unknown);
     assert!(
         unknown.contains("(rave, standard)") && unknown.contains("--baseline"),
         "{unknown}"

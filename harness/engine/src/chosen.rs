@@ -35,19 +35,22 @@ pub(crate) fn choose(request: &Request, datasets: &[Dataset]) -> Result<Vec<Chos
             (Some((place, id)), _) => named[place].push(id.to_owned()),
             (None, [_]) => named[0].push(sample.clone()),
             (None, _) => {
-                return Err(Error::Request(format!(
-                    "--samples {sample}: of several suites, say which one has it: SUITE/ID"
-                )));
+                return Err(Error::request(
+                    format!(
+                        "--samples {sample}: of several suites, it does not say which one has it"
+                    ),
+                    "say which one has it: SUITE/ID",
+                ));
             }
         }
     }
     let mut chosen = Vec::with_capacity(datasets.len());
     for (dataset, samples) in datasets.iter().zip(named) {
         if samples.is_empty() && !request.samples.is_empty() {
-            return Err(Error::Request(format!(
-                "--samples names none of suite `{0}`; add {0}/ID, or leave the suite out",
-                dataset.suite().id
-            )));
+            return Err(Error::request(
+                format!("--samples names none of suite `{}`", dataset.suite().id),
+                format!("add {}/ID, or leave the suite out", dataset.suite().id),
+            ));
         }
         let all = dataset.choose(&Choice {
             limit: request.limit,

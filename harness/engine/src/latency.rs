@@ -23,6 +23,7 @@ use rave_results::latency::{
     LatencyWriter, Phase,
 };
 use rave_results::schema::{CodeVersion, Machine};
+use rave_results::store::{Claim, Opened};
 
 use crate::Error;
 use crate::evaluate::{libraries, run_name};
@@ -110,19 +111,25 @@ pub fn latency(
     // Plain greedy decoding of a fixed length: what a checkpoint wants of its answers is no work of the decoder.
     let options = LoadOptions::named(&request.device, &request.dtype)?.without(GenerationKeys::ALL);
     if request.new_tokens < 2 {
-        return Err(Error::Request(format!(
-            "--new-tokens {} leaves no token to time: the first comes out of the prefill; give 2 or more",
-            request.new_tokens
-        )));
+        return Err(Error::request(
+            format!(
+                "--new-tokens {} leaves no token to time: the first comes out of the prefill",
+                request.new_tokens
+            ),
+            "give 2 or more",
+        ));
     }
-    LatencyWriter::vacant(&request.out)?;
+    let claim = Claim::take(&request.out, false)?;
     let model = Model::load(&request.model, options)?;
     let maker = PromptMaker::new(&model)?;
     let cells = cells(request, &maker)?;
     let contenders = contenders(request, &model, options)?;
     observer.loaded(model.info());
     let record = begin(request, &model, &maker, &cells, &contenders);
-    let writer = LatencyWriter::create(&request.out, record)?;
+    let writer = match claim.open(&record)? {
+        Opened::New(folder) | Opened::Resumed(folder) => LatencyWriter::new(folder),
+        Opened::Finished(record) => return Ok(record),
+    };
     let mut run = Running {
         request,
         model: &model,
@@ -160,7 +167,7 @@ fn cells(request: &LatencyRequest, maker: &PromptMaker) -> Result<Vec<(usize, us
         for &text_tokens in &request.text_tokens {
             maker.check(image_tokens, text_tokens, request.new_tokens)?;
             if cells.contains(&(image_tokens, text_tokens)) {
-                return Err(Error::Request(format!(
+                return Err(Error::refused(format!(
                     "{image_tokens} image tokens with {text_tokens} text tokens are asked for twice"
                 )));
             }

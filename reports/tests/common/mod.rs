@@ -7,6 +7,7 @@ use rave_results::schema::{
     Aggregate, AttentionRecord, CodeVersion, Configuration, DataRecord, HeadRecord, Libraries,
     Machine, ModelRecord, RunRecord, SampleRecord, SuiteConfiguration, VariantConfiguration,
 };
+use rave_results::store::Opened;
 use rave_results::{Run, RunWriter};
 
 /// A name that would be markup, leave an attribute and turn the direction of what follows.
@@ -88,7 +89,11 @@ fn each(plan: &Plan, mut take: impl FnMut(SampleRecord)) {
 /// The run of a plan in a folder, with its texts as `texts` leaves them.
 #[allow(dead_code, reason = "not every user of this module needs stored runs")]
 pub fn store(plan: &Plan, folder: &Path, texts: impl Fn(&mut SampleRecord)) -> Run {
-    let mut writer = RunWriter::create(folder, &record(plan)).expect("an empty folder");
+    let opened = rave_results::store::open(folder, &record(plan), false).expect("an empty folder");
+    let Opened::New(folder_of_run) = opened else {
+        panic!("the folder is empty");
+    };
+    let (mut writer, _) = RunWriter::new(folder_of_run).expect("a folder that can be written");
     each(plan, |mut sample| {
         texts(&mut sample);
         writer.append(&sample).expect("room on the disk");

@@ -2,13 +2,10 @@
 //! or not at all.
 
 use std::collections::VecDeque;
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::RunWriter;
 use super::attention::{self, AttentionWriter};
-use super::files::{temporary_name, write_record};
-use super::lock::Lock;
+use super::folder::{Claim, Opened};
 use super::table::{self, PARQUET, Table, TableWriter};
 use crate::Error;
 use crate::schema::{AttentionRecord, Failure, HeadRecord, RunRecord, SampleRecord};
@@ -139,23 +136,20 @@ fn read_probes(
 /// A run's folder that is being filled from others. Dropped without [`Draft::finish`], it leaves nothing behind.
 #[derive(Debug)]
 pub(crate) struct Draft {
+    claim: Claim<RunRecord>,
     folder: PathBuf,
-    finished: bool,
-    _lock: Lock,
 }
 
 impl Draft {
     /// Takes a folder that holds no run, and makes it if need be.
     pub(crate) fn begin(folder: &Path) -> Result<Self, Error> {
-        RunWriter::vacant(folder)?;
-        fs::create_dir_all(folder).map_err(|source| Error::writing(folder, source))?;
-        let lock = Lock::take(folder)?;
-        // Again, now that nobody else writes.
-        RunWriter::vacant(folder)?;
+        let mut claim = Claim::take(folder, false)?;
+        for table in [PARQUET, attention::PARQUET] {
+            claim.provisional(table);
+        }
         Ok(Self {
+            claim,
             folder: folder.to_path_buf(),
-            finished: false,
-            _lock: lock,
         })
     }
 
@@ -167,28 +161,11 @@ impl Draft {
         AttentionWriter::create(&self.folder)
     }
 
-    /// Makes it the run of this record, whose tables are in place.
-    pub(crate) fn finish(mut self, record: &RunRecord) -> Result<(), Error> {
-        write_record(&self.folder, record)?;
-        self.finished = true;
-        Lock::remove(&self.folder);
+    /// Makes it the run of this record, which has finished and whose tables are in place.
+    pub(crate) fn finish(self, record: &RunRecord) -> Result<(), Error> {
+        if let Opened::New(folder) = self.claim.open(record)? {
+            folder.finish(|_| ())?;
+        }
         Ok(())
-    }
-}
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        if self.finished {
-            return;
-        }
-        // What cannot be removed is in nobody's way: the next merge into this folder writes over it.
-        for table in [PARQUET, attention::PARQUET] {
-            let path = self.folder.join(table);
-            let _ = fs::remove_file(temporary_name(&path));
-            let _ = fs::remove_file(path);
-        }
-        Lock::remove(&self.folder);
-        // Only if nothing else is in it.
-        let _ = fs::remove_dir(&self.folder);
     }
 }

@@ -8,7 +8,7 @@ use polars::io::parquet::write::BatchedWriter;
 use polars::prelude::*;
 use rave_parquet::{check, check_footer, check_rows, guarded};
 
-use super::files::{commit_file, replace_file, temporary_name};
+use super::files::replace_file;
 use super::scores::{Names, ScoreRow, Scores};
 use crate::Error;
 use crate::schema::{Failure, SampleRecord};
@@ -30,7 +30,7 @@ impl RowGroups {
     pub(super) fn create(path: &Path, empty: PolarsResult<DataFrame>) -> Result<Self, Error> {
         let failed = |source| Error::writing(path, source);
         let refused = |error| table_error(path, error);
-        let file = File::create(temporary_name(path)).map_err(failed)?;
+        let file = File::create(rave_files::temporary_name(path)).map_err(failed)?;
         let writer = ParquetWriter::new(file.try_clone().map_err(failed)?)
             .batched(empty.map_err(refused)?.schema())
             .map_err(refused)?;
@@ -52,10 +52,8 @@ impl RowGroups {
         self.writer
             .finish()
             .map_err(|error| table_error(&self.path, error))?;
-        self.file
-            .sync_all()
-            .map_err(|source| Error::writing(&self.path, source))?;
-        commit_file(&self.path)
+        rave_files::commit(self.file, &self.path)
+            .map_err(|source| Error::writing(&self.path, source))
     }
 }
 

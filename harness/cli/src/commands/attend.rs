@@ -20,6 +20,7 @@ use super::eval::chosen_variants;
 use super::hub::{HubArguments, Part};
 use super::{named_suite, print, print_json};
 use crate::Outcome;
+use crate::failure::refusal;
 
 /// Options of `rave attend`.
 #[derive(Debug, Args)]
@@ -170,9 +171,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         open = Some(model);
     }
     fs::create_dir_all(&arguments.out).with_context(|| {
-        format!(
-            "cannot make {}; choose another --out",
-            arguments.out.display()
+        refusal(
+            format!("cannot make {}", arguments.out.display()),
+            "choose another --out",
         )
     })?;
     let mut lines = vec![format!("question: {}", task.prompt.replace('\n', " "))];
@@ -282,9 +283,9 @@ fn task(arguments: &Arguments, folder: &Path) -> anyhow::Result<Task> {
         bail!("--image F --prompt TEXT, or --suite SUITE --sample N: one of the two is needed");
     };
     let bytes = fs::read(path).with_context(|| {
-        format!(
-            "cannot read {}; check the path and its permissions",
-            path.display()
+        refusal(
+            format!("cannot read {}", path.display()),
+            "check the path and its permissions",
         )
     })?;
     let picture = decode(&bytes, &path.display().to_string())?;
@@ -460,9 +461,9 @@ impl Means {
 
 fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     fs::write(path, bytes).with_context(|| {
-        format!(
-            "cannot write {}; check the folder and the free space",
-            path.display()
+        refusal(
+            format!("cannot write {}", path.display()),
+            "check the folder and the free space",
         )
     })
 }

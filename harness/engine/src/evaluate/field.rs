@@ -42,10 +42,12 @@ pub(super) fn places(
         return Ok(request.variants.iter().map(place).collect());
     };
     if request.adapter.is_some() {
-        return Err(Error::Request(format!(
-            "--adapter does not go with `{name}`, a grid whose variants have checkpoints of their own: give one of those \
-             folders as --model"
-        )));
+        return Err(Error::request(
+            format!(
+                "--adapter does not go with `{name}`, a grid whose variants have checkpoints of their own"
+            ),
+            "give one of those folders as --model",
+        ));
     }
     let seeds = request
         .seed
@@ -79,11 +81,14 @@ pub(super) fn load(
             let model = Rc::new(Model::open(name, folder.clone(), options)?);
             let first = decoding.get_or_insert_with(|| model.info().clone());
             if first.generation != model.info().generation {
-                return Err(Error::Request(format!(
-                    "{} and {} are to be decoded in different ways; give the checkpoints of a grid the same generation_config.json",
-                    first.folder.display(),
-                    folder.display()
-                )));
+                return Err(Error::request(
+                    format!(
+                        "{} and {} are to be decoded in different ways",
+                        first.folder.display(),
+                        folder.display()
+                    ),
+                    "give the checkpoints of a grid the same generation_config.json",
+                ));
             }
             let mut tower = 0;
             while tower < towers.len() && !model.shares_tower(&towers[tower])? {

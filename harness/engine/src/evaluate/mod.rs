@@ -27,7 +27,7 @@ use rave_benchmarks::{Dataset, Suite};
 use rave_lmm::{GenerationKeys, LoadOptions, ModelInfo, libtorch, preflight};
 use rave_methods::Variant;
 use rave_results::schema::{CodeVersion, Configuration, Libraries, RunRecord, Shard, WorkRecord};
-use rave_results::store::LogContents;
+use rave_results::store::{Claim, LogContents, Opened};
 use rave_results::{RunWriter, SampleRecord};
 
 use self::cell::{Cell, Common};
@@ -144,68 +144,43 @@ pub fn evaluate(
 ) -> Result<Ended, Error> {
     let start = Instant::now();
     let options = LoadOptions::named(&request.device, &request.dtype)?.without(request.ignored);
-    if request.adapter.is_some()
-        && request
-            .variants
-            .iter()
-            .filter(|variant| variant.is_trained())
-            .count()
-            != 1
-    {
-        return Err(Error::Request(
-            "--adapter needs exactly one trained variant in --variant".into(),
-        ));
-    }
-    // Whatever can be wrong with the request is found before the run's folder is made: a mistyped name must not leave a
-    // run there that has to be removed by hand.
-    let resume = request.resume && RunWriter::is_begun(&request.out);
-    if !resume {
-        RunWriter::vacant(&request.out)?;
-    }
-    if request.resume && !resume {
+    // Whatever can be wrong with the request is found before the run begins: a mistyped name must not leave a run in the folder
+    // that has to be removed by hand.
+    let claim = Claim::take(&request.out, request.resume)?;
+    if request.resume && !claim.is_begun() {
         observer.nothing_to_resume(&request.out);
     }
-    for name in &request.models {
-        for (_, _, folder) in places(name, request)? {
-            preflight(&folder, request.ignored)?;
-        }
-    }
-    if let Some(path) = request.adapter.as_ref().filter(|path| !path.is_file()) {
-        return Err(Error::Request(format!(
-            "--adapter {}: there is no such file; give the adapter that `rave train` wrote",
-            path.display()
-        )));
-    }
-    // All data is opened before the first model is: a wrong folder is reported at once.
-    let datasets = request
-        .suites
-        .iter()
-        .map(|suite| {
-            let data = request.data.get(&suite.id).map(PathBuf::as_path);
-            match &request.split {
-                Some(split) => suite.open_split(data, split),
-                None => suite.open(data),
-            }
-        })
-        .collect::<Result<Vec<_>, _>>()?;
+    check(request)?;
+    let datasets = open_data(request)?;
     let chosen = choose(request, &datasets)?;
     let mut run = begun(request, &datasets, &chosen);
-    if resume && RunWriter::has_ended(&request.out)? {
+    if claim.is_finished() {
         for name in &request.models {
             let fields = load(name, request, options, observer)?;
             observer.loaded(fields[0].contenders[0].model.info());
             run.models.push(record::model(&fields));
         }
-        let ended = RunWriter::ended(&request.out, &run)?;
-        observer.ended_before();
-        return Ok(Ended::Finished(Box::new(ended)));
     }
     // The first model entirely, as it shows what a header does not: an adapter of another checkpoint, a wrong config.
     let mut first = match request.models.first() {
-        Some(name) => Some(load(name, request, options, observer)?),
-        None => None,
+        Some(name) if !claim.is_finished() => Some(load(name, request, options, observer)?),
+        _ => None,
     };
-    let (mut writer, done) = open_run(request, resume, &run, observer)?;
+    let folder = match claim.open(&run)? {
+        Opened::New(folder) | Opened::Resumed(folder) => folder,
+        Opened::Finished(ended) => {
+            observer.ended_before();
+            return Ok(Ended::Finished(Box::new(ended)));
+        }
+    };
+    let is_resumed = folder.is_resumed();
+    let (mut writer, recorded) = RunWriter::new(folder)?;
+    if is_resumed {
+        observer.resumed(&recorded);
+    }
+    // A sample that failed is not an answer: it is tried again only in a new run, so that a resumed run counts it once.
+    let done: HashSet<String> = recorded.samples.iter().map(SampleRecord::key).collect();
+    drop(recorded);
     let common = Common {
         request,
         done: &done,
@@ -240,6 +215,46 @@ pub fn evaluate(
     work.least_batch = common.batch.get();
     let finished = writer.finish(|run| run.work = Some(work))?;
     Ok(Ended::Finished(Box::new(finished)))
+}
+
+/// Refuses models and an adapter that cannot be meant, before anything of them is loaded.
+fn check(request: &Request) -> Result<(), Error> {
+    if request.adapter.is_some()
+        && request
+            .variants
+            .iter()
+            .filter(|variant| variant.is_trained())
+            .count()
+            != 1
+    {
+        return Err(Error::refused(
+            "--adapter needs exactly one trained variant in --variant",
+        ));
+    }
+    for name in &request.models {
+        for (_, _, folder) in places(name, request)? {
+            preflight(&folder, request.ignored)?;
+        }
+    }
+    if let Some(path) = request.adapter.as_ref().filter(|path| !path.is_file()) {
+        return Err(Error::request(
+            format!("--adapter {}: there is no such file", path.display()),
+            "give the adapter that `rave train` wrote",
+        ));
+    }
+    Ok(())
+}
+
+/// All data is opened before the first model is: a wrong folder is reported at once.
+fn open_data(request: &Request) -> Result<Vec<Dataset>, Error> {
+    let open = |suite: &&'static Suite| {
+        let data = request.data.get(&suite.id).map(PathBuf::as_path);
+        match &request.split {
+            Some(split) => suite.open_split(data, split),
+            None => suite.open(data),
+        }
+    };
+    Ok(request.suites.iter().map(open).collect::<Result<_, _>>()?)
 }
 
 /// The versions of what does the arithmetic.
@@ -295,25 +310,6 @@ fn begun(request: &Request, datasets: &[Dataset], chosen: &[Chosen]) -> RunRecor
         run.data.insert(suite, record::data(dataset, chosen));
     }
     run
-}
-
-/// Begins or resumes the run; returns the keys of the samples that are already recorded.
-fn open_run(
-    request: &Request,
-    resume: bool,
-    run: &RunRecord,
-    observer: &mut dyn Observer,
-) -> Result<(RunWriter, HashSet<String>), Error> {
-    if !resume {
-        return Ok((RunWriter::create(&request.out, run)?, HashSet::new()));
-    }
-    let (writer, contents) = RunWriter::resume(&request.out, run)?;
-    observer.resumed(&contents);
-    // A sample that failed is not an answer: it is tried again only in a new run, so that a resumed run counts it once.
-    Ok((
-        writer,
-        contents.samples.iter().map(SampleRecord::key).collect(),
-    ))
 }
 
 #[cfg(test)]

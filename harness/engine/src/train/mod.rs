@@ -21,15 +21,17 @@ use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
 use rave_lmm::{
-    Batch, Checkpoint, Error as ModelError, GenerationKeys, LoadOptions, Model, adapter, kind,
-    libtorch,
+    Batch, Checkpoint, Error as ModelError, GenerationKeys, LoadOptions, Model, adapter, built_in,
+    kind, libtorch,
 };
 use rave_methods::{Attention, Build};
-use rave_results::training::{Row, write_rows};
-use serde_json::{Value, json};
+use rave_results::store::{Claim, Opened};
+use rave_results::training::{ROWS, Row, TrainingRecord, TrainingSettings, read_rows, write_rows};
+use serde_json::json;
 use tch::{Device, Kind, Reduction, Tensor, no_grad};
 
-pub use self::plan::{Freeze, Plan, Source};
+pub use self::plan::{Plan, Source};
+pub use rave_results::training::Freeze;
 
 use self::glyphs::Glyphs;
 use self::optimizer::{AdamW, Group, Norms};
@@ -37,12 +39,12 @@ use self::plan::Origins;
 use self::state::State;
 use self::stream::{Drawn, Stream};
 use crate::Error;
-
-/// The table of a training run.
-pub const ROWS: &str = "training.parquet";
+use crate::evaluate::{libraries, run_name};
 
 /// Hears how training goes.
 pub trait TrainObserver {
+    /// The run that was to be resumed has finished, and nothing is trained.
+    fn ended_before(&mut self) {}
     /// Training begins at this step, with so many weights that move.
     fn started(&mut self, _step: u64, _weights: i64) {}
     /// A step was made, with so many floating-point operations in its matrix products.
@@ -70,10 +72,38 @@ pub fn train(
     stop: &AtomicUsize,
 ) -> Result<Ended, Error> {
     plan.check()?;
-    let mut trainer = Trainer::new(plan)?;
-    let mut rows = trainer.begin()?;
-    observer.started(trainer.step, trainer.optimizer.len());
+    // Whatever can be wrong with the plan is found before the run begins.
+    let mut claim = Claim::take(&plan.out, plan.resume)?;
+    let base = match plan.fresh {
+        None => plan.model.clone(),
+        Some(seed) => {
+            let folder = claim.provisional("initial");
+            built_in::write(&plan.model, seed, &folder)?;
+            folder.to_string_lossy().into_owned()
+        }
+    };
+    let mut trainer = Trainer::new(plan, &base)?;
     let validation = trainer.validation_batches()?;
+    let record = TrainingRecord::new(
+        run_name(&plan.out),
+        plan.command_line.clone(),
+        plan.code.clone(),
+        libraries(),
+        trainer.settings.clone(),
+    );
+    let folder = match claim.open(&record)? {
+        Opened::New(folder) => folder,
+        Opened::Resumed(folder) => {
+            trainer.restore()?;
+            folder
+        }
+        Opened::Finished(_) => {
+            observer.ended_before();
+            return Ok(Ended::Finished);
+        }
+    };
+    let mut rows = trainer.rows()?;
+    observer.started(trainer.step, trainer.optimizer.len());
     let ended = std::thread::scope(|scope| {
         let first = trainer.step * plan.examples_a_step();
         let (receiver, thread) = trainer.stream.clone().spawn(scope, first, plan.batch);
@@ -106,6 +136,7 @@ pub fn train(
     })?;
     if ended == Ended::Finished {
         trainer.write_result()?;
+        folder.finish(TrainingRecord::end)?;
     }
     Ok(ended)
 }
@@ -119,36 +150,39 @@ struct Trainer<'a> {
     optimizer: AdamW,
     stream: Stream,
     /// Everything that decides the result.
-    settings: Value,
+    settings: TrainingSettings,
     /// Steps made.
     step: u64,
 }
 
 impl<'a> Trainer<'a> {
-    fn new(plan: &'a Plan) -> Result<Self, Error> {
+    fn new(plan: &'a Plan, base: &str) -> Result<Self, Error> {
         let options = LoadOptions {
             device: libtorch::device(&plan.device)?,
             kind: kind(&plan.dtype).ok_or_else(|| {
-                Error::Request(format!(
-                    "dtype `{}` is unknown; use f32 or bf16",
-                    plan.dtype
-                ))
+                Error::request(
+                    format!("dtype `{}` is unknown", plan.dtype),
+                    "use f32 or bf16",
+                )
             })?,
             // Nothing is generated.
             ignored: GenerationKeys::ALL,
         };
-        let model = Model::load(&plan.model, options)?;
+        let model = Model::load(base, options)?;
         let mut vision = None;
         if let Some(folder) = &plan.vision {
             model.take_vision(folder)?;
             vision = Some(Checkpoint::open(folder)?.sha256());
         }
         let mut stream = Stream::new(plan, &model)?;
-        let settings = plan.settings(&Origins {
-            base: &model.info().sha256,
-            vision: vision.as_deref(),
-            data: &stream.fingerprints(),
-        });
+        let settings = plan.settings(
+            base,
+            &Origins {
+                base: &model.info().sha256,
+                vision: vision.as_deref(),
+                data: &stream.fingerprints(),
+            },
+        );
         let attention = plan
             .variant
             .build(&Build {
@@ -190,7 +224,7 @@ impl<'a> Trainer<'a> {
             moving.extend(parameters);
         }
         if moving.is_empty() && gates.is_empty() {
-            return Err(Error::Request(format!(
+            return Err(Error::refused(format!(
                 "nothing would be trained: `{}` has no parameters of its own and the backbone is frozen",
                 plan.variant.id
             )));
@@ -216,15 +250,22 @@ impl<'a> Trainer<'a> {
         })
     }
 
-    /// Takes up the saved state where there is one, else writes the plan; returns the rows so far.
-    fn begin(&mut self) -> Result<Vec<Row>, Error> {
-        let (state, mut rows) = state::open(self.plan, &self.settings)?;
-        let Some(state) = state else {
-            return Ok(rows);
-        };
-        state.restore(&mut self.optimizer)?;
-        self.step = state.step;
-        rows.retain(|row| row.step <= state.step);
+    /// Takes up the saved state; killed before its first save, a run begins again.
+    fn restore(&mut self) -> Result<(), Error> {
+        if let Some(state) = State::read(&self.plan.out)? {
+            state.restore(&mut self.optimizer)?;
+            self.step = state.step;
+        }
+        Ok(())
+    }
+
+    /// The rows up to the state that was taken up.
+    fn rows(&self) -> Result<Vec<Row>, Error> {
+        if self.step == 0 {
+            return Ok(Vec::new());
+        }
+        let mut rows = read_rows(&self.plan.out.join(ROWS))?;
+        rows.retain(|row| row.step <= self.step);
         Ok(rows)
     }
 
@@ -248,9 +289,7 @@ impl<'a> Trainer<'a> {
             .map_err(ModelError::from)?;
         for _ in 0..plan.accumulate {
             let Ok(drawn) = drawn.recv() else {
-                return Err(Error::Request(
-                    "the thread that draws examples is gone".into(),
-                ));
+                return Err(Error::Fault("the thread that draws examples is gone"));
             };
             let drawn = drawn?;
             let (losses, own_operations) = self.losses(&drawn)?;
@@ -438,7 +477,7 @@ impl<'a> Trainer<'a> {
     fn save(&self, rows: &[Row]) -> Result<(), Error> {
         // The rows first: rows past the state are dropped on resume, a state past its rows would leave a gap.
         write_rows(&self.plan.out.join(ROWS), rows)?;
-        State::save(self.plan, self.step, &self.optimizer)
+        State::save(&self.plan.out, self.step, &self.optimizer)
     }
 
     /// Writes what was trained for others to load.
