@@ -152,7 +152,7 @@ pub enum Error {
         reason: String,
     },
     /// A run of another version.
-    #[error("{}: has {key} {found}, this rave reads {version}", path.display())]
+    #[error("{}: has {} {found} (`{key}`), this rave reads {version}", path.display(), key.replace('_', " "))]
     Version {
         /// The file.
         path: PathBuf,

@@ -22,6 +22,7 @@ use crate::schema::{
     CodeVersion, Libraries, Machine, ModelRecord, VariantConfiguration, canonical_hash,
     whole_milliseconds,
 };
+use crate::store::columns::{Fields, Value, fields, read_all};
 use crate::store::files::read_header;
 use crate::store::table::{Table, replace_table};
 use crate::store::{Header, RunFolder};
@@ -115,10 +116,11 @@ impl LatencyConfiguration {
 }
 
 /// What a row of `latency.parquet` is a measurement of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
     /// Vision tower and connector over all tiles; the same for every variant, whose name is then empty.
+    #[default]
     Vision,
     /// The decoder over the whole prompt, to the first token.
     Prefill,
@@ -152,7 +154,7 @@ impl Phase {
 }
 
 /// One measured number.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct LatencyRow {
     /// The model's name.
     pub model: String,
@@ -266,40 +268,26 @@ impl LatencyRun {
     }
 }
 
+const COLUMNS: Fields<LatencyRow> = fields![LatencyRow:
+    model,
+    variant,
+    image_tokens,
+    text_tokens,
+    new_tokens,
+    round,
+    turn,
+    phase,
+    milliseconds,
+    bytes,
+    error,
+];
+
 /// Writes the numbers at once: under a temporary name, then moved into place.
 ///
 /// # Errors
 /// When the file cannot be written, naming it.
 pub fn write_rows(path: &Path, rows: &[LatencyRow]) -> Result<(), Error> {
-    let text = |name: &str, value: fn(&LatencyRow) -> &str| {
-        StringChunked::from_iter_values(name.into(), rows.iter().map(value)).into_column()
-    };
-    let count = |name: &str, value: fn(&LatencyRow) -> u32| {
-        UInt32Chunked::from_iter_values(name.into(), rows.iter().map(value)).into_column()
-    };
-    let columns = vec![
-        text("model", |row| &row.model),
-        text("variant", |row| &row.variant),
-        count("image_tokens", |row| row.image_tokens),
-        count("text_tokens", |row| row.text_tokens),
-        count("new_tokens", |row| row.new_tokens),
-        count("round", |row| row.round),
-        count("turn", |row| row.turn),
-        text("phase", |row| row.phase.name()),
-        Float64Chunked::from_iter_options(
-            "milliseconds".into(),
-            rows.iter().map(|row| row.milliseconds),
-        )
-        .into_column(),
-        UInt64Chunked::from_iter_options("bytes".into(), rows.iter().map(|row| row.bytes))
-            .into_column(),
-        StringChunked::from_iter_options(
-            "error".into(),
-            rows.iter().map(|row| row.error.as_deref()),
-        )
-        .into_column(),
-    ];
-    replace_table(path, rows.len(), columns)
+    replace_table(path, COLUMNS, rows)
 }
 
 /// Reads the numbers.
@@ -307,38 +295,26 @@ pub fn write_rows(path: &Path, rows: &[LatencyRow]) -> Result<(), Error> {
 /// # Errors
 /// A file that is missing, damaged or lacks a column, or has a phase of another version, naming it.
 pub fn read_rows(path: &Path) -> Result<Vec<LatencyRow>, Error> {
-    let table = Table::read(path, None)?;
-    let (models, variants) = (table.texts("model")?, table.texts("variant")?);
-    let [image, text, new, round, turn] =
-        ["image_tokens", "text_tokens", "new_tokens", "round", "turn"]
-            .map(|name| table.counts(name));
-    let (image, text, new, round, turn) = (image?, text?, new?, round?, turn?);
-    let (times, bytes) = (table.numbers("milliseconds")?, table.maybe_longs("bytes")?);
-    let errors = table.maybe_texts("error")?;
-    let phases = table.texts("phase")?;
-    phases
-        .into_iter()
-        .enumerate()
-        .map(|(at, name)| {
-            let phase = Phase::ALL.into_iter().find(|phase| phase.name() == name);
-            Ok(LatencyRow {
-                model: models[at].to_owned(),
-                variant: variants[at].to_owned(),
-                image_tokens: image[at],
-                text_tokens: text[at],
-                new_tokens: new[at],
-                round: round[at],
-                turn: turn[at],
-                phase: phase.ok_or_else(|| Error::Table {
-                    path: path.to_path_buf(),
-                    reason: format!("column 'phase': `{name}` is unknown to this rave"),
-                })?,
-                milliseconds: times[at],
-                bytes: bytes[at],
-                error: errors[at].map(str::to_owned),
+    read_all(COLUMNS, &Table::read(path, None)?)
+}
+
+impl Value for Phase {
+    fn column<'a>(name: &str, values: impl Iterator<Item = &'a Self>) -> Column {
+        StringChunked::from_iter_values(name.into(), values.map(|phase| phase.name())).into_column()
+    }
+
+    fn values(table: &Table, name: &str, rows: &[usize]) -> Result<Vec<Self>, Error> {
+        let texts = table.texts(name)?;
+        let phase = |&row: &usize| {
+            let known = Self::ALL
+                .into_iter()
+                .find(|phase| phase.name() == texts[row]);
+            known.ok_or_else(|| {
+                table.invalid(name, &format!("`{}` is unknown to this rave", texts[row]))
             })
-        })
-        .collect()
+        };
+        rows.iter().map(phase).collect()
+    }
 }
 
 #[cfg(test)]

@@ -264,7 +264,7 @@ fn merge_attention(parts: &[Part], keys: &[(usize, String)], draft: &Draft) -> R
         if rows.peek()?.is_some_and(|record| record.key() == *key)
             && let Some(record) = rows.next()?
         {
-            table.push(record)?;
+            table.push(&record)?;
         }
     }
     for (part, rows) in parts.iter().zip(&mut tables) {

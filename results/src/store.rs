@@ -28,6 +28,7 @@ use crate::schema::{
 };
 
 mod attention;
+pub(crate) mod columns;
 pub(crate) mod files;
 pub(crate) mod folder;
 mod lock;
@@ -35,6 +36,7 @@ mod log;
 pub(crate) mod merging;
 pub(crate) mod order;
 mod run;
+mod samples;
 mod scores;
 pub(crate) mod table;
 
@@ -48,7 +50,7 @@ pub(crate) use scores::{Names, ScoreRow};
 
 use log::{LOG, LogReader, LogWriter};
 use order::Order;
-use table::{PARQUET, TableWriter};
+use samples::PARQUET;
 
 /// The record's name in a run's folder.
 const RECORD: &str = "run.json";
@@ -186,7 +188,7 @@ impl RunWriter {
         }
         lines.sort_by_key(|(rank, _)| *rank);
         let mut counts = Counts::default();
-        let mut table = TableWriter::create(&path.join(PARQUET))?;
+        let mut table = samples::create(&path.join(PARQUET))?;
         let mut reader = LogReader::open(&log)?;
         // The samples in the order of the table, for that of the probes.
         let mut keys = Vec::new();

@@ -26,8 +26,7 @@ use rave_results::schema::{CodeVersion, Machine};
 use rave_results::store::{Claim, Opened};
 
 use crate::Error;
-use crate::evaluate::{libraries, run_name};
-use crate::record;
+use crate::record::{self, libraries, run_name};
 
 pub mod memory;
 mod prompt;

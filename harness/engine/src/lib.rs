@@ -6,16 +6,16 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-mod batches;
-mod chosen;
 mod error;
 mod evaluate;
+mod item;
 pub mod latency;
 mod policy;
 mod record;
 pub mod train;
 
 pub use error::Error;
-pub use evaluate::{Ended, Observer, Request, evaluate, run_name};
+pub use evaluate::{Ended, Observer, Request, evaluate};
+pub use item::{answer_boxes, model_type, picture};
 pub use policy::FailOnError;
-pub use record::{answer_boxes, model_type, picture};
+pub use record::run_name;

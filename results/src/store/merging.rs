@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use super::attention::{self, AttentionWriter};
 use super::folder::{Claim, Opened};
-use super::table::{self, PARQUET, Table, TableWriter};
+use super::samples::{self, PARQUET};
+use super::table::TableWriter;
 use crate::Error;
-use crate::schema::{AttentionRecord, Failure, HeadRecord, RunRecord, SampleRecord};
+use crate::schema::{AttentionRecord, RunRecord, SampleRecord};
 
 /// Rows of samples that are read at a time: bounds the memory of a merge, whatever the runs hold.
 const SAMPLES: usize = 5_000;
@@ -36,7 +37,7 @@ impl Rows<SampleRecord> {
 
 impl Rows<AttentionRecord> {
     pub(crate) fn attention(folder: &Path) -> Self {
-        Self::of(folder.join(attention::PARQUET), read_probes, 1)
+        Self::of(folder.join(attention::PARQUET), attention::read_probes, 1)
     }
 }
 
@@ -74,63 +75,10 @@ fn read_samples(
     start: usize,
     ready: &mut VecDeque<SampleRecord>,
 ) -> Result<usize, Error> {
-    let samples = table::read_samples_from(path, start, SAMPLES)?;
+    let samples = samples::read_samples_from(path, start, SAMPLES)?;
     let rows = samples.len();
     ready.extend(samples);
     Ok(rows)
-}
-
-/// Adds the heads of each probe to the last one that is ready, or begins a new one.
-fn read_probes(
-    path: &Path,
-    start: usize,
-    ready: &mut VecDeque<AttentionRecord>,
-) -> Result<usize, Error> {
-    let table = Table::read_slice(path, None, Some((start, attention::ROW_GROUP)))?;
-    let (models, variants) = (table.texts("model")?, table.texts("variant")?);
-    let (suites, samples) = (table.texts("suite")?, table.texts("sample")?);
-    let (images, errors) = (table.texts("image_id")?, table.maybe_texts("error")?);
-    let (seeds, queries) = (table.longs("seed")?, table.counts("queries")?);
-    let (layers, heads) = (table.maybe_counts("layer")?, table.maybe_counts("head")?);
-    let visual_tokens = table.maybe_counts("visual_tokens")?;
-    let mut statistics = Vec::new();
-    for (name, place) in HeadRecord::STATISTICS {
-        statistics.push((place, table.numbers(name)?));
-    }
-    for row in 0..table.rows() {
-        let probe = AttentionRecord {
-            model: models[row].to_owned(),
-            seed: seeds[row],
-            variant: variants[row].to_owned(),
-            suite: suites[row].to_owned(),
-            sample: samples[row].to_owned(),
-            image_id: images[row].to_owned(),
-            queries: queries[row],
-            error: errors[row].map(Failure::from),
-            heads: Vec::new(),
-        };
-        if ready.back().is_none_or(|last| last.key() != probe.key()) {
-            ready.push_back(probe);
-        }
-        if let (Some(layer), Some(head), Some(tokens), Some(last)) = (
-            layers[row],
-            heads[row],
-            visual_tokens[row],
-            ready.back_mut(),
-        ) {
-            let mut found = HeadRecord {
-                layer,
-                head,
-                visual_tokens: tokens,
-                ..HeadRecord::default()
-            };
-            for (place, values) in &statistics {
-                *place(&mut found) = values[row];
-            }
-            last.heads.push(found);
-        }
-    }
-    Ok(table.rows())
 }
 
 /// A run's folder that is being filled from others. Dropped without [`Draft::finish`], it leaves nothing behind.
@@ -153,8 +101,8 @@ impl Draft {
         })
     }
 
-    pub(crate) fn samples(&self) -> Result<TableWriter, Error> {
-        TableWriter::create(&self.folder.join(PARQUET))
+    pub(crate) fn samples(&self) -> Result<TableWriter<SampleRecord>, Error> {
+        samples::create(&self.folder.join(PARQUET))
     }
 
     pub(crate) fn attention(&self) -> Result<AttentionWriter, Error> {

@@ -105,38 +105,39 @@ impl Scores {
 
     /// The same, from records in memory.
     pub(super) fn from_samples(samples: &[SampleRecord]) -> Self {
-        let mut names = Names::default();
-        let rows = samples
-            .iter()
-            .cloned()
-            .map(SampleRecord::normalised)
-            .map(|sample| ScoreRow {
-                model: names.intern(&sample.model),
-                variant: names.intern(&sample.variant),
-                suite: names.intern(&sample.suite),
-                sample: names.intern(&sample.sample),
-                image: names.intern(&sample.image_id),
-                category: names.intern(&sample.category),
-                prompt: names.intern(&sample.prompt_sha256),
-                failure: sample
-                    .score
-                    .is_none()
-                    .then(|| names.failure(sample.error.as_ref())),
-                seed: sample.seed,
-                score: sample.score,
-                tokens: [
-                    sample.prompt_tokens,
-                    sample.visual_tokens,
-                    sample.new_tokens,
-                ],
-                times: [
-                    sample.preprocess_ms,
-                    sample.vision_ms,
-                    sample.prefill_ms,
-                    sample.decode_ms,
-                ],
-            })
-            .collect();
-        Self { names, rows }
+        let mut scores = Self::default();
+        for sample in samples {
+            scores.push(&sample.clone().normalised());
+        }
+        scores
+    }
+
+    /// Adds what a summary needs of a sample.
+    pub(super) fn push(&mut self, sample: &SampleRecord) {
+        let names = &mut self.names;
+        let failure = sample.score.is_none();
+        self.rows.push(ScoreRow {
+            model: names.intern(&sample.model),
+            variant: names.intern(&sample.variant),
+            suite: names.intern(&sample.suite),
+            sample: names.intern(&sample.sample),
+            image: names.intern(&sample.image_id),
+            category: names.intern(&sample.category),
+            prompt: names.intern(&sample.prompt_sha256),
+            failure: failure.then(|| names.failure(sample.error.as_ref())),
+            seed: sample.seed,
+            score: sample.score,
+            tokens: [
+                sample.prompt_tokens,
+                sample.visual_tokens,
+                sample.new_tokens,
+            ],
+            times: [
+                sample.preprocess_ms,
+                sample.vision_ms,
+                sample.prefill_ms,
+                sample.decode_ms,
+            ],
+        });
     }
 }

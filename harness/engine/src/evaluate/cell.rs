@@ -12,14 +12,15 @@ use rave_results::schema::{Failure, FailureKind};
 use rave_results::{AttentionRecord, RunWriter, SampleRecord};
 
 use super::ahead::{Ahead, ahead};
+use super::batches::{self, Window};
+use super::chosen::Chosen;
 use super::field::{Contender, Field};
 use super::prepare::{failed, prepare};
+use super::sample::{self, Answer, Prepared};
 use super::vision::Vision;
 use super::{Observer, Request};
 use crate::Error;
-use crate::batches::{self, Window};
-use crate::chosen::Chosen;
-use crate::record::{self, Answer, Prepared};
+use crate::item::{answer_boxes, model_type};
 
 /// Samples that are prepared ahead of the model at most, and no more than there are threads for: a page of a scan is hundreds
 /// of megabytes when it is cut into patches.
@@ -76,7 +77,7 @@ type Seen = HashMap<(usize, usize), Result<Rc<Features>, Failure>>;
 
 impl<'a> Cell<'a> {
     pub(super) fn new(field: &'a Field, common: &'a Common<'a>) -> Result<Self, Error> {
-        let model_type = record::model_type(&field.contenders[0].model.info().folder)?;
+        let model_type = model_type(&field.contenders[0].model.info().folder)?;
         Ok(Self {
             field,
             common,
@@ -217,7 +218,7 @@ impl<'a> Cell<'a> {
             let answers = self.answers(contender, suite, unit, &asked, vision, &mut seen);
             for (place, answer) in answers.into_iter().filter(|(place, _)| due[*place]) {
                 let sample = &unit.samples[place];
-                let record = record::sample(
+                let record = sample::record(
                     contender.model.info(),
                     contender.variant,
                     suite,
@@ -429,7 +430,7 @@ fn probe(
     sample: &SampleRecord,
 ) -> AttentionRecord {
     let probed = match (&prepared.prompt, &prepared.item) {
-        (Ok(prompt), Some(item)) => record::answer_boxes(item).and_then(|boxes| {
+        (Ok(prompt), Some(item)) => answer_boxes(item).and_then(|boxes| {
             attention::statistics(
                 &contender.model,
                 contender.built.attention.as_ref(),
@@ -449,5 +450,5 @@ fn probe(
         )),
         Err(error) => Err(failed(&error)),
     };
-    record::attention(sample, probed)
+    sample::attention(sample, probed)
 }

@@ -12,9 +12,13 @@
 //! [`latency`](crate::latency), where nothing is shared.
 
 mod ahead;
+mod batches;
 mod cell;
+mod chosen;
 mod field;
+mod header;
 mod prepare;
+mod sample;
 mod vision;
 
 use std::cell::Cell as Shared;
@@ -24,21 +28,17 @@ use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use rave_benchmarks::{Dataset, Suite};
-use rave_lmm::{GenerationKeys, LoadOptions, ModelInfo, libtorch, preflight};
+use rave_lmm::{GenerationKeys, LoadOptions, ModelInfo, preflight};
 use rave_methods::Variant;
-use rave_results::schema::{CodeVersion, Configuration, Libraries, RunRecord, Shard, WorkRecord};
+use rave_results::schema::{CodeVersion, RunRecord, Shard, WorkRecord};
 use rave_results::store::{Claim, LogContents, Opened};
 use rave_results::{RunWriter, SampleRecord};
 
 use self::cell::{Cell, Common};
-pub(crate) use self::field::{Contender, Field};
-use self::field::{load, places};
+use self::chosen::choose;
+use self::field::{Contender, Field, load, places};
 use self::vision::Vision;
-use crate::chosen::{Chosen, choose};
-use crate::{Error, record};
-
-/// The `tch` that is pinned in the workspace's `Cargo.toml`; a test reads the lock file.
-const TCH: &str = "0.24.0";
+use crate::Error;
 
 /// What to evaluate.
 #[derive(Debug, Clone)]
@@ -153,12 +153,12 @@ pub fn evaluate(
     check(request)?;
     let datasets = open_data(request)?;
     let chosen = choose(request, &datasets)?;
-    let mut run = begun(request, &datasets, &chosen);
+    let mut run = header::begun(request, &datasets, &chosen);
     if claim.is_finished() {
         for name in &request.models {
             let fields = load(name, request, options, observer)?;
             observer.loaded(fields[0].contenders[0].model.info());
-            run.models.push(record::model(&fields));
+            run.models.push(header::model(&fields));
         }
     }
     // The first model entirely, as it shows what a header does not: an adapter of another checkpoint, a wrong config.
@@ -194,7 +194,7 @@ pub fn evaluate(
             Some(loaded) => loaded,
             None => load(name, request, options, observer)?,
         };
-        writer.model(record::model(&fields))?;
+        writer.model(header::model(&fields))?;
         observer.loaded(fields[0].contenders[0].model.info());
         let mut vision = Vision::new(writer.folder(), request.reuse, &fields);
         for field in &fields {
@@ -255,82 +255,4 @@ fn open_data(request: &Request) -> Result<Vec<Dataset>, Error> {
         }
     };
     Ok(request.suites.iter().map(open).collect::<Result<_, _>>()?)
-}
-
-/// The versions of what does the arithmetic.
-pub(crate) fn libraries() -> Libraries {
-    Libraries {
-        libtorch: Some(libtorch::VERSION.to_owned()),
-        tch: Some(TCH.to_owned()),
-        rustc: Some(env!("RAVE_RUSTC").to_owned()).filter(|version| !version.is_empty()),
-    }
-}
-
-/// The name of a run: that of its folder.
-pub fn run_name(folder: &Path) -> String {
-    folder.file_name().map_or_else(
-        || "run".to_owned(),
-        |name| name.to_string_lossy().into_owned(),
-    )
-}
-
-/// The record of the run as it begins now, but for its models.
-fn begun(request: &Request, datasets: &[Dataset], chosen: &[Chosen]) -> RunRecord {
-    let configuration = Configuration {
-        models: request.models.clone(),
-        variants: request
-            .variants
-            .iter()
-            .map(|variant| record::variant(variant))
-            .collect(),
-        suites: datasets
-            .iter()
-            .zip(chosen)
-            .map(|(dataset, chosen)| record::suite(request, dataset, chosen))
-            .collect(),
-        seed: request.seed,
-        dtype: request.dtype.clone(),
-        device: request.device.clone(),
-        threads: tch::get_num_threads() as usize,
-        batch: request.batch,
-        attention: request.attention,
-        reuse: request.reuse,
-        sample_timeout: request.sample_timeout.map(|limit| limit.as_secs_f64()),
-        shard: request.shard,
-    };
-    let mut run = RunRecord::new(
-        run_name(&request.out),
-        request.command_line.clone(),
-        configuration,
-        request.code.clone(),
-        libraries(),
-    );
-    for (dataset, chosen) in datasets.iter().zip(chosen) {
-        let suite = dataset.suite().id.clone();
-        run.data.insert(suite, record::data(dataset, chosen));
-    }
-    run
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-
-    #[test]
-    fn the_recorded_tch_is_the_locked_one() {
-        let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.lock");
-        let text = fs::read_to_string(lock).expect("the workspace has a lock file");
-        let entry = format!("name = \"tch\"\nversion = \"{TCH}\"\n");
-        assert!(
-            text.contains(&entry),
-            "Cargo.lock has another tch than {TCH}"
-        );
-    }
-
-    #[test]
-    fn the_compiler_is_known() {
-        assert!(env!("RAVE_RUSTC").starts_with("rustc 1."));
-    }
 }

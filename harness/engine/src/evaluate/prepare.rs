@@ -8,8 +8,9 @@ use rave_lmm::Processor;
 use rave_results::schema::{Failure, FailureKind};
 use sha2::{Digest as _, Sha256};
 
+use super::sample::Prepared;
 use super::vision::PictureKey;
-use crate::record::{self, Prepared};
+use crate::item;
 
 /// Reads, decodes and prepares one item; a failure becomes a reason, never an end. So does a panic: some picture that makes a
 /// decoder panic must not take the run with it.
@@ -35,10 +36,10 @@ pub(super) fn prepare(
             .item(index)
             .map_err(|error| Failure::new(FailureKind::Item, error.to_string()))?;
         let prompt = dataset.suite().prompt(&item.question, model_type);
-        let item = prepared.item.insert(Item { prompt, ..item });
-        prepared.picture = Some(picture_key(item));
-        record::picture(item)
-            .and_then(|picture| processor.prepare(&[&picture], &item.prompt))
+        let found = prepared.item.insert(Item { prompt, ..item });
+        prepared.picture = Some(picture_key(found));
+        item::picture(found)
+            .and_then(|picture| processor.prepare(&[&picture], &found.prompt))
             .map_err(|error| failed(&error))
     }));
     prepared.prompt = made.unwrap_or_else(|_| {

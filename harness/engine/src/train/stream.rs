@@ -25,7 +25,7 @@ use sha2::{Digest as _, Sha256};
 use super::glyphs::Glyphs;
 use super::plan::{Plan, Source};
 use crate::Error;
-use crate::record::{model_type, picture};
+use crate::item::{model_type, picture};
 
 /// Validation items have indices from here on; a data seed is below 2^31, and its items are `seed * 2^32 + n`.
 const VALIDATION: u64 = 1 << 63;

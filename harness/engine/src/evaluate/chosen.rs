@@ -7,8 +7,9 @@
 use rave_benchmarks::{Choice, Dataset};
 use rave_results::schema::{Selection, Shard};
 
-use crate::batches::{Window, windows};
-use crate::{Error, Request};
+use super::Request;
+use super::batches::{Window, windows};
+use crate::Error;
 
 /// What a request takes of a data set.
 #[derive(Debug)]
