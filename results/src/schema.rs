@@ -26,7 +26,7 @@ pub use hash::sha256_hex;
 pub use machine::{Libraries, Machine};
 pub use model::{AdapterRecord, GenerationRecord, ModelRecord};
 pub use sample::{Counts, SampleRecord};
-pub use shard::{MergedShard, Selection, Shard};
+pub use shard::{MergedShard, SelectionRecord, Shard};
 pub use work::WorkRecord;
 
 /// The version of `run.json` and `samples.parquet` that this library writes and reads.
@@ -150,7 +150,7 @@ pub struct DataRecord {
     pub rows_total: usize,
     /// What all shards take together; `None` of a run that is no shard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub selection: Option<Selection>,
+    pub selection: Option<SelectionRecord>,
 }
 
 /// The code that ran.

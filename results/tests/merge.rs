@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rave_results::schema::{AttentionRecord, HeadRecord, Selection, Shard};
+use rave_results::schema::{AttentionRecord, HeadRecord, SelectionRecord, Shard};
 use rave_results::{Error, Run, RunRecord, SampleRecord, Summary, merge};
 
 mod common;
@@ -38,7 +38,7 @@ fn shard_record(items: usize, shard: Shard) -> RunRecord {
         let own = (0..items).filter(|index| index % shard.count() + 1 == shard.number());
         data.rows_used = own.count();
         let ids = (0..items).map(|index| format!("{index:04}"));
-        data.selection = Some(Selection::of(ids));
+        data.selection = Some(SelectionRecord::of(ids));
     }
     record
 }
@@ -224,7 +224,7 @@ fn shards_of_other_runs_are_refused_with_what_differs() {
         (
             |record| {
                 let data = record.data.get_mut("chart").unwrap();
-                data.selection = Some(Selection::of(["0000"; 5]));
+                data.selection = Some(SelectionRecord::of(["0000"; 5]));
             },
             "sha256 of selection of the data of chart",
         ),

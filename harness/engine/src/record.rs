@@ -6,6 +6,8 @@ use rave_lmm::{ModelInfo, libtorch};
 use rave_methods::Variant;
 use rave_results::schema::{GenerationRecord, Libraries, ModelRecord, VariantConfiguration};
 
+use crate::Error;
+
 /// The `tch` that is pinned in the workspace's `Cargo.toml`; a test reads the lock file.
 const TCH: &str = "0.24.0";
 
@@ -56,6 +58,17 @@ pub(crate) fn libraries() -> Libraries {
         tch: Some(TCH.to_owned()),
         rustc: Some(env!("RAVE_RUSTC").to_owned()).filter(|version| !version.is_empty()),
     }
+}
+
+/// Refuses an adapter where it is not plain which variant it is for.
+pub(crate) fn check_adapter(variants: &[&'static Variant], has_adapter: bool) -> Result<(), Error> {
+    let trained = variants.iter().filter(|variant| variant.is_trained());
+    if has_adapter && trained.count() != 1 {
+        return Err(Error::refused(
+            "--adapter needs exactly one trained variant in --variant",
+        ));
+    }
+    Ok(())
 }
 
 /// The name of a run: that of its folder.

@@ -9,12 +9,16 @@ use rave_results::schema::{
     sha256_hex,
 };
 
-use super::chosen::Chosen;
-use super::{Contender, Field, Request};
+use super::selection::Selection;
+use super::{ModelVariant, Request, SeedGroup};
 use crate::record::{checkpoint, libraries, run_name, variant};
 
 /// The record of the run as it begins now, but for its models.
-pub(super) fn begun(request: &Request, datasets: &[Dataset], chosen: &[Chosen]) -> RunRecord {
+pub(super) fn begun(
+    request: &Request,
+    datasets: &[Dataset],
+    selections: &[Selection],
+) -> RunRecord {
     let configuration = Configuration {
         models: request.models.clone(),
         variants: request
@@ -24,8 +28,8 @@ pub(super) fn begun(request: &Request, datasets: &[Dataset], chosen: &[Chosen]) 
             .collect(),
         suites: datasets
             .iter()
-            .zip(chosen)
-            .map(|(dataset, chosen)| suite(request, dataset, chosen))
+            .zip(selections)
+            .map(|(dataset, selection)| suite(request, dataset, selection))
             .collect(),
         seed: request.seed,
         dtype: request.dtype.clone(),
@@ -44,20 +48,20 @@ pub(super) fn begun(request: &Request, datasets: &[Dataset], chosen: &[Chosen]) 
         request.code.clone(),
         libraries(),
     );
-    for (dataset, chosen) in datasets.iter().zip(chosen) {
+    for (dataset, selection) in datasets.iter().zip(selections) {
         let suite = dataset.suite().id.clone();
-        run.data.insert(suite, data(dataset, chosen));
+        run.data.insert(suite, data(dataset, selection));
     }
     run
 }
 
 /// The configuration record of a suite: what all shards of a run take, so that it is the same in each of them.
-fn suite(request: &Request, dataset: &Dataset, chosen: &Chosen) -> SuiteConfiguration {
+fn suite(request: &Request, dataset: &Dataset, selection: &Selection) -> SuiteConfiguration {
     let suite = dataset.suite();
     let samples = if request.samples.is_empty() {
         Vec::new()
     } else {
-        let rows = chosen.all.iter();
+        let rows = selection.all.iter();
         rows.filter_map(|&row| dataset.id(row)).collect()
     };
     SuiteConfiguration {
@@ -80,21 +84,21 @@ fn suite(request: &Request, dataset: &Dataset, chosen: &Chosen) -> SuiteConfigur
 }
 
 /// The record of a loaded model: its checkpoints, and the adapters that its variants were given.
-pub(super) fn model(fields: &[Field]) -> ModelRecord {
-    let by_seed = fields[0].trained_by_seed;
-    let mut record = checkpoint(fields[0].contenders[0].model.info());
+pub(super) fn model(groups: &[SeedGroup]) -> ModelRecord {
+    let by_seed = groups[0].trained_by_seed;
+    let mut record = checkpoint(groups[0].members[0].model.info());
     let mut adapters: BTreeMap<String, (AdapterRecord, Vec<String>)> = BTreeMap::new();
-    for field in fields {
-        for Contender {
+    for group in groups {
+        for ModelVariant {
             variant,
             model,
             built,
             ..
-        } in &field.contenders
+        } in &group.members
         {
             record.untrained |= model.info().untrained;
             if by_seed {
-                let place = format!("seed {}, {}", field.seed, variant.id);
+                let place = format!("seed {}, {}", group.seed, variant.id);
                 record
                     .checkpoints
                     .insert(place, model.info().sha256.clone());
@@ -130,7 +134,7 @@ pub(super) fn model(fields: &[Field]) -> ModelRecord {
         )
     };
     if by_seed {
-        record.seeds = fields.iter().map(|field| field.seed).collect();
+        record.seeds = groups.iter().map(|group| group.seed).collect();
         record.sha256 = joined(&mut record.checkpoints.values());
         record.files.clear();
     }
@@ -147,15 +151,15 @@ pub(super) fn model(fields: &[Field]) -> ModelRecord {
 }
 
 /// The record of a suite's data, and of what is taken of it.
-fn data(dataset: &Dataset, chosen: &Chosen) -> DataRecord {
+fn data(dataset: &Dataset, selection: &Selection) -> DataRecord {
     DataRecord {
         fingerprint: dataset.fingerprint().to_owned(),
         source: dataset.source(),
         repository: dataset.origin().map(|origin| origin.repository.clone()),
         revision: dataset.origin().map(|origin| origin.revision.clone()),
         files: dataset.files().iter().cloned().collect(),
-        rows_used: chosen.rows().count(),
+        rows_used: selection.rows().count(),
         rows_total: dataset.size_hint_full().unwrap_or(dataset.len()),
-        selection: chosen.selection.clone(),
+        selection: selection.record.clone(),
     }
 }

@@ -6,22 +6,22 @@
 //! beginning, under the variants that allow it. The variants of a sample run one after the other, in an order that turns by one
 //! from sample to sample, so that none is always first. Where attention is probed, that comes after all variants have answered.
 //!
-//! Items are prepared on the rayon pool ahead of the model (`ahead`). What is computed together is fixed by the request alone
-//! (`batches`), so that neither an interruption nor the number of rayon threads moves a bit of an answer. Times are recorded
+//! Items are prepared on the rayon pool ahead of the model (`prefetch`). What is computed together is fixed by the request alone
+//! (`batching`), so that neither an interruption nor the number of rayon threads moves a bit of an answer. Times are recorded
 //! where they are a sample's own: none of what was computed for several at once. Measuring is the job of
 //! [`latency`](crate::latency), where nothing is shared.
 
-mod ahead;
-mod batches;
-mod cell;
-mod chosen;
-mod field;
+mod batching;
 mod header;
+mod prefetch;
 mod prepare;
 mod sample;
+mod seed_group;
+mod selection;
+mod suite_runner;
 mod vision;
 
-use std::cell::Cell as Shared;
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicUsize;
@@ -34,11 +34,12 @@ use rave_results::schema::{CodeVersion, RunRecord, Shard, WorkRecord};
 use rave_results::store::{Claim, LogContents, Opened};
 use rave_results::{RunWriter, SampleRecord};
 
-use self::cell::{Cell, Common};
-use self::chosen::choose;
-use self::field::{Contender, Field, load, places};
+use self::seed_group::{ModelVariant, SeedGroup, checkpoints, load};
+use self::selection::choose;
+use self::suite_runner::{Common, SuiteRunner};
 use self::vision::Vision;
 use crate::Error;
+use crate::record::check_adapter;
 
 /// What to evaluate.
 #[derive(Debug, Clone)]
@@ -152,13 +153,13 @@ pub fn evaluate(
     }
     check(request)?;
     let datasets = open_data(request)?;
-    let chosen = choose(request, &datasets)?;
-    let mut run = header::begun(request, &datasets, &chosen);
+    let selections = choose(request, &datasets)?;
+    let mut run = header::begun(request, &datasets, &selections);
     if claim.is_finished() {
         for name in &request.models {
-            let fields = load(name, request, options, observer)?;
-            observer.loaded(fields[0].contenders[0].model.info());
-            run.models.push(header::model(&fields));
+            let groups = load(name, request, options, observer)?;
+            observer.loaded(groups[0].members[0].model.info());
+            run.models.push(header::model(&groups));
         }
     }
     // The first model entirely, as it shows what a header does not: an adapter of another checkpoint, a wrong config.
@@ -185,22 +186,22 @@ pub fn evaluate(
         request,
         done: &done,
         stop,
-        batch: Shared::new(request.batch),
-        waited: Shared::default(),
+        batch: Cell::new(request.batch),
+        waited: Cell::default(),
     };
     let mut work = WorkRecord::default();
     for name in &request.models {
-        let fields = match first.take() {
+        let groups = match first.take() {
             Some(loaded) => loaded,
             None => load(name, request, options, observer)?,
         };
-        writer.model(header::model(&fields))?;
-        observer.loaded(fields[0].contenders[0].model.info());
-        let mut vision = Vision::new(writer.folder(), request.reuse, &fields);
-        for field in &fields {
-            let cell = Cell::new(field, &common)?;
-            for (dataset, chosen) in datasets.iter().zip(&chosen) {
-                cell.run(dataset, chosen, &mut vision, &mut writer, observer)?;
+        writer.model(header::model(&groups))?;
+        observer.loaded(groups[0].members[0].model.info());
+        let mut vision = Vision::new(writer.folder(), request.reuse, &groups);
+        for group in &groups {
+            let runner = SuiteRunner::new(group, &common)?;
+            for (dataset, selection) in datasets.iter().zip(&selections) {
+                runner.run(dataset, selection, &mut vision, &mut writer, observer)?;
                 if common.is_stopping() {
                     writer.synchronise()?;
                     return Ok(Ended::Stopped);
@@ -219,20 +220,9 @@ pub fn evaluate(
 
 /// Refuses models and an adapter that cannot be meant, before anything of them is loaded.
 fn check(request: &Request) -> Result<(), Error> {
-    if request.adapter.is_some()
-        && request
-            .variants
-            .iter()
-            .filter(|variant| variant.is_trained())
-            .count()
-            != 1
-    {
-        return Err(Error::refused(
-            "--adapter needs exactly one trained variant in --variant",
-        ));
-    }
+    check_adapter(&request.variants, request.adapter.is_some())?;
     for name in &request.models {
-        for (_, _, folder) in places(name, request)? {
+        for (_, _, folder) in checkpoints(name, request)? {
             preflight(&folder, request.ignored)?;
         }
     }
