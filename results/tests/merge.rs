@@ -153,8 +153,8 @@ fn the_rows_are_those_of_one_run_in_its_order() {
 fn a_missing_shard_is_named_and_one_that_is_given_twice() {
     let folder = tempfile::tempdir().unwrap();
     let shards = shards(folder.path(), 5, 4, |_, _| ());
-    refused(&shards[1..], &["shards missing: 1/4;", "--shard 1/4"]);
-    refused(&shards[..2], &["shards missing: 3/4, 4/4;"]);
+    refused(&shards[1..], &["shards missing: 1/4\n", "--shard 1/4"]);
+    refused(&shards[..2], &["shards missing: 3/4, 4/4\n"]);
     let twice = [&shards[..], &shards[2..3]].concat();
     refused(
         &twice,
@@ -166,7 +166,7 @@ fn a_missing_shard_is_named_and_one_that_is_given_twice() {
     let one = write(folder.path(), &record, &[], true);
     refused(
         &[one],
-        &["shards missing: 1/14, 2/14,", "10/14 and 3 more;"],
+        &["shards missing: 1/14, 2/14,", "10/14 and 3 more\n"],
     );
 }
 
