@@ -42,28 +42,28 @@ base_of() {
 }
 
 tower() {
-    stage "$work/tower" --model nano --fresh 0 --suite "page,page,page,$questions" --batch 4 --steps 20000 --rate 1e-3 \
-        --warm-up 200 --dense 1 --no-answers --validate-every 1000 --validation-items 20 --save-every 500
+    stage "$work/tower" --model nano --init-seed 0 --suite "page,page,page,$questions" --batch 4 --steps 20000 --lr 1e-3 \
+        --warmup 200 --aux-loss 1 --no-answers --validate-every 1000 --validation-items 20 --save-every 500
 }
 
 base() {
     local seed=$1
     if is_shipped "$seed"; then return; fi
     tower
-    stage "$work/seed-$seed/pages" --model nano --fresh "$seed" --vision "$work/tower/checkpoint" --freeze vision --seed "$seed" \
-        --suite page --batch 8 --steps 6000 --rate 1.5e-3 --warm-up 100 --validate-every 600 --validation-items 32 --save-every 200
+    stage "$work/seed-$seed/pages" --model nano --init-seed "$seed" --vision "$work/tower/checkpoint" --freeze vision --seed "$seed" \
+        --suite page --batch 8 --steps 6000 --lr 1.5e-3 --warmup 100 --validate-every 600 --validation-items 32 --save-every 200
     stage "$work/seed-$seed/questions" --model "$work/seed-$seed/pages/checkpoint" --freeze vision --seed "$seed" \
-        --suite "page,$questions" --further 6 --batch 16 --steps 3600 --rate 1e-3 --warm-up 100 --validate-every 300 --save-every 100
+        --suite "page,$questions" --extra-questions 6 --batch 16 --steps 3600 --lr 1e-3 --warmup 100 --validate-every 300 --save-every 100
     stage "$work/seed-$seed/base" --model "$work/seed-$seed/questions/checkpoint" --freeze vision --seed $((10 + seed)) \
-        --suite "$questions" --further 6 --batch 16 --steps 3000 --rate 1e-3 --warm-up 100 --validate-every 300 --save-every 100
+        --suite "$questions" --extra-questions 6 --batch 16 --steps 3000 --lr 1e-3 --warmup 100 --validate-every 300 --save-every 100
 }
 
 continuation() {
     local seed=$1 variant=$2
     base "$seed"
     stage "$work/seed-$seed/$variant" --model "$(base_of "$seed")" --variant "$variant" --freeze vision \
-        --seed $((100 + seed)) --seed-gates "$seed" --suite "$questions" --further 6 --batch 16 --steps 600 --rate 5e-4 \
-        --warm-up 50 --validate-every 150 --save-every 50
+        --seed $((100 + seed)) --seed-gates "$seed" --suite "$questions" --extra-questions 6 --batch 16 --steps 600 --lr 5e-4 \
+        --warmup 50 --validate-every 150 --save-every 50
 }
 
 grid() {

@@ -101,7 +101,7 @@ const FURTHER: usize = 6;
 fn plan(model: &Path, dtype: &str, out: &Path) -> Plan {
     Plan {
         model: model.to_string_lossy().into_owned(),
-        fresh: None,
+        init_seed: None,
         vision: None,
         variant: variant("standard").expect("it is registered"),
         sources: ["ocr", "chart", "document", "scene", "general"]

@@ -59,7 +59,9 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Request { hint, .. } => hint.clone(),
-            Self::Diverged { .. } => Some("begin again with a lower --rate or --clip".to_owned()),
+            Self::Diverged { .. } => {
+                Some("begin again with a lower --lr or --max-grad-norm".to_owned())
+            }
             Self::Results(error) => error.hint(),
             Self::Model(error) => error.hint(),
             Self::Fault(_) | Self::Suite(_) | Self::Render(_) => None,

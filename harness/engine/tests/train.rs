@@ -28,7 +28,7 @@ fn nano() -> String {
 fn plan(out: PathBuf) -> Plan {
     Plan {
         model: nano(),
-        fresh: None,
+        init_seed: None,
         vision: None,
         variant: variant("standard").unwrap(),
         sources: vec![Source::Embedded(Task::Ocr), Source::Embedded(Task::Chart)],
@@ -184,7 +184,7 @@ fn a_changed_plan_a_used_folder_and_a_diverged_loss_are_refused() {
     (wild.rate, wild.clip, wild.steps) = (1e30, 1e30, 20);
     let diverged = run(&wild, 99).unwrap_err();
     let hint = diverged.hint().unwrap();
-    assert!(hint.contains("lower --rate"), "{diverged}: {hint}");
+    assert!(hint.contains("lower --lr"), "{diverged}: {hint}");
     assert!(wild.out.join("state.safetensors").is_file());
 }
 

@@ -50,7 +50,7 @@ pub struct Arguments {
     pub seconds: f64,
     /// Time for the untimed runs before them; every contender has at least one
     #[arg(long, value_name = "SECONDS", default_value_t = 3.0)]
-    pub warm_up: f64,
+    pub warmup: f64,
     /// Measure standard against itself as one more contender: the smallest ratio that this machine can resolve
     #[arg(long)]
     pub check_noise: bool,
@@ -93,7 +93,7 @@ pub struct MemoryArguments {
 /// `rave latency`.
 pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     let budget = duration("seconds", arguments.seconds)?;
-    let warm_up = duration("warm-up", arguments.warm_up)?;
+    let warm_up = duration("warmup", arguments.warmup)?;
     let variants = chosen_variants(&arguments.variant)?;
     let names = given_names(&arguments.variant)?;
     arguments

@@ -27,9 +27,9 @@ pub struct Arguments {
     pub model: String,
     #[command(flatten)]
     pub hub: HubArguments,
-    /// Draw fresh seeded weights for a built-in model instead of taking those it has
+    /// Begin a built-in model from random weights of this seed instead of those it has
     #[arg(long, value_name = "SEED")]
-    pub fresh: Option<u64>,
+    pub init_seed: Option<u64>,
     /// Take the vision tower of this checkpoint instead of the model's own
     #[arg(long, value_name = "DIR")]
     pub vision: Option<PathBuf>,
@@ -49,9 +49,9 @@ pub struct Arguments {
     /// several times
     #[arg(long, value_name = "DIR|REPOSITORY")]
     pub data: Vec<String>,
-    /// Most further questions about each drawn picture, in the same conversation
+    /// Most extra questions about each drawn picture, in the same conversation
     #[arg(long, default_value_t = 0)]
-    pub further: usize,
+    pub extra_questions: usize,
     /// Optimiser steps
     #[arg(long)]
     pub steps: u64,
@@ -63,26 +63,26 @@ pub struct Arguments {
     pub accumulate: usize,
     /// Highest learning rate
     #[arg(long, default_value_t = 1e-3)]
-    pub rate: f64,
-    /// Highest learning rate of the variant's own parameters, on the same schedule; by default --rate
-    #[arg(long, value_name = "RATE")]
+    pub lr: f64,
+    /// Highest learning rate of the variant's own parameters, on the same schedule; by default --lr
+    #[arg(long, value_name = "LR")]
     pub gate_lr: Option<f64>,
-    /// Steps of linear warm-up
+    /// Steps of linear warmup
     #[arg(long, default_value_t = 100)]
-    pub warm_up: u64,
+    pub warmup: u64,
     /// Decoupled weight decay of matrices
     #[arg(long, default_value_t = 0.01)]
     pub weight_decay: f64,
     /// Decoupled weight decay of the variant's own parameters
     #[arg(long, default_value_t = 0.0)]
     pub gate_weight_decay: f64,
-    /// Longest gradient; the variant's own parameters are held to it apart from the checkpoint's
+    /// Norm that gradients are clipped to; the variant's own parameters apart from the checkpoint's
     #[arg(long, default_value_t = 1.0)]
-    pub clip: f64,
-    /// Weight of the dense loss: which character stands at each patch of an embedded picture
+    pub max_grad_norm: f64,
+    /// Weight of the auxiliary loss of the vision tower: which character stands at each patch of an embedded picture
     #[arg(long, default_value_t = 0.0)]
-    pub dense: f64,
-    /// Train the vision tower by the dense loss alone, without questions
+    pub aux_loss: f64,
+    /// Train the vision tower by the auxiliary loss alone, without questions
     #[arg(long)]
     pub no_answers: bool,
     /// What stays as it is
@@ -152,29 +152,29 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let data = arguments
         .hub
         .data(&arguments.data, &published, Part::Training)?;
-    if arguments.fresh.is_none() {
+    if arguments.init_seed.is_none() {
         arguments
             .hub
             .models([arguments.model.as_str()], GenerationKeys::ALL)?;
     }
     let plan = Plan {
         model: arguments.model.clone(),
-        fresh: arguments.fresh,
+        init_seed: arguments.init_seed,
         vision: arguments.vision.clone(),
         variant,
         sources,
         data,
-        further: arguments.further,
+        further: arguments.extra_questions,
         steps: arguments.steps,
         batch: arguments.batch,
         accumulate: arguments.accumulate,
-        rate: arguments.rate,
+        rate: arguments.lr,
         gate_rate: arguments.gate_lr,
-        warm_up: arguments.warm_up,
+        warm_up: arguments.warmup,
         weight_decay: arguments.weight_decay,
         gate_weight_decay: arguments.gate_weight_decay,
-        clip: arguments.clip,
-        dense: arguments.dense,
+        clip: arguments.max_grad_norm,
+        dense: arguments.aux_loss,
         answers: !arguments.no_answers,
         freeze: match arguments.freeze {
             FreezeName::None => Freeze::None,

@@ -17,6 +17,7 @@ mod looks;
 #[expect(dead_code, reason = "its faults are for the tests of the client")]
 mod server;
 mod shards;
+mod snapshots;
 mod suites;
 mod together;
 mod train;

@@ -8,7 +8,7 @@ use super::*;
 
 /// A short training run: dense and answers, all weights.
 fn arguments(out: &Path) -> Vec<String> {
-    let words = "train --model nano --fresh 4 --suite ocr,page --further 1 --batch 2 --steps 40 --dense 1 --rate 1e-3 --warm-up 2 \
+    let words = "train --model nano --init-seed 4 --suite ocr,page --extra-questions 1 --batch 2 --steps 40 --aux-loss 1 --lr 1e-3 --warmup 2 \
                  --save-every 3 --validate-every 20 --validation-items 1 --out";
     let words = words.split_whitespace().map(str::to_owned);
     words.chain([text(out).to_owned()]).collect()
@@ -332,7 +332,12 @@ fn the_train_split_of_a_suite_on_disk_is_trained_on_and_no_other() {
             &[],
             "nothing to train on is called `chartq`",
         ),
-        ("chartqa", &data, &["--dense", "1"], "embedded suites alone"),
+        (
+            "chartqa",
+            &data,
+            &["--aux-loss", "1"],
+            "embedded suites alone",
+        ),
     ] {
         let refused = run(suite, data, more);
         assert_eq!(refused.status.code(), Some(1));

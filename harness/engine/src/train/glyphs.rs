@@ -77,11 +77,11 @@ impl Glyphs {
         if prompt.pixel_shape != [1, 3, side, side] {
             return Err(Error::request(
                 format!(
-                    "the dense loss needs a model that sees the embedded pictures as they are, {side} x {side} pixels in one \
+                    "the auxiliary loss needs a model that sees the embedded pictures as they are, {side} x {side} pixels in one \
                      tile; this one makes {:?} of them",
                     prompt.pixel_shape
                 ),
-                "train with --dense 0",
+                "train with --aux-loss 0",
             ));
         }
         Ok(patch_classes(rendered, self.patch as u32)?)

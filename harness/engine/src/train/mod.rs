@@ -63,7 +63,7 @@ pub fn train(
     plan.check()?;
     // Whatever can be wrong with the plan is found before the run begins.
     let mut claim = Claim::take(&plan.out, plan.resume)?;
-    let base = match plan.fresh {
+    let base = match plan.init_seed {
         None => plan.model.clone(),
         Some(seed) => {
             let folder = claim.provisional("initial");

@@ -74,7 +74,7 @@ pub struct Plan {
     /// The checkpoint to start from: a built-in name or a folder.
     pub model: String,
     /// Draw weights under this seed for that built-in model, into the run's folder, instead of taking those it has.
-    pub fresh: Option<u64>,
+    pub init_seed: Option<u64>,
     /// A checkpoint whose vision tower is taken instead of the model's own.
     pub vision: Option<PathBuf>,
     /// The attention to train with.
@@ -103,9 +103,9 @@ pub struct Plan {
     pub gate_weight_decay: f64,
     /// Longest gradient.
     pub clip: f64,
-    /// Weight of the dense loss (which character stands at each patch) against the answers'; 0 for none.
+    /// Weight of the auxiliary loss (which character stands at each patch) against the answers'; 0 for none.
     pub dense: f64,
-    /// Whether the answers are trained at all; without them only the vision tower is, by the dense loss.
+    /// Whether the answers are trained at all; without them only the vision tower is, by the auxiliary loss.
     pub answers: bool,
     /// What stays as it is.
     pub freeze: Freeze,
@@ -166,21 +166,21 @@ impl Plan {
         }
         if self.freeze != Freeze::None && self.dense > 0.0 {
             return advise(
-                "the dense loss trains the vision tower, which is frozen",
-                "give --dense 0",
+                "the auxiliary loss trains the vision tower, which is frozen",
+                "give --aux-loss 0",
             );
         }
         let published = |source: &Source| matches!(source, Source::Published(_));
         if self.dense > 0.0 && self.sources.iter().any(published) {
             return advise(
-                "the dense loss needs pictures that are drawn here, since nobody says what stands where in others",
-                "give --dense 0, or embedded suites alone",
+                "the auxiliary loss needs pictures that are drawn here, since nobody says what stands where in others",
+                "give --aux-loss 0, or embedded suites alone",
             );
         }
         if !self.answers && self.dense == 0.0 {
             return advise(
-                "without answers there is only the dense loss",
-                "give --dense a weight",
+                "without answers there is only the auxiliary loss",
+                "give --aux-loss a weight",
             );
         }
         Ok(())
@@ -261,7 +261,7 @@ mod tests {
     fn plan() -> Plan {
         Plan {
             model: "nano".into(),
-            fresh: None,
+            init_seed: None,
             vision: None,
             variant: rave_methods::variant("standard").unwrap(),
             sources: vec![Source::Embedded(Task::Ocr)],
@@ -341,7 +341,7 @@ mod tests {
             (no_gates, "gate-lr"),
             (frozen, "frozen"),
             (elsewhere, "embedded suites alone"),
-            (nothing, "dense"),
+            (nothing, "--aux-loss"),
             (no_steps, "steps"),
         ] {
             let error = wrong.check().unwrap_err();
