@@ -92,7 +92,7 @@ pub trait LatencyObserver {
 pub type MeasureMemory<'a> = dyn Fn(&MemoryRequest) -> Result<u64, String> + 'a;
 
 /// A variant, built.
-struct Contender {
+struct BuiltVariant {
     variant: &'static Variant,
     attention: Box<dyn Attention>,
 }
@@ -181,13 +181,13 @@ fn contenders(
     request: &LatencyRequest,
     model: &Model,
     options: LoadOptions,
-) -> Result<Vec<Contender>, Error> {
+) -> Result<Vec<BuiltVariant>, Error> {
     let mut variants = vec![rave_methods::variant(BASELINE).map_err(rave_lmm::Error::from)?];
     variants.extend(request.variants.iter().filter(|own| own.id != BASELINE));
     variants
         .into_iter()
         .map(|variant| {
-            Ok(Contender {
+            Ok(BuiltVariant {
                 variant,
                 attention: build(variant, model, options)?,
             })
@@ -217,7 +217,7 @@ fn begin(
     model: &Model,
     maker: &PromptMaker,
     cells: &[(usize, usize)],
-    contenders: &[Contender],
+    contenders: &[BuiltVariant],
 ) -> LatencyRecord {
     let info = model.info();
     let mut image_tokens: Vec<u32> = cells.iter().map(|(image, _)| *image as u32).collect();
@@ -275,7 +275,7 @@ fn begin(
 struct Running<'a> {
     request: &'a LatencyRequest,
     model: &'a Model,
-    contenders: &'a [Contender],
+    contenders: &'a [BuiltVariant],
     rows: Vec<LatencyRow>,
 }
 

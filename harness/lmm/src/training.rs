@@ -236,7 +236,9 @@ impl Model {
             let target = folder.join(&name);
             let parent = target.parent().unwrap_or(folder);
             std::fs::create_dir_all(parent).map_err(write(parent))?;
-            std::fs::copy(origin.path(&name), &target).map_err(write(&target))?;
+            let mut source = std::fs::File::open(origin.path(&name)).map_err(write(&target))?;
+            rave_files::replace(&target, |file| std::io::copy(&mut source, file).map(drop))
+                .map_err(write(&target))?;
         }
         let trained: HashMap<_, _> = trained
             .iter()
@@ -278,10 +280,10 @@ impl Model {
             let total: usize = files.values().flatten().map(size).sum();
             let index = json!({ "metadata": { "total_size": total }, "weight_map": places });
             let path = folder.join("model.safetensors.index.json");
-            std::fs::write(&path, format!("{index:#}\n")).map_err(write(&path))?;
+            rave_files::replace(&path, |file| writeln!(file, "{index:#}")).map_err(write(&path))?;
         }
         let path = folder.join(crate::built_in::MARKER);
-        std::fs::write(&path, format!("{note:#}\n")).map_err(write(&path))
+        rave_files::replace(&path, |file| writeln!(file, "{note:#}")).map_err(write(&path))
     }
 }
 
