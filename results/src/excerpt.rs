@@ -56,7 +56,7 @@ pub struct Answer {
     pub prediction: String,
     /// `None` if it has none.
     pub score: Option<f64>,
-    /// Why it has none, as `reason: detail`.
+    /// Why it has none.
     pub error: Option<Failure>,
 }
 
