@@ -41,3 +41,13 @@ fn formats(kind: Kind) -> String {
     let ids: Vec<&str> = formats.map(|format| format.id).collect();
     ids.join(", ")
 }
+
+impl Error {
+    /// What to do about it, of an error whose message does not say so itself.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Results(error) => error.hint(),
+            _ => None,
+        }
+    }
+}

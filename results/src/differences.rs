@@ -44,6 +44,14 @@ impl Difference {
     }
 }
 
+/// Differences of what two runs were asked for, in words.
+pub(crate) fn json_differences(stored: &impl Serialize, now: &impl Serialize) -> Vec<String> {
+    let mut found = Vec::new();
+    compare("", &json(stored), &json(now), &mut found);
+    let told = found.iter();
+    told.map(|one| one.told(["before", "now"])).collect()
+}
+
 /// Differences of configuration, code, checkpoints and data of a stored run and of the same run begun again.
 pub(crate) fn differences(stored: &RunRecord, now: &RunRecord) -> Vec<Difference> {
     let mut found = configuration(stored, now);

@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::schema::{SampleRecord, sha256_hex};
+use crate::schema::{Failure, SampleRecord, sha256_hex};
 use crate::store::ScoreRow;
 use crate::{Error, Run, Summary};
 
@@ -56,8 +56,8 @@ pub struct Answer {
     pub prediction: String,
     /// `None` if it has none.
     pub score: Option<f64>,
-    /// Why it has none, as `reason: detail`.
-    pub error: Option<String>,
+    /// Why it has none.
+    pub error: Option<Failure>,
 }
 
 /// Answers that one of two variants got right ([`RIGHT`]) and the other wrong, on the same sample and seed.

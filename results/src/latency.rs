@@ -11,9 +11,7 @@
 //! - *contender*: a variant, or [`AGAIN`]: `standard` once more, as the measure of noise.
 //! - *round*: every contender measured once; within a round the machine is taken to be the same.
 
-use std::fs::{self, OpenOptions};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use jiff::Timestamp;
 use polars::prelude::*;
@@ -24,8 +22,10 @@ use crate::schema::{
     CodeVersion, Libraries, Machine, ModelRecord, VariantConfiguration, canonical_hash,
     whole_milliseconds,
 };
-use crate::store::files::replace_json;
+use crate::store::columns::{Fields, Value, fields, read_all};
+use crate::store::files::read_header;
 use crate::store::table::{Table, replace_table};
+use crate::store::{Header, RunFolder};
 
 mod compare;
 mod summary;
@@ -116,10 +116,11 @@ impl LatencyConfiguration {
 }
 
 /// What a row of `latency.parquet` is a measurement of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
     /// Vision tower and connector over all tiles; the same for every variant, whose name is then empty.
+    #[default]
     Vision,
     /// The decoder over the whole prompt, to the first token.
     Prefill,
@@ -153,7 +154,7 @@ impl Phase {
 }
 
 /// One measured number.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct LatencyRow {
     /// The model's name.
     pub model: String,
@@ -179,52 +180,41 @@ pub struct LatencyRow {
     pub error: Option<String>,
 }
 
+impl Header for LatencyRecord {
+    const FILE: &'static str = RECORD;
+    const KIND: &'static str = "latency run";
+    const VERSION: Option<(&'static str, u32)> = Some(("latency_version", LATENCY_VERSION));
+    // Times before and after an interruption would be of two states of the machine.
+    const RESUMES: bool = false;
+    const LEFTOVERS: &'static [&'static str] = &[];
+
+    fn run(&self) -> &str {
+        &self.run
+    }
+
+    fn is_finished(&self) -> bool {
+        self.finished.is_some()
+    }
+
+    fn differences(&self, now: &Self) -> Vec<String> {
+        let differs = self.config_hash != now.config_hash;
+        differs
+            .then(|| "configuration".to_owned())
+            .into_iter()
+            .collect()
+    }
+}
+
 /// Writes a latency run. Dropped without [`LatencyWriter::finish`] it leaves an interrupted run, which can be read.
 #[derive(Debug)]
 pub struct LatencyWriter {
-    folder: PathBuf,
-    record: LatencyRecord,
+    folder: RunFolder<LatencyRecord>,
 }
 
 impl LatencyWriter {
-    /// Refuses a folder that holds a run of any kind.
-    ///
-    /// # Errors
-    /// A run there, finished or not; a file in its place.
-    pub fn vacant(folder: &Path) -> Result<(), Error> {
-        crate::RunWriter::vacant(folder)?;
-        if folder.join(RECORD).exists() {
-            return Err(Error::TakenByLatency {
-                folder: folder.to_path_buf(),
-            });
-        }
-        Ok(())
-    }
-
-    /// Begins a run in `folder`, which is made if need be.
-    ///
-    /// # Errors
-    /// As [`Self::vacant`]; a folder that cannot be written.
-    pub fn create(folder: &Path, record: LatencyRecord) -> Result<Self, Error> {
-        Self::vacant(folder)?;
-        fs::create_dir_all(folder).map_err(|source| Error::writing(folder, source))?;
-        let path = folder.join(RECORD);
-        // The file is the lock: of two processes one makes it.
-        match OpenOptions::new().write(true).create_new(true).open(&path) {
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                return Err(Error::TakenByLatency {
-                    folder: folder.to_path_buf(),
-                });
-            }
-            Err(source) => return Err(Error::writing(&path, source)),
-        }
-        let writer = Self {
-            folder: folder.to_path_buf(),
-            record,
-        };
-        writer.write_record()?;
-        Ok(writer)
+    /// Writes into a run's folder.
+    pub fn new(folder: RunFolder<LatencyRecord>) -> Self {
+        Self { folder }
     }
 
     /// Replaces the numbers by `rows`: all that were measured up to here.
@@ -232,22 +222,18 @@ impl LatencyWriter {
     /// # Errors
     /// A full disk or a failed write.
     pub fn rows(&self, rows: &[LatencyRow]) -> Result<(), Error> {
-        write_rows(&self.folder.join(NUMBERS), rows)
+        write_rows(&self.folder.path().join(NUMBERS), rows)
     }
 
     /// Ends the run.
     ///
     /// # Errors
     /// A full disk or a failed write.
-    pub fn finish(mut self, load_average: Option<f64>) -> Result<LatencyRecord, Error> {
-        self.record.load_average[1] = load_average;
-        self.record.finished = Some(whole_milliseconds(Timestamp::now()));
-        self.write_record()?;
-        Ok(self.record)
-    }
-
-    fn write_record(&self) -> Result<(), Error> {
-        replace_json(&self.folder.join(RECORD), &self.record)
+    pub fn finish(self, load_average: Option<f64>) -> Result<LatencyRecord, Error> {
+        self.folder.finish(|record| {
+            record.load_average[1] = load_average;
+            record.finished = Some(whole_milliseconds(Timestamp::now()));
+        })
     }
 }
 
@@ -271,26 +257,7 @@ impl LatencyRun {
     /// # Errors
     /// No latency run there, a damaged file, or another version.
     pub fn open(folder: &Path) -> Result<Self, Error> {
-        let path = folder.join(RECORD);
-        let text = fs::read_to_string(&path).map_err(|source| Error::reading(&path, source))?;
-        let invalid = |error: serde_json::Error| Error::Json {
-            path: path.clone(),
-            reason: error.to_string(),
-        };
-        let value: serde_json::Value = serde_json::from_str(&text).map_err(invalid)?;
-        // The version first: a record of another version may lack fields, and that message would mislead.
-        let found = value
-            .get("latency_version")
-            .and_then(serde_json::Value::as_u64);
-        if found != Some(u64::from(LATENCY_VERSION)) {
-            return Err(Error::Json {
-                path,
-                reason: format!(
-                    "its latency_version is not the {LATENCY_VERSION} that this rave reads"
-                ),
-            });
-        }
-        let record: LatencyRecord = serde_json::from_value(value).map_err(invalid)?;
+        let record: LatencyRecord = read_header(folder)?;
         let numbers = folder.join(NUMBERS);
         let rows = if record.finished.is_none() && !numbers.exists() {
             Vec::new()
@@ -301,40 +268,26 @@ impl LatencyRun {
     }
 }
 
+const COLUMNS: Fields<LatencyRow> = fields![LatencyRow:
+    model,
+    variant,
+    image_tokens,
+    text_tokens,
+    new_tokens,
+    round,
+    turn,
+    phase,
+    milliseconds,
+    bytes,
+    error,
+];
+
 /// Writes the numbers at once: under a temporary name, then moved into place.
 ///
 /// # Errors
 /// When the file cannot be written, naming it.
 pub fn write_rows(path: &Path, rows: &[LatencyRow]) -> Result<(), Error> {
-    let text = |name: &str, value: fn(&LatencyRow) -> &str| {
-        StringChunked::from_iter_values(name.into(), rows.iter().map(value)).into_column()
-    };
-    let count = |name: &str, value: fn(&LatencyRow) -> u32| {
-        UInt32Chunked::from_iter_values(name.into(), rows.iter().map(value)).into_column()
-    };
-    let columns = vec![
-        text("model", |row| &row.model),
-        text("variant", |row| &row.variant),
-        count("image_tokens", |row| row.image_tokens),
-        count("text_tokens", |row| row.text_tokens),
-        count("new_tokens", |row| row.new_tokens),
-        count("round", |row| row.round),
-        count("turn", |row| row.turn),
-        text("phase", |row| row.phase.name()),
-        Float64Chunked::from_iter_options(
-            "milliseconds".into(),
-            rows.iter().map(|row| row.milliseconds),
-        )
-        .into_column(),
-        UInt64Chunked::from_iter_options("bytes".into(), rows.iter().map(|row| row.bytes))
-            .into_column(),
-        StringChunked::from_iter_options(
-            "error".into(),
-            rows.iter().map(|row| row.error.as_deref()),
-        )
-        .into_column(),
-    ];
-    replace_table(path, rows.len(), columns)
+    replace_table(path, COLUMNS, rows)
 }
 
 /// Reads the numbers.
@@ -342,38 +295,26 @@ pub fn write_rows(path: &Path, rows: &[LatencyRow]) -> Result<(), Error> {
 /// # Errors
 /// A file that is missing, damaged or lacks a column, or has a phase of another version, naming it.
 pub fn read_rows(path: &Path) -> Result<Vec<LatencyRow>, Error> {
-    let table = Table::read(path, None)?;
-    let (models, variants) = (table.texts("model")?, table.texts("variant")?);
-    let [image, text, new, round, turn] =
-        ["image_tokens", "text_tokens", "new_tokens", "round", "turn"]
-            .map(|name| table.counts(name));
-    let (image, text, new, round, turn) = (image?, text?, new?, round?, turn?);
-    let (times, bytes) = (table.numbers("milliseconds")?, table.maybe_longs("bytes")?);
-    let errors = table.maybe_texts("error")?;
-    let phases = table.texts("phase")?;
-    phases
-        .into_iter()
-        .enumerate()
-        .map(|(at, name)| {
-            let phase = Phase::ALL.into_iter().find(|phase| phase.name() == name);
-            Ok(LatencyRow {
-                model: models[at].to_owned(),
-                variant: variants[at].to_owned(),
-                image_tokens: image[at],
-                text_tokens: text[at],
-                new_tokens: new[at],
-                round: round[at],
-                turn: turn[at],
-                phase: phase.ok_or_else(|| Error::Table {
-                    path: path.to_path_buf(),
-                    reason: format!("column 'phase': `{name}` is unknown to this rave"),
-                })?,
-                milliseconds: times[at],
-                bytes: bytes[at],
-                error: errors[at].map(str::to_owned),
+    read_all(COLUMNS, &Table::read(path, None)?)
+}
+
+impl Value for Phase {
+    fn column<'a>(name: &str, values: impl Iterator<Item = &'a Self>) -> Column {
+        StringChunked::from_iter_values(name.into(), values.map(|phase| phase.name())).into_column()
+    }
+
+    fn values(table: &Table, name: &str, rows: &[usize]) -> Result<Vec<Self>, Error> {
+        let texts = table.texts(name)?;
+        let phase = |&row: &usize| {
+            let known = Self::ALL
+                .into_iter()
+                .find(|phase| phase.name() == texts[row]);
+            known.ok_or_else(|| {
+                table.invalid(name, &format!("`{}` is unknown to this rave", texts[row]))
             })
-        })
-        .collect()
+        };
+        rows.iter().map(phase).collect()
+    }
 }
 
 #[cfg(test)]

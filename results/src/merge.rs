@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use crate::Error;
 use crate::differences::shard_differences;
 use crate::schema::{
-    AttentionRecord, Counts, DataRecord, MergedShard, RunRecord, SampleRecord, Selection, Shard,
+    AttentionRecord, Counts, DataRecord, MergedShard, RunRecord, SampleRecord, SelectionRecord,
+    Shard,
 };
 use crate::store::files::read_record;
 use crate::store::merging::{Draft, Rows};
@@ -233,7 +234,7 @@ fn whole(
 ) -> Result<(), Error> {
     for ((model, seed, suite, variant), own) in ids {
         let asked = data.get(suite).and_then(|data| data.selection.as_ref());
-        if asked != Some(&Selection::of(own)) {
+        if asked != Some(&SelectionRecord::of(own)) {
             return Err(Error::OtherSelection {
                 cell: format!("{model}, {suite}, {variant}, seed {seed}"),
                 found: own.len(),
@@ -264,7 +265,7 @@ fn merge_attention(parts: &[Part], keys: &[(usize, String)], draft: &Draft) -> R
         if rows.peek()?.is_some_and(|record| record.key() == *key)
             && let Some(record) = rows.next()?
         {
-            table.push(record)?;
+            table.push(&record)?;
         }
     }
     for (part, rows) in parts.iter().zip(&mut tables) {

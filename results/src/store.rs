@@ -11,179 +11,115 @@
 //! The line of a probe is written before that of its sample: a crash between the two costs a probe that is made again with
 //! the sample, and of the two lines that there are then the table takes one.
 //!
-//! Each file that replaces another is written under a temporary name, synchronised and renamed, so a reader sees
-//! the old or the new one and never a half. The parquet is on the disk before `run.json` says that the run has
+//! Runs of every kind, latency and training too, have their folder from [`open`], which is where the lock and the header come from
+//! ([`Header`]). Each file that replaces another goes through `rave_files`, so a reader sees the old or the new one and never a
+//! half. The parquet is on the disk before `run.json` says that the run has
 //! finished, and the log is removed only after that: at each moment one complete copy of the samples exists.
 
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use jiff::Timestamp;
 
 use crate::Error;
 use crate::differences::{Difference, differences, weights};
 use crate::schema::{
-    AttentionRecord, Counts, ModelRecord, RunRecord, SampleRecord, whole_milliseconds,
+    AttentionRecord, Counts, ModelRecord, RunRecord, SCHEMA_VERSION, SampleRecord,
+    whole_milliseconds,
 };
 
 mod attention;
+pub(crate) mod columns;
 pub(crate) mod files;
+pub(crate) mod folder;
 mod lock;
 mod log;
 pub(crate) mod merging;
 pub(crate) mod order;
 mod run;
+mod samples;
 mod scores;
 pub(crate) mod table;
 
 pub(crate) use attention::Probed;
 pub use attention::{Attention, read_attention};
+pub use folder::{Claim, Header, Opened, RunFolder, open};
 pub use log::{LogContents, read_log};
 pub use run::Run;
 pub use scores::Scores;
 pub(crate) use scores::{Names, ScoreRow};
 
-use files::{RECORD, read_record, write_record};
-use lock::Lock;
 use log::{LOG, LogReader, LogWriter};
 use order::Order;
-use table::{PARQUET, TableWriter};
+use samples::PARQUET;
+
+/// The record's name in a run's folder.
+const RECORD: &str = "run.json";
 
 /// Writes one run. Dropping it without [`RunWriter::finish`] leaves an interrupted run, which [`Run::open`] reads.
 #[derive(Debug)]
 pub struct RunWriter {
-    folder: PathBuf,
-    record: RunRecord,
+    folder: RunFolder<RunRecord>,
     log: LogWriter,
     /// Where the configuration asks for attention.
     attention: Option<LogWriter>,
-    /// Held until the run has ended.
-    _lock: Lock,
+}
+
+impl Header for RunRecord {
+    const FILE: &'static str = RECORD;
+    const KIND: &'static str = "run of samples";
+    const VERSION: Option<(&'static str, u32)> = Some(("schema_version", SCHEMA_VERSION));
+    const RESUMES: bool = true;
+    const LEFTOVERS: &'static [&'static str] = &[LOG, attention::LOG];
+
+    fn run(&self) -> &str {
+        &self.run
+    }
+
+    fn is_finished(&self) -> bool {
+        self.finished.is_some()
+    }
+
+    fn differences(&self, now: &Self) -> Vec<String> {
+        told(&differences(self, now))
+    }
+}
+
+fn told(differences: &[Difference]) -> Vec<String> {
+    let told = differences.iter();
+    told.map(|one| one.told(["before", "now"])).collect()
 }
 
 impl RunWriter {
-    /// Refuses a folder that holds a run: what [`RunWriter::create`] does first, for a caller with long work before it.
+    /// Writes the samples of a run into its folder, after those that an interrupted one has recorded, which it gives back; a torn
+    /// last line of the log is cut off.
     ///
     /// # Errors
-    /// A folder that already holds a run, finished or interrupted; a file in its place.
-    pub fn vacant(folder: &Path) -> Result<(), Error> {
-        if folder.exists() && !folder.is_dir() {
-            let reason = io::Error::new(io::ErrorKind::NotADirectory, "a file, not a folder");
-            return Err(Error::writing(folder, reason));
-        }
-        if !Self::is_begun(folder) {
-            return Ok(());
-        }
-        let present = read_record(folder)?;
-        let (folder, run) = (folder.to_path_buf(), present.run);
-        Err(match present.finished {
-            Some(_) => Error::FinishedRun { folder, run },
-            None => Error::InterruptedRun { folder, run },
-        })
-    }
-
-    /// Whether a run was begun in `folder`: its record is there, whatever became of the run.
-    pub fn is_begun(folder: &Path) -> bool {
-        folder.join(RECORD).exists()
-    }
-
-    /// Whether the run in `folder` has finished.
-    ///
-    /// # Errors
-    /// No run there, a damaged file, or another schema version.
-    pub fn has_ended(folder: &Path) -> Result<bool, Error> {
-        Ok(read_record(folder)?.finished.is_some())
-    }
-
-    /// The finished run in `folder`, of which nothing is left to resume; removes what a process left that was killed just before
-    /// its end. `record` is as for [`RunWriter::resume`], with its models.
-    ///
-    /// # Errors
-    /// No run there, or one that differs (the error lists what changed).
-    pub fn ended(folder: &Path, record: &RunRecord) -> Result<RunRecord, Error> {
-        let present = read_record(folder)?;
-        unchanged(folder, &differences(&present, record))?;
-        for log in [LOG, attention::LOG] {
-            // What cannot be removed harms nobody: a finished run is read from its tables.
-            let _ = fs::remove_file(folder.join(log));
-        }
-        Lock::remove(folder);
-        Ok(present)
-    }
-
-    /// Begins a run in `folder`, which is made if need be.
-    ///
-    /// # Errors
-    /// A folder that already holds a run, finished or interrupted; one that another process writes or that cannot be
-    /// written; a full disk.
-    pub fn create(folder: &Path, record: &RunRecord) -> Result<Self, Error> {
-        Self::vacant(folder)?;
-        fs::create_dir_all(folder).map_err(|source| Error::writing(folder, source))?;
-        let lock = Lock::take(folder)?;
-        // Again, now that nobody else writes.
-        Self::vacant(folder)?;
-        let record = RunRecord {
-            finished: None,
-            ..record.clone()
+    /// A log that cannot be read or written.
+    pub fn new(folder: RunFolder<RunRecord>) -> Result<(Self, LogContents), Error> {
+        let path = folder.path();
+        let contents = if folder.is_resumed() {
+            read_log(path)?
+        } else {
+            LogContents::default()
         };
-        let log = LogWriter::open(&folder.join(LOG), 0)?;
-        let attention = record.configuration.attention;
-        let attention = attention.then(|| LogWriter::open(&folder.join(attention::LOG), 0));
-        let attention = attention.transpose()?;
-        write_record(folder, &record)?;
-        Ok(Self {
-            folder: folder.to_path_buf(),
-            record,
+        let log = LogWriter::open(&path.join(LOG), contents.whole_bytes)?;
+        let attention = match (folder.header().configuration.attention, folder.is_resumed()) {
+            (false, _) => None,
+            (true, false) => Some(LogWriter::open(&path.join(attention::LOG), 0)?),
+            (true, true) => Some(attention::resume(path)?),
+        };
+        rave_files::synchronise_folder(path);
+        let writer = Self {
+            folder,
             log,
             attention,
-            _lock: lock,
-        })
-    }
-
-    /// Goes on with an interrupted run: gives back what was recorded, and cuts a torn last line off the log.
-    ///
-    /// `record` is the run as it would begin now. It must ask for the same configuration of the same code,
-    /// checkpoints and data; the stored run's id and time of creation are kept.
-    ///
-    /// # Errors
-    /// No run in `folder`, one that has finished, one that another process writes, or one that differs (the error lists
-    /// what changed).
-    pub fn resume(folder: &Path, record: &RunRecord) -> Result<(Self, LogContents), Error> {
-        let unfinished = || {
-            let present = read_record(folder)?;
-            if present.finished.is_none() {
-                return Ok(present);
-            }
-            Err(Error::FinishedRun {
-                folder: folder.to_path_buf(),
-                run: present.run,
-            })
         };
-        unfinished()?;
-        let lock = Lock::take(folder)?;
-        // Again, now that nobody else writes.
-        let present = unfinished()?;
-        unchanged(folder, &differences(&present, record))?;
-        let contents = read_log(folder)?;
-        let log = LogWriter::open(&folder.join(LOG), contents.whole_bytes)?;
-        let attention = present.configuration.attention;
-        let attention = attention.then(|| attention::resume(folder)).transpose()?;
-        Ok((
-            Self {
-                folder: folder.to_path_buf(),
-                record: present,
-                log,
-                attention,
-                _lock: lock,
-            },
-            contents,
-        ))
+        Ok((writer, contents))
     }
 
     /// The folder that is written.
     pub fn folder(&self) -> &Path {
-        &self.folder
+        self.folder.path()
     }
 
     /// Adds one sample. When this returns, the line is with the operating system: a killed process loses nothing.
@@ -232,25 +168,27 @@ impl RunWriter {
     /// resumed or read as interrupted.
     pub fn finish(mut self, update: impl FnOnce(&mut RunRecord)) -> Result<RunRecord, Error> {
         self.log.synchronise()?;
-        update(&mut self.record);
-        let log = self.folder.join(LOG);
-        let order = Order::of(&self.record);
+        let mut record = self.folder.header().clone();
+        update(&mut record);
+        let path = self.folder.path();
+        let log = path.join(LOG);
+        let order = Order::of(&record);
         let mut lines = Vec::new();
         log::for_each(&log, |sample: SampleRecord, line| {
             lines.push((order.rank(&sample), line));
             Ok(())
         })?;
         let found = lines.len() as u64;
-        if let Some(due) = self.record.due().filter(|&due| due != found) {
+        if let Some(due) = record.due().filter(|&due| due != found) {
             return Err(Error::Miscounted {
-                folder: self.folder,
+                folder: path.to_path_buf(),
                 found,
                 due,
             });
         }
         lines.sort_by_key(|(rank, _)| *rank);
         let mut counts = Counts::default();
-        let mut table = TableWriter::create(&self.folder.join(PARQUET))?;
+        let mut table = samples::create(&path.join(PARQUET))?;
         let mut reader = LogReader::open(&log)?;
         // The samples in the order of the table, for that of the probes.
         let mut keys = Vec::new();
@@ -265,18 +203,11 @@ impl RunWriter {
         table.finish()?;
         if let Some(log) = &mut self.attention {
             log.synchronise()?;
-            attention::write_table(&self.folder, &keys)?;
+            attention::write_table(path, &keys)?;
         }
-        self.record.counts = counts;
-        self.record.finished = Some(whole_milliseconds(Timestamp::now()));
-        write_record(&self.folder, &self.record)?;
-        fs::remove_file(&log).map_err(|source| Error::writing(&log, source))?;
-        if self.attention.is_some() {
-            let log = self.folder.join(attention::LOG);
-            fs::remove_file(&log).map_err(|source| Error::writing(&log, source))?;
-        }
-        Lock::remove(&self.folder);
-        Ok(self.record)
+        record.counts = counts;
+        record.finished = Some(whole_milliseconds(Timestamp::now()));
+        self.folder.finish(|header| *header = record)
     }
 
     /// Records a model once it is loaded. In a resumed run it must have the weights that it had before.
@@ -284,8 +215,8 @@ impl RunWriter {
     /// # Errors
     /// Other weights than before under the same name; a full disk or a failed write.
     pub fn model(&mut self, model: ModelRecord) -> Result<(), Error> {
-        if let Some(known) = self.record.model(&model.name) {
-            unchanged(&self.folder, &weights(known, &model))?;
+        if let Some(known) = self.folder.header().model(&model.name) {
+            self.folder.unchanged(told(&weights(known, &model)))?;
         }
         self.update(|run| {
             run.models.retain(|known| known.name != model.name);
@@ -298,20 +229,9 @@ impl RunWriter {
     /// # Errors
     /// A full disk or a failed write.
     pub fn update(&mut self, update: impl FnOnce(&mut RunRecord)) -> Result<(), Error> {
-        update(&mut self.record);
-        self.record.finished = None;
-        write_record(&self.folder, &self.record)
+        self.folder.update(|record| {
+            update(record);
+            record.finished = None;
+        })
     }
-}
-
-/// Refuses to go on with a run that is now another one.
-fn unchanged(folder: &Path, differences: &[Difference]) -> Result<(), Error> {
-    if differences.is_empty() {
-        return Ok(());
-    }
-    let told = differences.iter();
-    Err(Error::ChangedRun {
-        folder: folder.to_path_buf(),
-        differences: told.map(|one| one.told(["before", "now"])).collect(),
-    })
 }

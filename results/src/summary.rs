@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::schema::{Aggregate, Counts, GenerationRecord};
+use crate::schema::{Aggregate, Counts, Failure, GenerationRecord};
 use crate::statistics::{Interval, Resampling};
 use crate::{Error, Run};
 
@@ -50,7 +50,7 @@ pub struct Summary {
     /// One for each model, suite and variant that has records, in the orders above.
     pub cells: Vec<Cell>,
     /// The samples without a score, in the order of the cells.
-    pub failures: Vec<Failure>,
+    pub failures: Vec<FailedSample>,
     /// One for each model and variant: the mean over suites.
     pub macros: Vec<MacroCell>,
     /// Where the attention went; left out of the JSON where it was not probed.
@@ -202,7 +202,7 @@ impl Cell {
 
 /// A sample without a score; variants under which it failed for the same reason share an entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Failure {
+pub struct FailedSample {
     /// The model's name.
     pub model: String,
     /// The suite's id.
@@ -213,8 +213,8 @@ pub struct Failure {
     pub seed: u64,
     /// The variants' ids.
     pub variants: Vec<String>,
-    /// Why, as `reason: detail`.
-    pub error: String,
+    /// Why.
+    pub error: Failure,
 }
 
 /// The mean over suites of one model and variant.

@@ -1,11 +1,18 @@
-//! `training.parquet`: what a training run measured, a row a step and a few rows a validation.
+//! What `rave train` records: `train.json` ([`TrainingRecord`]) and `training.parquet`, what the run measured, a row a step and a
+//! few rows a validation.
 
 use std::path::Path;
 
-use polars::prelude::*;
-
 use crate::Error;
+use crate::store::columns::{Fields, fields, read_all};
 use crate::store::table::{Table, replace_table};
+
+mod record;
+
+pub use record::{Freeze, TrainingRecord, TrainingSettings};
+
+/// The table of a training run.
+pub const ROWS: &str = "training.parquet";
 
 /// One row.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,33 +65,20 @@ impl Default for Row {
     }
 }
 
-/// Name of a column and its place in a [`Row`].
-type Number = (&'static str, fn(&mut Row) -> &mut f64);
-
-/// The columns after `step` and `split`.
-const NUMBERS: [Number; 11] = [
-    ("loss", |row| &mut row.loss),
-    ("dense_loss", |row| &mut row.dense_loss),
-    ("glyph_accuracy", |row| &mut row.glyph_accuracy),
-    ("exact", |row| &mut row.exact),
-    ("rate", |row| &mut row.rate),
-    ("gate_rate", |row| &mut row.gate_rate),
-    ("gradient_norm", |row| &mut row.gradient_norm),
-    ("gate_gradient_norm", |row| &mut row.gate_gradient_norm),
-    ("weight_norm", |row| &mut row.weight_norm),
-    ("gate_weight_norm", |row| &mut row.gate_weight_norm),
-    ("seconds", |row| &mut row.seconds),
-];
-
-/// The columns that tables had from the beginning: the others may be missing.
-const FIRST: [&str; 7] = [
-    "loss",
-    "dense_loss",
-    "glyph_accuracy",
-    "exact",
-    "rate",
-    "gradient_norm",
-    "seconds",
+const COLUMNS: Fields<Row> = fields![Row:
+    step,
+    split,
+    loss,
+    dense_loss,
+    glyph_accuracy,
+    exact,
+    rate,
+    gate_rate or f64::NAN,
+    gradient_norm,
+    gate_gradient_norm or f64::NAN,
+    weight_norm or f64::NAN,
+    gate_weight_norm or f64::NAN,
+    seconds,
 ];
 
 /// Writes the table at once: under a temporary name, then moved into place.
@@ -92,17 +86,7 @@ const FIRST: [&str; 7] = [
 /// # Errors
 /// When the file cannot be written, naming it.
 pub fn write_rows(path: &Path, rows: &[Row]) -> Result<(), Error> {
-    let mut columns = vec![
-        UInt64Chunked::from_iter_values("step".into(), rows.iter().map(|row| row.step))
-            .into_column(),
-        StringChunked::from_iter_values("split".into(), rows.iter().map(|row| row.split.as_str()))
-            .into_column(),
-    ];
-    for (name, place) in NUMBERS {
-        let values = rows.iter().map(|row| *place(&mut row.clone()));
-        columns.push(Float64Chunked::from_iter_values(name.into(), values).into_column());
-    }
-    replace_table(path, rows.len(), columns)
+    replace_table(path, COLUMNS, rows)
 }
 
 /// Reads the table.
@@ -110,33 +94,13 @@ pub fn write_rows(path: &Path, rows: &[Row]) -> Result<(), Error> {
 /// # Errors
 /// A file that is missing, damaged or lacks a column, naming it.
 pub fn read_rows(path: &Path) -> Result<Vec<Row>, Error> {
-    let table = Table::read(path, None)?;
-    let mut rows: Vec<Row> = table
-        .texts("split")?
-        .into_iter()
-        .zip(table.longs("step")?)
-        .map(|(split, step)| Row {
-            step,
-            split: split.to_owned(),
-            ..Row::default()
-        })
-        .collect();
-    for (name, place) in NUMBERS {
-        if !FIRST.contains(&name) && !table.has(name) {
-            for row in &mut rows {
-                *place(row) = f64::NAN;
-            }
-            continue;
-        }
-        for (row, value) in rows.iter_mut().zip(table.numbers(name)?) {
-            *place(row) = value.unwrap_or(f64::NAN);
-        }
-    }
-    Ok(rows)
+    read_all(COLUMNS, &Table::read(path, None)?)
 }
 
 #[cfg(test)]
 mod tests {
+    use polars::prelude::*;
+
     use super::*;
 
     #[test]
@@ -148,6 +112,7 @@ mod tests {
                 step: 7,
                 loss: 2.5,
                 rate: 1e-3,
+                gradient_norm: 0.5,
                 ..Row::default()
             },
             Row {
@@ -159,16 +124,19 @@ mod tests {
         ];
         write_rows(&path, &rows).unwrap();
         assert_eq!(read_rows(&path).unwrap(), rows);
-        let older = vec![
-            UInt64Chunked::from_iter_values("step".into(), [7].into_iter()).into_column(),
-            StringChunked::from_iter_values("split".into(), ["train"].into_iter()).into_column(),
-        ];
-        let numbers = FIRST.map(|name| {
-            Float64Chunked::from_iter_values(name.into(), [0.5].into_iter()).into_column()
-        });
-        replace_table(&path, 1, older.into_iter().chain(numbers).collect()).unwrap();
+        // Tables of before some columns were recorded lack them.
+        let older: Vec<_> = COLUMNS
+            .iter()
+            .filter(|column| column.absent.is_none())
+            .map(|column| (column.write)(column.name, &rows))
+            .collect();
+        assert_eq!(older.len(), 9);
+        let mut frame = DataFrame::new(rows.len(), older).unwrap();
+        let file = std::fs::File::create(&path).unwrap();
+        ParquetWriter::new(file).finish(&mut frame).unwrap();
         let read = read_rows(&path).unwrap();
         assert!(read[0].gate_weight_norm.is_nan() && (read[0].gradient_norm - 0.5).abs() < 1e-12);
+        assert_eq!((read[0].step, read[0].split.as_str()), (7, "train"));
         let missing = read_rows(&folder.path().join("other.parquet")).unwrap_err();
         assert!(missing.to_string().contains("other.parquet"), "{missing}");
     }

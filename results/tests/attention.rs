@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rave_results::schema::{HeadRecord, RunRecord, SampleRecord};
 use rave_results::summary::AttentionCell;
-use rave_results::{AttentionRecord, Run, RunWriter, Summary};
+use rave_results::{AttentionRecord, Run, Summary};
 
 mod common;
 use common::{record, sample};
@@ -100,7 +100,7 @@ fn check(folder: &Path) {
 #[test]
 fn probes_come_back_from_the_log_and_from_the_table() {
     let folder = tempfile::tempdir().unwrap();
-    let mut writer = RunWriter::create(folder.path(), &probing(&VARIANTS)).unwrap();
+    let mut writer = common::begin(folder.path(), &probing(&VARIANTS)).unwrap();
     for sample in samples() {
         writer
             .append_attention(&probe(&sample, share(&sample)))
@@ -117,7 +117,7 @@ fn probes_come_back_from_the_log_and_from_the_table() {
 #[test]
 fn a_crash_between_a_probe_and_its_sample_doubles_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let mut writer = RunWriter::create(folder.path(), &probing(&VARIANTS)).unwrap();
+    let mut writer = common::begin(folder.path(), &probing(&VARIANTS)).unwrap();
     let all = samples();
     for sample in &all[..3] {
         writer
@@ -136,11 +136,11 @@ fn a_crash_between_a_probe_and_its_sample_doubles_nothing() {
     drop(file);
     let mut plain = probing(&VARIANTS);
     plain.configuration.attention = false;
-    let refused = RunWriter::resume(folder.path(), &plain)
+    let refused = common::go_on(folder.path(), &plain)
         .unwrap_err()
         .to_string();
     assert!(refused.contains("attention"), "{refused}");
-    let (mut writer, contents) = RunWriter::resume(folder.path(), &probing(&VARIANTS)).unwrap();
+    let (mut writer, contents) = common::go_on(folder.path(), &probing(&VARIANTS)).unwrap();
     assert_eq!(contents.samples.len(), 3);
     for sample in &all[3..] {
         writer
@@ -156,7 +156,7 @@ fn a_crash_between_a_probe_and_its_sample_doubles_nothing() {
 #[test]
 fn an_answer_without_a_probe_is_counted_with_its_reason() {
     let folder = tempfile::tempdir().unwrap();
-    let mut writer = RunWriter::create(folder.path(), &probing(&VARIANTS)).unwrap();
+    let mut writer = common::begin(folder.path(), &probing(&VARIANTS)).unwrap();
     for sample in samples() {
         let mut probe = probe(&sample, share(&sample));
         if sample.sample == "0002" {
@@ -235,7 +235,7 @@ fn a_layer_that_follows_none_is_refused_before_it_takes_memory() {
     let one = &samples()[0];
     let mut record = probe(one, 0.3);
     record.heads[3].layer = u32::MAX;
-    let mut writer = RunWriter::create(folder.path(), &probing(&VARIANTS)).unwrap();
+    let mut writer = common::begin(folder.path(), &probing(&VARIANTS)).unwrap();
     writer.append_attention(&record).unwrap();
     writer.append(one).unwrap();
     drop(writer);

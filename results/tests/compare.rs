@@ -326,7 +326,7 @@ fn models_of_other_names_are_compared_when_a_run_is_named() {
 fn wrong_baselines_and_the_same_run_twice_are_refused() {
     let runs = [run("a", 2), run("b", 5)];
     for wrong in ["pai", "a:pai"] {
-        let error = compare(&runs, &options(wrong)).unwrap_err().to_string();
+        let error = common::told(&compare(&runs, &options(wrong)).unwrap_err());
         assert!(
             error.contains("a:standard") && error.contains("--baseline"),
             "{error}"

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use rave_results::excerpt::Excerpt;
-use rave_results::{Run, RunWriter, Summary};
+use rave_results::{Run, Summary};
 
 mod common;
 use common::{record, sample};
@@ -18,7 +18,7 @@ fn stored(folder: &Path, samples: usize, reversed: bool) -> Run {
         }
         record
     };
-    let mut writer = RunWriter::create(folder, &record).unwrap();
+    let mut writer = common::begin(folder, &record).unwrap();
     let mut rows = Vec::new();
     for suite in ["ocr", "chart"] {
         for index in 0..samples {

@@ -4,8 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rave_results::schema::{AttentionRecord, HeadRecord, Selection, Shard};
-use rave_results::{Error, Run, RunRecord, RunWriter, SampleRecord, Summary, merge};
+use rave_results::schema::{AttentionRecord, HeadRecord, SelectionRecord, Shard};
+use rave_results::{Error, Run, RunRecord, SampleRecord, Summary, merge};
 
 mod common;
 use common::{record, sample};
@@ -38,7 +38,7 @@ fn shard_record(items: usize, shard: Shard) -> RunRecord {
         let own = (0..items).filter(|index| index % shard.count() + 1 == shard.number());
         data.rows_used = own.count();
         let ids = (0..items).map(|index| format!("{index:04}"));
-        data.selection = Some(Selection::of(ids));
+        data.selection = Some(SelectionRecord::of(ids));
     }
     record
 }
@@ -67,7 +67,7 @@ fn probe(sample: &SampleRecord) -> AttentionRecord {
 /// Writes the samples of a shard, those of each suite from the last to the first: the order of recording is free.
 fn write(folder: &Path, record: &RunRecord, own: &[SampleRecord], finish: bool) -> PathBuf {
     let out = folder.join(record.run.replace('/', " of "));
-    let mut writer = RunWriter::create(&out, record).unwrap();
+    let mut writer = common::begin(&out, record).unwrap();
     for sample in own.iter().rev() {
         if sample.score.is_some() {
             writer.append_attention(&probe(sample)).unwrap();
@@ -105,7 +105,7 @@ fn joined(shards: &[PathBuf], out: &Path) -> Result<RunRecord, Error> {
 fn refused(shards: &[PathBuf], parts: &[&str]) {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
-    let message = joined(shards, &out).unwrap_err().to_string();
+    let message = common::told(&joined(shards, &out).unwrap_err());
     for part in parts {
         assert!(message.contains(part), "`{part}` is not in: {message}");
     }
@@ -153,8 +153,8 @@ fn the_rows_are_those_of_one_run_in_its_order() {
 fn a_missing_shard_is_named_and_one_that_is_given_twice() {
     let folder = tempfile::tempdir().unwrap();
     let shards = shards(folder.path(), 5, 4, |_, _| ());
-    refused(&shards[1..], &["shards missing: 1/4;", "--shard 1/4"]);
-    refused(&shards[..2], &["shards missing: 3/4, 4/4;"]);
+    refused(&shards[1..], &["shards missing: 1/4\n", "--shard 1/4"]);
+    refused(&shards[..2], &["shards missing: 3/4, 4/4\n"]);
     let twice = [&shards[..], &shards[2..3]].concat();
     refused(
         &twice,
@@ -166,7 +166,7 @@ fn a_missing_shard_is_named_and_one_that_is_given_twice() {
     let one = write(folder.path(), &record, &[], true);
     refused(
         &[one],
-        &["shards missing: 1/14, 2/14,", "10/14 and 3 more;"],
+        &["shards missing: 1/14, 2/14,", "10/14 and 3 more\n"],
     );
 }
 
@@ -224,7 +224,7 @@ fn shards_of_other_runs_are_refused_with_what_differs() {
         (
             |record| {
                 let data = record.data.get_mut("chart").unwrap();
-                data.selection = Some(Selection::of(["0000"; 5]));
+                data.selection = Some(SelectionRecord::of(["0000"; 5]));
             },
             "sha256 of selection of the data of chart",
         ),
@@ -296,9 +296,9 @@ fn a_folder_that_holds_a_run_is_not_written_over() {
     let shards = shards(folder.path(), 5, 2, |_, _| ());
     let out = folder.path().join("out");
     joined(&shards, &out).unwrap();
-    let message = joined(&shards, &out).unwrap_err().to_string();
+    let message = common::told(&joined(&shards, &out).unwrap_err());
     assert!(message.contains("choose another --out"), "{message}");
-    let into_a_shard = joined(&shards, &shards[0]).unwrap_err().to_string();
+    let into_a_shard = common::told(&joined(&shards, &shards[0]).unwrap_err());
     assert!(
         into_a_shard.contains("choose another --out"),
         "{into_a_shard}"

@@ -11,7 +11,7 @@ use rave_results::schema::{
     AdapterRecord, CodeVersion, Libraries, Machine, ModelRecord, RunRecord,
 };
 use rave_results::statistics::{Equivalence, Resampling, Sameness};
-use rave_results::{Run, RunWriter, SampleRecord, training};
+use rave_results::{Run, SampleRecord, training};
 
 mod common;
 use common::{record, sample};
@@ -612,7 +612,7 @@ fn one_long_time_of_several_takes_its_share_of_the_level() {
 fn step_zero(folder: &Path, change: fn(&mut SampleRecord)) -> Run {
     let mut record = trained("step-0", &["standard", "rave"]);
     record.models[0].adapters.clear();
-    let mut writer = RunWriter::create(folder, &record).unwrap();
+    let mut writer = common::begin(folder, &record).unwrap();
     for mut sample in ["standard", "rave"]
         .iter()
         .flat_map(|id| answers(id, [0.4, 0.4]))

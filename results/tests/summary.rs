@@ -189,15 +189,23 @@ fn each_failure_is_named_with_its_whole_reason_and_its_variants() {
             (
                 failure.sample.as_str(),
                 failure.variants.join(" "),
-                failure.error.as_str(),
+                failure.error.to_string(),
             )
         })
         .collect();
     assert_eq!(
         told,
         [
-            ("0000", "rave".to_owned(), "torch: the rest\nof the story"),
-            ("0002", "standard rave".to_owned(), "image: 2.png is cut"),
+            (
+                "0000",
+                "rave".to_owned(),
+                "torch: the rest\nof the story".to_owned()
+            ),
+            (
+                "0002",
+                "standard rave".to_owned(),
+                "image: 2.png is cut".to_owned()
+            ),
         ]
     );
     samples.reverse();
@@ -404,9 +412,8 @@ fn wrong_requests_are_refused_with_a_remedy() {
         Summary::from_runs(&[], "standard"),
         Err(Error::NoRuns)
     ));
-    let unknown = Summary::from_runs(std::slice::from_ref(&run), "nothing")
-        .unwrap_err()
-        .to_string();
+    let unknown = Summary::from_runs(std::slice::from_ref(&run), "nothing").unwrap_err();
+    let unknown = common::told(&unknown);
     assert!(
         unknown.contains("(rave, standard)") && unknown.contains("--baseline"),
         "{unknown}"

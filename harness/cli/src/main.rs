@@ -4,6 +4,7 @@
 //! ours (a panic, or LibTorch refusing an operation), 128 and a signal's number after that signal (130 for Ctrl-C).
 
 mod commands;
+mod failure;
 mod progress;
 mod signals;
 
@@ -112,7 +113,7 @@ fn main() -> ExitCode {
         Ok(Ok(Outcome::Failures)) => ExitCode::from(1),
         // As shells say it: 130 after Ctrl-C.
         Ok(Ok(Outcome::Stopped(signal))) => ExitCode::from(128 + signal as u8),
-        Ok(Err(error)) => fail(&error),
+        Ok(Err(error)) => failure::tell(&error),
         Err(_) => {
             if let Some(panic) = UNTOLD.lock().unwrap_or_else(PoisonError::into_inner).take() {
                 eprintln!("{panic}");
@@ -142,39 +143,9 @@ fn quiet_readers() {
     }));
 }
 
-/// Prints an error with its causes and chooses the exit code.
-fn fail(error: &anyhow::Error) -> ExitCode {
-    if error.chain().any(|cause| {
-        cause
-            .downcast_ref::<std::io::Error>()
-            .is_some_and(is_closed_pipe)
-    }) {
-        return ExitCode::SUCCESS;
-    }
-    eprintln!("error: {}", message(error));
-    let ours = error
-        .chain()
-        .any(|cause| cause.downcast_ref::<tch::TchError>().is_some());
-    ExitCode::from(if ours { 2 } else { 1 })
-}
-
 /// The reader of our output went away (`rave suites | head`): not an error of this program.
 fn is_closed_pipe(error: &std::io::Error) -> bool {
     error.kind() == std::io::ErrorKind::BrokenPipe
-}
-
-/// An error with those causes that it does not already quote.
-fn message(error: &anyhow::Error) -> String {
-    let mut text = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        if !text.contains(&cause) {
-            if !text.is_empty() {
-                text += ": ";
-            }
-            text += &cause;
-        }
-    }
-    text
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use rave_engine::train::{Freeze, Plan, TrainObserver, train};
 use rave_lmm::libtorch::matrix_rate;
 use rave_lmm::{built_in, kind};
 use rave_methods::variant;
+use rave_results::schema::CodeVersion;
 use rave_results::statistics;
 use rave_results::training::Row;
 use serde_json::json;
@@ -100,6 +101,7 @@ const FURTHER: usize = 6;
 fn plan(model: &Path, dtype: &str, out: &Path) -> Plan {
     Plan {
         model: model.to_string_lossy().into_owned(),
+        init_seed: None,
         vision: None,
         variant: variant("standard").expect("it is registered"),
         sources: ["ocr", "chart", "document", "scene", "general"]
@@ -129,6 +131,8 @@ fn plan(model: &Path, dtype: &str, out: &Path) -> Plan {
         save_every: 100_000,
         out: out.to_owned(),
         resume: false,
+        command_line: Vec::new(),
+        code: CodeVersion::default(),
     }
 }
 

@@ -3,9 +3,17 @@
 /// An error that stops a run; what was recorded before it stays readable.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The request contradicts itself.
+    /// The request contradicts itself, or cannot be met.
+    #[error("{message}")]
+    Request {
+        /// What is wrong.
+        message: String,
+        /// What to do, where the message alone does not say it.
+        hint: Option<String>,
+    },
+    /// What should never happen: not the user's doing.
     #[error("{0}")]
-    Request(String),
+    Fault(&'static str),
     /// A model cannot be loaded or built.
     #[error(transparent)]
     Model(#[from] rave_lmm::Error),
@@ -16,7 +24,7 @@ pub enum Error {
     #[error(transparent)]
     Render(#[from] rave_benchmarks::render::RenderError),
     /// Training left the numbers that can be computed with.
-    #[error("step {step}: the loss is {loss} or its gradient not finite; the state before it is kept in {}: begin again with a lower --lr or --max-grad-norm", .folder.display())]
+    #[error("step {step}: the loss is {loss} or its gradient not finite; the state before it is kept in {}", .folder.display())]
     Diverged {
         /// The step that was not made.
         step: u64,
@@ -28,4 +36,40 @@ pub enum Error {
     /// The run cannot be written.
     #[error(transparent)]
     Results(#[from] rave_results::Error),
+}
+
+impl Error {
+    /// A request that says itself what would be right.
+    pub(crate) fn refused(message: impl Into<String>) -> Self {
+        Self::Request {
+            message: message.into(),
+            hint: None,
+        }
+    }
+
+    /// A request, and what to do instead.
+    pub(crate) fn request(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Request {
+            message: message.into(),
+            hint: Some(hint.into()),
+        }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Request { hint, .. } => hint.clone(),
+            Self::Diverged { .. } => {
+                Some("begin again with a lower --lr or --max-grad-norm".to_owned())
+            }
+            Self::Results(error) => error.hint(),
+            Self::Model(error) => error.hint(),
+            Self::Fault(_) | Self::Suite(_) | Self::Render(_) => None,
+        }
+    }
+
+    /// Whether it is a fault of this program and not of what it was given.
+    pub fn is_fault(&self) -> bool {
+        matches!(self, Self::Fault(_))
+    }
 }

@@ -24,10 +24,10 @@ use rave_results::latency::{
     LatencyWriter, Phase,
 };
 use rave_results::schema::{CodeVersion, Machine};
+use rave_results::store::{Claim, Opened};
 
 use crate::Error;
-use crate::evaluate::{libraries, run_name};
-use crate::record;
+use crate::record::{self, libraries, run_name};
 
 pub mod memory;
 mod prompt;
@@ -93,7 +93,7 @@ pub trait LatencyObserver {
 pub type MeasureMemory<'a> = dyn Fn(&MemoryRequest) -> Result<u64, String> + 'a;
 
 /// A variant, built.
-struct Contender {
+struct BuiltVariant {
     variant: &'static Variant,
     attention: Box<dyn Attention>,
 }
@@ -111,19 +111,25 @@ pub fn latency(
     // Plain greedy decoding of a fixed length: what a checkpoint wants of its answers is no work of the decoder.
     let options = LoadOptions::named(&request.device, &request.dtype)?.without(GenerationKeys::ALL);
     if request.new_tokens < 2 {
-        return Err(Error::Request(format!(
-            "--new-tokens {} leaves no token to time: the first comes out of the prefill; give 2 or more",
-            request.new_tokens
-        )));
+        return Err(Error::request(
+            format!(
+                "--new-tokens {} leaves no token to time: the first comes out of the prefill",
+                request.new_tokens
+            ),
+            "give 2 or more",
+        ));
     }
-    LatencyWriter::vacant(&request.out)?;
+    let claim = Claim::take(&request.out, false)?;
     let model = Model::load(&request.model, options)?;
     let maker = PromptMaker::new(&model)?;
     let cells = cells(request, &maker)?;
     let contenders = contenders(request, &model, options)?;
     observer.loaded(model.info());
     let record = begin(request, &model, &maker, &cells, &contenders);
-    let writer = LatencyWriter::create(&request.out, record)?;
+    let writer = match claim.open(&record)? {
+        Opened::New(folder) | Opened::Resumed(folder) => LatencyWriter::new(folder),
+        Opened::Finished(record) => return Ok(record),
+    };
     let mut run = Running {
         request,
         model: &model,
@@ -161,7 +167,7 @@ fn cells(request: &LatencyRequest, maker: &PromptMaker) -> Result<Vec<(usize, us
         for &text_tokens in &request.text_tokens {
             maker.check(image_tokens, text_tokens, request.new_tokens)?;
             if cells.contains(&(image_tokens, text_tokens)) {
-                return Err(Error::Request(format!(
+                return Err(Error::refused(format!(
                     "{image_tokens} image tokens with {text_tokens} text tokens are asked for twice"
                 )));
             }
@@ -176,13 +182,13 @@ fn contenders(
     request: &LatencyRequest,
     model: &Model,
     options: LoadOptions,
-) -> Result<Vec<Contender>, Error> {
+) -> Result<Vec<BuiltVariant>, Error> {
     let mut variants = vec![rave_methods::variant(BASELINE).map_err(rave_lmm::Error::from)?];
     variants.extend(request.variants.iter().filter(|own| own.id != BASELINE));
     variants
         .into_iter()
         .map(|variant| {
-            Ok(Contender {
+            Ok(BuiltVariant {
                 variant,
                 attention: build(variant, model, options)?,
             })
@@ -212,7 +218,7 @@ fn begin(
     model: &Model,
     maker: &PromptMaker,
     cells: &[(usize, usize)],
-    contenders: &[Contender],
+    contenders: &[BuiltVariant],
 ) -> LatencyRecord {
     let info = model.info();
     let mut image_tokens: Vec<u32> = cells.iter().map(|(image, _)| *image as u32).collect();
@@ -270,7 +276,7 @@ fn begin(
 struct Running<'a> {
     request: &'a LatencyRequest,
     model: &'a Model,
-    contenders: &'a [Contender],
+    contenders: &'a [BuiltVariant],
     rows: Vec<LatencyRow>,
 }
 

@@ -1,15 +1,17 @@
 //! Training: exact resume, refusals, and that it learns at all. Every run is a few steps of `nano` on tiny batches.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rave_benchmarks::render::Task;
-use rave_engine::train::{Ended, Freeze, Plan, ROWS, Source, TrainObserver, train};
+use rave_engine::train::{Ended, Freeze, Plan, Source, TrainObserver, train};
 use rave_lmm::{LoadOptions, Model, built_in};
 use rave_methods::variant;
-use rave_results::training::{Row, read_rows};
+use rave_results::schema::CodeVersion;
+use rave_results::training::{ROWS, Row, TrainingRecord, read_rows};
 use safetensors::SafeTensors;
 
 /// A fresh nano, made once for all tests.
@@ -26,10 +28,11 @@ fn nano() -> String {
 fn plan(out: PathBuf) -> Plan {
     Plan {
         model: nano(),
+        init_seed: None,
         vision: None,
         variant: variant("standard").unwrap(),
         sources: vec![Source::Embedded(Task::Ocr), Source::Embedded(Task::Chart)],
-        data: std::collections::BTreeMap::new(),
+        data: BTreeMap::new(),
         further: 2,
         steps: 4,
         batch: 2,
@@ -52,6 +55,8 @@ fn plan(out: PathBuf) -> Plan {
         save_every: 1,
         out,
         resume: false,
+        command_line: Vec::new(),
+        code: CodeVersion::default(),
     }
 }
 
@@ -96,6 +101,73 @@ fn a_stopped_and_resumed_run_ends_at_the_same_weights_as_an_uninterrupted_one() 
     assert_ne!(fresh, weights(&whole.out));
 }
 
+/// The files of a run by their paths in its folder, without what differs from run to run: its name, where and when it ran, and how
+/// long its steps took.
+fn files(out: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![out.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let name = path.strip_prefix(out).unwrap().display().to_string();
+            let bytes = match name.as_str() {
+                "train.json" => {
+                    let bytes = std::fs::read(&path).unwrap();
+                    let mut record: TrainingRecord = serde_json::from_slice(&bytes).unwrap();
+                    assert!(record.finished.take() >= record.created.take());
+                    record.run.clear();
+                    serde_json::to_vec(&record).unwrap()
+                }
+                ROWS => {
+                    let mut rows = read_rows(&path).unwrap();
+                    for row in &mut rows {
+                        row.seconds = 0.0;
+                    }
+                    format!("{rows:?}").into()
+                }
+                _ => std::fs::read(&path).unwrap(),
+            };
+            files.insert(name, bytes);
+        }
+    }
+    files
+}
+
+#[test]
+fn equal_runs_write_equal_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let train = |name: &str| {
+        let mut plan = plan(folder.path().join(name));
+        (plan.freeze, plan.dense, plan.steps) = (Freeze::Vision, 0.0, 2);
+        plan.variant = variant("rave").unwrap();
+        assert_eq!(run(&plan, 99).unwrap(), Ended::Finished);
+        files(&plan.out)
+    };
+    let (one, other) = (train("one"), train("other"));
+    assert!(one.contains_key("checkpoint/rave.adapter.safetensors"));
+    assert!(one.contains_key("state.safetensors"));
+    assert!(one.keys().eq(other.keys()));
+    for (name, bytes) in &one {
+        assert!(*bytes == other[name], "{name} differs");
+    }
+}
+
+#[test]
+fn a_finished_run_is_not_trained_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut once = plan(folder.path().join("run"));
+    (once.steps, once.resume) = (1, true);
+    assert_eq!(run(&once, 99).unwrap(), Ended::Finished);
+    std::fs::remove_dir_all(once.out.join("checkpoint")).unwrap();
+    assert_eq!(run(&once, 99).unwrap(), Ended::Finished);
+    assert!(!once.out.join("checkpoint").exists());
+    assert!(!once.out.join("run.lock").exists());
+}
+
 #[test]
 fn a_changed_plan_a_used_folder_and_a_diverged_loss_are_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -103,18 +175,16 @@ fn a_changed_plan_a_used_folder_and_a_diverged_loss_are_refused() {
     first.steps = 2;
     run(&first, 99).unwrap();
     let again = run(&first, 99).unwrap_err().to_string();
-    assert!(again.contains("--resume"), "{again}");
+    assert!(again.contains("holds the finished run 'run'"), "{again}");
     let mut changed = first.clone();
     (changed.resume, changed.rate) = (true, 0.5);
     let changed = run(&changed, 99).unwrap_err().to_string();
-    assert!(
-        changed.contains("rate (0.001 before, 0.5 now)"),
-        "{changed}"
-    );
+    assert!(changed.contains("rate: 0.001 before, 0.5 now"), "{changed}");
     let mut wild = plan(folder.path().join("wild"));
     (wild.rate, wild.clip, wild.steps) = (1e30, 1e30, 20);
-    let diverged = run(&wild, 99).unwrap_err().to_string();
-    assert!(diverged.contains("lower --lr"), "{diverged}");
+    let diverged = run(&wild, 99).unwrap_err();
+    let hint = diverged.hint().unwrap();
+    assert!(hint.contains("lower --lr"), "{diverged}: {hint}");
     assert!(wild.out.join("state.safetensors").is_file());
 }
 
@@ -151,6 +221,7 @@ fn with_a_frozen_backbone_only_an_adapter_is_written_and_it_loads_beside_its_bas
     (gates.freeze, gates.dense) = (Freeze::Backbone, 0.0);
     let nothing = run(&gates, 99).unwrap_err().to_string();
     assert!(nothing.contains("nothing would be trained"), "{nothing}");
+    assert!(!gates.out.exists(), "a refused run left its folder");
     gates.variant = variant("rave").unwrap();
     run(&gates, 99).unwrap();
     assert!(!gates.out.join("checkpoint").exists());
@@ -252,4 +323,5 @@ fn a_tower_can_be_taken_from_another_checkpoint() {
     taken.vision = Some(folder.path().join("nowhere"));
     let missing = run(&taken, 99).unwrap_err().to_string();
     assert!(missing.contains("nowhere"), "{missing}");
+    assert!(!taken.out.exists(), "a refused run left its folder");
 }

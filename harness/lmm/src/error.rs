@@ -9,7 +9,7 @@ use crate::Stage;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file could not be read or written.
-    #[error("cannot read {}: {source}; check the path and its permissions", .path.display())]
+    #[error("cannot read {}: {source}", .path.display())]
     Io {
         /// The file.
         path: PathBuf,
@@ -17,7 +17,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A file could not be written.
-    #[error("cannot write {}: {source}; check the folder and the free space", .path.display())]
+    #[error("cannot write {}: {source}", .path.display())]
     Write {
         /// The file.
         path: PathBuf,
@@ -25,7 +25,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// No compute type has this name.
-    #[error("dtype `{0}` is unknown; use f32, bf16 or f16")]
+    #[error("dtype `{0}` is unknown")]
     Dtype(String),
     /// `--model` names neither a built-in model nor a folder nor a repository.
     #[error("no model `{name}`: it is neither a built-in model ({}) nor a folder nor a repository of the hub (org/name, org/name@revision){}", .built_in.join(", "), .hint)]
@@ -134,6 +134,17 @@ pub enum Error {
 }
 
 impl Error {
+    /// What to do about it, of an error whose message does not say so itself.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Io { .. } => "check the path and its permissions",
+            Self::Write { .. } => "check the folder and the free space",
+            Self::Dtype(_) => "use f32, bf16 or f16",
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
+
     /// Whether memory could not be had, on the processor or a CUDA device: a smaller batch may fit.
     pub fn is_out_of_memory(&self) -> bool {
         let (Self::Torch(error) | Self::Variant(rave_methods::Error::Torch(error))) = self else {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use rave_results::Summary;
 use rave_results::excerpt::{Answer, Excerpt, Sample};
 use rave_results::maps::AttentionMaps;
+use rave_results::schema::{Failure, FailureKind};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -160,13 +161,13 @@ fn entry(sample: &Sample, reasons: &mut Distinct) -> Shown {
         Some(Answer {
             prediction, error, ..
         }) => {
-            let error = error.as_deref().unwrap_or("unscored");
-            let reason = error.split(':').next().unwrap_or(error).trim();
+            let unscored = || Failure::new(FailureKind::Unscored, "");
+            let failure = error.clone().unwrap_or_else(unscored);
             json!([
                 short(prediction.trim_matches(' ')),
                 null,
-                reasons.of(&visible(reason)),
-                short(error)
+                reasons.of(&visible(failure.kind.name())),
+                short(&failure.to_string())
             ])
         }
     };

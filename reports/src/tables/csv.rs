@@ -170,7 +170,7 @@ pub(crate) fn failures_csv(summary: &Summary) -> Result<String, Error> {
                 &failure.sample,
                 &seed,
                 &variants,
-                &failure.error,
+                &failure.error.to_string(),
             ])
             .map_err(text_error)?;
     }

@@ -335,8 +335,9 @@ fn failures(summary: &Summary, model: &str) -> Option<Grid> {
         return None;
     }
     let rows = own.iter().take(FAILURES).map(|failure| {
-        let mut reason: String = failure.error.chars().take(REASON).collect();
-        if reason.len() < failure.error.len() {
+        let whole = failure.error.to_string();
+        let mut reason: String = whole.chars().take(REASON).collect();
+        if reason.len() < whole.len() {
             reason.push('…');
         }
         vec![

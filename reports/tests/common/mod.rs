@@ -8,6 +8,7 @@ use rave_results::schema::{
     Aggregate, AttentionRecord, CodeVersion, Configuration, DataRecord, HeadRecord, Libraries,
     Machine, ModelRecord, RunRecord, SampleRecord, SuiteConfiguration, VariantConfiguration,
 };
+use rave_results::store::Opened;
 use rave_results::{Run, RunWriter};
 
 /// The format of this name.
@@ -37,7 +38,7 @@ pub fn hostile(sample: &mut SampleRecord) {
     sample.answers.push(text.clone());
     sample.category += &text;
     if let Some(error) = &mut sample.error {
-        *error = format!("{text}: {error}");
+        *error = format!("{text}: {error}").into();
     }
 }
 
@@ -102,7 +103,11 @@ fn each(plan: &Plan, mut take: impl FnMut(SampleRecord)) {
 /// The run of a plan in a folder, with its texts as `texts` leaves them.
 #[allow(dead_code, reason = "not every user of this module needs stored runs")]
 pub fn store(plan: &Plan, folder: &Path, texts: impl Fn(&mut SampleRecord)) -> Run {
-    let mut writer = RunWriter::create(folder, &record(plan)).expect("an empty folder");
+    let opened = rave_results::store::open(folder, &record(plan), false).expect("an empty folder");
+    let Opened::New(folder_of_run) = opened else {
+        panic!("the folder is empty");
+    };
+    let (mut writer, _) = RunWriter::new(folder_of_run).expect("a folder that can be written");
     each(plan, |mut sample| {
         texts(&mut sample);
         writer.append(&sample).expect("room on the disk");
@@ -217,7 +222,7 @@ fn sample(
         },
         answers: vec![format!("word {index}"), format!("Word {index}")],
         score: (!failed).then_some(score),
-        error: failed.then(|| format!("out of memory: {index} GiB asked")),
+        error: failed.then(|| format!("out of memory: {index} GiB asked").into()),
         prompt_tokens: 1_100,
         visual_tokens: 1_088,
         new_tokens: 6,

@@ -1,7 +1,11 @@
 //! The numbers come back as they were written, and what is made of them is right on cases that are known.
 
+use std::fs;
+
 use super::*;
+use crate::Error;
 use crate::statistics::Resampling;
+use crate::store::{Opened, open};
 
 fn record() -> LatencyRecord {
     let configuration = LatencyConfiguration {
@@ -89,11 +93,18 @@ fn summary() -> LatencySummary {
     LatencySummary::of(&run, &Resampling::default())
 }
 
+fn begin(out: &Path) -> Result<LatencyWriter, Error> {
+    match open(out, &record(), false)? {
+        Opened::New(folder) => Ok(LatencyWriter::new(folder)),
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn a_run_comes_back_and_its_folder_is_taken() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
-    let writer = LatencyWriter::create(&out, record()).unwrap();
+    let writer = begin(&out).unwrap();
     // Interrupted before the first cell, then after it.
     assert!(LatencyRun::open(&out).unwrap().rows.is_empty());
     writer.rows(&drifting()).unwrap();
@@ -103,9 +114,7 @@ fn a_run_comes_back_and_its_folder_is_taken() {
     let ended = writer.finish(Some(1.5)).unwrap();
     let read = LatencyRun::open(&out).unwrap();
     assert_eq!((read.record, read.rows), (ended, drifting()));
-    let taken = LatencyWriter::create(&out, record())
-        .unwrap_err()
-        .to_string();
+    let taken = begin(&out).unwrap_err().to_string();
     assert!(taken.contains("already holds a latency run"), "{taken}");
 }
 
@@ -120,7 +129,7 @@ fn record_at(other: &LatencyRecord) -> LatencyRecord {
 #[test]
 fn damage_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    let writer = LatencyWriter::create(folder.path(), record()).unwrap();
+    let writer = begin(folder.path()).unwrap();
     writer.rows(&drifting()).unwrap();
     writer.finish(None).unwrap();
     fs::write(folder.path().join(NUMBERS), "x").unwrap();

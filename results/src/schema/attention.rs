@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Failure;
+
 /// One answer's probe: a row a layer and head in `attention.parquet`, or a row with the reason why there is none.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct AttentionRecord {
@@ -22,8 +24,8 @@ pub struct AttentionRecord {
     pub image_id: String,
     /// Number of answering queries.
     pub queries: u32,
-    /// Why there are no heads, as `reason: detail`.
-    pub error: Option<String>,
+    /// Why there are no heads.
+    pub error: Option<Failure>,
     /// The layers and heads; empty where there is an error.
     pub heads: Vec<HeadRecord>,
 }

@@ -74,14 +74,14 @@ impl fmt::Display for Shard {
 
 /// What the shards of a run take of a suite, all of them together.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Selection {
+pub struct SelectionRecord {
     /// Rows of all shards.
     pub rows: usize,
     /// SHA-256 of the ids of their samples, in hexadecimal: in the order of the data, each followed by a newline.
     pub sha256: String,
 }
 
-impl Selection {
+impl SelectionRecord {
     /// The selection of the samples of these ids, in the order of the data.
     pub fn of(ids: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
         let (mut rows, mut text) = (0, String::new());
@@ -145,9 +145,9 @@ mod tests {
 
     #[test]
     fn a_selection_depends_on_the_ids_and_their_order() {
-        let one = Selection::of(["a", "b"]);
+        let one = SelectionRecord::of(["a", "b"]);
         assert_eq!((one.rows, one.sha256.len()), (2, 64));
-        assert_ne!(one, Selection::of(["b", "a"]));
-        assert_ne!(one, Selection::of(["ab", ""]));
+        assert_ne!(one, SelectionRecord::of(["b", "a"]));
+        assert_ne!(one, SelectionRecord::of(["ab", ""]));
     }
 }

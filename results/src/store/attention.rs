@@ -1,16 +1,16 @@
 //! `attention.parquet`: a row a layer and head of each answer, written in row groups from the probes' log, and read in parts
 //! into what a summary needs of it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::Path;
+use std::sync::Arc;
 
-use polars::prelude::*;
-
+use super::columns::{self, Fields, fields, read_all};
 use super::log::{LogReader, LogWriter, for_each};
-use super::scores::{Names, reason};
-use super::table::{RowGroups, Table};
+use super::scores::Names;
+use super::table::{Table, TableWriter};
 use crate::Error;
-use crate::schema::{AttentionRecord, HeadRecord, RunRecord};
+use crate::schema::{AttentionRecord, Failure, HeadRecord, RunRecord};
 
 /// The log's name in a run's folder.
 pub(super) const LOG: &str = "attention.log";
@@ -77,15 +77,133 @@ impl Probed {
     }
 }
 
-/// What stands on every row of an answer.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Key<'a> {
-    model: &'a str,
-    variant: &'a str,
-    suite: &'a str,
-    sample: &'a str,
-    image: &'a str,
+/// A row of the table: an answer's probe with one of its layers and heads, or with none where it has none.
+#[derive(Clone, Debug, Default)]
+struct ProbeRow {
+    model: Arc<str>,
     seed: u64,
+    variant: Arc<str>,
+    suite: Arc<str>,
+    sample: Arc<str>,
+    image_id: Arc<str>,
+    error: Option<Failure>,
+    layer: Option<u32>,
+    head: Option<u32>,
+    queries: u32,
+    visual_tokens: Option<u32>,
+    visual_share: Option<f64>,
+    entropy: Option<f64>,
+    effective: Option<f64>,
+    top_share: Option<f64>,
+    box_share: Option<f64>,
+    box_uniform: Option<f64>,
+    pointing: Option<f64>,
+    pointing_uniform: Option<f64>,
+}
+
+const COLUMNS: Fields<ProbeRow> = fields![ProbeRow:
+    model,
+    seed,
+    variant,
+    suite,
+    sample,
+    image_id,
+    error,
+    layer,
+    head,
+    queries,
+    visual_tokens,
+    visual_share,
+    entropy,
+    effective,
+    top_share,
+    box_share,
+    box_uniform,
+    pointing,
+    pointing_uniform,
+];
+
+/// Columns that a summary does without.
+const IN_FULL_ALONE: [&str; 3] = ["head", "queries", "visual_tokens"];
+
+impl ProbeRow {
+    /// The rows of a probe.
+    fn of(record: &AttentionRecord) -> impl Iterator<Item = Self> {
+        let probe = Self {
+            model: record.model.as_str().into(),
+            seed: record.seed,
+            variant: record.variant.as_str().into(),
+            suite: record.suite.as_str().into(),
+            sample: record.sample.as_str().into(),
+            image_id: record.image_id.as_str().into(),
+            error: record.error.clone(),
+            queries: record.queries,
+            ..Self::default()
+        };
+        let none = record.heads.is_empty().then(|| probe.clone());
+        let heads = record.heads.iter().map(move |head| Self {
+            layer: Some(head.layer),
+            head: Some(head.head),
+            visual_tokens: Some(head.visual_tokens),
+            visual_share: head.visual_share,
+            entropy: head.entropy,
+            effective: head.effective,
+            top_share: head.top_share,
+            box_share: head.box_share,
+            box_uniform: head.box_uniform,
+            pointing: head.pointing,
+            pointing_uniform: head.pointing_uniform,
+            ..probe.clone()
+        });
+        heads.chain(none)
+    }
+
+    /// Its layer and head.
+    fn head(&self) -> Option<HeadRecord> {
+        Some(HeadRecord {
+            layer: self.layer?,
+            head: self.head.unwrap_or_default(),
+            visual_tokens: self.visual_tokens.unwrap_or_default(),
+            visual_share: self.visual_share,
+            entropy: self.entropy,
+            effective: self.effective,
+            top_share: self.top_share,
+            box_share: self.box_share,
+            box_uniform: self.box_uniform,
+            pointing: self.pointing,
+            pointing_uniform: self.pointing_uniform,
+        })
+    }
+
+    /// Its probe, without heads.
+    fn probe(&self) -> AttentionRecord {
+        AttentionRecord {
+            model: self.model.to_string(),
+            seed: self.seed,
+            variant: self.variant.to_string(),
+            suite: self.suite.to_string(),
+            sample: self.sample.to_string(),
+            image_id: self.image_id.to_string(),
+            queries: self.queries,
+            error: self.error.clone(),
+            heads: Vec::new(),
+        }
+    }
+
+    /// Whether both are of one answer.
+    fn continues(&self, last: &Self) -> bool {
+        let key = |row: &Self| {
+            let names = [
+                &row.model,
+                &row.variant,
+                &row.suite,
+                &row.sample,
+                &row.image_id,
+            ];
+            (names.map(Arc::clone), row.seed)
+        };
+        key(self) == key(last)
+    }
 }
 
 impl Attention {
@@ -109,54 +227,38 @@ impl Attention {
     }
 
     fn push(&mut self, record: &AttentionRecord) -> Result<(), String> {
-        let error = record.error.as_deref();
-        self.begin(
-            Key {
-                model: &record.model,
-                variant: &record.variant,
-                suite: &record.suite,
-                sample: &record.sample,
-                image: &record.image_id,
-                seed: record.seed,
-            },
-            error,
-        );
-        if let Some(probed) = self.probes.last_mut() {
-            for head in &record.heads {
-                probed.add(head.layer, head.values())?;
-            }
+        let mut last = None;
+        for row in ProbeRow::of(record) {
+            self.add(&row, &mut last)?;
         }
         Ok(())
     }
 
-    fn begin(&mut self, key: Key, error: Option<&str>) {
-        let names = &mut self.names;
-        self.probes.push(Probed {
-            model: names.intern(key.model),
-            variant: names.intern(key.variant),
-            suite: names.intern(key.suite),
-            sample: names.intern(key.sample),
-            image: names.intern(key.image),
-            seed: key.seed,
-            reason: error.map(|error| names.intern(reason(Some(error)))),
-            layers: Vec::new(),
-        });
+    /// Adds a row; `last` is the one before.
+    fn add(&mut self, row: &ProbeRow, last: &mut Option<ProbeRow>) -> Result<(), String> {
+        if !last.as_ref().is_some_and(|last| row.continues(last)) {
+            self.begin(row);
+            *last = Some(row.clone());
+        }
+        match (row.head(), self.probes.last_mut()) {
+            (Some(head), Some(probed)) => probed.add(head.layer, head.values()),
+            _ => Ok(()),
+        }
     }
 
-    /// Whether the last answer is the one of these rows.
-    fn continues(&self, key: Key) -> bool {
-        let names = &self.names;
-        self.probes.last().is_some_and(|last| {
-            let known = Key {
-                model: names.of(last.model),
-                variant: names.of(last.variant),
-                suite: names.of(last.suite),
-                sample: names.of(last.sample),
-                image: names.of(last.image),
-                seed: last.seed,
-            };
-            known == key
-        })
+    fn begin(&mut self, row: &ProbeRow) {
+        let names = &mut self.names;
+        let reason = row.error.as_ref();
+        self.probes.push(Probed {
+            model: names.intern(&row.model),
+            variant: names.intern(&row.variant),
+            suite: names.intern(&row.suite),
+            sample: names.intern(&row.sample),
+            image: names.intern(&row.image_id),
+            seed: row.seed,
+            reason: reason.map(|failure| names.intern(failure.kind.name())),
+            layers: Vec::new(),
+        });
     }
 }
 
@@ -201,94 +303,47 @@ pub(super) fn write_table(folder: &Path, keys: &[String]) -> Result<(), Error> {
     let mut reader = LogReader::open(&log)?;
     let mut table = AttentionWriter::create(folder)?;
     for line in keys.iter().filter_map(|key| lines.get(key)) {
-        table.push(reader.read(*line)?)?;
+        table.push(&reader.read(*line)?)?;
     }
     table.finish()
 }
 
 /// Writes the table of a run's folder.
-pub(crate) struct AttentionWriter {
-    batch: Vec<AttentionRecord>,
-    /// Rows of the batch.
-    rows: usize,
-    groups: RowGroups,
-}
+pub(crate) struct AttentionWriter(TableWriter<ProbeRow>);
 
 impl AttentionWriter {
     pub(crate) fn create(folder: &Path) -> Result<Self, Error> {
-        Ok(Self {
-            batch: Vec::new(),
-            rows: 0,
-            groups: RowGroups::create(&folder.join(PARQUET), frame(&[]))?,
-        })
+        let path = folder.join(PARQUET);
+        Ok(Self(TableWriter::create(&path, COLUMNS, ROW_GROUP)?))
     }
 
-    pub(crate) fn push(&mut self, record: AttentionRecord) -> Result<(), Error> {
-        self.rows += record.heads.len().max(1);
-        self.batch.push(record);
-        if self.rows < ROW_GROUP {
-            return Ok(());
-        }
-        self.flush()
+    pub(crate) fn push(&mut self, record: &AttentionRecord) -> Result<(), Error> {
+        ProbeRow::of(record).try_for_each(|row| self.0.push(row))
     }
 
-    fn flush(&mut self) -> Result<(), Error> {
-        let written = self.groups.write(frame(&self.batch));
-        self.batch.clear();
-        self.rows = 0;
-        written
-    }
-
-    pub(crate) fn finish(mut self) -> Result<(), Error> {
-        if !self.batch.is_empty() {
-            self.flush()?;
-        }
-        self.groups.finish()
+    pub(crate) fn finish(self) -> Result<(), Error> {
+        self.0.finish()
     }
 }
 
-/// A row: the record and one of its heads; none where it has no heads.
-type Row<'a> = (&'a AttentionRecord, Option<HeadRecord>);
-
-fn frame(records: &[AttentionRecord]) -> PolarsResult<DataFrame> {
-    let rows: Vec<Row> = records
-        .iter()
-        .flat_map(|record| {
-            let none = record.heads.is_empty().then_some((record, None));
-            let heads = record.heads.iter().map(move |head| (record, Some(*head)));
-            heads.chain(none)
-        })
-        .collect();
-    let text = |name: &str, of: fn(&AttentionRecord) -> &str| {
-        StringChunked::from_iter_values(name.into(), rows.iter().map(|row| of(row.0))).into_column()
-    };
-    let count = |name: &str, of: fn(&HeadRecord) -> u32| {
-        let values = rows.iter().map(|row| row.1.as_ref().map(of));
-        UInt32Chunked::from_iter_options(name.into(), values).into_column()
-    };
-    let seeds = rows.iter().map(|row| row.0.seed);
-    let errors = rows.iter().map(|row| row.0.error.as_deref());
-    let queries = rows.iter().map(|row| row.0.queries);
-    let mut columns = vec![
-        text("model", |record| &record.model),
-        UInt64Chunked::from_iter_values("seed".into(), seeds).into_column(),
-        text("variant", |record| &record.variant),
-        text("suite", |record| &record.suite),
-        text("sample", |record| &record.sample),
-        text("image_id", |record| &record.image_id),
-        StringChunked::from_iter_options("error".into(), errors).into_column(),
-        count("layer", |head| head.layer),
-        count("head", |head| head.head),
-        UInt32Chunked::from_iter_values("queries".into(), queries).into_column(),
-        count("visual_tokens", |head| head.visual_tokens),
-    ];
-    for (name, place) in HeadRecord::STATISTICS {
-        let values = rows
-            .iter()
-            .map(|row| row.1.and_then(|mut head| *place(&mut head)));
-        columns.push(Float64Chunked::from_iter_options(name.into(), values).into_column());
+/// Reads rows of the table from one on and adds them to the probes before: to the last one, where they go on with it. Returns how
+/// many rows there were.
+pub(super) fn read_probes(
+    path: &Path,
+    start: usize,
+    ready: &mut VecDeque<AttentionRecord>,
+) -> Result<usize, Error> {
+    let table = Table::read_slice(path, None, Some((start, ROW_GROUP)))?;
+    for row in read_all(COLUMNS, &table)? {
+        let probe = row.probe();
+        if ready.back().is_none_or(|last| last.key() != probe.key()) {
+            ready.push_back(probe);
+        }
+        if let (Some(head), Some(last)) = (row.head(), ready.back_mut()) {
+            last.heads.push(head);
+        }
     }
-    DataFrame::new(rows.len(), columns)
+    Ok(table.rows())
 }
 
 /// Reads the table in parts into what a summary needs of it.
@@ -296,58 +351,23 @@ fn frame(records: &[AttentionRecord]) -> PolarsResult<DataFrame> {
 /// # Errors
 /// A file that is missing, damaged or lacks a column, naming it.
 pub fn read_attention(path: &Path) -> Result<Attention, Error> {
-    let named = [
-        "model", "variant", "suite", "sample", "image_id", "error", "seed", "layer",
-    ];
-    let statistics = HeadRecord::STATISTICS.map(|(name, _)| name);
-    let columns: Vec<String> = named
-        .into_iter()
-        .chain(statistics)
-        .map(str::to_owned)
-        .collect();
+    let needed = || {
+        let columns = COLUMNS.iter();
+        columns.filter(|column| !IN_FULL_ALONE.contains(&column.name))
+    };
+    let names: Vec<String> = needed().map(|column| column.name.to_owned()).collect();
     let mut attention = Attention::default();
-    let mut start = 0;
+    let (mut start, mut last) = (0, None);
     loop {
-        let table = Table::read_slice(path, Some(columns.clone()), Some((start, ROW_GROUP)))?;
-        take(&table, &mut attention)?;
+        let table = Table::read_slice(path, Some(names.clone()), Some((start, ROW_GROUP)))?;
+        let rows: Vec<usize> = (0..table.rows()).collect();
+        for row in columns::read(needed(), &table, &rows)? {
+            let added = attention.add(&row, &mut last);
+            added.map_err(|reason| table.invalid("layer", &reason))?;
+        }
         if table.rows() < ROW_GROUP {
             return Ok(attention);
         }
         start += ROW_GROUP;
     }
-}
-
-/// Adds the rows of a part.
-fn take(table: &Table, attention: &mut Attention) -> Result<(), Error> {
-    let (models, variants) = (table.texts("model")?, table.texts("variant")?);
-    let (suites, samples) = (table.texts("suite")?, table.texts("sample")?);
-    let (images, seeds) = (table.texts("image_id")?, table.longs("seed")?);
-    let layers = table.maybe_counts("layer")?;
-    let mut values = Vec::new();
-    for (name, _) in HeadRecord::STATISTICS {
-        values.push(table.numbers(name)?);
-    }
-    let rows = layers
-        .into_iter()
-        .zip(table.text("error")?.iter())
-        .enumerate();
-    for (row, (layer, error)) in rows {
-        let key = Key {
-            model: models[row],
-            variant: variants[row],
-            suite: suites[row],
-            sample: samples[row],
-            image: images[row],
-            seed: seeds[row],
-        };
-        if !attention.continues(key) {
-            attention.begin(key, error);
-        }
-        if let (Some(layer), Some(probed)) = (layer, attention.probes.last_mut()) {
-            let statistics = std::array::from_fn(|statistic| values[statistic][row]);
-            let added = probed.add(layer, statistics);
-            added.map_err(|reason| table.invalid("layer", &reason))?;
-        }
-    }
-    Ok(())
 }

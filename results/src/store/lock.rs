@@ -24,19 +24,27 @@ impl Lock {
     pub(super) fn take(folder: &Path) -> Result<Self, Error> {
         let path = folder.join(LOCK);
         let failed = |source| Error::writing(&path, source);
-        let file = OpenOptions::new()
-            .create(true)
-            .write(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(failed)?;
-        // By its path: from Rust 1.89 on, `File` has a method of that name.
-        match FileExt::try_lock(&file) {
-            Ok(()) => Ok(Self { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(Error::Busy {
-                folder: folder.to_path_buf(),
-            }),
-            Err(TryLockError::Error(source)) => Err(failed(source)),
+        loop {
+            // The folder too may have gone with a claim that was given up.
+            fs::create_dir_all(folder).map_err(failed)?;
+            let file = OpenOptions::new()
+                .create(true)
+                .write(true)
+                .truncate(false)
+                .open(&path)
+                .map_err(failed)?;
+            // By its path: from Rust 1.89 on, `File` has a method of that name.
+            match FileExt::try_lock(&file) {
+                Ok(()) if is_at(&file, &path) => return Ok(Self { _file: file }),
+                // Whoever held it has removed the file since it was opened here: this lock would keep nobody out.
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    return Err(Error::Busy {
+                        folder: folder.to_path_buf(),
+                    });
+                }
+                Err(TryLockError::Error(source)) => return Err(failed(source)),
+            }
         }
     }
 
@@ -44,4 +52,21 @@ impl Lock {
     pub(super) fn remove(folder: &Path) {
         let _ = fs::remove_file(folder.join(LOCK));
     }
+}
+
+/// Whether a file is still the one of this path.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let of = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(own), Ok(there)) => of(own) == of(there),
+        _ => false,
+    }
+}
+
+/// Elsewhere no open file can be removed.
+#[cfg(not(unix))]
+fn is_at(_file: &File, _path: &Path) -> bool {
+    true
 }

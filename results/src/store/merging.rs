@@ -2,16 +2,14 @@
 //! or not at all.
 
 use std::collections::VecDeque;
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::RunWriter;
 use super::attention::{self, AttentionWriter};
-use super::files::{temporary_name, write_record};
-use super::lock::Lock;
-use super::table::{self, PARQUET, Table, TableWriter};
+use super::folder::{Claim, Opened};
+use super::samples::{self, PARQUET};
+use super::table::TableWriter;
 use crate::Error;
-use crate::schema::{AttentionRecord, HeadRecord, RunRecord, SampleRecord};
+use crate::schema::{AttentionRecord, RunRecord, SampleRecord};
 
 /// Rows of samples that are read at a time: bounds the memory of a merge, whatever the runs hold.
 const SAMPLES: usize = 5_000;
@@ -39,7 +37,7 @@ impl Rows<SampleRecord> {
 
 impl Rows<AttentionRecord> {
     pub(crate) fn attention(folder: &Path) -> Self {
-        Self::of(folder.join(attention::PARQUET), read_probes, 1)
+        Self::of(folder.join(attention::PARQUET), attention::read_probes, 1)
     }
 }
 
@@ -77,118 +75,45 @@ fn read_samples(
     start: usize,
     ready: &mut VecDeque<SampleRecord>,
 ) -> Result<usize, Error> {
-    let samples = table::read_samples_from(path, start, SAMPLES)?;
+    let samples = samples::read_samples_from(path, start, SAMPLES)?;
     let rows = samples.len();
     ready.extend(samples);
     Ok(rows)
 }
 
-/// Adds the heads of each probe to the last one that is ready, or begins a new one.
-fn read_probes(
-    path: &Path,
-    start: usize,
-    ready: &mut VecDeque<AttentionRecord>,
-) -> Result<usize, Error> {
-    let table = Table::read_slice(path, None, Some((start, attention::ROW_GROUP)))?;
-    let (models, variants) = (table.texts("model")?, table.texts("variant")?);
-    let (suites, samples) = (table.texts("suite")?, table.texts("sample")?);
-    let (images, errors) = (table.texts("image_id")?, table.maybe_texts("error")?);
-    let (seeds, queries) = (table.longs("seed")?, table.counts("queries")?);
-    let (layers, heads) = (table.maybe_counts("layer")?, table.maybe_counts("head")?);
-    let visual_tokens = table.maybe_counts("visual_tokens")?;
-    let mut statistics = Vec::new();
-    for (name, place) in HeadRecord::STATISTICS {
-        statistics.push((place, table.numbers(name)?));
-    }
-    for row in 0..table.rows() {
-        let probe = AttentionRecord {
-            model: models[row].to_owned(),
-            seed: seeds[row],
-            variant: variants[row].to_owned(),
-            suite: suites[row].to_owned(),
-            sample: samples[row].to_owned(),
-            image_id: images[row].to_owned(),
-            queries: queries[row],
-            error: errors[row].map(str::to_owned),
-            heads: Vec::new(),
-        };
-        if ready.back().is_none_or(|last| last.key() != probe.key()) {
-            ready.push_back(probe);
-        }
-        if let (Some(layer), Some(head), Some(tokens), Some(last)) = (
-            layers[row],
-            heads[row],
-            visual_tokens[row],
-            ready.back_mut(),
-        ) {
-            let mut found = HeadRecord {
-                layer,
-                head,
-                visual_tokens: tokens,
-                ..HeadRecord::default()
-            };
-            for (place, values) in &statistics {
-                *place(&mut found) = values[row];
-            }
-            last.heads.push(found);
-        }
-    }
-    Ok(table.rows())
-}
-
 /// A run's folder that is being filled from others. Dropped without [`Draft::finish`], it leaves nothing behind.
 #[derive(Debug)]
 pub(crate) struct Draft {
+    claim: Claim<RunRecord>,
     folder: PathBuf,
-    finished: bool,
-    _lock: Lock,
 }
 
 impl Draft {
     /// Takes a folder that holds no run, and makes it if need be.
     pub(crate) fn begin(folder: &Path) -> Result<Self, Error> {
-        RunWriter::vacant(folder)?;
-        fs::create_dir_all(folder).map_err(|source| Error::writing(folder, source))?;
-        let lock = Lock::take(folder)?;
-        // Again, now that nobody else writes.
-        RunWriter::vacant(folder)?;
+        let mut claim = Claim::take(folder, false)?;
+        for table in [PARQUET, attention::PARQUET] {
+            claim.provisional(table);
+        }
         Ok(Self {
+            claim,
             folder: folder.to_path_buf(),
-            finished: false,
-            _lock: lock,
         })
     }
 
-    pub(crate) fn samples(&self) -> Result<TableWriter, Error> {
-        TableWriter::create(&self.folder.join(PARQUET))
+    pub(crate) fn samples(&self) -> Result<TableWriter<SampleRecord>, Error> {
+        samples::create(&self.folder.join(PARQUET))
     }
 
     pub(crate) fn attention(&self) -> Result<AttentionWriter, Error> {
         AttentionWriter::create(&self.folder)
     }
 
-    /// Makes it the run of this record, whose tables are in place.
-    pub(crate) fn finish(mut self, record: &RunRecord) -> Result<(), Error> {
-        write_record(&self.folder, record)?;
-        self.finished = true;
-        Lock::remove(&self.folder);
+    /// Makes it the run of this record, which has finished and whose tables are in place.
+    pub(crate) fn finish(self, record: &RunRecord) -> Result<(), Error> {
+        if let Opened::New(folder) = self.claim.open(record)? {
+            folder.finish(|_| ())?;
+        }
         Ok(())
-    }
-}
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        if self.finished {
-            return;
-        }
-        // What cannot be removed is in nobody's way: the next merge into this folder writes over it.
-        for table in [PARQUET, attention::PARQUET] {
-            let path = self.folder.join(table);
-            let _ = fs::remove_file(temporary_name(&path));
-            let _ = fs::remove_file(path);
-        }
-        Lock::remove(&self.folder);
-        // Only if nothing else is in it.
-        let _ = fs::remove_dir(&self.folder);
     }
 }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use super::attention::{self, Attention};
 use super::files::{read_record, read_remarks};
 use super::log::{LOG, read_log};
+use super::samples::{self, PARQUET};
 use super::scores::Scores;
-use super::table::{self, PARQUET};
 use crate::Error;
 use crate::schema::{AttentionRecord, RunRecord, SampleRecord};
 
@@ -42,7 +42,7 @@ impl Run {
         let remarks = read_remarks(folder)?;
         let folder = folder.to_path_buf();
         if record.finished.is_some() {
-            let scores = table::read_scores(&folder.join(PARQUET))?;
+            let scores = samples::read_scores(&folder.join(PARQUET))?;
             return Ok(Self {
                 attention: attention::read(&folder, &record)?,
                 folder,
@@ -98,7 +98,7 @@ impl Run {
         if self.interrupted {
             return Ok(read_log(&self.folder)?.samples);
         }
-        table::read_samples(&self.folder.join(PARQUET))
+        samples::read_samples(&self.folder.join(PARQUET))
     }
 
     /// The samples at these places of that order, in full; the places ascend. Of a long table only the parts
@@ -111,7 +111,7 @@ impl Run {
             return Ok(Vec::new());
         }
         if !self.interrupted {
-            return table::read_samples_at(&self.folder.join(PARQUET), places);
+            return samples::read_samples_at(&self.folder.join(PARQUET), places);
         }
         let samples = read_log(&self.folder)?.samples;
         let found = places.iter().map(|&place| samples.get(place).cloned());

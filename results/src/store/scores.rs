@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::schema::SampleRecord;
+use crate::schema::{Failure, FailureKind, SampleRecord};
 
 /// What a summary needs of each sample, without the texts: about a hundred bytes a sample.
 #[derive(Clone, Debug, Default)]
@@ -21,15 +21,21 @@ pub(crate) struct ScoreRow {
     pub image: u32,
     pub category: u32,
     pub prompt: u32,
-    /// Why there is no score: the words that failures are counted by, and the whole.
-    pub reason: Option<u32>,
-    pub error: Option<u32>,
+    /// Why there is no score.
+    pub failure: Option<FailureNames>,
     pub seed: u64,
     pub score: Option<f64>,
     /// prompt, visual, new
     pub tokens: [u32; 3],
     /// preprocess, vision, prefill, decode; milliseconds
     pub times: [Option<f64>; 4],
+}
+
+/// A failure, its texts as indices into [`Names`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FailureNames {
+    pub kind: u32,
+    pub whole: u32,
 }
 
 /// Each distinct string once.
@@ -52,6 +58,16 @@ impl Names {
 
     pub(crate) fn of(&self, index: u32) -> &str {
         &self.list[index as usize]
+    }
+
+    /// Of a sample that has no score.
+    pub(super) fn failure(&mut self, failure: Option<&Failure>) -> FailureNames {
+        let unscored = Failure::new(FailureKind::Unscored, "");
+        let failure = failure.unwrap_or(&unscored);
+        FailureNames {
+            kind: self.intern(failure.kind.name()),
+            whole: self.intern(&failure.to_string()),
+        }
     }
 }
 
@@ -89,52 +105,39 @@ impl Scores {
 
     /// The same, from records in memory.
     pub(super) fn from_samples(samples: &[SampleRecord]) -> Self {
-        let mut names = Names::default();
-        let rows = samples
-            .iter()
-            .cloned()
-            .map(SampleRecord::normalised)
-            .map(|sample| ScoreRow {
-                model: names.intern(&sample.model),
-                variant: names.intern(&sample.variant),
-                suite: names.intern(&sample.suite),
-                sample: names.intern(&sample.sample),
-                image: names.intern(&sample.image_id),
-                category: names.intern(&sample.category),
-                prompt: names.intern(&sample.prompt_sha256),
-                reason: sample
-                    .score
-                    .is_none()
-                    .then(|| names.intern(reason(sample.error.as_deref()))),
-                error: sample
-                    .score
-                    .is_none()
-                    .then(|| names.intern(sample.error.as_deref().unwrap_or(UNSCORED))),
-                seed: sample.seed,
-                score: sample.score,
-                tokens: [
-                    sample.prompt_tokens,
-                    sample.visual_tokens,
-                    sample.new_tokens,
-                ],
-                times: [
-                    sample.preprocess_ms,
-                    sample.vision_ms,
-                    sample.prefill_ms,
-                    sample.decode_ms,
-                ],
-            })
-            .collect();
-        Self { names, rows }
+        let mut scores = Self::default();
+        for sample in samples {
+            scores.push(&sample.clone().normalised());
+        }
+        scores
     }
-}
 
-/// Stands where a sample has neither score nor error.
-pub(super) const UNSCORED: &str = "unscored";
-
-/// What failures are counted by: what stands before the first colon.
-pub(super) fn reason(error: Option<&str>) -> &str {
-    error.map_or(UNSCORED, |error| {
-        error.split(':').next().unwrap_or(error).trim()
-    })
+    /// Adds what a summary needs of a sample.
+    pub(super) fn push(&mut self, sample: &SampleRecord) {
+        let names = &mut self.names;
+        let failure = sample.score.is_none();
+        self.rows.push(ScoreRow {
+            model: names.intern(&sample.model),
+            variant: names.intern(&sample.variant),
+            suite: names.intern(&sample.suite),
+            sample: names.intern(&sample.sample),
+            image: names.intern(&sample.image_id),
+            category: names.intern(&sample.category),
+            prompt: names.intern(&sample.prompt_sha256),
+            failure: failure.then(|| names.failure(sample.error.as_ref())),
+            seed: sample.seed,
+            score: sample.score,
+            tokens: [
+                sample.prompt_tokens,
+                sample.visual_tokens,
+                sample.new_tokens,
+            ],
+            times: [
+                sample.preprocess_ms,
+                sample.vision_ms,
+                sample.prefill_ms,
+                sample.decode_ms,
+            ],
+        });
+    }
 }

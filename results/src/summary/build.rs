@@ -9,7 +9,7 @@ use super::comparable::{models, suites, variants};
 use super::resamples::Distributions;
 use super::table::{SuiteTable, names_of, tables};
 use super::{
-    Cell, Failure, MacroCell, ModelNote, Options, RunNote, SuiteNote, Summary, VariantNote,
+    Cell, FailedSample, MacroCell, ModelNote, Options, RunNote, SuiteNote, Summary, VariantNote,
 };
 use crate::store::ScoreRow;
 use crate::{Error, Run};
@@ -68,7 +68,7 @@ fn failures(
     models: &[ModelNote],
     suites: &[SuiteNote],
     variants: &[VariantNote],
-) -> Vec<Failure> {
+) -> Vec<FailedSample> {
     let mut found: BTreeMap<FailureKey, Vec<usize>> = BTreeMap::new();
     for run in runs {
         let names = names_of(run);
@@ -82,13 +82,13 @@ fn failures(
             ))
         };
         for row in &run.scores.rows {
-            if let (Some(error), Some((model, suite, variant))) = (row.error, place(row)) {
+            if let (Some(failure), Some((model, suite, variant))) = (row.failure, place(row)) {
                 let key = (
                     model,
                     suite,
                     names.of(row.sample),
                     row.seed,
-                    names.of(error),
+                    names.of(failure.whole),
                 );
                 found.entry(key).or_default().push(variant);
             }
@@ -96,7 +96,7 @@ fn failures(
     }
     let failure = |((model, suite, sample, seed, error), mut own): (FailureKey, Vec<usize>)| {
         own.sort_unstable();
-        Failure {
+        FailedSample {
             model: models[model].name.clone(),
             suite: suites[suite].id.clone(),
             sample: sample.to_string(),
@@ -105,7 +105,7 @@ fn failures(
                 .into_iter()
                 .map(|index| variants[index].id.clone())
                 .collect(),
-            error: error.to_string(),
+            error: error.into(),
         }
     };
     found.into_iter().map(failure).collect()

@@ -136,7 +136,9 @@ fn suite_table(
             .columns
             .entry(names.of(row.variant).to_string())
             .or_insert_with(|| vec![None; keys.len()]);
-        let reason = row.reason.map(|reason| names.of(reason).to_string());
+        let reason = row
+            .failure
+            .map(|failure| names.of(failure.kind).to_string());
         if column[position].replace((**row, reason)).is_some() {
             let key = format!(
                 "{}/{suite}/{}/{}/seed {}",

@@ -1,11 +1,14 @@
 //! A run of known scores, shared by the tests.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use rave_results::schema::{
     Aggregate, CodeVersion, Configuration, DataRecord, Libraries, ModelRecord, RunRecord,
     SampleRecord, SuiteConfiguration, VariantConfiguration,
 };
+use rave_results::store::{LogContents, Opened, open};
+use rave_results::{Error, RunWriter};
 
 /// A run's record over these suites and variants.
 pub fn record(run: &str, suites: &[&str], variants: &[&str]) -> RunRecord {
@@ -100,4 +103,28 @@ pub fn sample(suite: &str, variant: &str, index: usize, score: Option<f64>) -> S
         decode_ms: Some(30.0),
         ..SampleRecord::default()
     }
+}
+
+/// Begins a run.
+#[allow(dead_code, reason = "not every user of this module stores runs")]
+pub fn begin(folder: &Path, record: &RunRecord) -> Result<RunWriter, Error> {
+    match open(folder, record, false)? {
+        Opened::New(folder) => Ok(RunWriter::new(folder)?.0),
+        other => panic!("no new run: {other:?}"),
+    }
+}
+
+/// Goes on with an interrupted run.
+#[allow(dead_code, reason = "not every user of this module resumes runs")]
+pub fn go_on(folder: &Path, record: &RunRecord) -> Result<(RunWriter, LogContents), Error> {
+    match open(folder, record, true)? {
+        Opened::Resumed(folder) => RunWriter::new(folder),
+        other => panic!("no interrupted run: {other:?}"),
+    }
+}
+
+/// An error as the command line tells it.
+#[allow(dead_code, reason = "not every user of this module looks at errors")]
+pub fn told(error: &Error) -> String {
+    format!("{error}\nhint: {}", error.hint().unwrap_or_default())
 }

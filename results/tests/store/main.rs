@@ -5,7 +5,8 @@ use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::Path;
 
-use rave_results::{Error, Run, RunRecord, RunWriter, SampleRecord, Summary, store::read_log};
+use rave_results::store::{Opened, open, read_log};
+use rave_results::{Error, Run, RunRecord, RunWriter, SampleRecord, Summary};
 
 use proptest::prelude::*;
 
@@ -63,7 +64,7 @@ fn due(samples: usize) -> RunRecord {
 }
 
 fn write(folder: &Path, samples: &[SampleRecord], finish: bool) {
-    let mut writer = RunWriter::create(folder, &due(samples.len())).unwrap();
+    let mut writer = common::begin(folder, &due(samples.len())).unwrap();
     for sample in samples {
         writer.append(sample).unwrap();
     }
@@ -150,7 +151,7 @@ fn the_table_is_in_the_order_of_the_data_whatever_the_order_of_recording() {
     }
     record.data.values_mut().for_each(|data| data.rows_used = 4);
     let folder = tempfile::tempdir().unwrap();
-    let mut writer = RunWriter::create(folder.path(), &record).unwrap();
+    let mut writer = common::begin(folder.path(), &record).unwrap();
     for start in 0..5 {
         for sample in samples.iter().skip(start).step_by(5) {
             writer.append(sample).unwrap();
@@ -172,21 +173,22 @@ fn a_folder_with_a_run_is_not_written_over() {
         false,
     );
     let begin = due(1);
-    let interrupted = RunWriter::create(folder.path(), &begin).unwrap_err();
+    let interrupted = common::begin(folder.path(), &begin).unwrap_err();
     assert!(
-        interrupted.to_string().contains("--resume"),
+        common::told(&interrupted).contains("--resume"),
         "{interrupted}"
     );
-    let (writer, _) = RunWriter::resume(folder.path(), &begin).unwrap();
+    let (writer, _) = common::go_on(folder.path(), &begin).unwrap();
     writer.finish(|_| ()).unwrap();
-    let finished = RunWriter::create(folder.path(), &begin).unwrap_err();
+    let finished = common::begin(folder.path(), &begin).unwrap_err();
     assert!(
-        finished.to_string().contains("choose another --out"),
+        common::told(&finished).contains("choose another --out"),
         "{finished}"
     );
+    assert!(matches!(finished, Error::FinishedRun { .. }));
     assert!(matches!(
-        RunWriter::resume(folder.path(), &begin),
-        Err(Error::FinishedRun { .. })
+        open(folder.path(), &begin, true),
+        Ok(Opened::Finished(_))
     ));
     assert_eq!(Run::open(folder.path()).unwrap().scores.len(), 1);
 }
@@ -197,18 +199,18 @@ fn a_run_has_one_writer() {
     let busy = |result: Result<RunWriter, Error>| {
         let error = result.unwrap_err();
         assert!(matches!(error, Error::Busy { .. }), "{error}");
-        let message = error.to_string();
+        let message = common::told(&error);
         assert!(
             message.contains(folder.path().to_str().unwrap()) && message.contains("another --out"),
             "{message}"
         );
     };
-    let resume = || RunWriter::resume(folder.path(), &due(1)).map(|(writer, _)| writer);
-    let mut first = RunWriter::create(folder.path(), &due(1)).unwrap();
+    let resume = || common::go_on(folder.path(), &due(1)).map(|(writer, _)| writer);
+    let mut first = common::begin(folder.path(), &due(1)).unwrap();
     busy(resume());
     // Two that begin at once: the other has the folder, and no record of its run yet.
     fs::remove_file(folder.path().join("run.json")).unwrap();
-    busy(RunWriter::create(folder.path(), &due(1)));
+    busy(common::begin(folder.path(), &due(1)));
     first.update(|_| ()).unwrap();
     first
         .append(&sample("ocr", "standard", 0, Some(1.0)))
@@ -228,11 +230,11 @@ fn a_run_ends_with_the_samples_that_are_due_and_no_others() {
         .collect();
     for (due_samples, remedy) in [(4, "--resume"), (2, "another --out")] {
         let folder = tempfile::tempdir().unwrap();
-        let mut writer = RunWriter::create(folder.path(), &due(due_samples)).unwrap();
+        let mut writer = common::begin(folder.path(), &due(due_samples)).unwrap();
         for sample in &samples {
             writer.append(sample).unwrap();
         }
-        let message = writer.finish(|_| ()).unwrap_err().to_string();
+        let message = common::told(&writer.finish(|_| ()).unwrap_err());
         let counts = format!("3 samples where {due_samples} are due");
         for part in [counts.as_str(), "its log is kept", remedy] {
             assert!(message.contains(part), "`{part}` is not in: {message}");
@@ -270,19 +272,19 @@ fn bad_folders_and_files_are_named() {
     let file = folder.path().join("file");
     fs::write(&file, "x").unwrap();
     let begin = record("r", &["ocr"], &["standard"]);
-    let unwritable = RunWriter::create(&file.join("run"), &begin).unwrap_err();
+    let unwritable = common::begin(&file.join("run"), &begin).unwrap_err();
     assert!(
         matches!(unwritable, Error::Unwritable { .. }),
         "{unwritable}"
     );
 
     // A file in the folder's place, and a folder that the system does not let anybody make: neither is a failed read.
-    let mut refused = vec![RunWriter::create(&file, &begin).unwrap_err()];
+    let mut refused = vec![common::begin(&file, &begin).unwrap_err()];
     if cfg!(target_os = "linux") {
-        refused.push(RunWriter::create(Path::new("/proc/rave/run"), &begin).unwrap_err());
+        refused.push(common::begin(Path::new("/proc/rave/run"), &begin).unwrap_err());
     }
     for error in refused {
-        let message = error.to_string();
+        let message = common::told(&error);
         assert!(
             message.contains("cannot be written") && message.contains("choose another --out"),
             "{message}"
@@ -298,7 +300,7 @@ fn bad_folders_and_files_are_named() {
         json.replace("\"schema_version\": 1", "\"schema_version\": 99"),
     )
     .unwrap();
-    let newer = Run::open(&run).unwrap_err().to_string();
+    let newer = common::told(&Run::open(&run).unwrap_err());
     assert!(
         newer.contains("run.json") && newer.contains("update rave"),
         "{newer}"
@@ -329,8 +331,7 @@ fn a_full_disk_is_called_that() {
     // /dev/full takes nothing, as a full disk would.
     let folder = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink("/dev/full", folder.path().join("run.json.tmp")).unwrap();
-    let error =
-        RunWriter::create(folder.path(), &record("r", &["ocr"], &["standard"])).unwrap_err();
+    let error = common::begin(folder.path(), &record("r", &["ocr"], &["standard"])).unwrap_err();
     assert!(matches!(error, Error::NoSpace { .. }), "{error}");
     assert!(error.to_string().contains("run.json"), "{error}");
 }
@@ -358,7 +359,7 @@ proptest! {
             .collect();
         write(folder.path(), &samples, false);
         prop_assert_eq!(&read_log(folder.path()).unwrap().samples, &samples);
-        let (writer, _) = RunWriter::resume(folder.path(), &due(samples.len())).unwrap();
+        let (writer, _) = common::go_on(folder.path(), &due(samples.len())).unwrap();
         writer.finish(|_| ()).unwrap();
         prop_assert_eq!(&Run::open(folder.path()).unwrap().samples().unwrap(), &samples);
     }

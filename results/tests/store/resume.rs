@@ -34,7 +34,7 @@ fn resume_cuts_the_torn_tail_and_goes_on() {
     let samples: Vec<_> = (0..4)
         .map(|index| sample("ocr", "standard", index, Some(0.5)))
         .collect();
-    let mut writer = RunWriter::create(folder.path(), &due(4)).unwrap();
+    let mut writer = common::begin(folder.path(), &due(4)).unwrap();
     for sample in &samples[..2] {
         writer.append(sample).unwrap();
     }
@@ -48,7 +48,7 @@ fn resume_cuts_the_torn_tail_and_goes_on() {
         run: "another id".into(),
         ..due(4)
     };
-    let (mut writer, done) = RunWriter::resume(folder.path(), &begin).unwrap();
+    let (mut writer, done) = common::go_on(folder.path(), &begin).unwrap();
     assert_eq!(done.samples, samples[..2]);
     assert!(done.truncated_bytes > 0);
     for sample in &samples[2..] {
@@ -69,10 +69,10 @@ fn resume_refuses_a_changed_run_and_says_what_changed() {
     other.data = due(0).data;
     other.configuration.seed = Some(9);
     other.models[0].sha256 = "cd".into();
-    let message = RunWriter::resume(folder.path(), &other)
+    let message = common::go_on(folder.path(), &other)
         .unwrap_err()
         .to_string();
-    let told = "in: seed: 1 before, 9 now; variants: standard before, standard,rave now; checkpoint of nano: ab before, cd now;";
+    let told = "in: seed: 1 before, 9 now; variants: standard before, standard,rave now; checkpoint of nano: ab before, cd now";
     assert!(message.contains(told), "{message}");
 }
 
@@ -82,35 +82,35 @@ fn what_changed_is_told_with_both_values_where_they_are_short() {
     let changes: [(Change, &str); 8] = [
         (
             |run| run.configuration.suites[0].limit = Some(6),
-            "in: limit of suite ocr: none before, 6 now;",
+            "in: limit of suite ocr: none before, 6 now",
         ),
         (
             |run| run.configuration.suites[0].metric_version = 2,
-            "in: metric_version of suite ocr: 1 before, 2 now;",
+            "in: metric_version of suite ocr: 1 before, 2 now",
         ),
         (
             |run| run.configuration.variants[0].version = 2,
-            "in: version of variant standard: 1 before, 2 now;",
+            "in: version of variant standard: 1 before, 2 now",
         ),
         (
             |run| run.configuration.threads = 4,
-            "in: threads (the last bits of sums depend on how many there are): 2 before, 4 now;",
+            "in: threads (the last bits of sums depend on how many there are): 2 before, 4 now",
         ),
         (
             |run| run.configuration.shard = Some("2/3".parse().unwrap()),
-            "in: shard: none before, 2/3 now;",
+            "in: shard: none before, 2/3 now",
         ),
         (
             |run| run.code.commit = Some("0123456789abcdef".into()),
-            "in: code: 0.1.0 before, 0.1.0 at 0123456789ab now;",
+            "in: code: 0.1.0 before, 0.1.0 at 0123456789ab now",
         ),
         (
             |run| run.data.get_mut("ocr").unwrap().fingerprint = "ab".repeat(32),
-            "in: fingerprint of the data of ocr: f before, abababababab.. now;",
+            "in: fingerprint of the data of ocr: f before, abababababab.. now",
         ),
         (
             |run| run.models[0].sha256 = "cd".repeat(32),
-            "in: checkpoint of nano: ab before, cdcdcdcdcdcd.. now;",
+            "in: checkpoint of nano: ab before, cdcdcdcdcdcd.. now",
         ),
     ];
     let folder = tempfile::tempdir().unwrap();
@@ -118,16 +118,16 @@ fn what_changed_is_told_with_both_values_where_they_are_short() {
     for (change, told) in changes {
         let mut other = due(0);
         change(&mut other);
-        let error = RunWriter::resume(folder.path(), &other).unwrap_err();
+        let error = common::go_on(folder.path(), &other).unwrap_err();
         assert!(error.to_string().contains(told), "{error}");
     }
     // A model is known only once it is loaded.
-    let (mut writer, _) = RunWriter::resume(folder.path(), &due(0)).unwrap();
+    let (mut writer, _) = common::go_on(folder.path(), &due(0)).unwrap();
     let mut other = due(0).models.remove(0);
     other.sha256 = "cd".into();
     let message = writer.model(other).unwrap_err().to_string();
     assert!(
-        message.contains("in: checkpoint of nano: ab before, cd now;"),
+        message.contains("in: checkpoint of nano: ab before, cd now"),
         "{message}"
     );
 }
@@ -146,13 +146,13 @@ fn a_log_cut_at_any_byte_loses_the_last_record_alone_and_the_run_goes_on() {
         assert_eq!(contents.samples, samples[..2], "cut at {length}");
         assert_eq!(contents.truncated_bytes, (length - last) as u64);
         assert!(contents.damaged_lines.is_empty());
-        let (mut writer, done) = RunWriter::resume(folder.path(), &due(3)).unwrap();
+        let (mut writer, done) = common::go_on(folder.path(), &due(3)).unwrap();
         assert_eq!(done.samples, samples[..2], "cut at {length}");
         writer.append(&samples[2]).unwrap();
         drop(writer);
         assert!(fs::read(&log).unwrap() == whole, "cut at {length}");
     }
-    let (writer, _) = RunWriter::resume(folder.path(), &due(3)).unwrap();
+    let (writer, _) = common::go_on(folder.path(), &due(3)).unwrap();
     writer.finish(|_| ()).unwrap();
     assert_eq!(
         Run::open(folder.path()).unwrap().samples().unwrap(),
@@ -170,7 +170,7 @@ fn a_crash_between_any_two_steps_of_the_end_costs_nothing() {
         fs::read(at("run.json")).unwrap(),
     );
     let end = || {
-        RunWriter::resume(folder.path(), &due(3))
+        common::go_on(folder.path(), &due(3))
             .unwrap()
             .0
             .finish(|_| ())
@@ -205,14 +205,13 @@ fn a_crash_between_any_two_steps_of_the_end_costs_nothing() {
     fs::write(at("samples.log"), &log).unwrap();
     let run = Run::open(folder.path()).unwrap();
     assert!(!run.interrupted && run.samples().unwrap() == samples);
-    assert!(RunWriter::has_ended(folder.path()).unwrap());
     let mut other = due(3);
     other.models[0].sha256 = "cd".into();
-    let error = RunWriter::ended(folder.path(), &other).unwrap_err();
+    let error = open(folder.path(), &other, true).unwrap_err();
     assert!(matches!(error, Error::ChangedRun { .. }), "{error}");
-    assert_eq!(
-        RunWriter::ended(folder.path(), &due(3)).unwrap(),
-        run.record
-    );
+    let Opened::Finished(ended) = open(folder.path(), &due(3), true).unwrap() else {
+        panic!("it has finished");
+    };
+    assert_eq!(ended, run.record);
     assert!(!at("samples.log").exists());
 }

@@ -5,12 +5,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use image::RgbImage;
 use rave_benchmarks::Item;
+use rave_engine::attend::{AttendRequest, Attended, Question, attend};
 use rave_engine::{answer_boxes, model_type, picture};
-use rave_lmm::attention::{Bounds, Choice, HeadStatistics, InBox, Probed, map, statistics};
-use rave_lmm::{GenerationOptions, LoadOptions, Model, checkpoint_folder, decode};
-use rave_methods::Variant;
+use rave_lmm::attention::{Choice, InBox};
+use rave_lmm::{LoadOptions, checkpoint_folder, decode};
 use rave_reports::charts::heat::{self, Row, Sheet};
 use rave_results::maps::{AttentionMaps, MAPS_VERSION, VariantMap, write_maps};
 use serde_json::{Value, json};
@@ -20,6 +19,7 @@ use super::eval::chosen_variants;
 use super::hub::{HubArguments, Part};
 use super::{named_suite, print, print_json};
 use crate::Outcome;
+use crate::failure::refusal;
 
 /// Options of `rave attend`.
 #[derive(Debug, Args)]
@@ -122,60 +122,53 @@ impl Place {
     }
 }
 
-/// What is asked.
+/// What is asked, and where it is from.
 struct Task {
     name: String,
     /// Of a suite's item: the item's id.
     sample: Option<String>,
-    picture: RgbImage,
-    prompt: String,
+    question: Question,
     answers: Vec<String>,
-    boxes: Vec<Bounds>,
-}
-
-/// What a variant gave.
-struct Shown {
-    row: Row,
-    document: Value,
 }
 
 /// `rave attend`.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let variants = chosen_variants(&arguments.variant)?;
-    let trained = variants
-        .iter()
-        .filter(|variant| variant.is_trained())
-        .count();
-    if arguments.adapter.is_some() && trained != 1 {
-        bail!("--adapter needs exactly one trained variant in --variant");
-    }
     arguments
         .hub
         .models([arguments.model.as_str()], arguments.decoding.ignored())?;
     let folder = checkpoint_folder(&arguments.model, variants[0].id, arguments.seed)?;
     let task = task(arguments, &folder)?;
-    let options = LoadOptions::named(&arguments.device, &arguments.dtype)?
-        .without(arguments.decoding.ignored());
-    let mut shown = Vec::new();
-    // Most variants run on one checkpoint; those of a grid may have their own.
-    let mut open: Option<Model> = None;
-    for variant in variants {
-        let folder = checkpoint_folder(&arguments.model, variant.id, arguments.seed)?;
-        let same = open.take().filter(|model| model.info().folder == folder);
-        let model = match same {
-            Some(model) => model,
-            None => Model::open(&arguments.model, folder, options)?,
-        };
-        shown.push(show(arguments, variant, &model, &task)?);
-        open = Some(model);
+    let request = AttendRequest {
+        model: arguments.model.clone(),
+        variants,
+        options: LoadOptions::named(&arguments.device, &arguments.dtype)?
+            .without(arguments.decoding.ignored()),
+        adapter: arguments.adapter.clone(),
+        seed: arguments.seed,
+        max_new_tokens: arguments.max_new_tokens,
+        choice: Choice {
+            layer: arguments.layer.0,
+            head: arguments.head.0,
+        },
+    };
+    let attended = attend(&request, &task.question)?;
+    for _ in attended.iter().filter(|own| own.untrained) {
+        eprintln!(
+            "note: {} has seeded random weights; its attention means nothing",
+            arguments.model
+        );
     }
     fs::create_dir_all(&arguments.out).with_context(|| {
-        format!(
-            "cannot make {}; choose another --out",
-            arguments.out.display()
+        refusal(
+            format!("cannot make {}", arguments.out.display()),
+            "choose another --out",
         )
     })?;
-    let mut lines = vec![format!("question: {}", task.prompt.replace('\n', " "))];
+    let mut lines = vec![format!(
+        "question: {}",
+        task.question.prompt.replace('\n', " ")
+    )];
     // Some suites say the same answer once an annotator.
     let mut accepted = Vec::new();
     for answer in &task.answers {
@@ -190,7 +183,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         "{}, {}, mean over the tokens that predict the answer{}",
         arguments.layer.text("layer"),
         arguments.head.text("head"),
-        if task.boxes.is_empty() {
+        if task.question.boxes.is_empty() {
             ""
         } else {
             "; green: the answer's box"
@@ -200,26 +193,25 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let sheet = Sheet {
         title: &title,
         lines: &lines,
-        picture: &task.picture,
-        boxes: &task.boxes,
+        picture: &task.question.picture,
+        boxes: &task.question.boxes,
     };
-    let rows: Vec<Row> = shown.iter().map(|shown| shown.row.clone()).collect();
+    let rows: Vec<Row> = attended.iter().map(row).collect();
     let all = arguments.out.join("attention.png");
     write(&all, &heat::png(&sheet, &rows)?)?;
     write_maps(&arguments.out, &maps(arguments, &task, &rows))?;
     let mut documents = Vec::new();
-    for Shown { row, mut document } in shown {
+    for (own, row) in attended.iter().zip(&rows) {
         let file = arguments.out.join(format!("attention-{}.png", row.variant));
-        write(&file, &heat::png(&sheet, &[row])?)?;
-        document["file"] = json!(file);
-        documents.push(document);
+        write(&file, &heat::png(&sheet, std::slice::from_ref(row))?)?;
+        documents.push(document(own, &file));
     }
     if arguments.json {
         print_json(&json!({
             "model": arguments.model,
-            "prompt": task.prompt,
+            "prompt": task.question.prompt,
             "answers": task.answers,
-            "boxes": task.boxes,
+            "boxes": task.question.boxes,
             "layer": arguments.layer.0,
             "head": arguments.head.0,
             "file": all,
@@ -270,11 +262,13 @@ fn task(arguments: &Arguments, folder: &Path) -> anyhow::Result<Task> {
         return Ok(Task {
             name: format!("{id}, item {number}"),
             sample: Some(item.id.clone()),
-            picture: picture(&item)?,
-            boxes: answer_boxes(&item)?,
-            prompt: dataset
-                .suite()
-                .prompt(&item.question, model_type(folder)?.as_deref()),
+            question: Question {
+                picture: picture(&item)?,
+                boxes: answer_boxes(&item)?,
+                prompt: dataset
+                    .suite()
+                    .prompt(&item.question, model_type(folder)?.as_deref()),
+            },
             answers: item.answers,
         });
     }
@@ -282,9 +276,9 @@ fn task(arguments: &Arguments, folder: &Path) -> anyhow::Result<Task> {
         bail!("--image F --prompt TEXT, or --suite SUITE --sample N: one of the two is needed");
     };
     let bytes = fs::read(path).with_context(|| {
-        format!(
-            "cannot read {}; check the path and its permissions",
-            path.display()
+        refusal(
+            format!("cannot read {}", path.display()),
+            "check the path and its permissions",
         )
     })?;
     let picture = decode(&bytes, &path.display().to_string())?;
@@ -309,160 +303,76 @@ fn task(arguments: &Arguments, folder: &Path) -> anyhow::Result<Task> {
     Ok(Task {
         name: name.into_owned(),
         sample: None,
-        picture,
-        prompt: prompt.clone(),
+        question: Question {
+            picture,
+            prompt: prompt.clone(),
+            boxes,
+        },
         answers: Vec::new(),
-        boxes,
     })
 }
 
-/// Answers with one variant, and looks at what it attended to.
-fn show(
-    arguments: &Arguments,
-    variant: &Variant,
-    model: &Model,
-    task: &Task,
-) -> anyhow::Result<Shown> {
-    let adapter = arguments
-        .adapter
-        .as_deref()
-        .filter(|_| variant.is_trained());
-    let built = model.build(variant, arguments.seed.unwrap_or(0), adapter)?;
-    if model.info().untrained {
-        eprintln!(
-            "note: {} has seeded random weights; its attention means nothing",
-            arguments.model
-        );
+/// What is shown of a variant.
+fn row(attended: &Attended) -> Row {
+    Row {
+        variant: attended.variant.to_owned(),
+        lines: lines(attended),
+        tokens: attended.tokens.clone(),
     }
-    let prompt = model.processor().prepare(&[&task.picture], &task.prompt)?;
-    let features = model.encode_image(&prompt)?;
-    let options = GenerationOptions {
-        max_new_tokens: arguments.max_new_tokens,
-        stop_at_end: true,
-        deadline: None,
-    };
-    let attention = built.attention.as_ref();
-    let generation = model.generate(attention, &prompt, &features, &options)?;
-    let choice = Choice {
-        layer: arguments.layer.0,
-        head: arguments.head.0,
-    };
-    let weights = map(
-        model,
-        attention,
-        &prompt,
-        &features,
-        &generation.ids,
-        choice,
-    )?;
-    let probed = statistics(
-        model,
-        attention,
-        &prompt,
-        &features,
-        &generation.ids,
-        &task.boxes,
-    )?;
-    let Some(probed) = probed else {
-        bail!(
-            "{} makes no visual tokens of this prompt, so there is nothing to show",
-            arguments.model
-        );
-    };
-    let means = Means::of(&probed, choice);
-    let mass: f64 = weights.iter().sum();
-    let tokens = prompt.regions.iter().zip(&weights);
-    let tokens = tokens.map(|(place, weight)| (place.bounds, weight / mass.max(f64::MIN_POSITIVE)));
-    let lines = means.lines(generation.text.trim(), prompt.regions.len());
+}
+
+/// What is said of it as JSON.
+fn document(attended: &Attended, file: &Path) -> Value {
+    let means = &attended.means;
     let inside = |of: fn(&InBox) -> f64| means.in_box.as_ref().map(of);
-    let document = json!({
-        "variant": variant.id,
-        "answer": generation.text,
-        "queries": probed.queries,
-        "visual_tokens": prompt.regions.len(),
+    json!({
+        "variant": attended.variant,
+        "answer": attended.answer,
+        "queries": attended.queries,
+        "visual_tokens": attended.tokens.len(),
         "visual_share": means.visual_share,
         "effective": means.effective,
         "box_share": inside(|own| own.share),
         "box_uniform": inside(|own| own.uniform),
         "pointing": inside(|own| own.pointing),
         "pointing_uniform": inside(|own| own.pointing_uniform),
-    });
-    Ok(Shown {
-        row: Row {
-            variant: variant.id.to_owned(),
-            lines,
-            tokens: tokens.collect(),
-        },
-        document,
+        "file": file,
     })
 }
 
-/// Means over the chosen layers and heads.
-struct Means {
-    visual_share: f64,
-    effective: Option<f64>,
-    in_box: Option<InBox>,
-}
-
-impl Means {
-    /// What is said beside a variant's pictures.
-    fn lines(&self, answer: &str, visual_tokens: usize) -> Vec<String> {
-        let mut lines = vec![
-            format!("answer: {}", answer),
-            format!("on the picture: {:.1} %", self.visual_share * 100.0),
-        ];
-        if let Some(inside) = self.in_box {
-            lines.push(format!(
-                "of that in the box: {:.1} % (even weights: {:.1} %)",
-                inside.share * 100.0,
-                inside.uniform * 100.0
-            ));
-            lines.push(format!(
-                "peak touches the box: {:.0} % (by chance: {:.0} %)",
-                inside.pointing * 100.0,
-                inside.pointing_uniform * 100.0
-            ));
-        }
-        if let Some(effective) = self.effective {
-            lines.push(format!(
-                "visual keys: {effective:.1} effective of {visual_tokens}"
-            ));
-        }
-        lines
+/// What is said beside its pictures.
+fn lines(attended: &Attended) -> Vec<String> {
+    let means = &attended.means;
+    let mut lines = vec![
+        format!("answer: {}", attended.answer.trim()),
+        format!("on the picture: {:.1} %", means.visual_share * 100.0),
+    ];
+    if let Some(inside) = means.in_box {
+        lines.push(format!(
+            "of that in the box: {:.1} % (even weights: {:.1} %)",
+            inside.share * 100.0,
+            inside.uniform * 100.0
+        ));
+        lines.push(format!(
+            "peak touches the box: {:.0} % (by chance: {:.0} %)",
+            inside.pointing * 100.0,
+            inside.pointing_uniform * 100.0
+        ));
     }
-
-    fn of(probed: &Probed, choice: Choice) -> Self {
-        let is = |head: &&HeadStatistics| {
-            choice.layer.is_none_or(|layer| layer == head.layer)
-                && choice.head.is_none_or(|number| number == head.head)
-        };
-        let heads: Vec<&HeadStatistics> = probed.heads.iter().filter(is).collect();
-        let mean = |of: &dyn Fn(&HeadStatistics) -> Option<f64>| -> Option<f64> {
-            let values: Vec<f64> = heads.iter().filter_map(|head| of(head)).collect();
-            (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
-        };
-        let inside = |of: fn(&InBox) -> f64| mean(&|head| head.in_box.as_ref().map(of));
-        let in_box = || {
-            Some(InBox {
-                share: inside(|own| own.share)?,
-                uniform: inside(|own| own.uniform)?,
-                pointing: inside(|own| own.pointing)?,
-                pointing_uniform: inside(|own| own.pointing_uniform)?,
-            })
-        };
-        Self {
-            visual_share: mean(&|head| Some(head.visual_share)).unwrap_or(0.0),
-            effective: mean(&|head| head.effective),
-            in_box: in_box(),
-        }
+    if let Some(effective) = means.effective {
+        lines.push(format!(
+            "visual keys: {effective:.1} effective of {}",
+            attended.tokens.len()
+        ));
     }
+    lines
 }
 
 fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     fs::write(path, bytes).with_context(|| {
-        format!(
-            "cannot write {}; check the folder and the free space",
-            path.display()
+        refusal(
+            format!("cannot write {}", path.display()),
+            "check the folder and the free space",
         )
     })
 }

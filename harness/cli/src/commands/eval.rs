@@ -14,7 +14,7 @@ use rave_lmm::{LoadOptions, dtype};
 use rave_methods::{REGISTRY, Variant};
 use rave_reports::{Document, Evaluation};
 use rave_results::schema::{RunRecord, Shard, WorkRecord};
-use rave_results::summary::Failure;
+use rave_results::summary::FailedSample;
 use rave_results::{Run, Summary};
 
 use super::decoding::DecodingArguments;
@@ -302,11 +302,11 @@ fn told_work(request: &Request, work: Option<&WorkRecord>) -> String {
 }
 
 /// The first failures with their whole reason, a line each, and where the others are.
-fn told_failures(failures: &[Failure], out: &Path) -> String {
+fn told_failures(failures: &[FailedSample], out: &Path) -> String {
     let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
     for failure in failures {
-        let reason = failure.error.split(':').next().unwrap_or_default();
-        *reasons.entry(reason).or_default() += failure.variants.len();
+        let kind = failure.error.kind.name();
+        *reasons.entry(kind).or_default() += failure.variants.len();
     }
     let mut text = String::new();
     if !reasons.is_empty() {
@@ -325,7 +325,7 @@ fn told_failures(failures: &[Failure], out: &Path) -> String {
             failure.sample,
             failure.model,
             failure.variants.join(", "),
-            failure.error.trim_end().replace('\n', "\n    ")
+            failure.error.to_string().trim_end().replace('\n', "\n    ")
         );
     }
     if failures.len() > TOLD_FAILURES {

@@ -10,6 +10,7 @@ use rave_results::Run;
 
 use super::reporting::inside;
 use crate::Outcome;
+use crate::failure::refusal;
 
 /// Whose files to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -50,9 +51,9 @@ pub fn write(run: &Run, target: Target, out: Option<&Path>) -> anyhow::Result<()
         fs::create_dir_all(folder)
             .and_then(|()| fs::write(&path, &file.bytes))
             .with_context(|| {
-                format!(
-                    "cannot write {}; check the folder and the free space",
-                    path.display()
+                refusal(
+                    format!("cannot write {}", path.display()),
+                    "check the folder and the free space",
                 )
             })?;
         eprintln!("export: {}", path.display());

@@ -13,6 +13,7 @@ use super::decoding::DecodingArguments;
 use super::hub::HubArguments;
 use super::{named_variant, print, print_json};
 use crate::Outcome;
+use crate::failure::refusal;
 
 /// Options of `rave generate`.
 #[derive(Debug, Args)]
@@ -66,9 +67,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         .iter()
         .map(|path| {
             let bytes = fs::read(path).with_context(|| {
-                format!(
-                    "cannot read {}; check the path and its permissions",
-                    path.display()
+                refusal(
+                    format!("cannot read {}", path.display()),
+                    "check the path and its permissions",
                 )
             })?;
             Ok(decode(&bytes, &path.display().to_string())?)

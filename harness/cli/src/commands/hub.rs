@@ -13,6 +13,8 @@ use rave_hub::{Hub, Observer, Reference, Settings};
 use rave_lmm::check::Report;
 use rave_lmm::{GenerationKeys, built_in, checkpoint_folder, grid};
 
+use crate::failure::refusal;
+
 /// Options of every command that takes a model or data of the hub.
 #[derive(Debug, Clone, Args)]
 pub struct HubArguments {
@@ -98,10 +100,10 @@ impl HubArguments {
             }
         }
         if folders.len() > 1 {
-            bail!(
-                "--data names {} folders; give one that holds the data sets by repository name (a link each will do)",
-                folders.len()
-            );
+            bail!(refusal(
+                format!("--data names {} folders", folders.len()),
+                "give one that holds the data sets by repository name (a link each will do)",
+            ));
         }
         let names = |suite: &Suite, reference: &Reference| {
             let mut names = suite.repositories.iter();
@@ -112,9 +114,10 @@ impl HubArguments {
             .filter(|reference| !suites.iter().any(|suite| names(suite, reference)));
         let own = strangers.next();
         if let (Some(own), Some(other)) = (own, strangers.next()) {
-            bail!(
-                "--data names {own} and {other}, and no suite names either; run the suites one by one"
-            );
+            bail!(refusal(
+                format!("--data names {own} and {other}, and no suite names either"),
+                "run the suites one by one",
+            ));
         }
         let published = suites
             .iter()
@@ -125,10 +128,13 @@ impl HubArguments {
             let is_own = suite.file.is_some();
             if suite.data.is_some() {
                 if !given.is_empty() && !published {
-                    bail!(
-                        "--data is of no use to suite `{}`, whose file names its data; take `data` out of it, or --data away",
-                        suite.id
-                    );
+                    bail!(refusal(
+                        format!(
+                            "--data is of no use to suite `{}`, whose file names its data",
+                            suite.id
+                        ),
+                        "take `data` out of it, or --data away",
+                    ));
                 }
                 continue;
             }

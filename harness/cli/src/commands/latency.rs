@@ -22,6 +22,7 @@ use super::hub::HubArguments;
 use super::reporting::{FORMATS_WITHOUT_PAGE, Output, named_formats};
 use super::{code_version, command_line, listed, named_variant, print, run_folder};
 use crate::Outcome;
+use crate::failure::refusal;
 
 /// Options of `rave latency`.
 #[derive(Debug, Args)]
@@ -170,7 +171,10 @@ pub fn measure_memory(arguments: &MemoryArguments) -> anyhow::Result<Outcome> {
 fn duration(option: &str, seconds: f64) -> anyhow::Result<Duration> {
     match Duration::try_from_secs_f64(seconds) {
         Ok(duration) if !duration.is_zero() => Ok(duration),
-        _ => bail!("--{option} {seconds} is not possible; give a number of seconds above 0"),
+        _ => bail!(refusal(
+            format!("--{option} {seconds} is not possible"),
+            "give a number of seconds above 0",
+        )),
     }
 }
 
@@ -210,11 +214,12 @@ fn peak_in_own_process(
         Ok(peak) if output.status.success() => Ok(peak),
         _ => {
             let told = String::from_utf8_lossy(&output.stderr);
-            let last = told.lines().last().unwrap_or("it said nothing");
+            let mut lines = told.lines().rev();
+            let error = lines.find_map(|line| line.strip_prefix("error: "));
             Err(format!(
                 "its process ended with {}: {}",
                 output.status,
-                last.trim_start_matches("error: ")
+                error.or(told.lines().last()).unwrap_or("it said nothing")
             ))
         }
     }

@@ -33,6 +33,7 @@ use serde::Serialize;
 use tabled::builder::Builder;
 use tabled::settings::Style;
 
+use crate::failure::refusal;
 use crate::is_closed_pipe;
 
 /// Writes text to stdout. A reader that went away (`rave suites | head`) has what it wanted: that is no error, and the
@@ -43,9 +44,10 @@ pub fn print(text: &str) -> anyhow::Result<()> {
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush())
     {
-        Err(error) if !is_closed_pipe(&error) => {
-            Err(error).context("cannot write to stdout; check where it goes, and the free space")
-        }
+        Err(error) if !is_closed_pipe(&error) => Err(error).context(refusal(
+            "cannot write to stdout",
+            "check where it goes, and the free space",
+        )),
         _ => Ok(()),
     }
 }
@@ -54,10 +56,10 @@ pub fn print(text: &str) -> anyhow::Result<()> {
 pub fn listed<'a>(option: &str, names: &'a [String]) -> anyhow::Result<Vec<&'a str>> {
     let names: Vec<&str> = names.iter().map(|name| name.trim()).collect();
     if names.iter().any(|name| name.is_empty()) {
-        bail!(
-            "--{option} {} has an empty entry; leave out the comma that names nothing",
-            names.join(",")
-        );
+        bail!(refusal(
+            format!("--{option} {} has an empty entry", names.join(",")),
+            "leave out the comma that names nothing",
+        ));
     }
     Ok(names)
 }
@@ -92,7 +94,10 @@ pub fn named_suite(name: &str) -> anyhow::Result<&'static Suite> {
     }
     match suite(name) {
         Err(error) if path.exists() => {
-            bail!("{error}; for the suite in the folder or file of that name give ./{name}")
+            bail!(refusal(
+                error.to_string(),
+                format!("for the suite in the folder or file of that name give ./{name}"),
+            ))
         }
         found => Ok(found?),
     }
@@ -125,8 +130,10 @@ pub fn run_folder(asked: Option<PathBuf>, command: &str) -> anyhow::Result<PathB
 
 /// Makes a folder that nobody else has, also where two processes ask for one in the same second.
 fn new_folder(parent: &Path, name: &str) -> anyhow::Result<PathBuf> {
-    let refused =
-        |path: &Path| format!("cannot make {}; choose a folder with --out", path.display());
+    let refused = |path: &Path| {
+        let message = format!("cannot make {}", path.display());
+        refusal(message, "choose a folder with --out")
+    };
     fs::create_dir_all(parent).with_context(|| refused(parent))?;
     let mut folder = parent.join(name);
     for number in 2_u32.. {

@@ -12,6 +12,7 @@ use rave_benchmarks::{Average, METRICS, Metric, Suite};
 
 use super::{named_suite, print};
 use crate::Outcome;
+use crate::failure::refusal;
 
 /// Options of `rave score`.
 #[derive(Debug, Args)]
@@ -73,8 +74,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     } else {
         let format = Format::of(&arguments.predictions)?;
         let text = fs::read_to_string(&arguments.predictions).with_context(|| {
-            format!(
-                "cannot read {name} (give a file of predictions, text in UTF-8, or - for stdin)"
+            refusal(
+                format!("cannot read {name}"),
+                "give a file of predictions, text in UTF-8, or - for stdin",
             )
         })?;
         read(format, &text)
@@ -100,18 +102,20 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     if average == Average::Categories
         && let Some(bare) = predictions.iter().find(|own| own.category.is_none())
     {
-        bail!(
-            "{name}: line {} has no `category`, and this suite's score is a mean over categories; add them, or take them from \
-             the data with --data DIR",
-            bare.line
-        );
+        bail!(refusal(
+            format!(
+                "{name}: line {} has no `category`, and this suite's score is a mean over categories",
+                bare.line
+            ),
+            "add them, or take them from the data with --data DIR",
+        ));
     }
     let tally = score(metric, average, &predictions).with_context(|| name.clone())?;
     let Some(value) = tally.score else {
-        bail!(
-            "{name} holds no predictions; one JSON object a line is expected (to score every sample of the data as an empty \
-             answer: --data DIR --missing zero)"
-        );
+        bail!(refusal(
+            format!("{name} holds no predictions; one JSON object a line is expected"),
+            "to score every sample of the data as an empty answer: --data DIR --missing zero",
+        ));
     };
     let mut lines = String::new();
     for scored in &tally.scores {

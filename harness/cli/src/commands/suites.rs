@@ -10,6 +10,7 @@ use rave_benchmarks::{Suite, suite, suites};
 
 use super::{print, print_json, print_table};
 use crate::Outcome;
+use crate::failure::refusal;
 
 /// Options of `rave suites`.
 #[derive(Debug, Args)]
@@ -84,13 +85,11 @@ fn draw(folder: &Path, names: &[String], split: Split, count: u32) -> anyhow::Re
     for name in names {
         let suite = suite(name)?;
         let Some(task) = suite.task() else {
-            bail!(
-                "suite `{name}` is published data and is not drawn by this program; --render takes {}",
-                embedded()
-                    .map(|(suite, _)| suite.id.as_str())
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            );
+            let drawn: Vec<&str> = embedded().map(|(suite, _)| suite.id.as_str()).collect();
+            bail!(refusal(
+                format!("suite `{name}` is published data and is not drawn by this program"),
+                format!("--render takes {}", drawn.join(", ")),
+            ));
         };
         chosen.push((suite, task));
     }
@@ -98,18 +97,18 @@ fn draw(folder: &Path, names: &[String], split: Split, count: u32) -> anyhow::Re
         chosen.extend(embedded());
     }
     fs::create_dir_all(folder).with_context(|| {
-        format!(
-            "--render {}: cannot make this folder; name one that can be written",
-            folder.display()
+        refusal(
+            format!("--render {}: cannot make this folder", folder.display()),
+            "name one that can be written",
         )
     })?;
     for (suite, task) in chosen {
         let sheet = contact_sheet(task, split, suite.version, count)?;
         let path = folder.join(format!("{}-{split}.png", suite.id));
         sheet.save(&path).with_context(|| {
-            format!(
-                "cannot write {}; name a folder that can be written, on a disk with room",
-                path.display()
+            refusal(
+                format!("cannot write {}", path.display()),
+                "name a folder that can be written, on a disk with room",
             )
         })?;
         print(&format!("{}\n", path.display()))?;

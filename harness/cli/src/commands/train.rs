@@ -2,18 +2,21 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
-use rave_engine::train::{Ended, Freeze, Plan, ROWS, Source, TrainObserver, train};
+use rave_engine::train::{Ended, Freeze, Plan, Source, TrainObserver, train};
 use rave_lmm::GenerationKeys;
 use rave_reports::charts;
-use rave_results::training::{Row, read_rows};
+use rave_results::training::{ROWS, Row, read_rows};
 
 use super::eval::chosen_variants;
 use super::hub::{HubArguments, Part};
+use super::{code_version, command_line};
 use crate::Outcome;
+use crate::failure::refusal;
 use crate::signals::stop_on_signals;
 
 /// Options of `rave train`.
@@ -109,7 +112,7 @@ pub struct Arguments {
     /// The run's folder
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Go on with the interrupted run in --out
+    /// Go on with the interrupted run in --out; where none was begun yet, begin it, and where it has finished, say so
     #[arg(long)]
     pub resume: bool,
 }
@@ -129,7 +132,10 @@ pub enum FreezeName {
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let variants = chosen_variants(std::slice::from_ref(&arguments.variant))?;
     let [variant] = variants[..] else {
-        bail!("--variant takes one variant; train each into a folder of its own");
+        bail!(refusal(
+            "--variant takes one variant",
+            "train each into a folder of its own",
+        ));
     };
     let sources = arguments
         .suite
@@ -146,21 +152,14 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let data = arguments
         .hub
         .data(&arguments.data, &published, Part::Training)?;
-    let model = match arguments.init_seed {
-        None => {
-            arguments
-                .hub
-                .models([arguments.model.as_str()], GenerationKeys::ALL)?;
-            arguments.model.clone()
-        }
-        Some(seed) => {
-            let folder = arguments.out.join("initial");
-            rave_lmm::built_in::write(&arguments.model, seed, &folder)?;
-            folder.to_string_lossy().into_owned()
-        }
-    };
+    if arguments.init_seed.is_none() {
+        arguments
+            .hub
+            .models([arguments.model.as_str()], GenerationKeys::ALL)?;
+    }
     let plan = Plan {
-        model,
+        model: arguments.model.clone(),
+        init_seed: arguments.init_seed,
         vision: arguments.vision.clone(),
         variant,
         sources,
@@ -191,6 +190,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         save_every: arguments.save_every,
         out: arguments.out.clone(),
         resume: arguments.resume,
+        command_line: command_line(),
+        code: code_version(),
     };
     let stop = stop_on_signals()?;
     let mut progress = Progress::new(&plan);
@@ -200,13 +201,20 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let title = format!("Training {} with {}", arguments.model, plan.variant.id);
     for chart in charts::training(&rows, &title)? {
         let path = plan.out.join(&chart.name);
-        fs::write(&path, &chart.bytes)
-            .with_context(|| format!("cannot write {}; check the free space", path.display()))?;
+        fs::write(&path, &chart.bytes).with_context(|| {
+            refusal(
+                format!("cannot write {}", path.display()),
+                "check the free space",
+            )
+        })?;
     }
     let folder = plan.out.display();
     match ended {
         Ended::Finished => eprintln!("trained: {folder} ({ROWS}, and the result beside it)"),
-        Ended::Stopped => eprintln!("stopped and saved: go on with --resume --out {folder}"),
+        Ended::Stopped => {
+            eprintln!("stopped and saved: go on with --resume --out {folder}");
+            return Ok(Outcome::Stopped(stop.load(Ordering::Relaxed)));
+        }
     }
     Ok(Outcome::Clean)
 }
@@ -229,6 +237,10 @@ impl Progress {
 }
 
 impl TrainObserver for Progress {
+    fn ended_before(&mut self) {
+        eprintln!("resume: the run has finished already, nothing is trained");
+    }
+
     fn started(&mut self, step: u64, weights: i64) {
         self.bar.set_position(step);
         self.bar.reset_eta();

@@ -36,9 +36,9 @@ fn eval(out: &Path) -> Output {
 }
 
 /// Lets the run go on for a while and kills it, unless it ends before that.
-fn killed_after(out: &Path, delay: Duration) -> ExitStatus {
+pub fn killed_after(arguments: &[String], delay: Duration) -> ExitStatus {
     let mut child = program()
-        .args(arguments(out))
+        .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -54,7 +54,7 @@ fn killed_after(out: &Path, delay: Duration) -> ExitStatus {
 }
 
 /// Fractions that look random and are the same each time (the generator is that of Knuth's MMIX).
-fn fractions(mut seed: u64) -> impl FnMut() -> f64 {
+pub fn fractions(mut seed: u64) -> impl FnMut() -> f64 {
     move || {
         seed = seed
             .wrapping_mul(6_364_136_223_846_793_005)
@@ -98,7 +98,7 @@ fn killed_at_25_moments_a_run_ends_as_if_it_had_not_been() {
     let mut before: Vec<SampleRecord> = Vec::new();
     let mut run = folder.path().join("run 0");
     while kills < KILLS {
-        let status = killed_after(&run, length.mul_f64(fraction()));
+        let status = killed_after(&arguments(&run), length.mul_f64(fraction()));
         let (now, finished) = recorded(&run);
         // Nothing that was recorded is missing, changed or double, its times included: in the log it stands where it stood, in
         // the table where the order of the data puts it.

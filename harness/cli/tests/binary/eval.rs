@@ -189,7 +189,7 @@ fn samples_that_fail_are_counted_with_their_reason_and_the_run_goes_on() {
     assert_eq!(output.status.code(), Some(1));
     let failed: Vec<_> = samples
         .iter()
-        .filter_map(|sample| sample.error.as_deref())
+        .filter_map(|sample| Some(sample.error.as_ref()?.to_string()))
         .collect();
     assert_eq!((samples.len(), failed.len()), (10, 6), "{failed:?}");
     assert!(
@@ -319,7 +319,8 @@ fn an_item_that_cannot_be_read_keeps_its_name() {
             ("000001", "human")
         );
         assert_eq!(sample.answers, ["4"]);
-        assert!(sample.error.as_ref().unwrap().contains("empty (0 bytes)"));
+        let failure = sample.error.as_ref().unwrap();
+        assert!(failure.detail.contains("empty (0 bytes)"), "{failure}");
     }
 }
 

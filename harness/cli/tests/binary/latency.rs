@@ -223,7 +223,7 @@ fn impossible_sizes_are_refused_before_anything_is_made() {
         (&out, &["--dtype", "f64"], &["dtype `f64`", "bf16"]),
         (&out, &["--device", "cuda"], &["device `cuda`"]),
         (&file, &[], &["file", "not a folder"]),
-        (&eval, &[], &["already holds the finished run"]),
+        (&eval, &[], &["already holds a run of samples"]),
     ];
     for (out, more, phrases) in cases {
         let output = rave(&[&nano[..], &[text(out)], more].concat());

@@ -140,7 +140,7 @@ fn a_shard_without_samples_says_so_and_one_that_is_missing_is_named() {
     let merged = folder.path().join("merged");
     let refused = merge(&[out], &merged);
     assert_eq!(refused.status.code(), Some(1));
-    for part in ["shards missing: 1/6, 2/6, 3/6, 4/6, 5/6;", "--shard 1/6"] {
+    for part in ["shards missing: 1/6, 2/6, 3/6, 4/6, 5/6\n", "--shard 1/6"] {
         assert!(stderr(&refused).contains(part), "{}", stderr(&refused));
     }
     assert!(!merged.exists());

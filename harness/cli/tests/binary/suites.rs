@@ -177,7 +177,7 @@ fn a_run_goes_on_with_the_samples_that_it_began_with_and_no_others() {
     for (other, now) in [(&["--shuffle", "8"][..], "8"), (&[], "none")] {
         let refused = resume(other);
         assert_eq!(refused.status.code(), Some(1));
-        let told = format!("in: shuffle of suite embedded-ocr: 7 before, {now} now;");
+        let told = format!("in: shuffle of suite embedded-ocr: 7 before, {now} now\n");
         assert!(stderr(&refused).contains(&told), "{}", stderr(&refused));
     }
     let output = resume(&["--shuffle", "7"]);

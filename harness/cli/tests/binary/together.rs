@@ -1,5 +1,7 @@
 //! What is computed together, and what stops a run: neither batches nor shared beginnings, threads, shards or signals move an answer.
 
+use rave_results::schema::FailureKind;
+
 use super::*;
 
 /// A suite of three pictures with four questions each and two pictures with one.
@@ -377,7 +379,7 @@ fn a_sample_that_takes_too_long_fails_and_the_run_goes_on() {
             sample
                 .error
                 .as_ref()
-                .is_some_and(|error| error.starts_with("timeout: ")),
+                .is_some_and(|failure| failure.kind == FailureKind::Timeout),
             "{sample:?}"
         );
         assert_eq!(sample.score, None);

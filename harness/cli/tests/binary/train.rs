@@ -1,5 +1,9 @@
 //! `rave train`, and what `rave eval` makes of a grid of its checkpoints.
 
+use rave_results::training::{Row, read_rows};
+
+#[cfg(unix)]
+use super::crash::{fractions, killed_after};
 use super::*;
 
 /// A short training run: dense and answers, all weights.
@@ -54,7 +58,7 @@ fn a_run_that_is_killed_or_asked_to_stop_ends_at_the_weights_of_an_uninterrupted
     ] {
         assert!(whole.join(file).is_file(), "{file}");
     }
-    for signal in ["-KILL", "-TERM"] {
+    for (signal, code) in [("-KILL", None), ("-INT", Some(130)), ("-TERM", Some(143))] {
         let out = folder.path().join(signal);
         let mut child = started(&arguments(&out), &out);
         let sent = Command::new("kill")
@@ -67,7 +71,7 @@ fn a_run_that_is_killed_or_asked_to_stop_ends_at_the_weights_of_an_uninterrupted
             !out.join("checkpoint").exists(),
             "it had ended before {signal}"
         );
-        assert_eq!(status.success(), signal == "-TERM", "{status:?}");
+        assert_eq!(status.code(), code, "{signal}: {status:?}");
         let mut resumed = arguments(&out);
         resumed.push("--resume".into());
         let output = train(&resumed);
@@ -76,6 +80,90 @@ fn a_run_that_is_killed_or_asked_to_stop_ends_at_the_weights_of_an_uninterrupted
             weights(&whole) == weights(&out),
             "other weights after {signal}"
         );
+    }
+}
+
+/// What a run says of its steps, but for their times.
+fn steps(out: &Path) -> Vec<Row> {
+    let mut rows = read_rows(&out.join("training.parquet")).unwrap();
+    for row in &mut rows {
+        row.seconds = 0.0;
+    }
+    rows
+}
+
+#[cfg(unix)]
+#[test]
+fn killed_at_any_moment_a_run_ends_at_the_bytes_of_one_that_was_not() {
+    const KILLS: usize = 10;
+    let folder = tempfile::tempdir().unwrap();
+    let gates = |out: &Path| {
+        let mut words = arguments(out);
+        words.extend(["--variant", "rave", "--resume"].map(str::to_owned));
+        words
+    };
+    let whole = folder.path().join("whole");
+    let start = Instant::now();
+    let output = train(&gates(&whole));
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let length = start.elapsed();
+    let assert_whole = |out: &Path| {
+        assert_eq!(steps(out), steps(&whole));
+        // The adapter says which checkpoint it belongs to, and the checkpoint where it began: the folders have other names.
+        for file in [
+            "state.safetensors",
+            "checkpoint/model.safetensors",
+            "checkpoint/rave.adapter.safetensors",
+        ] {
+            let bytes = |out: &Path| fs::read(out.join(file)).unwrap();
+            assert!(bytes(out) == bytes(&whole), "{file}");
+        }
+    };
+    let mut fraction = fractions(11);
+    let (mut kills, mut between, mut number) = (0, 0, 0);
+    let mut out = folder.path().join("run 0");
+    while kills < KILLS {
+        let status = killed_after(&gates(&out), length.mul_f64(fraction()));
+        let has_state = out.join("state.safetensors").is_file();
+        between += usize::from(has_state && !out.join("checkpoint").exists());
+        match status.code() {
+            None => kills += 1,
+            code => {
+                assert_eq!(code, Some(0), "kill {kills}");
+                assert_whole(&out);
+                number += 1;
+                out = folder.path().join(format!("run {number}"));
+            }
+        }
+    }
+    assert!(between > 0, "no kill came while steps were made");
+    let output = train(&gates(&out));
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_whole(&out);
+    let again = train(&gates(&out));
+    assert!(
+        stderr(&again).contains("the run has finished already"),
+        "{}",
+        stderr(&again)
+    );
+}
+
+#[test]
+fn a_refused_run_leaves_no_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("runs/a");
+    for (more, code, part) in [
+        (&["--vision", "nowhere"][..], 1, "nowhere"),
+        (&["--dtype", "f8"], 1, "f8"),
+        (&["--gate-lr", "1"], 1, "hint: leave it out"),
+        (&["--device", "cuda:77"], 1, "cuda:77"),
+    ] {
+        let mut words = arguments(&out);
+        words.extend(more.iter().map(ToString::to_string));
+        let refused = train(&words);
+        assert_eq!(refused.status.code(), Some(code), "{}", stderr(&refused));
+        assert!(stderr(&refused).contains(part), "{}", stderr(&refused));
+        assert!(!folder.path().join("runs").exists(), "{part}");
     }
 }
 

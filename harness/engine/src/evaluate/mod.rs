@@ -6,39 +6,40 @@
 //! beginning, under the variants that allow it. The variants of a sample run one after the other, in an order that turns by one
 //! from sample to sample, so that none is always first. Where attention is probed, that comes after all variants have answered.
 //!
-//! Items are prepared on the rayon pool ahead of the model (`ahead`). What is computed together is fixed by the request alone
-//! (`batches`), so that neither an interruption nor the number of rayon threads moves a bit of an answer. Times are recorded
+//! Items are prepared on the rayon pool ahead of the model (`prefetch`). What is computed together is fixed by the request alone
+//! (`batching`), so that neither an interruption nor the number of rayon threads moves a bit of an answer. Times are recorded
 //! where they are a sample's own: none of what was computed for several at once. Measuring is the job of
 //! [`latency`](crate::latency), where nothing is shared.
 
-mod ahead;
-mod cell;
-mod field;
+mod batching;
+mod header;
+mod prefetch;
 mod prepare;
+mod sample;
+mod seed_group;
+mod selection;
+mod suite_runner;
 mod vision;
 
-use std::cell::Cell as Shared;
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use rave_benchmarks::{Dataset, Suite};
-use rave_lmm::{GenerationKeys, LoadOptions, ModelInfo, libtorch, preflight};
+use rave_lmm::{GenerationKeys, LoadOptions, ModelInfo, preflight};
 use rave_methods::Variant;
-use rave_results::schema::{CodeVersion, Configuration, Libraries, RunRecord, Shard, WorkRecord};
-use rave_results::store::LogContents;
+use rave_results::schema::{CodeVersion, RunRecord, Shard, WorkRecord};
+use rave_results::store::{Claim, LogContents, Opened};
 use rave_results::{RunWriter, SampleRecord};
 
-use self::cell::{Cell, Common};
-pub(crate) use self::field::{Contender, Field};
-use self::field::{load, places};
+use self::seed_group::{ModelVariant, SeedGroup, checkpoints, load};
+use self::selection::choose;
+use self::suite_runner::{Common, SuiteRunner};
 use self::vision::Vision;
-use crate::chosen::{Chosen, choose};
-use crate::{Error, record};
-
-/// The `tch` that is pinned in the workspace's `Cargo.toml`; a test reads the lock file.
-const TCH: &str = "0.24.0";
+use crate::Error;
+use crate::record::check_adapter;
 
 /// What to evaluate.
 #[derive(Debug, Clone)]
@@ -144,88 +145,63 @@ pub fn evaluate(
 ) -> Result<Ended, Error> {
     let start = Instant::now();
     let options = LoadOptions::named(&request.device, &request.dtype)?.without(request.ignored);
-    if request.adapter.is_some()
-        && request
-            .variants
-            .iter()
-            .filter(|variant| variant.is_trained())
-            .count()
-            != 1
-    {
-        return Err(Error::Request(
-            "--adapter needs exactly one trained variant in --variant".into(),
-        ));
-    }
-    // Whatever can be wrong with the request is found before the run's folder is made: a mistyped name must not leave a
-    // run there that has to be removed by hand.
-    let resume = request.resume && RunWriter::is_begun(&request.out);
-    if !resume {
-        RunWriter::vacant(&request.out)?;
-    }
-    if request.resume && !resume {
+    // Whatever can be wrong with the request is found before the run begins: a mistyped name must not leave a run in the folder
+    // that has to be removed by hand.
+    let claim = Claim::take(&request.out, request.resume)?;
+    if request.resume && !claim.is_begun() {
         observer.nothing_to_resume(&request.out);
     }
-    for name in &request.models {
-        for (_, _, folder) in places(name, request)? {
-            preflight(&folder, request.ignored)?;
-        }
-    }
-    if let Some(path) = request.adapter.as_ref().filter(|path| !path.is_file()) {
-        return Err(Error::Request(format!(
-            "--adapter {}: there is no such file; give the adapter that `rave train` wrote",
-            path.display()
-        )));
-    }
-    // All data is opened before the first model is: a wrong folder is reported at once.
-    let datasets = request
-        .suites
-        .iter()
-        .map(|suite| {
-            let data = request.data.get(&suite.id).map(PathBuf::as_path);
-            match &request.split {
-                Some(split) => suite.open_split(data, split),
-                None => suite.open(data),
-            }
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    let chosen = choose(request, &datasets)?;
-    let mut run = begun(request, &datasets, &chosen);
-    if resume && RunWriter::has_ended(&request.out)? {
+    check(request)?;
+    let datasets = open_data(request)?;
+    let selections = choose(request, &datasets)?;
+    let mut run = header::begun(request, &datasets, &selections);
+    if claim.is_finished() {
         for name in &request.models {
-            let fields = load(name, request, options, observer)?;
-            observer.loaded(fields[0].contenders[0].model.info());
-            run.models.push(record::model(&fields));
+            let groups = load(name, request, options, observer)?;
+            observer.loaded(groups[0].members[0].model.info());
+            run.models.push(header::model(&groups));
         }
-        let ended = RunWriter::ended(&request.out, &run)?;
-        observer.ended_before();
-        return Ok(Ended::Finished(Box::new(ended)));
     }
     // The first model entirely, as it shows what a header does not: an adapter of another checkpoint, a wrong config.
     let mut first = match request.models.first() {
-        Some(name) => Some(load(name, request, options, observer)?),
-        None => None,
+        Some(name) if !claim.is_finished() => Some(load(name, request, options, observer)?),
+        _ => None,
     };
-    let (mut writer, done) = open_run(request, resume, &run, observer)?;
+    let folder = match claim.open(&run)? {
+        Opened::New(folder) | Opened::Resumed(folder) => folder,
+        Opened::Finished(ended) => {
+            observer.ended_before();
+            return Ok(Ended::Finished(Box::new(ended)));
+        }
+    };
+    let is_resumed = folder.is_resumed();
+    let (mut writer, recorded) = RunWriter::new(folder)?;
+    if is_resumed {
+        observer.resumed(&recorded);
+    }
+    // A sample that failed is not an answer: it is tried again only in a new run, so that a resumed run counts it once.
+    let done: HashSet<String> = recorded.samples.iter().map(SampleRecord::key).collect();
+    drop(recorded);
     let common = Common {
         request,
         done: &done,
         stop,
-        batch: Shared::new(request.batch),
-        waited: Shared::default(),
+        batch: Cell::new(request.batch),
+        waited: Cell::default(),
     };
     let mut work = WorkRecord::default();
     for name in &request.models {
-        let fields = match first.take() {
+        let groups = match first.take() {
             Some(loaded) => loaded,
             None => load(name, request, options, observer)?,
         };
-        writer.model(record::model(&fields))?;
-        observer.loaded(fields[0].contenders[0].model.info());
-        let mut vision = Vision::new(writer.folder(), request.reuse, &fields);
-        for field in &fields {
-            let cell = Cell::new(field, &common)?;
-            for (dataset, chosen) in datasets.iter().zip(&chosen) {
-                cell.run(dataset, chosen, &mut vision, &mut writer, observer)?;
+        writer.model(header::model(&groups))?;
+        observer.loaded(groups[0].members[0].model.info());
+        let mut vision = Vision::new(writer.folder(), request.reuse, &groups);
+        for group in &groups {
+            let runner = SuiteRunner::new(group, &common)?;
+            for (dataset, selection) in datasets.iter().zip(&selections) {
+                runner.run(dataset, selection, &mut vision, &mut writer, observer)?;
                 if common.is_stopping() {
                     writer.synchronise()?;
                     return Ok(Ended::Stopped);
@@ -242,99 +218,31 @@ pub fn evaluate(
     Ok(Ended::Finished(Box::new(finished)))
 }
 
-/// The versions of what does the arithmetic.
-pub(crate) fn libraries() -> Libraries {
-    Libraries {
-        libtorch: Some(libtorch::VERSION.to_owned()),
-        tch: Some(TCH.to_owned()),
-        rustc: Some(env!("RAVE_RUSTC").to_owned()).filter(|version| !version.is_empty()),
+/// Refuses models and an adapter that cannot be meant, before anything of them is loaded.
+fn check(request: &Request) -> Result<(), Error> {
+    check_adapter(&request.variants, request.adapter.is_some())?;
+    for name in &request.models {
+        for (_, _, folder) in checkpoints(name, request)? {
+            preflight(&folder, request.ignored)?;
+        }
     }
+    if let Some(path) = request.adapter.as_ref().filter(|path| !path.is_file()) {
+        return Err(Error::request(
+            format!("--adapter {}: there is no such file", path.display()),
+            "give the adapter that `rave train` wrote",
+        ));
+    }
+    Ok(())
 }
 
-/// The name of a run: that of its folder.
-pub fn run_name(folder: &Path) -> String {
-    folder.file_name().map_or_else(
-        || "run".to_owned(),
-        |name| name.to_string_lossy().into_owned(),
-    )
-}
-
-/// The record of the run as it begins now, but for its models.
-fn begun(request: &Request, datasets: &[Dataset], chosen: &[Chosen]) -> RunRecord {
-    let configuration = Configuration {
-        models: request.models.clone(),
-        variants: request
-            .variants
-            .iter()
-            .map(|variant| record::variant(variant))
-            .collect(),
-        suites: datasets
-            .iter()
-            .zip(chosen)
-            .map(|(dataset, chosen)| record::suite(request, dataset, chosen))
-            .collect(),
-        seed: request.seed,
-        dtype: request.dtype.clone(),
-        device: request.device.clone(),
-        threads: tch::get_num_threads() as usize,
-        batch: request.batch,
-        attention: request.attention,
-        reuse: request.reuse,
-        sample_timeout: request.sample_timeout.map(|limit| limit.as_secs_f64()),
-        shard: request.shard,
+/// All data is opened before the first model is: a wrong folder is reported at once.
+fn open_data(request: &Request) -> Result<Vec<Dataset>, Error> {
+    let open = |suite: &&'static Suite| {
+        let data = request.data.get(&suite.id).map(PathBuf::as_path);
+        match &request.split {
+            Some(split) => suite.open_split(data, split),
+            None => suite.open(data),
+        }
     };
-    let mut run = RunRecord::new(
-        run_name(&request.out),
-        request.command_line.clone(),
-        configuration,
-        request.code.clone(),
-        libraries(),
-    );
-    for (dataset, chosen) in datasets.iter().zip(chosen) {
-        let suite = dataset.suite().id.clone();
-        run.data.insert(suite, record::data(dataset, chosen));
-    }
-    run
-}
-
-/// Begins or resumes the run; returns the keys of the samples that are already recorded.
-fn open_run(
-    request: &Request,
-    resume: bool,
-    run: &RunRecord,
-    observer: &mut dyn Observer,
-) -> Result<(RunWriter, HashSet<String>), Error> {
-    if !resume {
-        return Ok((RunWriter::create(&request.out, run)?, HashSet::new()));
-    }
-    let (writer, contents) = RunWriter::resume(&request.out, run)?;
-    observer.resumed(&contents);
-    // A sample that failed is not an answer: it is tried again only in a new run, so that a resumed run counts it once.
-    Ok((
-        writer,
-        contents.samples.iter().map(SampleRecord::key).collect(),
-    ))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-
-    #[test]
-    fn the_recorded_tch_is_the_locked_one() {
-        let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.lock");
-        let text = fs::read_to_string(lock).expect("the workspace has a lock file");
-        let entry = format!("name = \"tch\"\nversion = \"{TCH}\"\n");
-        assert!(
-            text.contains(&entry),
-            "Cargo.lock has another tch than {TCH}"
-        );
-    }
-
-    #[test]
-    fn the_compiler_is_known() {
-        assert!(env!("RAVE_RUSTC").starts_with("rustc 1."));
-    }
+    Ok(request.suites.iter().map(open).collect::<Result<_, _>>()?)
 }

@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 
 use rave_benchmarks::{Dataset, Item, Picture};
 use rave_lmm::Processor;
+use rave_results::schema::{Failure, FailureKind};
 use sha2::{Digest as _, Sha256};
 
+use super::sample::Prepared;
 use super::vision::PictureKey;
-use crate::record::{self, Prepared};
+use crate::item;
 
 /// Reads, decodes and prepares one item; a failure becomes a reason, never an end. So does a panic: some picture that makes a
 /// decoder panic must not take the run with it.
@@ -24,7 +26,7 @@ pub(super) fn prepare(
         item: None,
         index,
         picture: None,
-        prompt: Err(String::new()),
+        prompt: Err(Failure::new(FailureKind::Unscored, "")),
         elapsed: Duration::ZERO,
     };
     let label = &mut prepared.label;
@@ -32,19 +34,19 @@ pub(super) fn prepare(
     let made = catch_unwind(AssertUnwindSafe(|| {
         let item = dataset
             .item(index)
-            .map_err(|error| format!("item: {error}"))?;
+            .map_err(|error| Failure::new(FailureKind::Item, error.to_string()))?;
         let prompt = dataset.suite().prompt(&item.question, model_type);
-        let item = prepared.item.insert(Item { prompt, ..item });
-        prepared.picture = Some(picture_key(item));
-        record::picture(item)
-            .and_then(|picture| processor.prepare(&[&picture], &item.prompt))
+        let found = prepared.item.insert(Item { prompt, ..item });
+        prepared.picture = Some(picture_key(found));
+        item::picture(found)
+            .and_then(|picture| processor.prepare(&[&picture], &found.prompt))
             .map_err(|error| failed(&error))
     }));
     prepared.prompt = made.unwrap_or_else(|_| {
-        Err(
-            "panic: preparing it met a fault of the program or of a library (the message above)"
-                .to_owned(),
-        )
+        Err(Failure::new(
+            FailureKind::Panic,
+            "preparing it met a fault of the program or of a library (the message above)",
+        ))
     });
     prepared.elapsed = start.elapsed();
     prepared
@@ -63,21 +65,21 @@ fn picture_key(item: &Item) -> PictureKey {
     hash.finalize().into()
 }
 
-/// Why a sample has no answer, as `reason: detail`.
-pub(super) fn failed(error: &rave_lmm::Error) -> String {
-    format!("{}: {error}", reason(error))
+/// Why a sample has no answer.
+pub(super) fn failed(error: &rave_lmm::Error) -> Failure {
+    Failure::new(kind(error), error.to_string())
 }
 
-/// The word under which a failure is counted.
-fn reason(error: &rave_lmm::Error) -> &'static str {
+/// What a failure is counted by.
+fn kind(error: &rave_lmm::Error) -> FailureKind {
     use rave_lmm::Error;
     match error {
-        Error::Picture { .. } => "image",
-        Error::Prompt(_) => "prompt",
-        Error::NotFinite { .. } => "not finite",
-        Error::Deadline => "timeout",
-        error if error.is_out_of_memory() => "out of memory",
-        Error::Torch(_) | Error::Variant(rave_methods::Error::Torch(_)) => "torch",
-        _ => "model",
+        Error::Picture { .. } => FailureKind::Image,
+        Error::Prompt(_) => FailureKind::Prompt,
+        Error::NotFinite { .. } => FailureKind::NotFinite,
+        Error::Deadline => FailureKind::Timeout,
+        error if error.is_out_of_memory() => FailureKind::OutOfMemory,
+        Error::Torch(_) | Error::Variant(rave_methods::Error::Torch(_)) => FailureKind::Torch,
+        _ => FailureKind::Model,
     }
 }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use lru::LruCache;
 use rave_lmm::{Error, ImageEmbeds, Model, Prompt, TowerRun};
 
-use super::field::{Contender, Field};
+use super::seed_group::{ModelVariant, SeedGroup};
 
 /// Most bytes that are kept in memory.
 const MEMORY: usize = 1 << 30;
@@ -80,13 +80,13 @@ struct Disk {
 
 impl Vision {
     /// Nothing kept yet; files go into a folder of `run`'s. Without `keeps`, everything is computed for each sample anew.
-    pub(super) fn new(run: &Path, keeps: bool, fields: &[Field]) -> Self {
+    pub(super) fn new(run: &Path, keeps: bool, groups: &[SeedGroup]) -> Self {
         let folder = run.join(FOLDER);
         // Of a run that was killed.
         let _ = fs::remove_dir_all(&folder);
-        let contenders = fields.iter().flat_map(|field| &field.contenders);
-        let checkpoints: HashSet<(usize, usize)> = contenders
-            .map(|contender| (contender.checkpoint, contender.tower))
+        let members = groups.iter().flat_map(|group| &group.members);
+        let checkpoints: HashSet<(usize, usize)> = members
+            .map(|member| (member.checkpoint, member.tower))
             .collect();
         Self {
             keeps,
@@ -106,21 +106,21 @@ impl Vision {
         }
     }
 
-    /// The features of a prompt's picture, whose key is `picture`, under a contender's checkpoint; computed until a deadline at most.
+    /// The features of a prompt's picture, whose key is `picture`, under a member's checkpoint; computed until a deadline at most.
     pub(super) fn features(
         &mut self,
-        contender: &Contender,
+        member: &ModelVariant,
         picture: Option<PictureKey>,
         prompt: &Prompt,
         deadline: Option<Instant>,
     ) -> Result<Rc<ImageEmbeds>, Error> {
-        let Contender { model, tower, .. } = contender;
+        let ModelVariant { model, tower, .. } = member;
         self.counts.asked += 1;
         let Some(picture) = picture else {
             self.counts.computed += 1;
             return Ok(Rc::new(model.encode_image_until(prompt, deadline)?));
         };
-        let key = Key::ImageEmbeds(contender.checkpoint, picture);
+        let key = Key::ImageEmbeds(member.checkpoint, picture);
         if let Some(Kept::ImageEmbeds(features)) = self.memory.get(&key) {
             return Ok(Rc::clone(features));
         }
@@ -222,15 +222,15 @@ mod tests {
     use super::*;
 
     /// Two checkpoints with one tower, as a grid has them: the same one twice.
-    fn field(fixture: &str) -> Field {
+    fn group(fixture: &str) -> SeedGroup {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("../lmm/tests/fixtures")
             .join(fixture);
-        let contenders = [0, 1].map(|checkpoint| {
+        let members = [0, 1].map(|checkpoint| {
             let model =
                 Rc::new(Model::open(fixture, folder.clone(), LoadOptions::default()).unwrap());
             let variant = rave_methods::variant("standard").unwrap();
-            Contender {
+            ModelVariant {
                 variant,
                 built: model.build(variant, 0, None).unwrap(),
                 model,
@@ -238,10 +238,10 @@ mod tests {
                 tower: 0,
             }
         });
-        Field {
+        SeedGroup {
             seed: 0,
             trained_by_seed: true,
-            contenders: contenders.into(),
+            members: members.into(),
         }
     }
 
@@ -249,18 +249,18 @@ mod tests {
     /// must be what the model computes, bit by bit.
     fn runs(fixture: &str, limit: usize, keeps: bool) -> u64 {
         let folder = tempfile::tempdir().unwrap();
-        let fields = [field(fixture)];
-        let mut vision = Vision::new(folder.path(), keeps, &fields);
+        let groups = [group(fixture)];
+        let mut vision = Vision::new(folder.path(), keeps, &groups);
         vision.limit = limit;
         for _ in 0..2 {
             for shade in 0..3_u8 {
                 let picture =
                     RgbImage::from_fn(60, 40, |x, y| image::Rgb([x as u8, y as u8, 80 * shade]));
-                for contender in &fields[0].contenders {
-                    let Contender { model, built, .. } = contender;
+                for member in &groups[0].members {
+                    let ModelVariant { model, built, .. } = member;
                     let prompt = model.processor().prepare(&[&picture], "What?").unwrap();
                     let given = vision
-                        .features(contender, Some([shade; 32]), &prompt, None)
+                        .features(member, Some([shade; 32]), &prompt, None)
                         .unwrap();
                     let logits = |features: &ImageEmbeds| {
                         model

@@ -76,7 +76,7 @@ pub fn unavailable(device: &str) -> Result<Option<&'static str>, Error> {
 /// Bad input; a model that cannot be loaded or run; a system that does not tell.
 pub fn measure(request: &MemoryRequest) -> Result<u64, Error> {
     if let Some(reason) = unavailable(&request.device)? {
-        return Err(Error::Request(reason.to_owned()));
+        return Err(Error::refused(reason));
     }
     let options = LoadOptions::named(&request.device, &request.dtype)?.without(GenerationKeys::ALL);
     let model = Model::load(&request.model, options)?;
@@ -122,9 +122,9 @@ pub fn measure(request: &MemoryRequest) -> Result<u64, Error> {
     // Threads, code and tables that LibTorch makes once.
     answer(maker.tokens_per_tile(), 1)?;
     answer(request.image_tokens, request.text_tokens)?.ok_or_else(|| {
-        Error::Request(
-            "/proc/self/clear_refs or /proc/self/status cannot be used; allow it, or read the times alone"
-                .into(),
+        Error::request(
+            "/proc/self/clear_refs or /proc/self/status cannot be used",
+            "allow it, or read the times alone",
         )
     })
 }

@@ -55,7 +55,7 @@ impl PromptMaker {
             .zip(visual().next_back())
             .filter(|_| sample.pixel_shape[0] > 0);
         let Some(((first, _), (last, _))) = ends else {
-            return Err(Error::Request(format!(
+            return Err(Error::refused(format!(
                 "{} makes no visual tokens of a picture, so there is nothing to measure",
                 model.info().name
             )));
@@ -118,29 +118,35 @@ impl PromptMaker {
         let tile = self.tokens_per_tile();
         if image_tokens == 0 || !image_tokens.is_multiple_of(tile) {
             let below = (image_tokens / tile).max(1) * tile;
-            return Err(Error::Request(format!(
-                "--image-tokens {image_tokens} is not possible: a tile of {} is {tile} visual tokens; give a multiple of {tile}, \
-                 for example {below} or {}",
-                self.model,
-                below + tile
-            )));
+            return Err(Error::request(
+                format!(
+                    "--image-tokens {image_tokens} is not possible: a tile of {} is {tile} visual tokens",
+                    self.model
+                ),
+                format!(
+                    "give a multiple of {tile}, for example {below} or {}",
+                    below + tile
+                ),
+            ));
         }
         if text_tokens == 0 {
-            return Err(Error::Request(
-                "--text-tokens 0 is not possible: the last token of a prompt is text, and predicts the first of the answer; give \
-                 1 or more"
-                    .into(),
+            return Err(Error::request(
+                "--text-tokens 0 is not possible: the last token of a prompt is text, and predicts the first of the answer",
+                "give 1 or more",
             ));
         }
         let total = image_tokens
             .saturating_add(text_tokens)
             .saturating_add(new_tokens);
         match self.max_positions {
-            Some(most) if total as i64 > most => Err(Error::Request(format!(
-                "{image_tokens} image, {text_tokens} text and {new_tokens} new tokens are {total}, more than the {most} positions of \
-                 {} (max_position_embeddings); ask for fewer",
-                self.model
-            ))),
+            Some(most) if total as i64 > most => Err(Error::request(
+                format!(
+                    "{image_tokens} image, {text_tokens} text and {new_tokens} new tokens are {total}, more than the {most} \
+                     positions of {} (max_position_embeddings)",
+                    self.model
+                ),
+                "ask for fewer",
+            )),
             _ => Ok(()),
         }
     }

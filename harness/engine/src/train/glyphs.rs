@@ -75,11 +75,14 @@ impl Glyphs {
     pub(super) fn of(&self, rendered: &Rendered, prompt: &Prompt) -> Result<PatchClasses, Error> {
         let side = i64::from(CANVAS);
         if prompt.pixel_shape != [1, 3, side, side] {
-            return Err(Error::Request(format!(
-                "the dense loss needs a model that sees the embedded pictures as they are, {side} x {side} pixels in one \
-                 tile; this one makes {:?} of them: train with --aux-loss 0",
-                prompt.pixel_shape
-            )));
+            return Err(Error::request(
+                format!(
+                    "the auxiliary loss needs a model that sees the embedded pictures as they are, {side} x {side} pixels in one \
+                     tile; this one makes {:?} of them",
+                    prompt.pixel_shape
+                ),
+                "train with --aux-loss 0",
+            ));
         }
         Ok(patch_classes(rendered, self.patch as u32)?)
     }

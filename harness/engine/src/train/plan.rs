@@ -7,7 +7,8 @@ use std::str::FromStr;
 use rave_benchmarks::render::Task;
 use rave_benchmarks::{Suite, suites};
 use rave_methods::Variant;
-use serde_json::{Value, json};
+use rave_results::schema::CodeVersion;
+use rave_results::training::{Freeze, TrainingSettings};
 
 use crate::Error;
 
@@ -41,15 +42,18 @@ impl FromStr for Source {
         let published = || suites().iter().filter(|suite| !suite.is_embedded());
         let found = published().find(|suite| suite.id == name);
         found.map(Self::Published).ok_or_else(|| {
-            Error::Request(format!(
-                "nothing to train on is called `{name}`; drawn here: {}, {}; from published data: {}",
-                Task::ALL.map(Task::name).join(", "),
-                Task::Page,
-                published()
-                    .map(|suite| suite.id.as_str())
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            ))
+            Error::request(
+                format!("nothing to train on is called `{name}`"),
+                format!(
+                    "drawn here: {}, {}; from published data: {}",
+                    Task::ALL.map(Task::name).join(", "),
+                    Task::Page,
+                    published()
+                        .map(|suite| suite.id.as_str())
+                        .collect::<Vec<_>>()
+                        .join(", ")
+                ),
+            )
         })
     }
 }
@@ -64,23 +68,13 @@ pub(super) struct Origins<'a> {
     pub data: &'a BTreeMap<&'a str, &'a str>,
 }
 
-/// What stays as it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Freeze {
-    /// Everything is trained.
-    None,
-    /// The vision tower stays.
-    Vision,
-    /// The whole checkpoint stays; only the variant's own parameters are trained.
-    Backbone,
-}
-
-/// A training run. Every field but the last four decides the result.
+/// A training run. Every field but those from `validation_items` on decides the result.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// The checkpoint to start from: a built-in name or a folder.
     pub model: String,
+    /// Draw weights under this seed for that built-in model, into the run's folder, instead of taking those it has.
+    pub init_seed: Option<u64>,
     /// A checkpoint whose vision tower is taken instead of the model's own.
     pub vision: Option<PathBuf>,
     /// The attention to train with.
@@ -131,14 +125,19 @@ pub struct Plan {
     pub save_every: u64,
     /// The run's folder.
     pub out: PathBuf,
-    /// Go on with the interrupted run in `out`.
+    /// Go on with the interrupted run in `out`; where none was begun, begin it.
     pub resume: bool,
+    /// The command line, for the record.
+    pub command_line: Vec<String>,
+    /// Version of the program, for the record.
+    pub code: CodeVersion,
 }
 
 impl Plan {
     /// Refuses what cannot be meant.
     pub(super) fn check(&self) -> Result<(), Error> {
-        let refuse = |reason: &str| Err(Error::Request(reason.to_owned()));
+        let refuse = |reason: &str| Err(Error::refused(reason));
+        let advise = |reason: &str, hint: &str| Err(Error::request(reason, hint));
         if self.sources.is_empty() || self.steps == 0 || self.batch == 0 || self.accumulate == 0 {
             return refuse("suites, steps, batch and accumulate must be at least 1");
         }
@@ -160,25 +159,28 @@ impl Plan {
             return refuse("gate-lr must be positive");
         }
         if self.gate_rate.is_some() && !self.variant.is_trained() {
-            return refuse(
-                "gate-lr is the rate of a variant's own parameters, and this variant has none: leave it out",
+            return advise(
+                "gate-lr is the rate of a variant's own parameters, and this variant has none",
+                "leave it out",
             );
         }
         if self.freeze != Freeze::None && self.dense > 0.0 {
-            return refuse(
-                "the auxiliary loss trains the vision tower, which is frozen: give --aux-loss 0",
+            return advise(
+                "the auxiliary loss trains the vision tower, which is frozen",
+                "give --aux-loss 0",
             );
         }
         let published = |source: &Source| matches!(source, Source::Published(_));
         if self.dense > 0.0 && self.sources.iter().any(published) {
-            return refuse(
-                "the auxiliary loss needs pictures that are drawn here, since nobody says what stands where in others: give \
-                 --aux-loss 0, or embedded suites alone",
+            return advise(
+                "the auxiliary loss needs pictures that are drawn here, since nobody says what stands where in others",
+                "give --aux-loss 0, or embedded suites alone",
             );
         }
         if !self.answers && self.dense == 0.0 {
-            return refuse(
-                "without answers there is only the auxiliary loss: give --aux-loss a weight",
+            return advise(
+                "without answers there is only the auxiliary loss",
+                "give --aux-loss a weight",
             );
         }
         Ok(())
@@ -209,20 +211,46 @@ impl Plan {
         self.gate_rate.unwrap_or(self.rate) * self.schedule(done)
     }
 
-    /// Everything that decides the result, for `train.json` and to compare at a resume.
-    pub(super) fn settings(&self, origins: &Origins) -> Value {
-        json!({
-            "base": self.model, "base_sha256": origins.base, "vision": self.vision, "vision_sha256": origins.vision,
-            "variant": self.variant.id, "variant_version": self.variant.version,
-            "suites": self.sources.iter().map(Source::name).collect::<Vec<_>>(), "data_sha256": origins.data,
-            "renderer_version": rave_benchmarks::render::VERSION,
-            "further": self.further, "steps": self.steps, "batch": self.batch, "accumulate": self.accumulate,
-            "rate": self.rate, "gate_rate": self.gate_rate, "warm_up": self.warm_up, "weight_decay": self.weight_decay,
-            "gate_weight_decay": self.gate_weight_decay, "clip": self.clip,
-            "dense": self.dense, "answers": self.answers, "freeze": self.freeze,
-            "seed_data": self.seed_data, "seed_gates": self.seed_gates, "dtype": self.dtype, "device": self.device,
-            "threads": tch::get_num_threads(),
-        })
+    /// Everything that decides the result, for `train.json` and to compare at a resume; `base` is where the model was loaded
+    /// from.
+    pub(super) fn settings(&self, base: &str, origins: &Origins) -> TrainingSettings {
+        TrainingSettings {
+            base: base.to_owned(),
+            base_sha256: origins.base.to_owned(),
+            vision: self.vision.clone(),
+            vision_sha256: origins.vision.map(str::to_owned),
+            variant: self.variant.id.to_owned(),
+            variant_version: self.variant.version,
+            suites: self
+                .sources
+                .iter()
+                .map(|source| source.name().to_owned())
+                .collect(),
+            data_sha256: origins
+                .data
+                .iter()
+                .map(|(suite, sha256)| ((*suite).to_owned(), (*sha256).to_owned()))
+                .collect(),
+            renderer_version: rave_benchmarks::render::VERSION,
+            further: self.further,
+            steps: self.steps,
+            batch: self.batch,
+            accumulate: self.accumulate,
+            rate: self.rate,
+            gate_rate: self.gate_rate,
+            warm_up: self.warm_up,
+            weight_decay: self.weight_decay,
+            gate_weight_decay: self.gate_weight_decay,
+            clip: self.clip,
+            dense: self.dense,
+            answers: self.answers,
+            freeze: self.freeze,
+            seed_data: self.seed_data,
+            seed_gates: self.seed_gates,
+            dtype: self.dtype.clone(),
+            device: self.device.clone(),
+            threads: tch::get_num_threads() as usize,
+        }
     }
 }
 
@@ -233,6 +261,7 @@ mod tests {
     fn plan() -> Plan {
         Plan {
             model: "nano".into(),
+            init_seed: None,
             vision: None,
             variant: rave_methods::variant("standard").unwrap(),
             sources: vec![Source::Embedded(Task::Ocr)],
@@ -259,6 +288,8 @@ mod tests {
             save_every: 1,
             out: PathBuf::new(),
             resume: false,
+            command_line: Vec::new(),
+            code: CodeVersion::default(),
         }
     }
 
@@ -313,8 +344,9 @@ mod tests {
             (nothing, "--aux-loss"),
             (no_steps, "steps"),
         ] {
-            let message = wrong.check().unwrap_err().to_string();
-            assert!(message.contains(word), "{message}");
+            let error = wrong.check().unwrap_err();
+            let told = format!("{error}; {}", error.hint().unwrap_or_default());
+            assert!(told.contains(word), "{told}");
         }
     }
 
@@ -328,10 +360,9 @@ mod tests {
         ] {
             assert_eq!(name.parse::<Source>().unwrap().name(), source);
         }
-        let message = "charts".parse::<Source>().unwrap_err().to_string();
-        assert!(
-            message.contains("`charts`") && message.contains("page") && message.contains("mtvqa"),
-            "{message}"
-        );
+        let error = "charts".parse::<Source>().unwrap_err();
+        assert!(error.to_string().contains("`charts`"), "{error}");
+        let hint = error.hint().unwrap();
+        assert!(hint.contains("page") && hint.contains("mtvqa"), "{hint}");
     }
 }

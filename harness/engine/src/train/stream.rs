@@ -25,7 +25,7 @@ use sha2::{Digest as _, Sha256};
 use super::glyphs::Glyphs;
 use super::plan::{Plan, Source};
 use crate::Error;
-use crate::record::{model_type, picture};
+use crate::item::{model_type, picture};
 
 /// Validation items have indices from here on; a data seed is below 2^31, and its items are `seed * 2^32 + n`.
 const VALIDATION: u64 = 1 << 63;
@@ -287,10 +287,13 @@ fn published(dataset: Dataset, plan: &Plan) -> Result<Opened, Error> {
     };
     let (validation, own) = (rows(true), rows(false));
     if own.is_empty() {
-        return Err(Error::Request(format!(
-            "{}: nothing to train on is left when one picture in {HELD_OUT} is set aside for validation; give more items",
-            dataset.source()
-        )));
+        return Err(Error::request(
+            format!(
+                "{}: nothing to train on is left when one picture in {HELD_OUT} is set aside for validation",
+                dataset.source()
+            ),
+            "give more items",
+        ));
     }
     let needed = (plan.steps * plan.examples_a_step()) as usize;
     let mut training = Vec::with_capacity(needed);

@@ -11,8 +11,8 @@ use sha2::{Digest, Sha256};
 use tch::Tensor;
 
 use crate::Error;
-use crate::checkpoint::tensors::write_tensors;
 use crate::checkpoint::floating;
+use crate::checkpoint::tensors::write_tensors;
 
 /// An adapter that was loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -48,7 +48,10 @@ impl Checkpoint {
                 }
             });
             let name = shard.path.file_name().unwrap_or_default();
-            files.insert(name.to_string_lossy().into_owned(), format!("{:x}", own.finalize()));
+            files.insert(
+                name.to_string_lossy().into_owned(),
+                format!("{:x}", own.finalize()),
+            );
         }
         let mut hashes = files.values();
         let weights = match (hashes.next(), hashes.next()) {

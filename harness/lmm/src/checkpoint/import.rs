@@ -17,9 +17,9 @@ use serde_json::{Map, Value as Json, json};
 use sha2::{Digest as _, Sha256};
 use tch::{Kind, Tensor};
 
+use crate::checkpoint::INDEX;
 use crate::checkpoint::gguf::{Gguf, Value};
 use crate::checkpoint::tensors::write_tensors;
-use crate::checkpoint::INDEX;
 use crate::{Checkpoint, Error, built_in};
 
 /// The decoder's tensors in a checkpoint begin so.

@@ -1,17 +1,19 @@
 //! Tensors in safetensors files that this program writes: weights, adapters, the state of a training.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
-use safetensors::tensor::{Dtype, TensorView};
+use safetensors::tensor::Dtype;
 use safetensors::{SafeTensorError, SafeTensors};
+use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor};
 
 use super::floating;
 use crate::Error;
 
-/// Writes tensors to a safetensors file in their own element types (f32, f16 or bf16), at once: beside the path first, then
-/// moved onto it.
+/// Writes tensors to a safetensors file in their own element types (f32, f16 or bf16), as a
+/// whole or not at all ([`rave_files::replace`]).
 ///
 /// # Errors
 /// When the file cannot be written, naming it.
@@ -20,7 +22,7 @@ pub fn write_tensors(
     tensors: &[(String, Tensor)],
     metadata: &BTreeMap<String, String>,
 ) -> Result<(), Error> {
-    let values = tensors
+    let mut values = tensors
         .iter()
         .map(|(name, tensor)| {
             let (tensor, dtype) = match tensor.kind() {
@@ -42,18 +44,41 @@ pub fn write_tensors(
         path: path.to_owned(),
         source,
     };
-    let refused = |error: SafeTensorError| failed(std::io::Error::other(error));
-    let views = values
-        .iter()
-        .map(|(name, shape, dtype, bytes)| {
-            let view = TensorView::new(*dtype, shape.clone(), bytes).map_err(refused)?;
-            Ok((name.as_str(), view))
-        })
-        .collect::<Result<Vec<_>, Error>>()?;
-    let metadata = metadata.clone().into_iter().collect();
-    let partial = path.with_extension("partial");
-    safetensors::serialize_to_file(views, Some(metadata), &partial).map_err(refused)?;
-    std::fs::rename(&partial, path).map_err(failed)
+    // Largest elements first, then by name, as the library does.
+    values.sort_by(|(a, _, first, _), (b, _, second, _)| second.cmp(first).then(a.cmp(b)));
+    let header = header(&values, metadata);
+    rave_files::replace(path, |file| {
+        let mut file = BufWriter::new(file);
+        file.write_all(&(header.len() as u64).to_le_bytes())?;
+        file.write_all(header.as_bytes())?;
+        for (.., bytes) in &values {
+            file.write_all(bytes)?;
+        }
+        file.flush()
+    })
+    .map_err(failed)
+}
+
+/// The name, shape, type and bytes of a tensor.
+type Stored<'a> = (&'a String, Vec<usize>, Dtype, Vec<u8>);
+
+/// The header of a safetensors file: what the library writes, but with the metadata in the order of its keys, so that equal contents
+/// are equal bytes. The library has it in that of a hash map.
+fn header(values: &[Stored], metadata: &BTreeMap<String, String>) -> String {
+    let mut header = serde_json::Map::new();
+    header.insert("__metadata__".to_owned(), json!(metadata));
+    let mut start = 0;
+    for (name, shape, dtype, bytes) in values {
+        let end = start + bytes.len();
+        let place = json!({ "dtype": dtype, "shape": shape, "data_offsets": [start, end] });
+        header.insert((*name).clone(), place);
+        start = end;
+    }
+    let mut text = Value::Object(header).to_string();
+    // The tensors begin at a multiple of eight bytes.
+    let length = text.len().next_multiple_of(8);
+    text.extend(std::iter::repeat_n(' ', length - text.len()));
+    text
 }
 
 /// What a safetensors file holds.
@@ -105,4 +130,51 @@ pub fn read_tensors(path: &Path) -> Result<TensorFile, Error> {
             .into_iter()
             .collect(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use safetensors::tensor::TensorView;
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_what_the_library_writes_with_its_metadata_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.safetensors");
+        let tensors = [
+            ("b.half", Tensor::from_slice(&[1.5_f32]).to_kind(Kind::Half)),
+            (
+                "b.float",
+                Tensor::from_slice2(&[[1.0_f32, 2.0], [3.0, 4.0]]),
+            ),
+            (
+                "a.brain",
+                Tensor::from_slice(&[2.0_f32; 3]).to_kind(Kind::BFloat16),
+            ),
+            ("a.float", Tensor::from_slice(&[0.0_f32; 0])),
+        ]
+        .map(|(name, tensor)| (name.to_owned(), tensor));
+        let write = |keys: &[&str]| {
+            let metadata = keys
+                .iter()
+                .map(|key| ((*key).to_owned(), format!("of {key}")));
+            write_tensors(&path, &tensors, &metadata.collect()).unwrap();
+            std::fs::read(&path).unwrap()
+        };
+        let own = write(&["format"]);
+        let file = SafeTensors::deserialize(&own).unwrap();
+        let views = file.iter().map(|(name, view)| {
+            let view = TensorView::new(view.dtype(), view.shape().to_vec(), view.data());
+            (name.to_owned(), view.unwrap())
+        });
+        let metadata = HashMap::from([("format".to_owned(), "of format".to_owned())]);
+        assert!(safetensors::serialize(views, Some(metadata)).unwrap() == own);
+        let many = write(&["variant", "base", "version", "options"]);
+        let start = br#"{"__metadata__":{"base":"of base","options":"of options","variant":"of variant","version":"of version"},"#;
+        assert!(many[8..].starts_with(start));
+        assert_eq!(read_tensors(&path).unwrap().metadata.len(), 4);
+    }
 }

@@ -1,6 +1,7 @@
 //! A trained model's way to a checkpoint folder, and a trained tower's way into another model.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io::Write as _;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -58,7 +59,9 @@ impl Model {
             let target = folder.join(&name);
             let parent = target.parent().unwrap_or(folder);
             std::fs::create_dir_all(parent).map_err(write(parent))?;
-            std::fs::copy(origin.path(&name), &target).map_err(write(&target))?;
+            let mut source = std::fs::File::open(origin.path(&name)).map_err(write(&target))?;
+            rave_files::replace(&target, |file| std::io::copy(&mut source, file).map(drop))
+                .map_err(write(&target))?;
         }
         let trained: HashMap<_, _> = trained
             .iter()
@@ -100,9 +103,9 @@ impl Model {
             let total: usize = files.values().flatten().map(size).sum();
             let index = json!({ "metadata": { "total_size": total }, "weight_map": weight_map });
             let path = folder.join("model.safetensors.index.json");
-            std::fs::write(&path, format!("{index:#}\n")).map_err(write(&path))?;
+            rave_files::replace(&path, |file| writeln!(file, "{index:#}")).map_err(write(&path))?;
         }
         let path = folder.join(MARKER);
-        std::fs::write(&path, format!("{note:#}\n")).map_err(write(&path))
+        rave_files::replace(&path, |file| writeln!(file, "{note:#}")).map_err(write(&path))
     }
 }

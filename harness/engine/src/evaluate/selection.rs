@@ -5,24 +5,25 @@
 //! otherwise the windows go round in turn.
 
 use rave_benchmarks::{Choice, Dataset};
-use rave_results::schema::{Selection, Shard};
+use rave_results::schema::{SelectionRecord, Shard};
 
-use crate::batches::{Window, windows};
-use crate::{Error, Request};
+use super::Request;
+use super::batching::{Window, windows};
+use crate::Error;
 
 /// What a request takes of a data set.
 #[derive(Debug)]
-pub(crate) struct Chosen {
+pub(crate) struct Selection {
     /// The rows that this run takes, ascending.
     pub windows: Vec<Window>,
     /// The rows that all shards take together; the same where there are none.
     pub all: Vec<usize>,
     /// Of a shard the fingerprint of all.
-    pub selection: Option<Selection>,
+    pub record: Option<SelectionRecord>,
 }
 
 /// What a request takes of each data set.
-pub(crate) fn choose(request: &Request, datasets: &[Dataset]) -> Result<Vec<Chosen>, Error> {
+pub(crate) fn choose(request: &Request, datasets: &[Dataset]) -> Result<Vec<Selection>, Error> {
     let mut named: Vec<Vec<String>> = vec![Vec::new(); datasets.len()];
     for sample in &request.samples {
         let of_suite = sample.split_once('/').and_then(|(suite, id)| {
@@ -35,19 +36,22 @@ pub(crate) fn choose(request: &Request, datasets: &[Dataset]) -> Result<Vec<Chos
             (Some((place, id)), _) => named[place].push(id.to_owned()),
             (None, [_]) => named[0].push(sample.clone()),
             (None, _) => {
-                return Err(Error::Request(format!(
-                    "--samples {sample}: of several suites, say which one has it: SUITE/ID"
-                )));
+                return Err(Error::request(
+                    format!(
+                        "--samples {sample}: of several suites, it does not say which one has it"
+                    ),
+                    "say which one has it: SUITE/ID",
+                ));
             }
         }
     }
-    let mut chosen = Vec::with_capacity(datasets.len());
+    let mut selections = Vec::with_capacity(datasets.len());
     for (dataset, samples) in datasets.iter().zip(named) {
         if samples.is_empty() && !request.samples.is_empty() {
-            return Err(Error::Request(format!(
-                "--samples names none of suite `{0}`; add {0}/ID, or leave the suite out",
-                dataset.suite().id
-            )));
+            return Err(Error::request(
+                format!("--samples names none of suite `{}`", dataset.suite().id),
+                format!("add {}/ID, or leave the suite out", dataset.suite().id),
+            ));
         }
         let all = dataset.choose(&Choice {
             limit: request.limit,
@@ -56,23 +60,25 @@ pub(crate) fn choose(request: &Request, datasets: &[Dataset]) -> Result<Vec<Chos
         })?;
         let picture = |row| dataset.label(row)?.image_id;
         let windows = windows(&all, picture, request.batch);
-        chosen.push(match request.shard {
-            Some(shard) => Chosen {
+        selections.push(match request.shard {
+            Some(shard) => Selection {
                 windows: deal(windows, shard),
-                selection: Some(Selection::of(all.iter().filter_map(|&row| dataset.id(row)))),
+                record: Some(SelectionRecord::of(
+                    all.iter().filter_map(|&row| dataset.id(row)),
+                )),
                 all,
             },
-            None => Chosen {
+            None => Selection {
                 windows,
                 all,
-                selection: None,
+                record: None,
             },
         });
     }
-    Ok(chosen)
+    Ok(selections)
 }
 
-impl Chosen {
+impl Selection {
     /// The rows that this run takes, ascending.
     pub(crate) fn rows(&self) -> impl Iterator<Item = usize> {
         self.windows.iter().flatten().copied()

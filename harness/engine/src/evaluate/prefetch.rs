@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rayon::Scope;
 
 /// The results of some items, to be taken in order.
-pub(super) struct Ahead<'a, 'scope, T> {
+pub(super) struct Prefetch<'a, 'scope, T> {
     scope: &'a Scope<'scope>,
     items: &'a mut dyn Iterator<Item = usize>,
     prepare: &'scope (dyn Fn(usize) -> T + Sync),
@@ -21,8 +21,8 @@ pub(super) struct Ahead<'a, 'scope, T> {
     waited: Duration,
 }
 
-impl<T: Send + 'static> Ahead<'_, '_, T> {
-    /// The next result; `None` after the last, or when preparing it panicked, which the end of [`ahead`] passes on.
+impl<T: Send + 'static> Prefetch<'_, '_, T> {
+    /// The next result; `None` after the last, or when preparing it panicked, which the end of [`prefetch`] passes on.
     pub(super) fn take(&mut self) -> Option<T> {
         self.fill();
         let receiver = self.under_way.pop_front()?;
@@ -55,15 +55,15 @@ impl<T: Send + 'static> Ahead<'_, '_, T> {
 
 /// Hands `body` the results of `prepare` for some items, prepared at most `depth` ahead of it. Not to be called from a thread of the
 /// pool, which could then wait for work that is its own.
-pub(super) fn ahead<T: Send + 'static, R>(
+pub(super) fn prefetch<T: Send + 'static, R>(
     mut items: impl Iterator<Item = usize>,
     depth: usize,
     prepare: impl Fn(usize) -> T + Sync,
-    body: impl FnOnce(&mut Ahead<T>) -> R,
+    body: impl FnOnce(&mut Prefetch<T>) -> R,
 ) -> R {
     let prepare: &(dyn Fn(usize) -> T + Sync) = &prepare;
     rayon::in_place_scope(|scope| {
-        body(&mut Ahead {
+        body(&mut Prefetch {
             scope,
             items: &mut items,
             prepare,
@@ -89,14 +89,14 @@ mod tests {
             std::thread::sleep(Duration::from_millis(20_u64.saturating_sub(item as u64)));
             item * item
         };
-        let taken = ahead(0..40, 3, prepare, |ahead| {
+        let taken = prefetch(0..40, 3, prepare, |items| {
             let mut taken = Vec::new();
-            while let Some(result) = ahead.take() {
+            while let Some(result) = items.take() {
                 taken.push(result);
                 let ahead_of_us = begun.load(Ordering::SeqCst) - taken.len();
                 most.fetch_max(ahead_of_us, Ordering::SeqCst);
             }
-            assert!(ahead.waited() > Duration::ZERO);
+            assert!(items.waited() > Duration::ZERO);
             taken
         });
         assert_eq!(taken, (0..40).map(|item| item * item).collect::<Vec<_>>());
@@ -110,8 +110,8 @@ mod tests {
             made.fetch_add(1, Ordering::SeqCst);
             item
         };
-        let first = ahead(0..1000, 2, prepare, |ahead| {
-            let first = ahead.take();
+        let first = prefetch(0..1000, 2, prepare, |items| {
+            let first = items.take();
             assert!(first.is_some());
             first
         });

@@ -1,6 +1,6 @@
-//! One field, while it goes through the suites: units of samples that are answered together, under every variant in turn.
+//! One group, while it goes through the suites: units of samples that are answered together, under every variant in turn.
 
-use std::cell::Cell as Shared;
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,23 +8,25 @@ use std::time::{Duration, Instant};
 
 use rave_benchmarks::{Dataset, Suite};
 use rave_lmm::{GenerationOptions, ImageEmbeds, Model, Prefix, Prompt, attention};
+use rave_results::schema::{Failure, FailureKind};
 use rave_results::{AttentionRecord, RunWriter, SampleRecord};
 
-use super::ahead::{Ahead, ahead};
-use super::field::{Contender, Field};
+use super::batching::{self, Window};
+use super::prefetch::{Prefetch, prefetch};
 use super::prepare::{failed, prepare};
+use super::sample::{self, Answer, Prepared};
+use super::seed_group::{ModelVariant, SeedGroup};
+use super::selection::Selection;
 use super::vision::Vision;
 use super::{Observer, Request};
 use crate::Error;
-use crate::batches::{self, Window};
-use crate::chosen::Chosen;
-use crate::record::{self, Answer, Prepared};
+use crate::item::{answer_boxes, model_type};
 
 /// Samples that are prepared ahead of the model at most, and no more than there are threads for: a page of a scan is hundreds
 /// of megabytes when it is cut into patches.
-const AHEAD: usize = 16;
+const MAX_PREFETCH: usize = 16;
 
-/// What the cells of a run share.
+/// What the runners of a run share.
 pub(super) struct Common<'a> {
     pub request: &'a Request,
     /// Keys of the samples that were recorded before.
@@ -32,9 +34,9 @@ pub(super) struct Common<'a> {
     /// The signal that asks to stop; 0 for none.
     pub stop: &'a AtomicUsize,
     /// Samples a batch; fewer than were asked for once there was no memory for those.
-    pub batch: Shared<usize>,
+    pub batch: Cell<usize>,
     /// How long the model stood idle for data.
-    pub waited: Shared<Duration>,
+    pub waited: Cell<Duration>,
 }
 
 impl Common<'_> {
@@ -43,9 +45,9 @@ impl Common<'_> {
     }
 }
 
-/// One field, while it goes through the suites.
-pub(super) struct Cell<'a> {
-    field: &'a Field,
+/// One group, while it goes through the suites.
+pub(super) struct SuiteRunner<'a> {
+    group: &'a SeedGroup,
     common: &'a Common<'a>,
     /// The `model_type` that prompts are chosen by; `None` where all models are asked alike.
     model_type: Option<String>,
@@ -71,13 +73,13 @@ struct Ready<'a> {
 }
 
 /// The features of a unit's pictures, or why there are none, by checkpoint and place of the picture's first sample.
-type Seen = HashMap<(usize, usize), Result<Rc<ImageEmbeds>, String>>;
+type Seen = HashMap<(usize, usize), Result<Rc<ImageEmbeds>, Failure>>;
 
-impl<'a> Cell<'a> {
-    pub(super) fn new(field: &'a Field, common: &'a Common<'a>) -> Result<Self, Error> {
-        let model_type = record::model_type(&field.contenders[0].model.info().folder)?;
+impl<'a> SuiteRunner<'a> {
+    pub(super) fn new(group: &'a SeedGroup, common: &'a Common<'a>) -> Result<Self, Error> {
+        let model_type = model_type(&group.members[0].model.info().folder)?;
         Ok(Self {
-            field,
+            group,
             common,
             model_type: model_type.filter(|_| common.request.family_prompts),
         })
@@ -85,51 +87,51 @@ impl<'a> Cell<'a> {
 
     /// The model that prepares the prompts: preprocessing and chat template are those of all checkpoints of a grid.
     fn lead(&self) -> &Model {
-        &self.field.contenders[0].model
+        &self.group.members[0].model
     }
 
     /// Answers the rows of a data set that are not recorded yet; ends early when asked to stop.
     pub(super) fn run(
         &self,
         dataset: &Dataset,
-        chosen: &Chosen,
+        selection: &Selection,
         vision: &mut Vision,
         writer: &mut RunWriter,
         observer: &mut dyn Observer,
     ) -> Result<(), Error> {
         let suite = dataset.suite();
-        let contenders = &self.field.contenders;
-        let is_recorded = |contender: &Contender, row: usize| {
+        let members = &self.group.members;
+        let is_recorded = |member: &ModelVariant, row: usize| {
             let id = dataset.id(row).unwrap_or_default();
-            self.is_recorded(contender, suite, &id)
+            self.is_recorded(member, suite, &id)
         };
-        let variants: Vec<_> = contenders.iter().map(|own| own.variant).collect();
-        let done = contenders.iter().map(|contender| {
-            let recorded = chosen.rows().filter(|&row| is_recorded(contender, row));
+        let variants: Vec<_> = members.iter().map(|own| own.variant).collect();
+        let done = members.iter().map(|member| {
+            let recorded = selection.rows().filter(|&row| is_recorded(member, row));
             recorded.count()
         });
         let name = &self.lead().info().name;
-        let shown = if self.field.trained_by_seed {
-            format!("{name}, seed {}", self.field.seed)
+        let shown = if self.group.trained_by_seed {
+            format!("{name}, seed {}", self.group.seed)
         } else {
             name.clone()
         };
-        let samples = chosen.rows().count();
+        let samples = selection.rows().count();
         observer.suite(&shown, suite, &variants, samples, &done.collect::<Vec<_>>());
         // Of a window of which everything is recorded nothing is prepared.
-        let mut open: Vec<&Window> = chosen.windows.iter().collect();
+        let mut open: Vec<&Window> = selection.windows.iter().collect();
         open.retain(|window| {
             let mut rows = window.iter();
-            rows.any(|&row| contenders.iter().any(|own| !is_recorded(own, row)))
+            rows.any(|&row| members.iter().any(|own| !is_recorded(own, row)))
         });
         let items = open.iter().copied().flatten().copied();
-        let depth = rayon::current_num_threads().clamp(2, AHEAD);
+        let depth = rayon::current_num_threads().clamp(2, MAX_PREFETCH);
         let processor = self.lead().processor();
         let model_type = self.model_type.as_deref();
         let prepare = |row| prepare(dataset, row, model_type, processor.as_ref());
-        let ran = ahead(items, depth, prepare, |ahead| {
+        let ran = prefetch(items, depth, prepare, |items| {
             for window in &open {
-                for unit in self.units(window, ahead) {
+                for unit in self.units(window, items) {
                     self.unit(suite, &unit, vision, writer, observer)?;
                     if self.common.is_stopping() {
                         return Ok(());
@@ -137,20 +139,20 @@ impl<'a> Cell<'a> {
                 }
             }
             let waited = &self.common.waited;
-            waited.set(waited.get() + ahead.waited());
+            waited.set(waited.get() + items.waited());
             Ok(())
         });
         observer.suite_done();
         ran
     }
 
-    fn is_recorded(&self, contender: &Contender, suite: &Suite, sample: &str) -> bool {
+    fn is_recorded(&self, member: &ModelVariant, suite: &Suite, sample: &str) -> bool {
         let record = SampleRecord {
-            model: contender.model.info().name.clone(),
-            variant: contender.variant.id.to_owned(),
+            model: member.model.info().name.clone(),
+            variant: member.variant.id.to_owned(),
             suite: suite.id.clone(),
             sample: sample.to_owned(),
-            seed: self.field.seed,
+            seed: self.group.seed,
             ..SampleRecord::default()
         };
         self.common.done.contains(&record.key())
@@ -158,10 +160,10 @@ impl<'a> Cell<'a> {
 
     /// The samples of a window as they are answered together: neighbours on one picture where their common beginning is
     /// computed once, else batches of about the same length. Their pictures' content decides: data may give two pictures one name.
-    fn units(&self, window: &Window, ahead: &mut Ahead<Prepared>) -> Vec<Unit> {
+    fn units(&self, window: &Window, items: &mut Prefetch<Prepared>) -> Vec<Unit> {
         let request = self.common.request;
         let mut runs: Vec<Unit> = Vec::new();
-        for sample in std::iter::from_fn(|| ahead.take()).take(window.len()) {
+        for sample in std::iter::from_fn(|| items.take()).take(window.len()) {
             let last = runs
                 .last_mut()
                 .filter(|last| request.reuse && last.is_on(&sample));
@@ -193,39 +195,39 @@ impl<'a> Cell<'a> {
         writer: &mut RunWriter,
         observer: &mut dyn Observer,
     ) -> Result<(), Error> {
-        let is_open = |contender: &Contender, sample: &Prepared| {
-            !self.is_recorded(contender, suite, &sample.label.id)
+        let is_open = |member: &ModelVariant, sample: &Prepared| {
+            !self.is_recorded(member, suite, &sample.label.id)
         };
         let open: Vec<_> = self
-            .field
-            .contenders
+            .group
+            .members
             .iter()
-            .filter(|contender| unit.samples.iter().any(|sample| is_open(contender, sample)))
+            .filter(|member| unit.samples.iter().any(|sample| is_open(member, sample)))
             .collect();
         let mut seen = Seen::new();
         let mut probes = Vec::new();
         for turn in 0..open.len() {
-            let contender = open[(turn + unit.samples[0].index) % open.len()];
+            let member = open[(turn + unit.samples[0].index) % open.len()];
             // What stands in a batch must not depend on where a run was interrupted: all or nothing of it is answered again.
             let due: Vec<bool> = unit
                 .samples
                 .iter()
-                .map(|sample| is_open(contender, sample))
+                .map(|sample| is_open(member, sample))
                 .collect();
             let asked = |place: usize| self.common.request.batch > 1 || due[place];
-            let answers = self.answers(contender, suite, unit, &asked, vision, &mut seen);
+            let answers = self.answers(member, suite, unit, &asked, vision, &mut seen);
             for (place, answer) in answers.into_iter().filter(|(place, _)| due[*place]) {
                 let sample = &unit.samples[place];
-                let record = record::sample(
-                    contender.model.info(),
-                    contender.variant,
+                let record = sample::record(
+                    member.model.info(),
+                    member.variant,
                     suite,
-                    self.field.seed,
+                    self.group.seed,
                     sample,
-                    answer.as_ref().map_err(String::as_str),
+                    answer.as_ref(),
                 );
                 if self.common.request.attention {
-                    probes.push((contender, place, answer, record));
+                    probes.push((member, place, answer, record));
                 } else {
                     writer.append(&record)?;
                     observer.sample(&record);
@@ -236,12 +238,12 @@ impl<'a> Cell<'a> {
             }
         }
         // The probe before its sample: a sample that is recorded is not probed again.
-        for (contender, place, answer, record) in probes {
-            let features = seen.get(&(contender.checkpoint, unit.sources[place]));
+        for (member, place, answer, record) in probes {
+            let features = seen.get(&(member.checkpoint, unit.sources[place]));
             if let (Ok(answer), Some(Ok(features))) = (answer, features) {
                 let sample = &unit.samples[place];
                 let ids = &answer.generation.ids;
-                writer.append_attention(&probe(contender, sample, features, ids, &record))?;
+                writer.append_attention(&probe(member, sample, features, ids, &record))?;
             }
             writer.append(&record)?;
             observer.sample(&record);
@@ -250,31 +252,30 @@ impl<'a> Cell<'a> {
         Ok(())
     }
 
-    /// The answers of one variant to the samples of a unit that are `asked`, or why there are none as `reason: detail`, with
-    /// their places.
+    /// The answers of one variant to the samples of a unit that are `asked`, or why there are none, with their checkpoints.
     fn answers(
         &self,
-        contender: &Contender,
+        member: &ModelVariant,
         suite: &Suite,
         unit: &Unit,
         asked: &dyn Fn(usize) -> bool,
         vision: &mut Vision,
         seen: &mut Seen,
-    ) -> Vec<(usize, Result<Answer, String>)> {
+    ) -> Vec<(usize, Result<Answer, Failure>)> {
         let mut answers = Vec::with_capacity(unit.samples.len());
         let mut ready = Vec::with_capacity(unit.samples.len());
         for place in (0..unit.samples.len()).filter(|&place| asked(place)) {
-            match self.ready(unit, contender, place, vision, seen) {
+            match self.ready(unit, member, place, vision, seen) {
                 Ok(sample) => ready.push(sample),
                 Err(reason) => answers.push((place, Err(reason))),
             }
         }
-        let prefix = self.prefix(contender, unit, &ready);
-        let generated = batches::run(
+        let prefix = self.prefix(member, unit, &ready);
+        let generated = batching::run(
             &ready,
             &self.common.batch,
             rave_lmm::Error::is_out_of_memory,
-            |batch| self.generate(contender, suite, batch, prefix.as_ref()),
+            |batch| self.generate(member, suite, batch, prefix.as_ref()),
         );
         let generated = ready.iter().zip(generated);
         answers.extend(
@@ -288,27 +289,25 @@ impl<'a> Cell<'a> {
     fn ready<'u>(
         &self,
         unit: &'u Unit,
-        contender: &Contender,
+        member: &ModelVariant,
         place: usize,
         vision: &mut Vision,
         seen: &mut Seen,
-    ) -> Result<Ready<'u>, String> {
+    ) -> Result<Ready<'u>, Failure> {
         let sample = &unit.samples[place];
-        let prompt = sample.prompt.as_ref().map_err(String::clone)?;
+        let prompt = sample.prompt.as_ref().map_err(Failure::clone)?;
         let source = unit.sources[place];
         let features = seen
-            .entry((contender.checkpoint, source))
+            .entry((member.checkpoint, source))
             .or_insert_with(|| {
                 let source = &unit.samples[source];
-                let prompt = source.prompt.as_ref().map_err(String::clone)?;
+                let prompt = source.prompt.as_ref().map_err(Failure::clone)?;
                 self.deadline_after(source.elapsed)
-                    .and_then(|deadline| {
-                        vision.features(contender, source.picture, prompt, deadline)
-                    })
+                    .and_then(|deadline| vision.features(member, source.picture, prompt, deadline))
                     .map_err(|error| failed(&error))
             })
             .as_ref()
-            .map_err(String::clone)?;
+            .map_err(Failure::clone)?;
         Ok(Ready {
             place,
             prompt,
@@ -319,15 +318,15 @@ impl<'a> Cell<'a> {
 
     /// What the prompts of a unit on one picture begin with, where the variant can go on from it. Without memory for it, or
     /// time, each sample is answered from its own beginning and says itself what is wrong.
-    fn prefix(&self, contender: &Contender, unit: &Unit, ready: &[Ready]) -> Option<Prefix> {
+    fn prefix(&self, member: &ModelVariant, unit: &Unit, ready: &[Ready]) -> Option<Prefix> {
         let first = ready.first().filter(|_| unit.on_one_picture)?;
-        let attention = contender.built.attention.as_ref();
+        let attention = member.built.attention.as_ref();
         if !attention.reuses_prefix() {
             return None;
         }
         let deadline = self.deadline(std::slice::from_ref(first)).ok()?;
         let features = &first.features;
-        contender
+        member
             .model
             .prefix(attention, first.prompt, features, deadline)
             .ok()
@@ -336,7 +335,7 @@ impl<'a> Cell<'a> {
     /// Answers some samples in one batch; those that go on from the prefix apart from those that do not.
     fn generate(
         &self,
-        contender: &Contender,
+        member: &ModelVariant,
         suite: &Suite,
         batch: &[Ready],
         prefix: Option<&Prefix>,
@@ -346,15 +345,15 @@ impl<'a> Cell<'a> {
             stop_at_end: true,
             deadline: self.deadline(batch)?,
         };
-        let attention = contender.built.attention.as_ref();
+        let attention = member.built.attention.as_ref();
         let prompts: Vec<_> = batch.iter().map(|ready| ready.prompt).collect();
         let features: Vec<_> = batch.iter().map(|ready| ready.features.as_ref()).collect();
         let prefix = prefix.filter(|prefix| prompts.iter().all(|prompt| prefix.fits(prompt)));
         let generations = match prefix {
-            Some(prefix) => contender
+            Some(prefix) => member
                 .model
                 .generate_after(attention, prefix, &prompts, &options)?,
-            None => contender
+            None => member
                 .model
                 .generate_batch(attention, &prompts, &features, &options)?,
         };
@@ -422,17 +421,17 @@ impl Unit {
 
 /// What the attention behind an answer was; a probe that fails is recorded with its reason, and costs no answer.
 fn probe(
-    contender: &Contender,
+    member: &ModelVariant,
     prepared: &Prepared,
     features: &ImageEmbeds,
     answer: &[i64],
     sample: &SampleRecord,
 ) -> AttentionRecord {
     let probed = match (&prepared.prompt, &prepared.item) {
-        (Ok(prompt), Some(item)) => record::answer_boxes(item).and_then(|boxes| {
+        (Ok(prompt), Some(item)) => answer_boxes(item).and_then(|boxes| {
             attention::statistics(
-                &contender.model,
-                contender.built.attention.as_ref(),
+                &member.model,
+                member.built.attention.as_ref(),
                 prompt,
                 features,
                 answer,
@@ -443,8 +442,11 @@ fn probe(
     };
     let probed = match probed {
         Ok(Some(probed)) => Ok(probed),
-        Ok(None) => Err("no picture: the prompt has no visual tokens".to_owned()),
+        Ok(None) => Err(Failure::new(
+            FailureKind::NoPicture,
+            "the prompt has no visual tokens",
+        )),
         Err(error) => Err(failed(&error)),
     };
-    record::attention(sample, probed)
+    sample::attention(sample, probed)
 }

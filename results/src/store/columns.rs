@@ -1,0 +1,247 @@
+//! Tables as lists of columns: a record's fields are named once, and are written and read by that list.
+//!
+//! A new column is a field of the record and its name in the list ([`fields!`](crate::store::columns::fields)), with `or` and a value
+//! where older tables lack it.
+
+use std::sync::Arc;
+
+use polars::prelude::*;
+
+use super::table::Table;
+use crate::Error;
+use crate::schema::Failure;
+
+/// What a column can hold.
+pub(crate) trait Value: Sized {
+    /// The column of these values.
+    fn column<'a>(name: &str, values: impl Iterator<Item = &'a Self>) -> Column
+    where
+        Self: 'a;
+
+    /// The values of these rows.
+    fn values(table: &Table, name: &str, rows: &[usize]) -> Result<Vec<Self>, Error>;
+}
+
+/// Reads the column of this name: of each row, by its number, the value for the record at the same place.
+type Read<R> = fn(&Table, &str, &[usize], &mut [R]) -> Result<(), Error>;
+
+/// A field of a record, and the column of the same name.
+pub(crate) struct Field<R> {
+    pub name: &'static str,
+    pub write: fn(&str, &[R]) -> Column,
+    pub read: Read<R>,
+    /// Fills the field of a record whose table lacks the column; `None` where a table must have it.
+    pub absent: Option<fn(&mut R)>,
+}
+
+/// The columns of a table in their order.
+pub(crate) type Fields<R> = &'static [Field<R>];
+
+/// `fields![Record: a, b or 0.0]`: the columns `a` and `b`, of which older tables may lack `b`.
+macro_rules! fields {
+    (@absent $name:ident) => { None };
+    (@absent $name:ident $absent:expr) => { Some(|record| record.$name = $absent) };
+    ($record:ty: $($name:ident $(or $absent:expr)?),* $(,)?) => {
+        &[$($crate::store::columns::Field::<$record> {
+            name: stringify!($name),
+            write: |name, records| {
+                let values = records.iter().map(|record| &record.$name);
+                $crate::store::columns::Value::column(name, values)
+            },
+            read: |table, name, rows, records| {
+                let values = $crate::store::columns::Value::values(table, name, rows)?;
+                for (record, value) in records.iter_mut().zip(values) {
+                    record.$name = value;
+                }
+                Ok(())
+            },
+            absent: $crate::store::columns::fields!(@absent $name $($absent)?),
+        }),*]
+    };
+}
+pub(crate) use fields;
+
+/// The table of some records.
+pub(crate) fn frame<R>(fields: &[Field<R>], records: &[R]) -> PolarsResult<DataFrame> {
+    let columns = fields
+        .iter()
+        .map(|field| (field.write)(field.name, records));
+    DataFrame::new(records.len(), columns.collect())
+}
+
+/// The records of these rows; fields that are not asked for are as in `R::default()`.
+pub(crate) fn read<'a, R: Clone + Default + 'static>(
+    fields: impl IntoIterator<Item = &'a Field<R>>,
+    table: &Table,
+    rows: &[usize],
+) -> Result<Vec<R>, Error> {
+    let mut records = vec![R::default(); rows.len()];
+    for field in fields {
+        match field.absent {
+            Some(absent) if !table.has(field.name) => records.iter_mut().for_each(absent),
+            _ => (field.read)(table, field.name, rows, &mut records)?,
+        }
+    }
+    Ok(records)
+}
+
+/// All records of a table.
+pub(crate) fn read_all<R: Clone + Default + 'static>(
+    fields: Fields<R>,
+    table: &Table,
+) -> Result<Vec<R>, Error> {
+    let rows: Vec<usize> = (0..table.rows()).collect();
+    read(fields, table, &rows)
+}
+
+/// The values of some rows.
+fn of<T: Clone>(values: &[T], rows: &[usize]) -> Vec<T> {
+    rows.iter().map(|&row| values[row].clone()).collect()
+}
+
+impl Value for String {
+    fn column<'a>(name: &str, values: impl Iterator<Item = &'a Self>) -> Column {
+        StringChunked::from_iter_values(name.into(), values.map(String::as_str)).into_column()
+    }
+
+    fn values(table: &Table, name: &str, rows: &[usize]) -> Result<Vec<Self>, Error> {
+        let texts = table.texts(name)?;
+        Ok(rows.iter().map(|&row| texts[row].to_owned()).collect())
+    }
+}
+
+/// Text that many rows share, one after the other.
+impl Value for Arc<str> {
+    fn column<'a>(name: &str, values: impl Iterator<Item = &'a Self>) -> Column {
+        StringChunked::from_iter_values(name.into(), values.map(AsRef::as_ref)).into_column()
+    }
+
+    fn values(table: &Table, name: &str, rows: &[usize]) -> Result<Vec<Self>, Error> {
+        let texts = table.texts(name)?;
+        let mut last: Self = "".into();
+        let shared = rows.iter().map(|&row| {
+            if *last != *texts[row] {
+                last = texts[row].into();
+            }
+            Self::clone(&last)
+        });
+        Ok(shared.collect())
+    }
+}
+
+impl Value for Option<String> {
+    fn column<'a>(name: &str, values: impl Iterator<Item = &'a Self>) -> Column {
+        StringChunked::from_iter_options(name.into(), values.map(Option::as_deref)).into_column()
+    }
+
+    fn values(table: &Table, name: &str, rows: &[usize]) -> Result<Vec<Self>, Error> {
+        let texts = table.maybe_texts(name)?;
+        let owned = rows.iter().map(|&row| texts[row].map(str::to_owned));
+        Ok(owned.collect())
+    }
+}
+
+impl Value for Option<Failure> {
+    fn column<'a>(name: &str, values: impl Iterator<Item = &'a Self>) -> Column {
+        let texts = values.map(|value| value.as_ref().map(ToString::to_string));
+        StringChunked::from_iter_options(name.into(), texts).into_column()
+    }
+
+    fn values(table: &Table, name: &str, rows: &[usize]) -> Result<Vec<Self>, Error> {
+        let texts = table.maybe_texts(name)?;
+        Ok(rows
+            .iter()
+            .map(|&row| texts[row].map(Failure::from))
+            .collect())
+    }
+}
+
+impl Value for Vec<String> {
+    fn column<'a>(name: &str, values: impl Iterator<Item = &'a Self>) -> Column {
+        let values: Vec<&Self> = values.collect();
+        let mut lists = ListStringChunkedBuilder::new(name.into(), values.len(), values.len());
+        for list in values {
+            lists.append_values_iter(list.iter().map(String::as_str));
+        }
+        lists.finish().into_column()
+    }
+
+    fn values(table: &Table, name: &str, rows: &[usize]) -> Result<Vec<Self>, Error> {
+        let invalid = |error: PolarsError| table.invalid(name, &error.to_string());
+        let lists = table.column(name)?.list().map_err(invalid)?;
+        let read = |&row: &usize| {
+            let series = lists
+                .get_as_series(row)
+                .ok_or_else(|| table.invalid(name, "a value is missing"))?;
+            let texts = series.str().map_err(invalid)?;
+            let texts = texts.iter();
+            Ok(texts
+                .map(|value| value.unwrap_or_default().to_owned())
+                .collect())
+        };
+        rows.iter().map(read).collect()
+    }
+}
+
+/// A number that a table may lack in a row is NaN there.
+impl Value for f64 {
+    fn column<'a>(name: &str, values: impl Iterator<Item = &'a Self>) -> Column {
+        Float64Chunked::from_iter_values(name.into(), values.copied()).into_column()
+    }
+
+    fn values(table: &Table, name: &str, rows: &[usize]) -> Result<Vec<Self>, Error> {
+        let values = Option::<Self>::values(table, name, rows)?;
+        let known = values.into_iter().map(|value| value.unwrap_or(Self::NAN));
+        Ok(known.collect())
+    }
+}
+
+impl Value for Option<f64> {
+    fn column<'a>(name: &str, values: impl Iterator<Item = &'a Self>) -> Column {
+        Float64Chunked::from_iter_options(name.into(), values.copied()).into_column()
+    }
+
+    fn values(table: &Table, name: &str, rows: &[usize]) -> Result<Vec<Self>, Error> {
+        Ok(of(&table.numbers(name)?, rows))
+    }
+}
+
+impl Value for u32 {
+    fn column<'a>(name: &str, values: impl Iterator<Item = &'a Self>) -> Column {
+        UInt32Chunked::from_iter_values(name.into(), values.copied()).into_column()
+    }
+
+    fn values(table: &Table, name: &str, rows: &[usize]) -> Result<Vec<Self>, Error> {
+        Ok(of(&table.counts(name)?, rows))
+    }
+}
+
+impl Value for Option<u32> {
+    fn column<'a>(name: &str, values: impl Iterator<Item = &'a Self>) -> Column {
+        UInt32Chunked::from_iter_options(name.into(), values.copied()).into_column()
+    }
+
+    fn values(table: &Table, name: &str, rows: &[usize]) -> Result<Vec<Self>, Error> {
+        Ok(of(&table.maybe_counts(name)?, rows))
+    }
+}
+
+impl Value for u64 {
+    fn column<'a>(name: &str, values: impl Iterator<Item = &'a Self>) -> Column {
+        UInt64Chunked::from_iter_values(name.into(), values.copied()).into_column()
+    }
+
+    fn values(table: &Table, name: &str, rows: &[usize]) -> Result<Vec<Self>, Error> {
+        Ok(of(&table.longs(name)?, rows))
+    }
+}
+
+impl Value for Option<u64> {
+    fn column<'a>(name: &str, values: impl Iterator<Item = &'a Self>) -> Column {
+        UInt64Chunked::from_iter_options(name.into(), values.copied()).into_column()
+    }
+
+    fn values(table: &Table, name: &str, rows: &[usize]) -> Result<Vec<Self>, Error> {
+        Ok(of(&table.maybe_longs(name)?, rows))
+    }
+}
