@@ -8,6 +8,7 @@ mod commands;
 mod compare;
 #[cfg(unix)]
 mod crash;
+mod docs;
 mod eval;
 mod generation_config;
 mod hub;
