@@ -4,26 +4,28 @@
 
 /// How alike two names must be for one to be suggested for the other, from 0 to 1.
 const ALIKE: f64 = 0.5;
-/// How alike a name counts to its own beginning.
-const BEGINNING: f64 = 0.9;
+/// How alike a name counts at least to its own beginning: less than to itself without a letter.
+const BEGINNING: f64 = 0.8;
 
 /// The nearest of some names to one that is not among them, if it may have been meant: at most half of it differs
 /// (Damerau-Levenshtein, normalised by length, upper case as lower), or it begins with what was typed.
 pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let typed = typed.to_lowercase();
     let likeness = |name: &str| {
-        let likeness = strsim::normalized_damerau_levenshtein(name, &typed);
-        if !typed.is_empty() && name.starts_with(&typed) {
-            likeness.max(BEGINNING)
+        let spelled = strsim::normalized_damerau_levenshtein(name, &typed);
+        let begins = !typed.is_empty() && name.starts_with(&typed);
+        let counted = if begins {
+            spelled.max(BEGINNING)
         } else {
-            likeness
-        }
+            spelled
+        };
+        (counted, spelled)
     };
     known
         .into_iter()
         .map(|name| (likeness(name), name))
-        .filter(|(likeness, _)| *likeness >= ALIKE)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .filter(|((counted, _), _)| *counted >= ALIKE)
+        .max_by(|(a, _), (b, _)| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)))
         .map(|(_, name)| name)
 }
 
@@ -36,12 +38,21 @@ pub fn did_you_mean(nearest: Option<&str>) -> String {
 mod tests {
     use super::*;
 
-    const KNOWN: [&str; 4] = ["rave", "rave-key-only", "embedded-scene", "anls"];
+    const KNOWN: [&str; 6] = [
+        "rave",
+        "rave-key-only",
+        "embedded-scene",
+        "anls",
+        "num_beams",
+        "num_beam_groups",
+    ];
 
     #[test]
     fn a_slip_and_a_beginning_are_meant_and_another_word_is_not() {
         for (typed, meant) in [
             ("raev", Some("rave")),
+            ("rav", Some("rave")),
+            ("num_beam", Some("num_beams")),
             ("RAVE-keyonly", Some("rave-key-only")),
             ("embedded", Some("embedded-scene")),
             ("bleu", None),
