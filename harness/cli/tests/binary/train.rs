@@ -179,6 +179,7 @@ fn a_full_disk_is_told_and_leaves_the_last_state() {
     child.wait().unwrap();
     let state = fs::read(out.join("state.safetensors")).unwrap();
     let limited = Command::new("sh")
+        .env("OMP_NUM_THREADS", "1")
         .args(["-c", "ulimit -f 2000; exec \"$0\" \"$@\""])
         .arg(env!("CARGO_BIN_EXE_rave"))
         .args(&whole)
