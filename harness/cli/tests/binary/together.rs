@@ -248,7 +248,6 @@ fn a_batch_that_memory_is_too_short_for_is_halved_and_loses_no_answer() {
     assert!(needed > 0);
     let short = folder.path().join("short");
     let mut limited = Command::new("sh");
-    limited.env("OMP_NUM_THREADS", "1");
     let own = program();
     limited.envs(
         own.get_envs()
