@@ -12,8 +12,9 @@ ids and the greedy tokens of `transformers` (Pillow backend, f32), and names and
 
 --complete-with takes files that FOLDER lacks from another one. What the folders of ../shared/hub-files lack, and which of
 them must be refused, stands in zoo.json: where files come from ("complete_with", "replace" for files that FOLDER has
-itself, "without"), what else changes in config.json ("set"), and a key that another file is to go without ("drop"). A case (JSON, a few kB) holds nothing of the files but sizes and ids;
-harness/lmm/tests/zoo.rs makes the checkpoint from it and the folder again (RAVE_HUB_FILES, RAVE_HUB_CASES).
+itself, "without"), what else changes in config.json ("set"), and a key that another file is to go without ("drop").
+A case (JSON, a few kB) holds nothing of the files but sizes and ids; harness/lmm/tests/zoo/main.rs makes the checkpoint from it
+and the folder again (RAVE_HUB_FILES, RAVE_HUB_CASES).
 With --rave the product is asked the same. Prints a table in Markdown; exit code 1 where an answer differs.
 """
 

@@ -108,19 +108,6 @@ def collapsed(entries: dict) -> dict:
     return result
 
 
-def expanded(entries: dict) -> dict:
-    """The reverse of `collapsed`."""
-    result = {}
-    for name, value in entries.items():
-        found = re.search(r"\{(\d+)\.\.(\d+)\}", name)
-        if not found:
-            result[name] = value
-            continue
-        for number in range(int(found.group(1)), int(found.group(2)) + 1):
-            result[f"{name[: found.start()]}{number}{name[found.end() :]}"] = value
-    return result
-
-
 def runs(ids: list) -> list:
     """Token ids with three or more of one as [id, count]."""
     result = []

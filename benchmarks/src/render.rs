@@ -14,9 +14,8 @@
 //! half the share of the most distractors that the task can place, half their likeness (see each task's header
 //! for what likeness means there). A whole suite therefore spans the range, and a reader can bin by it.
 //!
-//! **Rate.** On one core of an AMD EPYC that other work shared, in items a second: ocr 5,500, chart 6,300, document 5,200,
-//! scene 1,800, general 13,000; all five in equal parts 4,200; pages, which are for training alone, 1,100. Any index can be drawn from any thread, and the rates add up
-//! over cores (`cargo test --release --workspace --lib render_rate -- --ignored --nocapture`).
+//! **Rate.** On one core of an AMD EPYC that other work shared, in November 2026, items a second: ocr 5,500, chart 6,300, document
+//! 5,200, scene 1,800, general 13,000. Any index can be drawn from any thread, and the rates add up over cores (`cargo test --release --workspace --lib render_rate -- --ignored --nocapture`).
 //!
 //! **For training**, a [`Rendered`] has the box of every character drawn, and [`classes::patch_classes`] says which character
 //! stands on each patch of the picture.

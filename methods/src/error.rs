@@ -35,6 +35,17 @@ pub enum Error {
 }
 
 impl Error {
+    /// Refuses an option of a variant that is not finite.
+    pub(crate) fn check_finite(variant: &str, name: &str, value: f64) -> Result<(), Self> {
+        if value.is_finite() {
+            return Ok(());
+        }
+        Err(Self::options(
+            variant,
+            format!("{name} = {value} is not possible; allowed is a finite number"),
+        ))
+    }
+
     /// Options of a variant that are not possible, with what is allowed.
     pub(crate) fn options(variant: &str, reason: impl Into<String>) -> Self {
         Self::Options {

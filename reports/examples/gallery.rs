@@ -1,5 +1,5 @@
 //! Draws every chart for made-up runs of many shapes, to be looked at after a change:
-//! `cargo run --release -p rave-reports --example gallery -- FOLDER`.
+//! `cargo run --release --example gallery -- FOLDER`.
 
 use std::env;
 use std::error::Error;

@@ -1,7 +1,7 @@
 //! Charts by plotters: the same drawing as SVG and as PNG at twice the size.
 //!
 //! Drawn at 900 pixels' width for a README. A variant has one colour and one mark in every chart ([`palette`]). A chart
-//! says what a reader must know: untrained weights, failed samples, suites in part.
+//! says what a reader must know: untrained weights, and but for those of attention failed samples and suites in part.
 //!
 //! `summary`, `latency` and `training` each hold the charts of one kind of record, one file for each, and their table. The
 //! other files hold the parts that charts are made of. [`heat`] draws attention over a picture.

@@ -118,7 +118,7 @@ pub(crate) fn page(evaluation: &mut Evaluation) -> Result<Artifact, Error> {
         .collect();
     let mut grids = Vec::new();
     for model in &summary.models {
-        if summary.cells.iter().any(|cell| cell.model == model.name) {
+        if summary.has_records(&model.name) {
             grids.extend(tables::summary::grids(summary, model));
         }
     }

@@ -252,7 +252,9 @@ impl Error {
                 ));
             }
             Self::OtherSelection { .. } => "run the shards again",
-            Self::NoRun { .. } => "give the folder of a run, as `rave eval --out` made it",
+            Self::NoRun { .. } => {
+                "give the folder that --out of `rave eval` or `rave latency` named"
+            }
             Self::Unwritable { .. } => "choose another --out, or change its permissions",
             Self::NoSpace { .. } => {
                 "free some, or raise the limit (quota, ulimit -f), and continue with --resume, or repeat the merge: every sample \

@@ -431,6 +431,11 @@ impl Summary {
             .find(|cell| cell.model == model && cell.suite == suite && cell.variant == variant)
     }
 
+    /// Whether there are records of a model.
+    pub fn has_records(&self, model: &str) -> bool {
+        self.cells.iter().any(|cell| cell.model == model)
+    }
+
     /// The mean over suites of a model and variant.
     pub fn macro_cell(&self, model: &str, variant: &str) -> Option<&MacroCell> {
         self.macros

@@ -17,7 +17,7 @@ fn items(task: Task, split: Split, count: u64) -> impl Iterator<Item = (u64, Ren
 }
 
 /// Pins the version: one line an item, `task index sha256`. Regenerate (only together with a new [`VERSION`]) with
-/// `RAVE_WRITE_GOLDENS=1 cargo test --release -p rave-benchmarks render::tests::the_first_items`.
+/// `RAVE_WRITE_GOLDENS=1 cargo test --release --workspace --lib the_first_items`.
 #[test]
 fn the_first_items_are_the_ones_that_this_version_promises() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/render/goldens.txt");
@@ -304,7 +304,7 @@ fn a_hundred_thousand_items_of_each_task_can_be_drawn() {
     });
 }
 
-/// Items a second on one core; run with `cargo test --release -p rave-benchmarks -- --ignored --nocapture render_rate`.
+/// Items a second on one core; run with `cargo test --release --workspace --lib render_rate -- --ignored --nocapture`.
 #[test]
 #[ignore = "a measurement, not a check"]
 fn render_rate() {

@@ -21,7 +21,6 @@ pub mod suites;
 pub mod train;
 
 use std::io::Write as _;
-
 use std::path::{Component, Path, PathBuf};
 use std::{fs, io};
 
@@ -101,6 +100,16 @@ pub fn named_suite(name: &str) -> anyhow::Result<&'static Suite> {
         }
         found => Ok(found?),
     }
+}
+
+/// Writes an output file.
+pub fn write_file(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    fs::write(path, bytes).with_context(|| {
+        refusal(
+            format!("cannot write {}", path.display()),
+            "check the folder and the free space",
+        )
+    })
 }
 
 /// The command line of this program, for a record. Not the binary's own path: a published record names no folder of the

@@ -5,7 +5,7 @@
 //! the weights of an uninterrupted one on the same machine with the same number of threads.
 //!
 //! Files in the run's folder: `train.json` (plan and provenance), `state.safetensors` (for the resume), `training.parquet`
-//! (a row a logged step and a validation), and at the end `checkpoint/` with the adapter of a trained variant beside the
+//! (a row a step, and a few rows a validation), and at the end `checkpoint/` with the adapter of a trained variant beside the
 //! weights, or, with a frozen backbone, the adapter alone.
 
 mod glyphs;

@@ -158,7 +158,7 @@ impl Checkpoint {
             if *held != self.path(&place) {
                 self.notes.push(format!(
                     "`{name}` is loaded from {}, which holds it, as transformers does; {INDEX} says {place}",
-                    held.file_name().unwrap_or_default().display()
+                    layout::file_name(held)
                 ));
             }
         }

@@ -1,4 +1,4 @@
-//! A model: the rooms of this crate put together. [`crate::inference`] answers with it, [`crate::train`] trains it.
+//! A model: the network, processor and generation config of one checkpoint. [`crate::inference`] answers with it, [`crate::train`] trains it.
 
 mod load;
 

@@ -10,7 +10,7 @@
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use super::scaling_vis::{self, ScalingVis, finite};
+use super::scaling_vis::{self, ScalingVis};
 use crate::explicit::Edited;
 use crate::{Attention, Build, Error, Method, Step, VariantInfo};
 
@@ -88,8 +88,8 @@ impl AdaptVis {
                 ),
             ));
         }
-        finite(variant, "unsure", options.unsure)?;
-        finite(variant, "sure", options.sure)?;
+        Error::check_finite(variant, "unsure", options.unsure)?;
+        Error::check_finite(variant, "sure", options.sure)?;
         let with = |weight| ScalingVis::new(variant, &scaling_vis::Options { weight }, build);
         Ok(Self {
             threshold: options.threshold,

@@ -69,7 +69,7 @@ impl ScalingVis {
     /// # Errors
     /// [`Error::Options`] for a factor that is not finite.
     pub fn new(variant: &str, options: &Options, build: &Build) -> Result<Edited<Self>, Error> {
-        finite(variant, "weight", options.weight)?;
+        Error::check_finite(variant, "weight", options.weight)?;
         let edit = Self {
             weight: options.weight,
         };
@@ -95,15 +95,4 @@ impl RowEdit for ScalingVis {
     fn rows(&self, step: &Step) -> Option<QueryRows> {
         Some(step.tokens.prompt_end())
     }
-}
-
-/// Refuses a factor that is not finite.
-pub(super) fn finite(variant: &str, name: &str, value: f64) -> Result<(), Error> {
-    if value.is_finite() {
-        return Ok(());
-    }
-    Err(Error::options(
-        variant,
-        format!("{name} = {value} is not possible; allowed is a finite number"),
-    ))
 }

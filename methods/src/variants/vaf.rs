@@ -87,12 +87,7 @@ impl Vaf {
     /// [`Error::Options`] for a factor that is not finite, or layers that the model does not have.
     pub fn new(variant: &str, options: &Options, build: &Build) -> Result<Edited<Self>, Error> {
         for (name, factor) in [("visual", options.visual), ("system", options.system)] {
-            if !factor.is_finite() {
-                return Err(Error::options(
-                    variant,
-                    format!("{name} = {factor} is not possible; allowed is a finite number"),
-                ));
-            }
+            Error::check_finite(variant, name, factor)?;
         }
         let edit = Self {
             visual: options.visual,

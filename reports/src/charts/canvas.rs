@@ -97,6 +97,11 @@ impl Type {
         bold: false,
         colour: MUTED,
     };
+    /// A number beside its mark.
+    pub const VALUE: Self = Self {
+        colour: INK,
+        ..Self::SMALL
+    };
     /// What must not be missed.
     pub const WARNING: Self = Self {
         size: 13.0,

@@ -92,7 +92,7 @@ impl<'a> Forest<'a> {
         (frame, Scale::new(low * 100.0, high * 100.0, 6, left, right))
     }
 
-    /// Gives `draw` each line with its variant and its height above the bottom.
+    /// Gives `draw` each line with its variant and its middle, from the top.
     pub(super) fn each(&self, frame: &Bands, mut draw: impl FnMut(&Line, &str, f64)) {
         for (index, band) in self.bands.iter().enumerate() {
             for (row, (line, variant)) in band.lines.iter().zip(&self.variants).enumerate() {

@@ -11,7 +11,7 @@ use image::codecs::png::FilterType;
 use image::imageops::{self, FilterType as Resize};
 use image::{Rgb, RgbImage};
 
-use super::canvas::{Align, Canvas, INK, MARGIN, MUTED, PIXELS, Type, WIDTH};
+use super::canvas::{Align, Canvas, MARGIN, MUTED, PIXELS, Type, WIDTH};
 use super::figure::{encoded, raster};
 use crate::Error;
 
@@ -140,10 +140,7 @@ fn label(
         canvas.text(&name, (MARGIN, y + 8.0), Type::STRONG, Align::Left);
         for (number, line) in lines.iter().enumerate() {
             let place = (MARGIN, y + 8.0 + (number + 1) as f64 * LINE);
-            let kind = Type {
-                colour: INK,
-                ..Type::SMALL
-            };
+            let kind = Type::VALUE;
             canvas.text(line, place, kind, Align::Left);
         }
         y += height;

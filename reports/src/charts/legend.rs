@@ -1,4 +1,5 @@
-//! What every chart of a summary has at its top and bottom: heading, legend, notes, and the word "untrained".
+//! What charts of a summary have at their top (heading, legend, the word "untrained") and, those of attention apart, at their
+//! bottom (notes).
 
 use rave_results::Summary;
 use rave_results::summary::ModelNote;

@@ -45,7 +45,7 @@ pub(crate) fn figures(summary: &Summary) -> Vec<Drawing<'_>> {
     let names = summary.models.iter().map(|model| model.name.as_str());
     let mut figures = Vec::new();
     for (model, name) in summary.models.iter().zip(distinct(names)) {
-        if !summary.cells.iter().any(|cell| cell.model == model.name) {
+        if !summary.has_records(&model.name) {
             continue;
         }
         for chart in charts(summary, model) {

@@ -24,7 +24,7 @@ struct Entry {
 pub(crate) fn latex(summary: &Summary) -> String {
     let mut out = comments(summary.notes().iter().chain(&provenance(summary)));
     for model in &summary.models {
-        if summary.cells.iter().any(|cell| cell.model == model.name) {
+        if summary.has_records(&model.name) {
             out += &table(summary, model);
         }
     }

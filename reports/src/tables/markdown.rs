@@ -17,7 +17,7 @@ pub(crate) fn markdown(summary: &Summary) -> String {
     }
     let drawings = charts::summary(summary);
     for model in &summary.models {
-        if !summary.cells.iter().any(|cell| cell.model == model.name) {
+        if !summary.has_records(&model.name) {
             continue;
         }
         line(&mut out, &format!("\n## {}", escape(&model.name)));

@@ -144,7 +144,7 @@ fn grids(table: &PaperTable) -> Vec<Grid> {
     let mut grids = Vec::new();
     if let Some(summary) = &table.summary {
         for model in &summary.models {
-            if !summary.cells.iter().any(|cell| cell.model == model.name) {
+            if !summary.has_records(&model.name) {
                 continue;
             }
             grids.push(by_suite(summary, &model.name));

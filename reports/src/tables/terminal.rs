@@ -54,7 +54,7 @@ pub(crate) fn terminal(summary: &Summary, style: TerminalStyle) -> String {
         push(&mut out, &format!("! {note}"));
     }
     for model in &summary.models {
-        if !summary.cells.iter().any(|cell| cell.model == model.name) {
+        if !summary.has_records(&model.name) {
             continue;
         }
         let mut scores = scores(summary, &model.name, with_half_width);

@@ -7,14 +7,7 @@ use sha2::{Digest, Sha256};
 
 /// SHA-256 in hexadecimal, as every hash of a record is written.
 pub fn sha256_hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    Sha256::digest(bytes)
-        .iter()
-        .fold(String::with_capacity(64), |mut text, byte| {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    format!("{:x}", Sha256::digest(bytes))
 }
 
 /// SHA-256 of the canonical JSON of a struct of strings, numbers and lists.

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::decoding::DecodingArguments;
 use super::eval::chosen_variants;
 use super::hub::{HubArguments, Part};
-use super::{named_suite, print, print_json};
+use super::{named_suite, print, print_json, write_file};
 use crate::Outcome;
 use crate::failure::refusal;
 
@@ -198,12 +198,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     };
     let rows: Vec<Row> = attended.iter().map(row).collect();
     let all = arguments.out.join("attention.png");
-    write(&all, &heat::png(&sheet, &rows)?)?;
+    write_file(&all, &heat::png(&sheet, &rows)?)?;
     write_maps(&arguments.out, &maps(arguments, &task, &rows))?;
     let mut documents = Vec::new();
     for (own, row) in attended.iter().zip(&rows) {
         let file = arguments.out.join(format!("attention-{}.png", row.variant));
-        write(&file, &heat::png(&sheet, std::slice::from_ref(row))?)?;
+        write_file(&file, &heat::png(&sheet, std::slice::from_ref(row))?)?;
         documents.push(document(own, &file));
     }
     if arguments.json {
@@ -366,13 +366,4 @@ fn lines(attended: &Attended) -> Vec<String> {
         ));
     }
     lines
-}
-
-fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    fs::write(path, bytes).with_context(|| {
-        refusal(
-            format!("cannot write {}", path.display()),
-            "check the folder and the free space",
-        )
-    })
 }

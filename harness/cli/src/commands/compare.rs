@@ -12,6 +12,7 @@ use rave_results::statistics::Resampling;
 use super::reporting::{FORMATS_WITHOUT_PAGE, FormatParser, Output, opened};
 use super::{print, print_json};
 use crate::Outcome;
+use crate::failure::refusal;
 
 /// Options of `rave compare`.
 #[derive(Debug, Args)]
@@ -51,9 +52,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         .count();
     if latency_runs > 0 {
         if latency_runs < arguments.runs.len() {
-            bail!(
-                "latency runs and runs of samples have nothing in common to compare; give runs of one kind"
-            );
+            bail!(refusal(
+                "latency runs and runs of samples have nothing in common to compare",
+                "give runs of one kind",
+            ));
         }
         return latency_runs_side_by_side(arguments);
     }
@@ -71,10 +73,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 
 fn latency_runs_side_by_side(arguments: &Arguments) -> anyhow::Result<Outcome> {
     if arguments.out.is_some() || arguments.baseline != "standard" {
-        bail!(
-            "latency runs are compared on the screen, each with its own standard: leave out --out and --baseline (rave report \
-             writes the tables and charts of one)"
-        );
+        bail!(refusal(
+            "latency runs are compared on the screen, each with its own standard",
+            "leave out --out and --baseline (rave report writes the tables and charts of one)",
+        ));
     }
     let runs = arguments
         .runs

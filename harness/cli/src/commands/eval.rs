@@ -151,6 +151,9 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         arguments.dtype
     };
     let models = models.into_iter().map(str::to_owned).collect();
+    let samples = listed("samples", &arguments.samples)?;
+    let samples = samples.into_iter().map(str::to_owned).collect();
+    let stop = stop_on_signals()?;
     let made = arguments.out.is_none();
     let out = run_folder(arguments.out, "eval")?;
     let baseline = variants
@@ -166,10 +169,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         split: arguments.split,
         limit: arguments.limit,
         shuffle: arguments.shuffle,
-        samples: listed("samples", &arguments.samples)?
-            .into_iter()
-            .map(str::to_owned)
-            .collect(),
+        samples,
         shard: arguments.shard,
         family_prompts: arguments.prompts == Prompts::Family,
         seed: arguments.seed,
@@ -186,7 +186,6 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         command_line: command_line(),
         code: code_version(),
     };
-    let stop = stop_on_signals()?;
     let ended = evaluate(&request, &mut Bars::new(), &stop).inspect_err(|_| {
         if made {
             // Goes only while it is empty: what a run recorded stays.

@@ -9,6 +9,7 @@ use rave_reports::lmms_eval;
 use rave_results::Run;
 
 use super::reporting::inside;
+use super::write_file;
 use crate::Outcome;
 use crate::failure::refusal;
 
@@ -48,14 +49,13 @@ pub fn write(run: &Run, target: Target, out: Option<&Path>) -> anyhow::Result<()
     for file in &export.files {
         let path = inside(&out, &file.name)?;
         let folder = path.parent().unwrap_or(&out);
-        fs::create_dir_all(folder)
-            .and_then(|()| fs::write(&path, &file.bytes))
-            .with_context(|| {
-                refusal(
-                    format!("cannot write {}", path.display()),
-                    "check the folder and the free space",
-                )
-            })?;
+        fs::create_dir_all(folder).with_context(|| {
+            refusal(
+                format!("cannot make {}", folder.display()),
+                "check the folder and the free space",
+            )
+        })?;
+        write_file(&path, &file.bytes)?;
         eprintln!("export: {}", path.display());
     }
     if export.left_out > 0 {

@@ -12,6 +12,7 @@ use rave_results::statistics::Resampling;
 
 use super::reporting::{DEFAULT_FORMATS, Data, FormatParser, Output, SuitePictures, opened};
 use crate::Outcome;
+use crate::failure::refusal;
 
 mod curves;
 
@@ -92,10 +93,13 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 /// The report of a latency run, which stands alone.
 fn latency_report(arguments: &Arguments, folder: &Path) -> anyhow::Result<Outcome> {
     if arguments.runs.len() > 1 {
-        bail!(
-            "{} is a latency run, which is reported alone; give one run, or set several side by side with rave compare",
-            folder.display()
-        );
+        bail!(refusal(
+            format!(
+                "{} is a latency run, which is reported alone",
+                folder.display()
+            ),
+            "give one run, or set several side by side with rave compare",
+        ));
     }
     let of_evaluations = [
         ("--data", &arguments.data),
@@ -104,10 +108,13 @@ fn latency_report(arguments: &Arguments, folder: &Path) -> anyhow::Result<Outcom
         ("--training", &arguments.training),
     ];
     if let Some((option, _)) = of_evaluations.iter().find(|(_, given)| given.is_some()) {
-        bail!(
-            "{} is a latency run, of which {option} says nothing; leave it out",
-            folder.display()
-        );
+        bail!(refusal(
+            format!(
+                "{} is a latency run, of which {option} says nothing",
+                folder.display()
+            ),
+            "leave it out",
+        ));
     }
     let summary = LatencySummary::of(&LatencyRun::open(folder)?, &Resampling::default());
     let out = arguments

@@ -14,7 +14,8 @@ use rave_results::Run;
 use rave_results::statistics::Resampling;
 use rave_results::summary::Options;
 
-use super::{print, print_json};
+use super::{print, print_json, write_file};
+use crate::failure::refusal;
 
 mod pictures;
 
@@ -150,24 +151,26 @@ pub fn inside(folder: &Path, name: &str) -> anyhow::Result<PathBuf> {
     if stays_inside(Path::new(name)) {
         return Ok(folder.join(name));
     }
-    bail!(
-        "`{name}` leads out of {}, and a run's records name it so; make that run anew",
-        folder.display()
-    )
+    bail!(refusal(
+        format!(
+            "`{name}` leads out of {}, and a run's records name it so",
+            folder.display()
+        ),
+        "make that run anew",
+    ))
 }
 
 /// Writes files into a folder, and says on stderr which: `what` is what they are together.
 fn write(what: &str, folder: &Path, artifacts: &[Artifact]) -> anyhow::Result<()> {
-    fs::create_dir_all(folder)
-        .with_context(|| format!("cannot make {}; choose another --out", folder.display()))?;
+    fs::create_dir_all(folder).with_context(|| {
+        refusal(
+            format!("cannot make {}", folder.display()),
+            "choose another --out",
+        )
+    })?;
     for artifact in artifacts {
         let path = inside(folder, &artifact.name)?;
-        fs::write(&path, &artifact.bytes).with_context(|| {
-            format!(
-                "cannot write {}; check the folder and the free space",
-                path.display()
-            )
-        })?;
+        write_file(&path, &artifact.bytes)?;
     }
     if !artifacts.is_empty() {
         let names: Vec<_> = artifacts.iter().map(|file| file.name.as_str()).collect();

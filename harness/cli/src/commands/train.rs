@@ -1,10 +1,9 @@
 //! `rave train`: weights for the embedded model, gates for a variant.
 
-use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use rave_engine::train::{Ended, Freeze, Plan, Source, TrainObserver, train};
@@ -14,7 +13,7 @@ use rave_results::training::{ROWS, Row, read_rows};
 
 use super::eval::chosen_variants;
 use super::hub::{HubArguments, Part};
-use super::{code_version, command_line};
+use super::{code_version, command_line, write_file};
 use crate::Outcome;
 use crate::failure::refusal;
 use crate::signals::stop_on_signals;
@@ -201,12 +200,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let title = format!("Training {} with {}", arguments.model, plan.variant.id);
     for chart in charts::training(&rows, &title)? {
         let path = plan.out.join(&chart.name);
-        fs::write(&path, &chart.bytes).with_context(|| {
-            refusal(
-                format!("cannot write {}", path.display()),
-                "check the free space",
-            )
-        })?;
+        write_file(&path, &chart.bytes)?;
     }
     let folder = plan.out.display();
     match ended {

@@ -332,10 +332,7 @@ fn a_limit_on_the_size_of_files_is_told_and_the_run_goes_on_without_it() {
     let model = fixture();
     let arguments = small(text(&model), "60", &out);
     // In blocks of 512 or 1,024 bytes; the log of 60 samples takes more than either.
-    let limited = Command::new("sh")
-        .env("OMP_NUM_THREADS", "1")
-        .args(["-c", "ulimit -f 20; exec \"$0\" \"$@\""])
-        .arg(env!("CARGO_BIN_EXE_rave"))
+    let limited = limited("-f 20")
         .args(&arguments)
         .stdin(Stdio::null())
         .output()

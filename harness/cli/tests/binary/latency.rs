@@ -8,16 +8,6 @@ use rave_results::statistics::Resampling;
 
 use super::*;
 
-/// One thread: two that wait for each other on a busy machine take far longer than one.
-fn single(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_rave"))
-        .args(arguments)
-        .env("OMP_NUM_THREADS", "1")
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
-}
-
 const TINY: [&str; 15] = [
     "latency",
     "--model",
@@ -44,7 +34,7 @@ fn a_run_keeps_every_number_and_is_reported_from_its_records() {
     let preset = folder.path().join("mine.toml");
     fs::write(&preset, "method = \"rave\"\nrank = 4\n").unwrap();
     let variants = format!("rave,{}", text(&preset));
-    let output = single(&[&TINY[..], &[text(&out), "--variant", &variants, "--json"]].concat());
+    let output = rave(&[&TINY[..], &[text(&out), "--variant", &variants, "--json"]].concat());
     assert!(output.status.success(), "{}", stderr(&output));
     let run = LatencyRun::open(&out).unwrap();
     assert!(run.record.finished.is_some());
@@ -160,7 +150,7 @@ fn reported_from_records(folder: &Path, out: &Path) {
     assert_eq!(table.lines().count(), 1 + 2 + 2 * 4 * 5);
 
     // The folder is taken; two runs are not one report.
-    let again = single(&[&TINY[..], &[text(out)]].concat());
+    let again = rave(&[&TINY[..], &[text(out)]].concat());
     assert_eq!(again.status.code(), Some(1));
     assert!(
         stderr(&again).contains("already holds a latency run"),
@@ -244,7 +234,7 @@ fn quadratic_share(variant: &[&str]) -> f64 {
     const LENGTHS: [usize; 3] = [512, 1024, 2048];
     let [a, b, c] = LENGTHS.map(|length| {
         let length = length.to_string();
-        let output = Command::new(env!("CARGO_BIN_EXE_rave"))
+        let output = program()
             .args(["measure-memory", "--model", "nano-untrained"])
             .args([
                 "--image-tokens",

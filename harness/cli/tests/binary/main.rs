@@ -48,6 +48,19 @@ fn program() -> Command {
     program
 }
 
+/// The binary under a limit of the shell's `ulimit`, such as `-f 20`.
+fn limited(limit: &str) -> Command {
+    let own = program();
+    let mut limited = Command::new("sh");
+    limited.envs(
+        own.get_envs()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
+    limited.args(["-c", &format!("ulimit {limit}; exec \"$0\" \"$@\"")]);
+    limited.arg(own.get_program());
+    limited
+}
+
 fn rave(arguments: &[&str]) -> Output {
     program()
         .args(arguments)

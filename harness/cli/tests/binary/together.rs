@@ -247,16 +247,7 @@ fn a_batch_that_memory_is_too_short_for_is_halved_and_loses_no_answer() {
     }
     assert!(needed > 0);
     let short = folder.path().join("short");
-    let mut limited = Command::new("sh");
-    let own = program();
-    limited.envs(
-        own.get_envs()
-            .filter_map(|(name, value)| Some((name, value?))),
-    );
-    limited.args(["-c", "ulimit -v $0 && exec \"$@\""]);
-    limited
-        .arg((needed + 600_000).to_string())
-        .arg(own.get_program());
+    let mut limited = limited(&format!("-v {}", needed + 600_000));
     limited.args(arguments(&short, "32"));
     let told = clean(&mut limited);
     assert!(

@@ -178,10 +178,7 @@ fn a_full_disk_is_told_and_leaves_the_last_state() {
     child.kill().unwrap();
     child.wait().unwrap();
     let state = fs::read(out.join("state.safetensors")).unwrap();
-    let limited = Command::new("sh")
-        .env("OMP_NUM_THREADS", "1")
-        .args(["-c", "ulimit -f 2000; exec \"$0\" \"$@\""])
-        .arg(env!("CARGO_BIN_EXE_rave"))
+    let limited = limited("-f 2000")
         .args(&whole)
         .arg("--resume")
         .stdin(Stdio::null())

@@ -139,28 +139,32 @@ impl Plan {
         let refuse = |reason: &str| Err(Error::refused(reason));
         let advise = |reason: &str, hint: &str| Err(Error::request(reason, hint));
         if self.sources.is_empty() || self.steps == 0 || self.batch == 0 || self.accumulate == 0 {
-            return refuse("suites, steps, batch and accumulate must be at least 1");
+            return refuse(
+                "--steps, --batch and --accumulate must be at least 1, and --suite must name one",
+            );
         }
         if self.validate_every == 0 || self.save_every == 0 || self.validation_items == 0 {
-            return refuse("validate-every, save-every and validation-items must be at least 1");
+            return refuse(
+                "--validate-every, --save-every and --validation-items must be at least 1",
+            );
         }
         let decays = [self.weight_decay, self.gate_weight_decay];
         if !(self.rate > 0.0 && self.clip > 0.0 && self.dense >= 0.0)
             || decays.iter().any(|decay| decay.is_nan() || *decay < 0.0)
         {
             return refuse(
-                "rate and clip must be positive; dense, weight-decay and gate-weight-decay not negative",
+                "--lr and --max-grad-norm must be positive; --aux-loss, --weight-decay and --gate-weight-decay not negative",
             );
         }
         if self
             .gate_rate
             .is_some_and(|rate| rate.is_nan() || rate <= 0.0)
         {
-            return refuse("gate-lr must be positive");
+            return refuse("--gate-lr must be positive");
         }
         if self.gate_rate.is_some() && !self.variant.is_trained() {
             return advise(
-                "gate-lr is the rate of a variant's own parameters, and this variant has none",
+                "--gate-lr is the rate of a variant's own parameters, and this variant has none",
                 "leave it out",
             );
         }

@@ -18,7 +18,6 @@ mod tokenizer;
 mod weights;
 
 use self::sizes::{NANO, SMOLVLM_256M, Sizes};
-pub(crate) use self::tokenizer::byte_level_char;
 use super::{grid, read_json};
 use crate::Error;
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
+use super::layout::file_name;
 use crate::{Checkpoint, Error};
 
 /// SHA-256 of what a checkpoint was loaded from, hex.
@@ -47,11 +48,7 @@ impl Checkpoint {
                     own.update(chunk);
                 }
             });
-            let name = shard.path.file_name().unwrap_or_default();
-            files.insert(
-                name.to_string_lossy().into_owned(),
-                format!("{:x}", own.finalize()),
-            );
+            files.insert(file_name(&shard.path), format!("{:x}", own.finalize()));
         }
         let mut hashes = files.values();
         let weights = match (hashes.next(), hashes.next()) {

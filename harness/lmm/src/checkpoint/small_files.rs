@@ -8,6 +8,7 @@ use rave_methods::Geometry;
 
 use super::{grid, resolve::checkpoint_folder};
 use crate::families::{self, Family};
+use crate::inference::generation_config::StopStrings;
 use crate::{Checkpoint, Error, GenerationConfig, GenerationKeys, Processor};
 
 /// What a model is made from beside its weights.
@@ -15,6 +16,7 @@ pub(crate) struct SmallFiles {
     pub family: &'static Family,
     pub processor: Arc<dyn Processor>,
     pub generation: GenerationConfig,
+    pub stop_strings: Option<StopStrings>,
 }
 
 impl SmallFiles {
@@ -27,10 +29,14 @@ impl SmallFiles {
         let family = families::of(checkpoint)?;
         // Reads and checks all of the config.
         (family.geometry)(checkpoint)?;
+        let processor = (family.processor)(checkpoint)?;
+        let generation = GenerationConfig::of(checkpoint, ignored)?;
+        generation.check_tokens(processor.text().vocabulary())?;
         Ok(Self {
             family,
-            processor: (family.processor)(checkpoint)?,
-            generation: GenerationConfig::of(checkpoint, ignored)?,
+            stop_strings: generation.stop_strings(processor.text().tokenizer())?,
+            processor,
+            generation,
         })
     }
 }

@@ -85,7 +85,7 @@ impl Model {
         assert_eq!(
             prompts.len(),
             image_embeds.len(),
-            "every prompt has its features"
+            "every prompt has its image embeddings"
         );
         self.answer(attention, prompts, image_embeds, None, options)
     }

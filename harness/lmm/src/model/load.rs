@@ -98,8 +98,8 @@ impl Model {
             family,
             processor,
             generation,
+            stop_strings,
         } = SmallFiles::open(&checkpoint, options.ignored)?;
-        let stop_strings = generation.stop_strings(processor.text().tokenizer())?;
         let end_tokens = trained_end_tokens(&checkpoint, processor.text())?;
         let checkpoint = checkpoint.with_weights()?;
         // Beside each other: hashing takes one core as long as loading.
@@ -114,7 +114,6 @@ impl Model {
             )
         });
         let (network, parameters) = loaded?;
-        generation.check_tokens(network.decoder().vocabulary())?;
         let Hashes { weights, files } = hashes?;
         let info = ModelInfo {
             name: name.to_owned(),

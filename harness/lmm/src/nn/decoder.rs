@@ -17,7 +17,6 @@ use std::rc::Rc;
 use rave_methods::{Geometry, Tokens};
 use tch::{Device, Kind, Tensor};
 
-use self::config::Limit;
 pub(crate) use self::config::{DecoderConfig, Style};
 use self::layer::{Inputs, Layer, chosen};
 pub use self::pass::Probe;
@@ -40,12 +39,11 @@ pub(crate) struct Decoder {
     rope: Rope,
     /// Its frequencies, `[D / 2]` f32, for as many tokens as the model was made for.
     frequencies: Tensor,
-    /// What cosines and sines are multiplied by.
-    attention_factor: f64,
     /// Which axis each frequency turns with, `[D / 2]`; `None` for positions on one axis.
     axes: Option<Tensor>,
     max_positions: Option<i64>,
-    limit: Option<Limit>,
+    /// Tokens that the layers with the narrowest view see; `None` where all see all.
+    window: Option<i64>,
 }
 
 impl Decoder {
@@ -81,10 +79,9 @@ impl Decoder {
             head,
             rope,
             frequencies: rope.frequencies(geometry.head_dim, text.device())?,
-            attention_factor: rope.attention_factor(),
             axes: axes.transpose()?,
             max_positions: config.positions(&rope),
-            limit: config.limit(),
+            window: config.window(),
         })
     }
 
@@ -200,11 +197,6 @@ impl Decoder {
         }
     }
 
-    /// Number of token embeddings.
-    pub(crate) fn vocabulary(&self) -> i64 {
-        self.embedding.size()[0]
-    }
-
     /// Hidden states `[.., C]` to logits `[.., vocabulary]`.
     pub(crate) fn logits(&self, hidden: &Tensor) -> Result<Tensor, Error> {
         self.head.forward(hidden)
@@ -219,16 +211,13 @@ impl Decoder {
         let (kind, device) = self.options();
         let (batch, new) = (tokens.batch(), tokens.new_tokens());
         let positions = tokens.new_positions();
-        if let (Some(limit), Some(last)) = (self.limit, positions.iter().max())
-            && *last >= limit.tokens
+        if let (Some(window), Some(last)) = (self.window, positions.iter().max())
+            && *last >= window
         {
             return Err(Error::Prompt(format!(
-                "{} tokens are more than {} {} in config.json: {}; shorten the question, use fewer or smaller pictures, or allow \
-                 fewer new tokens",
-                last + 1,
-                limit.key,
-                limit.tokens,
-                limit.reason
+                "{} tokens are more than sliding_window {window} in config.json: attention within a sliding window is not supported; \
+                 shorten the question, use fewer or smaller pictures, or allow fewer new tokens",
+                last + 1
             )));
         }
         let angles = match (tokens.new_rotary(), &self.axes) {
@@ -253,12 +242,13 @@ impl Decoder {
         } else {
             angles.f_view([batch as i64, 1, new as i64, -1])?
         };
+        let factor = self.rope.attention_factor();
         let scaled = |waves: Tensor| -> Result<Tensor, Error> {
-            let is_plain = (self.attention_factor - 1.0).abs() < f64::EPSILON;
+            let is_plain = (factor - 1.0).abs() < f64::EPSILON;
             let waves = if is_plain {
                 waves
             } else {
-                waves.f_mul_scalar(self.attention_factor)?
+                waves.f_mul_scalar(factor)?
             };
             Ok(waves.f_to_kind(kind)?)
         };

@@ -22,7 +22,7 @@ pub enum Stage {
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Vision => f.write_str("in the vision features"),
+            Self::Vision => f.write_str("in the image embeddings"),
             Self::Embeddings => f.write_str("in the token embeddings"),
             Self::Attention(layer) => write!(f, "in decoder layer {layer} (attention)"),
             Self::FeedForward(layer) => write!(f, "in decoder layer {layer} (feed-forward)"),

@@ -45,6 +45,16 @@ pub(crate) struct Rendered {
     pub(crate) ids: Vec<i64>,
 }
 
+/// The printable character that stands for a byte in a byte-level vocabulary (GPT-2's): itself, or one from 256 on.
+pub(crate) fn byte_level_char(byte: u8) -> char {
+    let printable = |byte: u8| matches!(byte, 33..=126 | 161..=172 | 174..=255);
+    if printable(byte) {
+        return char::from(byte);
+    }
+    let before = (0..byte).filter(|&other| !printable(other)).count() as u32;
+    char::from_u32(256 + before).expect("below the surrogates")
+}
+
 impl Text {
     /// Opens them. `added` are special tokens that the family's processor adds where the tokenizer lacks them.
     pub(crate) fn open(
@@ -264,6 +274,11 @@ impl Text {
     pub(crate) fn end_token(&self) -> Option<i64> {
         let token = self.named("eos_token", "");
         self.tokenizer.token_to_id(&token).map(i64::from)
+    }
+
+    /// Number of embeddings: ids from here on have none.
+    pub(crate) fn vocabulary(&self) -> i64 {
+        self.vocabulary
     }
 
     /// Its tokenizer.

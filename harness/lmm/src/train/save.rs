@@ -7,11 +7,14 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tch::{Kind, Tensor};
 
-use crate::checkpoint::SINGLE;
 use crate::checkpoint::built_in::MARKER;
+use crate::checkpoint::{INDEX, SINGLE};
 use crate::{Checkpoint, Error, Model, write_tensors};
 
-/// Those that are not the vision tower's, where that has a file of its own.
+/// The vision tower's tensors, where it has a file of its own.
+const TOWER_APART: &str = "model-00001-of-00002.safetensors";
+
+/// The others then.
 const REST_APART: &str = "model-00002-of-00002.safetensors";
 
 impl Model {
@@ -71,7 +74,7 @@ impl Model {
         for (name, tensor) in self.parameters() {
             let file = match (apart, self.is_vision(name)) {
                 (false, _) => SINGLE,
-                (true, true) => "model-00001-of-00002.safetensors",
+                (true, true) => TOWER_APART,
                 (true, false) => REST_APART,
             };
             let tensor = trained.get(name).copied().unwrap_or(tensor);
@@ -102,7 +105,7 @@ impl Model {
                 |(_, tensor): &(String, Tensor)| tensor.numel() * tensor.kind().elt_size_in_bytes();
             let total: usize = files.values().flatten().map(size).sum();
             let index = json!({ "metadata": { "total_size": total }, "weight_map": weight_map });
-            let path = folder.join("model.safetensors.index.json");
+            let path = folder.join(INDEX);
             rave_files::replace(&path, |file| writeln!(file, "{index:#}")).map_err(write(&path))?;
         }
         let path = folder.join(MARKER);

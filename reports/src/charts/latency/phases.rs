@@ -226,10 +226,7 @@ fn draw_line(
         }
         canvas.mark(mark, (value, y), 4.5, colour);
     }
-    let kind = Type {
-        colour: INK,
-        ..Type::SMALL
-    };
+    let kind = Type::VALUE;
     canvas.text(
         &duration(time.median_ms),
         (across.1 + 4.0, y),

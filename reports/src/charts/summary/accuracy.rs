@@ -3,7 +3,7 @@
 use rave_results::Summary;
 use rave_results::summary::{Estimate, MacroCell, ModelNote, SeedScore};
 
-use crate::charts::canvas::{Align, Canvas, INK, Type};
+use crate::charts::canvas::{Align, Canvas, Type};
 use crate::charts::chart::Chart;
 use crate::charts::forest::{Forest, Line};
 use crate::charts::legend::{foot, head, variants};
@@ -125,10 +125,7 @@ fn draw_line(
             let [value, high] =
                 [score.value, score.interval.high].map(|end| scale.position(end * 100.0));
             let at = (high.max(value) + 9.0, y);
-            let kind = Type {
-                colour: INK,
-                ..Type::SMALL
-            };
+            let kind = Type::VALUE;
             canvas.text(&line.text, at, kind, Align::Left);
         }
     } else if !line.text.is_empty() {

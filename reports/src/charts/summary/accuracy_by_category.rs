@@ -4,7 +4,7 @@ use rave_results::Summary;
 use rave_results::summary::ModelNote;
 
 use crate::charts::bands::Bands;
-use crate::charts::canvas::{Align, Canvas, INK, Type};
+use crate::charts::canvas::{Align, Canvas, Type};
 use crate::charts::chart::Chart;
 use crate::charts::legend::{foot, foot_height, head, head_height, variants};
 use crate::charts::palette::look;
@@ -103,10 +103,7 @@ fn draw(canvas: &mut Canvas, chart: &dyn Chart, summary: &Summary, model: &Model
             canvas.line((left, y), (x, y), colour, 1.0);
             canvas.mark(mark, (x, y), (height * 0.28).min(5.0), colour);
             if height >= 14.0 {
-                let kind = Type {
-                    colour: INK,
-                    ..Type::SMALL
-                };
+                let kind = Type::VALUE;
                 canvas.text(
                     &format!("{:.1}", mean * 100.0),
                     (x + 9.0, y),

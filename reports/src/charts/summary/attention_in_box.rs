@@ -151,9 +151,6 @@ fn line(canvas: &mut Canvas, measured: &Measured, variant: &str, scale: &Scale, 
     canvas.whisker((low, high), y, 4.0, colour);
     canvas.mark(mark, (at, y), 5.0, colour);
     let text = format!("{:.1}", value * 100.0);
-    let kind = Type {
-        colour: INK,
-        ..Type::SMALL
-    };
+    let kind = Type::VALUE;
     canvas.text(&text, (high.max(at) + 9.0, y), kind, Align::Left);
 }

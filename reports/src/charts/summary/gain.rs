@@ -3,7 +3,7 @@
 use rave_results::Summary;
 use rave_results::summary::{Difference, Estimate, ModelNote, SeedScore};
 
-use crate::charts::canvas::{Align, Canvas, INK, Type};
+use crate::charts::canvas::{Align, Canvas, Type};
 use crate::charts::chart::Chart;
 use crate::charts::forest::{Forest, Line};
 use crate::charts::legend::{foot, head, variants};
@@ -69,9 +69,8 @@ impl Chart for Gain {
         frame.upright(canvas, scale.position(0.0));
         let height = frame.line_height();
         let kind = Type {
-            colour: INK,
             size: Type::SMALL.size.min(height),
-            ..Type::SMALL
+            ..Type::VALUE
         };
         forest.each(&frame, |line, variant, y| {
             line.draw(canvas, variant, &scale, (y, height));

@@ -4,7 +4,7 @@ use rave_results::Summary;
 use rave_results::summary::{Cost, ModelNote};
 
 use crate::charts::bands::Bands;
-use crate::charts::canvas::{Align, Canvas, INK, MARGIN, Type, WIDTH};
+use crate::charts::canvas::{Align, Canvas, MARGIN, Type, WIDTH};
 use crate::charts::chart::Chart;
 use crate::charts::legend::{foot, foot_height, head, head_height, variants};
 use crate::charts::palette::colour;
@@ -152,10 +152,7 @@ fn draw(canvas: &mut Canvas, chart: &dyn Chart, summary: &Summary, model: &Model
             Some(base) if base > 0.0 => format!("{} ({:.2})", milliseconds(sum), sum / base),
             _ => milliseconds(sum),
         };
-        let kind = Type {
-            colour: INK,
-            ..Type::SMALL
-        };
+        let kind = Type::VALUE;
         let at = (scale.position(sum) + 9.0).min(f64::from(WIDTH) - MARGIN - VALUE);
         canvas.text(&text, (at, y), kind, Align::Left);
     }

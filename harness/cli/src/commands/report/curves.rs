@@ -9,6 +9,7 @@ use rave_results::Summary;
 use rave_results::training::read_rows;
 
 use crate::commands::reporting::inside;
+use crate::failure::refusal;
 
 /// The curves of the summary's variants under `folder`, by seed in the order of the folders' names.
 ///
@@ -16,9 +17,9 @@ use crate::commands::reporting::inside;
 /// A folder that cannot be read or holds no training run of these variants; a damaged file.
 pub fn read(folder: &Path, summary: &Summary) -> anyhow::Result<Vec<Curve>> {
     let entries = fs::read_dir(folder).with_context(|| {
-        format!(
-            "cannot read {}; give the folder of training runs with --training",
-            folder.display()
+        refusal(
+            format!("cannot read {}", folder.display()),
+            "give the folder of training runs with --training",
         )
     })?;
     let mut seeds: Vec<PathBuf> = Vec::new();

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::processor::text::byte_level_char;
+
 const SPECIAL_TOKENS: [&str; 5] = [
     "<|im_start|>",
     "<end_of_utterance>",
@@ -108,16 +110,6 @@ pub(super) fn special(token: &str) -> usize {
             .iter()
             .position(|&known| known == token)
             .expect("a token of the list")
-}
-
-/// The printable character that stands for a byte in a byte-level vocabulary (GPT-2's): itself, or one from 256 on.
-pub(crate) fn byte_level_char(byte: u8) -> char {
-    let printable = |byte: u8| matches!(byte, 33..=126 | 161..=172 | 174..=255);
-    if printable(byte) {
-        return char::from(byte);
-    }
-    let before = (0..byte).filter(|&other| !printable(other)).count() as u32;
-    char::from_u32(256 + before).expect("below the surrogates")
 }
 
 /// A byte-level tokenizer: every byte is a token, every letter of two bytes is, and every word of a short list that stands

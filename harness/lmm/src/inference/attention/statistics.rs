@@ -7,7 +7,7 @@ use crate::TokenRegion;
 /// A part of a picture: left, top, right and bottom as shares of its width and height.
 pub type Bounds = [f32; 4];
 
-/// What one head of one layer did; fields as in this file's header.
+/// What one head of one layer did; fields as in [`super`]'s header.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct HeadStatistics {
     /// From 0.

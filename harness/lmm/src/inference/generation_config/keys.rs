@@ -1,8 +1,8 @@
 //! The keys of a `generation_config.json` and what each does to a greedy answer: the one list of them.
 //!
 //! Source: `GenerationConfig` of `transformers` 5.23 (`generation/configuration_utils.py`) and what `generate` makes of it
-//! (`generation/utils.py`), with `do_sample=False` and `max_new_tokens` given. `tests/generation_config.rs` holds the list
-//! against the attributes of that class.
+//! (`generation/utils.py`), with `do_sample=False` and `max_new_tokens` given. `every_key_of_transformers_is_in_the_table_and_no_other`
+//! in `tests.rs` beside it holds the list against the attributes of that class.
 
 use std::str::FromStr;
 

@@ -12,7 +12,7 @@ use super::rules::{Biased, Rules};
 use crate::Error;
 
 /// The sequences of a batch, prompts and what has been answered.
-pub(super) struct Sequences {
+struct Sequences {
     /// Token ids of each.
     pub ids: Vec<Vec<i64>>,
     /// How many of them are the prompt's.
@@ -23,6 +23,17 @@ pub(super) struct Sequences {
     pub max_new_tokens: usize,
 }
 
+impl Sequences {
+    /// Tokens of a sequence, or of its prompt alone.
+    fn end(&self, row: usize, prompt_alone: bool) -> usize {
+        if prompt_alone {
+            self.prompts[row]
+        } else {
+            self.ids[row].len()
+        }
+    }
+}
+
 /// Logits `[B, vocabulary]` in f32 to such.
 trait Processor {
     fn apply(&mut self, scores: Tensor, sequences: &Sequences) -> Result<Tensor, Error>;
@@ -31,7 +42,7 @@ trait Processor {
 /// The processors of one batch, in order.
 pub(crate) struct LogitsProcessors {
     all: Vec<Box<dyn Processor>>,
-    pub(super) sequences: Sequences,
+    sequences: Sequences,
 }
 
 impl LogitsProcessors {
@@ -135,19 +146,24 @@ fn flat(places: impl IntoIterator<Item = (usize, i64)>, vocabulary: i64) -> Vec<
         .collect()
 }
 
-/// The scores with one value at these places.
-fn filled(scores: &Tensor, places: &[i64], value: f64) -> Result<Tensor, Error> {
+/// The scores with one value for these (sequence, token).
+fn filled(
+    scores: &Tensor,
+    places: impl IntoIterator<Item = (usize, i64)>,
+    value: f64,
+) -> Result<Tensor, Error> {
+    let places = flat(places, vocabulary(scores));
     if places.is_empty() {
         return Ok(scores.shallow_clone());
     }
-    let places = indices(places, scores.device())?;
+    let places = indices(&places, scores.device())?;
     let filled = scores.f_reshape([-1])?.f_index_fill(0, &places, value)?;
     Ok(filled.f_view_as(scores)?)
 }
 
-/// Those tokens of every sequence.
-fn of_all(ids: &[i64], batch: usize) -> impl Iterator<Item = (usize, i64)> {
-    (0..batch).flat_map(move |row| ids.iter().map(move |&id| (row, id)))
+/// Those tokens of each of these sequences.
+fn each(ids: &[i64], rows: impl Iterator<Item = usize>) -> impl Iterator<Item = (usize, i64)> {
+    rows.flat_map(move |row| ids.iter().map(move |&id| (row, id)))
 }
 
 /// Adds to the last token of a sequence where the tokens before it stand. `SequenceBiasLogitsProcessor`; with minus infinity
@@ -231,15 +247,8 @@ impl Penalty {
 
 impl Processor for Penalty {
     fn apply(&mut self, scores: Tensor, sequences: &Sequences) -> Result<Tensor, Error> {
-        let ends = sequences.ids.iter().zip(&sequences.prompts);
-        let ends: Vec<usize> = ends
-            .map(|(ids, &prompt)| {
-                if self.prompts_alone {
-                    prompt
-                } else {
-                    ids.len()
-                }
-            })
+        let ends: Vec<usize> = (0..sequences.ids.len())
+            .map(|row| sequences.end(row, self.prompts_alone))
             .collect();
         self.marked.resize(ends.len(), 0);
         let spans = self.marked.iter().zip(&ends).enumerate();
@@ -248,13 +257,12 @@ impl Processor for Penalty {
                 .iter()
                 .map(move |&id| (row, id))
         });
-        let places = flat(new, vocabulary(&scores));
-        self.marked = ends;
         let there = match self.there.take() {
             Some(there) => there,
             None => scores.f_zeros_like()?.f_to_kind(Kind::Bool)?,
         };
-        let there = filled(&there, &places, 1.0)?;
+        let there = filled(&there, new, 1.0)?;
+        self.marked = ends;
         let lower = scores
             .f_mul_scalar(self.divisor)?
             .f_where_self(&scores.f_lt(0.0)?, &scores.f_div_scalar(self.divisor)?)?;
@@ -294,11 +302,7 @@ impl Processor for NoRepeat {
         let mut banned = Vec::new();
         for (row, ids) in sequences.ids.iter().enumerate() {
             let (followed, known) = (&mut self.followed[row], &mut self.known[row]);
-            let end = if self.prompts_alone {
-                sequences.prompts[row]
-            } else {
-                ids.len()
-            };
+            let end = sequences.end(row, self.prompts_alone);
             for ngram in ids[..end].windows(self.size).skip(*known) {
                 let (first, last) = ngram.split_at(self.size - 1);
                 followed.entry(first.to_vec()).or_default().push(last[0]);
@@ -308,11 +312,7 @@ impl Processor for NoRepeat {
             let before = before.and_then(|start| followed.get(&ids[start..]));
             banned.extend(before.into_iter().flatten().map(|&token| (row, token)));
         }
-        filled(
-            &scores,
-            &flat(banned, vocabulary(&scores)),
-            f64::NEG_INFINITY,
-        )
+        filled(&scores, banned, f64::NEG_INFINITY)
     }
 }
 
@@ -329,8 +329,7 @@ impl Processor for NoEarlyEnd {
             sequences.new < self.min_new_tokens || sequences.ids[*row].len() < self.min_length
         };
         let rows = (0..sequences.ids.len()).filter(early);
-        let ends = rows.flat_map(|row| self.end_tokens.iter().map(move |&id| (row, id)));
-        filled(&scores, &flat(ends, vocabulary(&scores)), f64::NEG_INFINITY)
+        filled(&scores, each(&self.end_tokens, rows), f64::NEG_INFINITY)
     }
 }
 
@@ -348,9 +347,8 @@ impl Processor for ForcedFirst {
         let whole = rows
             .iter()
             .flat_map(|&row| (0..vocabulary).map(move |token| (row, token)));
-        let scores = filled(&scores, &flat(whole, vocabulary), f64::NEG_INFINITY)?;
-        let forced = rows.iter().map(|&row| (row, self.0));
-        filled(&scores, &flat(forced, vocabulary), 0.0)
+        let scores = filled(&scores, whole, f64::NEG_INFINITY)?;
+        filled(&scores, rows.iter().map(|&row| (row, self.0)), 0.0)
     }
 }
 
@@ -362,8 +360,12 @@ impl Processor for ForcedLast {
         if sequences.new + 1 != sequences.max_new_tokens {
             return Ok(scores);
         }
-        let places = flat(of_all(&self.0, sequences.ids.len()), vocabulary(&scores));
-        filled(&scores.f_full_like(f64::NEG_INFINITY)?, &places, 0.0)
+        let rows = 0..sequences.ids.len();
+        filled(
+            &scores.f_full_like(f64::NEG_INFINITY)?,
+            each(&self.0, rows),
+            0.0,
+        )
     }
 }
 
@@ -389,7 +391,7 @@ impl Processor for Decay {
         if sequences.new <= self.start {
             return Ok(scores);
         }
-        let ends = flat(of_all(&self.end_tokens, 1), vocabulary(&scores));
+        let ends = flat(each(&self.end_tokens, 0..1), vocabulary(&scores));
         let ends = indices(&ends, scores.device())?;
         let own = scores.f_index_select(1, &ends)?;
         let grown = self.factor.powf((sequences.new - self.start) as f64) - 1.0;
@@ -404,12 +406,8 @@ struct Suppress(Vec<i64>);
 
 impl Processor for Suppress {
     fn apply(&mut self, scores: Tensor, sequences: &Sequences) -> Result<Tensor, Error> {
-        let places = of_all(&self.0, sequences.ids.len());
-        filled(
-            &scores,
-            &flat(places, vocabulary(&scores)),
-            f64::NEG_INFINITY,
-        )
+        let rows = 0..sequences.ids.len();
+        filled(&scores, each(&self.0, rows), f64::NEG_INFINITY)
     }
 }
 
@@ -426,12 +424,7 @@ impl Processor for SuppressFirst {
             sequences.new == usize::from(forced)
         };
         let rows = (0..sequences.ids.len()).filter(begins);
-        let places = rows.flat_map(|row| self.ids.iter().map(move |&id| (row, id)));
-        filled(
-            &scores,
-            &flat(places, vocabulary(&scores)),
-            f64::NEG_INFINITY,
-        )
+        filled(&scores, each(&self.ids, rows), f64::NEG_INFINITY)
     }
 }
 

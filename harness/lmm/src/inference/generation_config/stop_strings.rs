@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 use tokenizers::{Decoder, Tokenizer};
 
-use crate::checkpoint::built_in::byte_level_char;
+use crate::processor::text::byte_level_char;
 
 /// A text that decoders leave as it is, before a token whose text is asked for.
 const BEFORE: &str = "abcdef";

@@ -44,15 +44,6 @@ pub(crate) struct DecoderConfig {
     layer_types: Option<Vec<String>>,
 }
 
-/// How many tokens a decoder takes, beyond which it would have to do what it does not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Limit {
-    pub tokens: i64,
-    /// The key of the config that says so.
-    pub key: &'static str,
-    pub reason: &'static str,
-}
-
 /// What distinguishes the decoders of families beside their configs.
 #[derive(Debug, Clone, Copy)]
 #[expect(
@@ -127,17 +118,8 @@ impl DecoderConfig {
         rope.reach(self.max_position_embeddings)
     }
 
-    /// How many tokens the decoder takes, where that is not for the positions alone to say.
-    pub(super) fn limit(&self) -> Option<Limit> {
-        self.window().map(|tokens| Limit {
-            tokens,
-            key: "sliding_window",
-            reason: "attention within a sliding window is not supported",
-        })
-    }
-
     /// How many tokens the layers with the narrowest view see; `None` where all see all.
-    fn window(&self) -> Option<i64> {
+    pub(super) fn window(&self) -> Option<i64> {
         let window = self
             .sliding_window
             .filter(|_| self.use_sliding_window != Some(false))?;
@@ -222,8 +204,8 @@ impl DecoderConfig {
         {
             return Some(format!("layer_types has `{kind}`, which is not supported"));
         }
-        if self.limit().is_some_and(|limit| limit.tokens < 1) {
-            return Some("sliding_window and max_position_embeddings must be positive".into());
+        if self.window().is_some_and(|window| window < 1) {
+            return Some("sliding_window must be positive".into());
         }
         if Activation::from_name(&self.hidden_act).is_none() {
             return Some(format!("hidden_act `{}` is not supported", self.hidden_act));
@@ -319,8 +301,7 @@ mod tests {
         ] {
             let config = config(class, &keys);
             assert_eq!(config.unsupported(&Style::default()), None, "{keys}");
-            let limit = config.limit();
-            assert_eq!(limit.map(|limit| limit.tokens), window, "{class} {keys}");
+            assert_eq!(config.window(), window, "{class} {keys}");
         }
     }
 

@@ -120,7 +120,7 @@ impl RopeParameters {
             },
             "dynamic" => Scaling::Dynamic {
                 factor: needed("factor", self.factor)?,
-                trained: positions,
+                trained: needed("max_position_embeddings", Some(positions as f64))? as i64,
             },
             "llama3" => Scaling::Llama3 {
                 factor: needed("factor", self.factor)?,

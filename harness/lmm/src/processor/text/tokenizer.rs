@@ -40,16 +40,16 @@ pub(super) struct Opened {
 /// The lengths in tokens to which `tokenizer.json` cuts and pads every prompt.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Lengths {
-    cut: Option<usize>,
-    padded: Option<usize>,
+    truncation: Option<usize>,
+    padding: Option<usize>,
 }
 
 impl Lengths {
     fn of(tokenizer: &Tokenizer) -> Self {
-        let padded = tokenizer.get_padding().map(|padding| &padding.strategy);
+        let padding = tokenizer.get_padding().map(|padding| &padding.strategy);
         Self {
-            cut: tokenizer.get_truncation().map(|cut| cut.max_length),
-            padded: match padded {
+            truncation: tokenizer.get_truncation().map(|cut| cut.max_length),
+            padding: match padding {
                 Some(PaddingStrategy::Fixed(length)) => Some(*length),
                 _ => None,
             },
@@ -60,10 +60,11 @@ impl Lengths {
     pub(super) fn check(self, tokens: usize) -> Result<(), Error> {
         let (what, key) = match self {
             Self {
-                cut: Some(most), ..
+                truncation: Some(most),
+                ..
             } if tokens > most => (format!("cut to {most}"), "truncation"),
             Self {
-                padded: Some(least),
+                padding: Some(least),
                 ..
             } if tokens < least => (format!("padded to {least}"), "padding"),
             _ => return Ok(()),
@@ -92,16 +93,16 @@ pub(super) fn open(checkpoint: &Checkpoint, added: &[&str]) -> Result<Opened, Er
     });
     let class = Class::of(checkpoint, &config, is_byte_level)?;
     refuse_options(checkpoint, &config)?;
-    let mut lengths = Lengths::default();
-    let (mut tokenizer, of_file, path) = if let Some(bytes) = file {
-        let whole;
-        (whole, lengths) = from_file(&path, &bytes)?;
+    let (mut tokenizer, of_file, path, lengths) = if let Some(bytes) = file {
+        let (whole, lengths) = from_file(&path, &bytes)?;
         let of_file: BTreeMap<u32, AddedToken> =
             whole.get_added_tokens_decoder().into_iter().collect();
-        (rebuilt(&path, class, &config, whole)?, Some(of_file), path)
+        let tokenizer = rebuilt(&path, class, &config, whole)?;
+        (tokenizer, Some(of_file), path, lengths)
     } else {
         let (model, path) = from_vocabulary(checkpoint, class)?;
-        (parts(&path, class, &config, model)?, None, path)
+        let tokenizer = parts(&path, class, &config, model)?;
+        (tokenizer, None, path, Lengths::default())
     };
     let is_from_vocabulary = of_file.is_none();
     let tokens = Tokens::read(checkpoint, config.clone(), class, of_file.as_ref())?;
