@@ -6,7 +6,8 @@
 //! beginning, under the variants that allow it. The variants of a sample run one after the other, in an order that turns by one
 //! from sample to sample, so that none is always first. Where attention is probed, that comes after all variants have answered.
 //!
-//! Items are prepared on the rayon pool ahead of the model (`prefetch`). What is computed together is fixed by the request alone
+//! Items are prepared on the rayon pool ahead of the model (`prefetch`). Of a small model every thread has a copy and answers every
+//! so-manieth unit of samples by itself (`workers`); a large one has all threads for each of its operators. What is computed together is fixed by the request alone
 //! (`batching`), so that neither an interruption nor the number of rayon threads moves a bit of an answer. Times are recorded
 //! where they are a sample's own: none of what was computed for several at once. Measuring is the job of
 //! [`latency`](crate::latency), where nothing is shared.
@@ -19,12 +20,14 @@ mod sample;
 mod seed_group;
 mod selection;
 mod suite_runner;
+mod unit;
 mod vision;
+mod workers;
 
-use std::cell::Cell;
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rave_benchmarks::{Dataset, Suite};
@@ -36,8 +39,9 @@ use rave_results::{RunWriter, SampleRecord};
 
 use self::seed_group::{ModelVariant, SeedGroup, checkpoints, load};
 use self::selection::choose;
-use self::suite_runner::{Common, SuiteRunner};
+use self::suite_runner::{Common, Sink, SuiteRunner};
 use self::vision::Vision;
+use self::workers::Workers;
 use crate::Error;
 use crate::record::check_adapter;
 
@@ -184,12 +188,15 @@ pub fn evaluate(
     drop(recorded);
     let common = Common {
         request,
+        options,
+        datasets: &datasets,
         done: &done,
         stop,
-        batch: Cell::new(request.batch),
-        waited: Cell::default(),
+        batch: AtomicUsize::new(request.batch),
     };
+    let threads = tch::get_num_threads();
     let mut work = WorkRecord::default();
+    let mut waited = Duration::ZERO;
     for name in &request.models {
         let groups = match first.take() {
             Some(loaded) => loaded,
@@ -197,23 +204,40 @@ pub fn evaluate(
         };
         writer.model(header::model(&groups))?;
         observer.loaded(groups[0].members[0].model.info());
-        let mut vision = Vision::new(writer.folder(), request.reuse, &groups);
-        for group in &groups {
-            let runner = SuiteRunner::new(group, &common)?;
-            for (dataset, selection) in datasets.iter().zip(&selections) {
-                runner.run(dataset, selection, &mut vision, &mut writer, observer)?;
-                if common.is_stopping() {
-                    writer.synchronise()?;
-                    return Ok(Ended::Stopped);
+        let run = writer.folder().to_owned();
+        let mut vision = Vision::new(&run, 0, request.reuse, &groups);
+        let workers = workers::count(&groups, threads as usize);
+        tch::set_num_threads(threads / workers as i32);
+        let mut sink = Sink {
+            writer: &mut writer,
+            observer,
+        };
+        let counts = thread::scope(|scope| {
+            let mut workers = Workers::start(scope, workers, name, &common, &run);
+            for number in 0..groups.len() {
+                let runner = SuiteRunner::new(&groups, number, &common)?;
+                for (dataset, selection) in selections.iter().enumerate() {
+                    waited +=
+                        runner.run(dataset, selection, &mut vision, &mut workers, &mut sink)?;
+                    if common.is_stopping() {
+                        break;
+                    }
                 }
             }
+            workers.finish()
+        })?;
+        tch::set_num_threads(threads);
+        if common.is_stopping() {
+            writer.synchronise()?;
+            return Ok(Ended::Stopped);
         }
-        work.features += vision.counts.asked;
-        work.towers += vision.counts.computed;
+        work.workers = work.workers.max(workers);
+        work.features += vision.counts.asked + counts.asked;
+        work.towers += vision.counts.computed + counts.computed;
     }
     work.seconds = start.elapsed().as_secs_f64();
-    work.waited_seconds = common.waited.get().as_secs_f64();
-    work.least_batch = common.batch.get();
+    work.waited_seconds = waited.as_secs_f64();
+    work.least_batch = common.batch.load(Ordering::Relaxed);
     let finished = writer.finish(|run| run.work = Some(work))?;
     Ok(Ended::Finished(Box::new(finished)))
 }

@@ -1,8 +1,9 @@
 //! Runs suites over models and attention variants, and records what happens.
 //!
 //! [`train::train`] trains what is evaluated. [`evaluate`] does the work and tells an [`Observer`] how it goes; drawing bars and
-//! tables is the caller's. One thread owns the model; pictures are decoded and prepared on the `rayon` pool ahead of it. What is
-//! measured is measured by [`latency`], where nothing runs beside the model; [`attend`] looks at one answer.
+//! tables is the caller's. One thread owns the model, or each of several a copy of a small one; pictures are decoded and
+//! prepared on the `rayon` pool ahead of it. What is measured is measured by [`latency`], where nothing runs beside the model;
+//! [`attend`] looks at one answer.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

@@ -21,6 +21,7 @@ mod layout;
 mod outline;
 pub(crate) mod resolve;
 mod shard;
+pub mod size;
 pub(crate) mod small_files;
 pub(crate) mod tensors;
 mod unread_index;

@@ -20,7 +20,9 @@ mod train;
 pub use checkpoint::resolve::{checkpoint_folder, resolve};
 pub use checkpoint::small_files::{geometry, preflight};
 pub use checkpoint::tensors::{TensorFile, read_tensors, write_tensors};
-pub use checkpoint::{Checkpoint, Hashes, adapter, built_in, check, dtype, grid, hub, import};
+pub use checkpoint::{
+    Checkpoint, Hashes, adapter, built_in, check, dtype, grid, hub, import, size,
+};
 pub use error::Error;
 pub use families::classes::{ConfigKey, KeyUse, config_keys};
 pub use families::{FAMILIES, Family, Pixels, TowerOutput};

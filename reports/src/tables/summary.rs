@@ -270,13 +270,19 @@ pub(super) fn costs(summary: &Summary, model: &str) -> Option<Grid> {
         "prompt tokens",
         "new tokens",
     ];
+    let mut legend = format!(
+        "median milliseconds as recorded during the evaluation, not an interleaved benchmark; total: vision, prefill and decode of \
+         a sample; ratio: total over that of {}; tokens: means",
+        summary.baseline
+    );
+    if cells.iter().any(|cell| cell.cost.total_ms.is_none()) {
+        legend += &format!(
+            "; {NOTHING}: answered in batches, of which no sample has a time of its own (`rave latency` measures; --batch 1 records)"
+        );
+    }
     Some(Grid {
         title: format!("{model}: time a sample"),
-        legend: format!(
-            "median milliseconds as recorded during the evaluation, not an interleaved benchmark; total: vision, \
-             prefill and decode of a sample; ratio: total over that of {}; tokens: means",
-            summary.baseline
-        ),
+        legend,
         header: header.map(str::to_string).to_vec(),
         rows,
         names: 2,

@@ -15,6 +15,9 @@ pub struct WorkRecord {
     pub towers: u64,
     /// Samples a batch at the end: fewer than were asked for where there was no memory for those.
     pub least_batch: usize,
+    /// Threads that answered beside each other, each with a copy of the model; older records have none.
+    #[serde(default)]
+    pub workers: usize,
 }
 
 impl WorkRecord {
@@ -27,6 +30,7 @@ impl WorkRecord {
             features: self.features + other.features,
             towers: self.towers + other.towers,
             least_batch: self.least_batch.min(other.least_batch),
+            workers: self.workers.max(other.workers),
         }
     }
 }

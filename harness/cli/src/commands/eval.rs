@@ -10,7 +10,7 @@ use anyhow::bail;
 use clap::{Args, ValueEnum};
 use rave_benchmarks::{Suite, suites};
 use rave_engine::{Ended, FailOnError, Request, evaluate};
-use rave_lmm::{LoadOptions, dtype};
+use rave_lmm::{LoadOptions, dtype, size};
 use rave_methods::{REGISTRY, Variant};
 use rave_reports::{Document, Evaluation};
 use rave_results::schema::{RunRecord, Shard, WorkRecord};
@@ -92,9 +92,10 @@ pub struct Arguments {
     /// changes neither answers nor recorded times
     #[arg(long)]
     pub attention: bool,
-    /// Samples a batch, of about the same length; times are then recorded for the vision side alone. Halved where memory is short
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one)]
-    pub batch: usize,
+    /// Samples a batch, of about the same length; from 2 on, times are recorded for the vision side alone. By default 16 for small
+    /// models on the CPU, else 1. Halved where memory is short
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub batch: Option<usize>,
     /// Compute everything for each sample anew: no common beginning of questions on one picture, no features kept
     #[arg(long)]
     pub no_reuse: bool,
@@ -139,7 +140,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     // What is cheap to refuse is refused before anything is fetched.
     let is_auto = arguments.dtype == dtype::AUTO;
     let named = if is_auto { "f32" } else { &arguments.dtype };
-    LoadOptions::named(&arguments.device, named)?;
+    let device = LoadOptions::named(&arguments.device, named)?.device;
     arguments
         .hub
         .models(models.iter().copied(), arguments.decoding.ignored())?;
@@ -149,6 +150,10 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         dtype::automatic(models.iter().copied(), &arguments.device)?.to_owned()
     } else {
         arguments.dtype
+    };
+    let batch = match arguments.batch {
+        Some(batch) => batch,
+        None => size::automatic_batch(models.iter().copied(), device)?,
     };
     let models = models.into_iter().map(str::to_owned).collect();
     let samples = listed("samples", &arguments.samples)?;
@@ -178,7 +183,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         ignored: arguments.decoding.ignored(),
         adapter: arguments.adapter,
         attention: arguments.attention,
-        batch: arguments.batch,
+        batch,
         reuse: !arguments.no_reuse,
         sample_timeout: arguments.sample_timeout,
         out: out.clone(),

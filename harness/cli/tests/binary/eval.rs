@@ -17,6 +17,8 @@ fn the_main_job_ends_with_records_tables_and_charts_and_repeats_itself() {
             "embedded-ocr,embedded-chart",
             "--limit",
             "3",
+            "--batch",
+            "1",
             "--out",
             text(&out),
         ]);

@@ -51,6 +51,9 @@ fn command(suite: &Path, out: &Path, more: &[&str]) -> Command {
         text(out),
     ]);
     command.args(more);
+    if !more.contains(&"--batch") {
+        command.args(["--batch", "1"]);
+    }
     command
 }
 
@@ -78,6 +81,19 @@ fn records_are_the_same_whatever_was_computed_together() {
     one.env("RAYON_NUM_THREADS", "1");
     clean(&mut one);
     assert_eq!(records(&out), whole, "rayon threads");
+    // Each of two threads has the whole of a small model: the same answers, and each tower's work once.
+    let threads = std::thread::available_parallelism().unwrap().get().min(2);
+    for (name, batch) in [("two alone", "1"), ("two in batches", "2")] {
+        let out = folder.path().join(name);
+        let mut two = command(&suite, &out, &["--batch", batch]);
+        two.env("OMP_NUM_THREADS", threads.to_string());
+        let told = clean(&mut two);
+        assert_eq!(records(&out), whole, "{name}");
+        assert!(told.contains("the vision tower ran 5 times"), "{told}");
+        let record: Value =
+            serde_json::from_slice(&fs::read(out.join("run.json")).unwrap()).unwrap();
+        assert_eq!(record["work"]["workers"], threads, "{name}");
+    }
     let shards = ["1/3", "2/3", "3/3"].map(|shard| {
         let out = folder.path().join(shard.replace('/', " of "));
         clean(&mut command(&suite, &out, &["--shard", shard]));
@@ -174,7 +190,9 @@ fn neighbours_on_one_picture_without_a_name_share_a_beginning() {
         clean(command.args(more));
         out
     };
-    let (alone, shared) = (run("alone", &["--no-reuse"]), run("shared", &[]));
+    let one = ["--batch", "1"];
+    let alone = run("alone", &["--no-reuse", one[0], one[1]]);
+    let shared = run("shared", &one);
     assert_eq!(records(&shared), records(&alone));
     assert_eq!(records(&run("batch", &["--batch", "2"])), records(&alone));
     let samples = Run::open(&shared).unwrap().samples().unwrap();

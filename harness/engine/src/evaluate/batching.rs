@@ -3,13 +3,13 @@
 //! What stands in a batch is fixed by the request alone, never by what was recorded before or by how fast anything was: a
 //! resumed run, or one with other threads, computes the same products of the same shapes and so the same bits.
 
-use std::cell::Cell;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Windows of so many batches are sorted by length: longer ones would hold more prepared pictures in memory.
 const BATCHES_A_WINDOW: usize = 2;
 
 /// Rows whose pictures have no names stand in windows of so many: whether neighbours have one picture is known once both are
-/// read, and who is nobody's neighbour in its window finds none.
+/// read, and only within a window.
 const NEIGHBOURS: usize = 4;
 
 /// Rows that are prepared before the first of them is answered.
@@ -45,7 +45,7 @@ pub(crate) fn windows(
 /// that fails for another reason is run item by item, so that only what is at fault fails.
 pub(crate) fn run<T, R, E>(
     items: &[T],
-    most: &Cell<usize>,
+    most: &AtomicUsize,
     is_out_of_memory: impl Fn(&E) -> bool,
     mut run: impl FnMut(&[T]) -> Result<Vec<R>, E>,
 ) -> Vec<Result<R, E>> {
@@ -57,7 +57,7 @@ pub(crate) fn run<T, R, E>(
         let size = if alone > 0 {
             1
         } else {
-            most.get().clamp(1, rest.len())
+            most.load(Ordering::Relaxed).clamp(1, rest.len())
         };
         let (batch, after) = rest.split_at(size);
         match run(batch) {
@@ -65,7 +65,7 @@ pub(crate) fn run<T, R, E>(
             Err(error) if size == 1 => results.push(Err(error)),
             Err(error) => {
                 if is_out_of_memory(&error) {
-                    most.set(size / 2);
+                    most.store(size / 2, Ordering::Relaxed);
                 } else {
                     alone = size;
                 }
@@ -112,7 +112,7 @@ mod tests {
         count: u32,
         fits: usize,
         bad: &[u32],
-        most: &Cell<usize>,
+        most: &AtomicUsize,
     ) -> (Vec<Result<u32, &'static str>>, Vec<usize>) {
         let items: Vec<u32> = (0..count).collect();
         let mut sizes = Vec::new();
@@ -136,17 +136,17 @@ mod tests {
 
     #[test]
     fn a_batch_without_memory_is_halved_and_that_is_remembered() {
-        let most = Cell::new(8);
+        let most = AtomicUsize::new(8);
         let (results, sizes) = outcome(10, 3, &[], &most);
         assert_eq!(results, (0..10).map(Ok).collect::<Vec<_>>());
         assert_eq!(sizes, [8, 4, 2, 2, 2, 2, 2]);
-        assert_eq!(most.get(), 2);
+        assert_eq!(most.load(Ordering::Relaxed), 2);
         assert_eq!(outcome(4, 3, &[], &most).1, [2, 2]);
     }
 
     #[test]
     fn without_memory_for_one_that_one_fails() {
-        let most = Cell::new(2);
+        let most = AtomicUsize::new(2);
         let (results, sizes) = outcome(2, 0, &[], &most);
         assert_eq!(results, [Err("memory"), Err("memory")]);
         assert_eq!(sizes, [2, 1, 1]);
@@ -154,13 +154,13 @@ mod tests {
 
     #[test]
     fn only_what_is_at_fault_fails() {
-        let most = Cell::new(4);
+        let most = AtomicUsize::new(4);
         let (results, sizes) = outcome(8, 4, &[1], &most);
         let expected: Vec<_> = (0..8)
             .map(|item| if item == 1 { Err("bad") } else { Ok(item) })
             .collect();
         assert_eq!(results, expected);
         assert_eq!(sizes, [4, 1, 1, 1, 1, 4]);
-        assert_eq!(most.get(), 4);
+        assert_eq!(most.load(Ordering::Relaxed), 4);
     }
 }

@@ -79,9 +79,10 @@ struct Disk {
 }
 
 impl Vision {
-    /// Nothing kept yet; files go into a folder of `run`'s. Without `keeps`, everything is computed for each sample anew.
-    pub(super) fn new(run: &Path, keeps: bool, groups: &[SeedGroup]) -> Self {
-        let folder = run.join(FOLDER);
+    /// Nothing kept yet; files go into a folder of `run`'s, apart for each worker by its number. Without `keeps`, everything is
+    /// computed for each sample anew.
+    pub(super) fn new(run: &Path, worker: usize, keeps: bool, groups: &[SeedGroup]) -> Self {
+        let folder = run.join(FOLDER).join(worker.to_string());
         // Of a run that was killed.
         let _ = fs::remove_dir_all(&folder);
         let members = groups.iter().flat_map(|group| &group.members);
@@ -209,8 +210,9 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // What cannot be removed now is removed when the run is resumed.
+        // What cannot be removed now is removed when the run is resumed; the last worker takes the folder of them all.
         let _ = fs::remove_dir_all(&self.folder);
+        let _ = self.folder.parent().map(fs::remove_dir);
     }
 }
 
@@ -250,7 +252,7 @@ mod tests {
     fn runs(fixture: &str, limit: usize, keeps: bool) -> u64 {
         let folder = tempfile::tempdir().unwrap();
         let groups = [group(fixture)];
-        let mut vision = Vision::new(folder.path(), keeps, &groups);
+        let mut vision = Vision::new(folder.path(), 0, keeps, &groups);
         vision.limit = limit;
         for _ in 0..2 {
             for shade in 0..3_u8 {
