@@ -20,7 +20,7 @@
 //! **For training**, a [`Rendered`] has the box of every character drawn, and [`classes::patch_classes`] says which character
 //! stands on each patch of the picture.
 //!
-//! **Adding a task**: a file with `draw`, an arm of [`Task`] and of [`draw_task`], three lines in `goldens.txt`.
+//! **Adding a task**: a file with `draw`, an arm of [`Task`] and of `draw_task`, three lines in `goldens.txt`.
 
 mod boxes;
 mod canvas;

@@ -1,6 +1,6 @@
 //! Attention with explicit scores, for what does not fold into the fused kernel: some queries, or all of them block by block.
 //!
-//! A block holds so many queries that its scores stay within [`BLOCK_BYTES`], and only the keys that its last query can see;
+//! A block holds so many queries that its scores stay within `BLOCK_BYTES`, and only the keys that its last query can see;
 //! nothing of size T x S is made at once. Scores and softmax are f32 whatever the compute type.
 
 use tch::{Kind, Tensor};
