@@ -4,10 +4,12 @@
 #![allow(clippy::unwrap_used)]
 
 mod answers;
+mod common;
 
 use std::time::Instant;
 
-use answers::{Compared, MODELS, build, draw, open};
+use answers::{Compared, build, draw, models};
+use common::open;
 use image::RgbImage;
 use rave_lmm::{Error, GenerationOptions, Model, Prompt, Stage};
 use rave_methods::{Attention, REGISTRY, Step, variant};
@@ -36,7 +38,7 @@ fn ask(model: &Model, pictures: &[&RgbImage]) -> Vec<Prompt> {
 fn answers_after_a_shared_beginning_are_those_of_whole_prompts() {
     let (wide, tall) = (draw(70, 30), draw(24, 66));
     let mut compared = Compared::default();
-    for name in MODELS {
+    for name in models() {
         let model = open(name);
         // Nano has seen but one picture a prompt, and takes the longest.
         let cases = [&[&wide][..], &[&tall, &wide]];

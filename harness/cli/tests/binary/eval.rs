@@ -7,19 +7,7 @@ fn the_main_job_ends_with_records_tables_and_charts_and_repeats_itself() {
     let folder = tempfile::tempdir().unwrap();
     let run = |name: &str| {
         let out = folder.path().join(name);
-        let output = rave(&[
-            "eval",
-            "--model",
-            "nano-untrained",
-            "--variant",
-            "standard,rave",
-            "--suite",
-            "embedded-ocr,embedded-chart",
-            "--limit",
-            "3",
-            "--out",
-            text(&out),
-        ]);
+        let output = rave(&pair("embedded-ocr,embedded-chart", "3", &out));
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
         (out, output)
     };
@@ -106,22 +94,8 @@ fn the_main_job_ends_with_records_tables_and_charts_and_repeats_itself() {
 fn a_killed_run_goes_on_where_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let arguments = |out: &Path| {
-        let base = [
-            "eval",
-            "--model",
-            "nano-untrained",
-            "--variant",
-            "standard,rave",
-            "--suite",
-            "embedded-scene",
-            "--limit",
-            "40",
-            "--out",
-        ];
-        base.iter()
-            .map(ToString::to_string)
-            .chain([text(out).to_owned()])
-            .collect::<Vec<_>>()
+        let words = pair("embedded-scene", "40", out).into_iter();
+        words.map(str::to_owned).collect::<Vec<_>>()
     };
     let killed = folder.path().join("killed");
     let recorded = kill(&arguments(&killed), &killed, 10);
