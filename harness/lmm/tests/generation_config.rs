@@ -143,11 +143,11 @@ fn a_batch_and_a_shared_beginning_answer_as_each_alone() {
             .collect();
         lengths.extend(alone.iter().map(Vec::len));
         let all = vec![&embeds; prompts.len()];
-        let together = model
+        let batched = model
             .generate_batch(attention, &prompts, &all, &OPTIONS)
             .unwrap();
-        let together: Vec<_> = together.into_iter().map(|one| one.ids).collect();
-        assert_eq!(together, alone, "{name} under {id}");
+        let batched: Vec<_> = batched.into_iter().map(|one| one.ids).collect();
+        assert_eq!(batched, alone, "{name} under {id}");
         if attention.reuses_prefix() {
             let prefix = model.prefix(attention, prompts[0], &embeds, None).unwrap();
             let after = model

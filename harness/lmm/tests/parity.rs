@@ -465,10 +465,10 @@ fn a_batch_is_answered_as_its_prompts_alone() {
         for variant in REGISTRY {
             let attention = model.build(variant, 5, None).unwrap().attention;
             train(attention.as_ref());
-            let together = model
+            let batched = model
                 .generate_batch(attention.as_ref(), &prompts, &embeds, &options)
                 .unwrap();
-            for (at, answer) in together.iter().enumerate() {
+            for (at, answer) in batched.iter().enumerate() {
                 let alone = model
                     .generate(attention.as_ref(), prompts[at], embeds[at], &options)
                     .unwrap();

@@ -58,18 +58,18 @@ fn answers_after_a_shared_beginning_are_those_of_whole_prompts() {
                 };
                 assert_eq!(prefix.tokens(), prompts[0].prefix_len());
                 let all: Vec<_> = prompts.iter().collect();
-                let together = model
+                let batched = model
                     .generate_after(attention, &prefix, &all, &OPTIONS)
                     .unwrap();
-                assert_eq!(together.len(), prompts.len());
-                for (prompt, together) in prompts.iter().zip(together) {
+                assert_eq!(batched.len(), prompts.len());
+                for (prompt, batched) in prompts.iter().zip(batched) {
                     let whole = model
                         .generate(attention, prompt, &embeds, &OPTIONS)
                         .unwrap();
                     let alone = model
                         .generate_after(attention, &prefix, &[prompt], &OPTIONS)
                         .unwrap();
-                    for (answer, how) in [(&alone[0], "alone"), (&together, "in a batch")] {
+                    for (answer, how) in [(&alone[0], "alone"), (&batched, "in a batch")] {
                         let what = format!("{} on {name}, {how}: {}", variant.id, prompt.text);
                         let of = ((&model, attention), (prompt, &embeds));
                         compared.hold(of.0, of.1, &whole.ids, &answer.ids, &what);

@@ -56,7 +56,7 @@ fn operations_of_a_step_are_those_of_a_count_by_hand() {
     let untied = fixture("smolvlm_new");
     let tied = tied_copy(&untied);
     for folder in [untied.as_path(), tied.path()] {
-        let model = common::load(&folder);
+        let model = common::load(folder);
         let ([tower, rest], examples) = counted(&model);
         let (tokens, length) = computed(&examples);
         let tiles: i64 = examples.iter().map(|e| e.prompt.pixel_shape[0]).sum();

@@ -24,8 +24,8 @@ use crate::Outcome;
 use crate::progress::Bars;
 use crate::signals::stop_on_signals;
 
-/// Failed samples that are told one by one at the end.
-const TOLD_FAILURES: usize = 10;
+/// Failed samples that are listed one by one at the end.
+const MAX_LISTED_FAILURES: usize = 10;
 
 /// Help of `--dtype`.
 const DTYPE: &str = "Compute type: f32, bf16 or f16; auto takes bf16 where all checkpoints are stored so and the device \
@@ -237,8 +237,8 @@ impl Wanted {
             json: self.json,
         };
         let shown = output.show(&mut document);
-        eprint!("{}", told_failures(&summary.failures, out));
-        eprint!("{}", told_work(request, finished.work.as_ref()));
+        eprint!("{}", format_failures(&summary.failures, out));
+        eprint!("{}", format_work(request, finished.work.as_ref()));
         if let Some(shard) = request.shard.filter(|_| finished.due() == Some(0)) {
             eprintln!("shard {shard} has no samples: there are fewer pictures than shards");
         }
@@ -277,7 +277,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
 }
 
 /// How the time was spent, and whether batches had to be made smaller.
-fn told_work(request: &Request, work: Option<&WorkRecord>) -> String {
+fn format_work(request: &Request, work: Option<&WorkRecord>) -> String {
     let Some(work) = work else {
         return String::new();
     };
@@ -296,7 +296,7 @@ fn told_work(request: &Request, work: Option<&WorkRecord>) -> String {
 }
 
 /// The first failures with their whole reason, a line each, and where the others are.
-fn told_failures(failures: &[FailedSample], out: &Path) -> String {
+fn format_failures(failures: &[FailedSample], out: &Path) -> String {
     let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
     for failure in failures {
         let kind = failure.error.kind.name();
@@ -312,7 +312,7 @@ fn told_failures(failures: &[FailedSample], out: &Path) -> String {
             counts.collect::<Vec<_>>().join(", ")
         );
     }
-    for failure in failures.iter().take(TOLD_FAILURES) {
+    for failure in failures.iter().take(MAX_LISTED_FAILURES) {
         text += &format!(
             "failed: {} {} ({}, {}): {}\n",
             failure.suite,
@@ -322,10 +322,10 @@ fn told_failures(failures: &[FailedSample], out: &Path) -> String {
             failure.error.to_string().trim_end().replace('\n', "\n    ")
         );
     }
-    if failures.len() > TOLD_FAILURES {
+    if failures.len() > MAX_LISTED_FAILURES {
         text += &format!(
             "failed: and {} more in {}\n",
-            failures.len() - TOLD_FAILURES,
+            failures.len() - MAX_LISTED_FAILURES,
             out.join("samples.parquet").display()
         );
     }

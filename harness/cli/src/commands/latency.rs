@@ -211,13 +211,13 @@ fn peak_in_own_process(
     match text.trim().parse() {
         Ok(peak) if output.status.success() => Ok(peak),
         _ => {
-            let told = String::from_utf8_lossy(&output.stderr);
-            let mut lines = told.lines().rev();
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            let mut lines = stderr.lines().rev();
             let error = lines.find_map(|line| line.strip_prefix("error: "));
             Err(format!(
                 "its process ended with {}: {}",
                 output.status,
-                error.or(told.lines().last()).unwrap_or("it said nothing")
+                error.or(stderr.lines().last()).unwrap_or("it said nothing")
             ))
         }
     }

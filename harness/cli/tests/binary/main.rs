@@ -3,6 +3,7 @@
 
 mod attend;
 mod bad_input;
+mod batching;
 mod check;
 mod commands;
 mod compare;
@@ -20,7 +21,6 @@ mod server;
 mod shards;
 mod snapshots;
 mod suites;
-mod together;
 mod train;
 
 use std::fs;

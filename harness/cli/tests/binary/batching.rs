@@ -178,9 +178,9 @@ fn neighbours_on_one_picture_without_a_name_share_a_beginning() {
     assert_eq!(records(&shared), records(&alone));
     assert_eq!(records(&run("batch", &["--batch", "2"])), records(&alone));
     let samples = Run::open(&shared).unwrap().samples().unwrap();
-    let together = samples.iter().filter(|own| own.prefill_ms.is_none());
+    let batched = samples.iter().filter(|own| own.prefill_ms.is_none());
     assert_eq!(
-        together.map(|own| own.number).collect::<Vec<_>>(),
+        batched.map(|own| own.number).collect::<Vec<_>>(),
         [Some(1), Some(1), Some(2), Some(2)]
     );
 }
