@@ -156,22 +156,8 @@ fn neighbours_on_one_picture_without_a_name_share_a_beginning() {
     let run = |name: &str, more: &[&str]| {
         let out = folder.path().join(name);
         let mut command = program();
-        command.args([
-            "eval",
-            "--model",
-            "nano-untrained",
-            "--variant",
-            "standard,rave",
-        ]);
-        command.args([
-            "--suite",
-            "chartqa",
-            "--data",
-            text(&data),
-            "--out",
-            text(&out),
-        ]);
-        clean(command.args(more));
+        let base = eval_chartqa("nano-untrained", "standard,rave", &data, &out);
+        clean(command.args(base).args(more));
         out
     };
     let (alone, shared) = (run("alone", &["--no-reuse"]), run("shared", &[]));

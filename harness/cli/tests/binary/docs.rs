@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rave_benchmarks::Suite;
+
 use super::*;
 
 fn root() -> PathBuf {
@@ -157,6 +159,10 @@ fn absent_paths(section: &str, folder: &str, elsewhere: &mut BTreeSet<String>) -
     for name in quotations.into_iter().filter_map(path) {
         if ELSEWHERE.contains(&name) {
             elsewhere.insert(name.to_owned());
+            continue;
+        }
+        let is_of_the_hub = |suite: &Suite| suite.repositories.iter().any(|own| own == name);
+        if rave_benchmarks::suites().iter().any(is_of_the_hub) {
             continue;
         }
         for name in spelled_out(name) {

@@ -140,23 +140,11 @@ fn samples_that_fail_are_counted_with_their_reason_and_the_run_goes_on() {
             one_pixel,
         ],
     );
+    let (fixture, data) = (fixture(), folder.path().join("data"));
     let eval = |policy: &str| {
         let out = folder.path().join(policy);
-        let output = rave(&[
-            "eval",
-            "--model",
-            text(&fixture()),
-            "--variant",
-            "standard,rave",
-            "--suite",
-            "chartqa",
-            "--data",
-            text(&folder.path().join("data")),
-            "--fail-on-error",
-            policy,
-            "--out",
-            text(&out),
-        ]);
+        let base = eval_chartqa(text(&fixture), "standard,rave", &data, &out);
+        let output = rave(&[&base[..], &["--fail-on-error", policy]].concat());
         (answers(&out), output)
     };
     let (samples, output) = eval("any");
@@ -269,17 +257,7 @@ fn an_item_that_cannot_be_read_keeps_its_name() {
     chartqa(&data, &[whole, Vec::new()]);
     let out = folder.path().join("run");
     let fixture = fixture();
-    let output = rave(&[
-        "eval",
-        "--model",
-        text(&fixture),
-        "--suite",
-        "chartqa",
-        "--data",
-        text(&data),
-        "--out",
-        text(&out),
-    ]);
+    let output = rave(&eval_chartqa(text(&fixture), "standard,rave", &data, &out));
     assert_eq!(output.status.code(), Some(1));
     let samples = answers(&out);
     let failed: Vec<_> = samples

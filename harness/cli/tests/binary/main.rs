@@ -159,6 +159,28 @@ fn png(picture: &image::RgbImage) -> Vec<u8> {
     bytes.into_inner()
 }
 
+/// Arguments of a run over such data into a folder.
+fn eval_chartqa<'a>(
+    model: &'a str,
+    variants: &'a str,
+    data: &'a Path,
+    out: &'a Path,
+) -> Vec<&'a str> {
+    vec![
+        "eval",
+        "--model",
+        model,
+        "--variant",
+        variants,
+        "--suite",
+        "chartqa",
+        "--data",
+        text(data),
+        "--out",
+        text(out),
+    ]
+}
+
 /// Writes a ChartQA parquet file with these pictures.
 fn chartqa(folder: &Path, pictures: &[Vec<u8>]) {
     let column = |name: &str, value: &str| Column::new(name.into(), vec![value; pictures.len()]);
