@@ -20,7 +20,7 @@
 //! **For training**, a [`Rendered`] has the box of every character drawn, and [`classes::patch_classes`] says which character
 //! stands on each patch of the picture.
 //!
-//! **Adding a task**: a file with `draw`, an arm of [`Task`] and of [`draw_task`], three lines in `goldens.txt`.
+//! **Adding a task**: a file with `draw`, an arm of [`Task`] and of `draw_task`, three lines in `goldens.txt`.
 
 mod boxes;
 mod canvas;
@@ -33,8 +33,8 @@ mod document;
 pub mod fonts;
 mod general;
 mod ocr;
+mod outermost;
 mod page;
-mod place;
 mod scene;
 mod sheet;
 mod text;
@@ -336,7 +336,7 @@ fn attempt<T>(
 }
 
 /// Those of the questions that occur once, the item's own left out: what two answers fit is no question.
-fn further(own: &str, asked: impl IntoIterator<Item = (String, String)>) -> Vec<Asked> {
+fn extra_questions(own: &str, asked: impl IntoIterator<Item = (String, String)>) -> Vec<Asked> {
     let mut found: Vec<(Asked, usize)> = Vec::new();
     for (question, answer) in asked {
         match found

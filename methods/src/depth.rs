@@ -60,7 +60,7 @@ impl Layers {
         })
     }
 
-    /// For each of a model's layers whether it is chosen.
+    /// For each of a model's layers whether it is selected.
     ///
     /// # Errors
     /// [`Error::Options`] for layers that the model does not have, and for a choice of none.
@@ -72,7 +72,7 @@ impl Layers {
                 depth.saturating_sub(1)
             )
         };
-        let chosen = match self {
+        let selected = match self {
             Self::All => 0..depth,
             Self::List(list) => {
                 if list.is_empty() {
@@ -94,7 +94,7 @@ impl Layers {
                 start..scaled(last + 1, depth, of).clamp(start + 1, depth)
             }
         };
-        Ok((0..depth).map(|layer| chosen.contains(&layer)).collect())
+        Ok((0..depth).map(|layer| selected.contains(&layer)).collect())
     }
 }
 
@@ -109,7 +109,7 @@ mod tests {
 
     use super::*;
 
-    fn chosen(layers: &Layers, depth: usize) -> Vec<usize> {
+    fn selected(layers: &Layers, depth: usize) -> Vec<usize> {
         let flags = layers.of("test", depth).unwrap();
         (0..depth).filter(|&layer| flags[layer]).collect()
     }
@@ -117,16 +117,16 @@ mod tests {
     #[test]
     fn a_range_is_rescaled_by_depth() {
         let middle = Layers::range(9, 14, 32);
-        assert_eq!(chosen(&middle, 32), [9, 10, 11, 12, 13, 14]);
-        assert_eq!(chosen(&middle, 16), [5, 6, 7]);
-        assert_eq!(chosen(&middle, 4), [1]);
-        assert_eq!(chosen(&middle, 1), [0]);
+        assert_eq!(selected(&middle, 32), [9, 10, 11, 12, 13, 14]);
+        assert_eq!(selected(&middle, 16), [5, 6, 7]);
+        assert_eq!(selected(&middle, 4), [1]);
+        assert_eq!(selected(&middle, 1), [0]);
         assert_eq!(
-            chosen(&Layers::range(2, 31, 32), 30),
+            selected(&Layers::range(2, 31, 32), 30),
             (2..30).collect::<Vec<_>>()
         );
-        assert_eq!(chosen(&Layers::All, 3), [0, 1, 2]);
-        assert_eq!(chosen(&Layers::List(vec![2, 0]), 3), [0, 2]);
+        assert_eq!(selected(&Layers::All, 3), [0, 1, 2]);
+        assert_eq!(selected(&Layers::List(vec![2, 0]), 3), [0, 2]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Attention with explicit scores, for what does not fold into the fused kernel: some queries, or all of them block by block.
 //!
-//! A block holds so many queries that its scores stay within [`BLOCK_BYTES`], and only the keys that its last query can see;
+//! A block holds so many queries that its scores stay within `BLOCK_BYTES`, and only the keys that its last query can see;
 //! nothing of size T x S is made at once. Scores and softmax are f32 whatever the compute type.
 
 use tch::{Kind, Tensor};
@@ -193,18 +193,18 @@ impl<E: RowEdit> Attention for Edited<E> {
 
     fn weights(&self, step: &Step, keys: &Tensor, rows: &[i64]) -> Result<Tensor, Error> {
         let plain = weights(&Plain, step, step.query, keys, rows)?;
-        let Some(chosen) = self.edit.rows(step) else {
+        let Some(selected) = self.edit.rows(step) else {
             return Ok(plain);
         };
         let edited = weights(&self.edit, step, step.query, keys, rows)?;
-        let width = chosen.index.len();
+        let width = selected.index.len();
         let is = |sequence: usize, row: &i64| {
-            let place = chosen.index.binary_search(row);
-            place.is_ok_and(|place| chosen.chosen[sequence * width + place])
+            let place = selected.index.binary_search(row);
+            place.is_ok_and(|place| selected.selected[sequence * width + place])
         };
         let rows = QueryRows {
             index: rows.to_vec(),
-            chosen: (0..step.tokens.batch())
+            selected: (0..step.tokens.batch())
                 .flat_map(|sequence| rows.iter().map(move |row| (sequence, row)))
                 .map(|(sequence, row)| is(sequence, row))
                 .collect(),

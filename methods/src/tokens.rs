@@ -51,19 +51,19 @@ impl Rotary {
     }
 }
 
-/// Some of the new tokens, as queries: those that are chosen in any sequence of the batch, and in which.
+/// Some of the new tokens, as queries: those that are selected in any sequence of the batch, and in which.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueryRows {
     /// Their indices among the new tokens, ascending, t of them.
     pub index: Vec<i64>,
-    /// `[B, t]`: whether the row is chosen in this sequence.
-    pub chosen: Vec<bool>,
+    /// `[B, t]`: whether the row is selected in this sequence.
+    pub selected: Vec<bool>,
 }
 
 impl QueryRows {
-    /// Whether every row is chosen in every sequence.
+    /// Whether every row is selected in every sequence.
     pub fn is_uniform(&self) -> bool {
-        self.chosen.iter().all(|&chosen| chosen)
+        self.selected.iter().all(|&selected| selected)
     }
 
     /// `[B, 1, t, 1]` bool.
@@ -72,7 +72,7 @@ impl QueryRows {
     /// When LibTorch refuses the operation.
     pub fn mask(&self, device: Device) -> Result<Tensor, Error> {
         let rows = self.index.len() as i64;
-        Ok(Tensor::f_from_slice(&self.chosen)?
+        Ok(Tensor::f_from_slice(&self.selected)?
             .f_view([-1, 1, rows, 1])?
             .f_to_device(device)?)
     }
@@ -441,16 +441,16 @@ impl Tokens {
         RetainedTokens { tokens, index }
     }
 
-    /// The new tokens for which `chosen(sequence, index into [B, S])` holds; never padding.
-    fn rows(&self, chosen: impl Fn(usize, usize) -> bool) -> QueryRows {
+    /// The new tokens for which `selected(sequence, index into [B, S])` holds; never padding.
+    fn rows(&self, selected: impl Fn(usize, usize) -> bool) -> QueryRows {
         let start = self.stored - self.new;
         let at = |b: usize, row: usize| b * self.stored + start + row;
-        let is = |b: usize, row: usize| self.valid[at(b, row)] && chosen(b, at(b, row));
+        let is = |b: usize, row: usize| self.valid[at(b, row)] && selected(b, at(b, row));
         let index: Vec<usize> = (0..self.new)
             .filter(|&row| (0..self.batch).any(|b| is(b, row)))
             .collect();
         QueryRows {
-            chosen: (0..self.batch)
+            selected: (0..self.batch)
                 .flat_map(|b| index.iter().map(move |&row| (b, row)))
                 .map(|(b, row)| is(b, row))
                 .collect(),

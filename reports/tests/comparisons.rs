@@ -2,16 +2,15 @@
 #![allow(clippy::unwrap_used)]
 
 use rave_reports::{Artifact, Document, FORMATS, Kind, TerminalStyle, latency_comparison, render};
-use rave_results::latency::{
-    LatencyComparison, LatencyConfiguration, LatencyRecord, LatencyRow, LatencyRun, Phase,
-};
+use rave_results::latency::LatencyComparison;
 use rave_results::paper::paper_table;
-use rave_results::schema::{AdapterRecord, CodeVersion, Libraries, Machine, ModelRecord};
+use rave_results::schema::AdapterRecord;
 use rave_results::statistics::Resampling;
 use rave_results::summary::Options;
 use rave_results::{Run, compare};
 
 mod common;
+use common::stored::latency::latency;
 use common::{Plan, files, format, run};
 
 /// A run with trained variants, one that nobody trained, two kinds of suites and two seeds.
@@ -37,85 +36,13 @@ fn trained() -> Run {
     run
 }
 
-/// `rave` takes so many times as long as `standard`, give or take a hundredth.
-fn times(name: &str, prefill: f64, decode: f64) -> LatencyRun {
-    let configuration = LatencyConfiguration {
-        model: "nano".into(),
-        variants: Vec::new(),
-        image_tokens: vec![1_088],
-        text_tokens: vec![64],
-        new_tokens: 5,
-        seconds: 60.0,
-        warm_up_seconds: 3.0,
-        check_noise: false,
-        dtype: "f32".into(),
-        device: "cpu".into(),
-        threads: 2,
-    };
-    let mut rows = Vec::new();
-    for round in 0..12_u32 {
-        let wobble = 1.0 + 0.01 * f64::from(round % 3) - 0.01;
-        for (variant, times) in [
-            ("standard", [400.0, 80.0]),
-            ("rave", [400.0 * prefill * wobble, 80.0 * decode * wobble]),
-        ] {
-            for (phase, time) in [Phase::Prefill, Phase::Decode].into_iter().zip(times) {
-                rows.push(LatencyRow {
-                    model: "nano".into(),
-                    variant: variant.into(),
-                    image_tokens: 1_088,
-                    text_tokens: 64,
-                    new_tokens: 5,
-                    round,
-                    turn: 0,
-                    phase,
-                    milliseconds: Some(time),
-                    bytes: None,
-                    error: None,
-                });
-            }
-        }
-    }
-    let created = "2026-05-18T12:00:00Z".parse().unwrap();
-    LatencyRun {
-        record: LatencyRecord {
-            latency_version: 1,
-            run: name.into(),
-            created,
-            command_line: vec!["rave".into(), "latency".into()],
-            config_hash: configuration.hash(),
-            configuration,
-            code: CodeVersion {
-                version: "0.1.0".into(),
-                commit: None,
-            },
-            model: ModelRecord {
-                name: "nano".into(),
-                sha256: "ab".into(),
-                ..ModelRecord::default()
-            },
-            tokens_per_tile: 64,
-            machine: Machine {
-                cpu: "A CPU".into(),
-                cores: 2,
-                ..Machine::default()
-            },
-            libraries: Libraries::default(),
-            notes: Vec::new(),
-            load_average: [Some(1.0), Some(1.5)],
-            finished: Some(created),
-        },
-        rows,
-    }
-}
-
 fn file(files: &[Artifact], name: &str) -> String {
     let found = files.iter().find(|file| file.name == name).unwrap();
     String::from_utf8(found.bytes.clone()).unwrap()
 }
 
 fn paper_files(format: &str) -> Vec<Artifact> {
-    let latency = [times("latency", 1.01, 1.03)];
+    let latency = [latency("latency", 1.01, 1.03)];
     let table = paper_table(&[trained()], &latency, &Resampling::default()).unwrap();
     files(Document::Paper(&table), format)
 }
@@ -156,7 +83,7 @@ fn the_papers_table_is_the_same_every_time_and_without_runs_it_says_so() {
     assert!(
         json.contains("\"verdict\": \"not-measured\"") && json.contains("\"smallest_detectable\"")
     );
-    let table = paper_table(&[], &[times("latency", 1.3, 1.0)], &Resampling::default()).unwrap();
+    let table = paper_table(&[], &[latency("latency", 1.3, 1.0)], &Resampling::default()).unwrap();
     let text = file(&files(Document::Paper(&table), "txt"), "paper-table.txt");
     assert!(text.contains("! no run of trained weights"), "{text}");
     assert!(
@@ -213,7 +140,7 @@ fn runs_side_by_side() {
 
 #[test]
 fn latency_runs_side_by_side() {
-    let runs = [times("before", 1.2, 1.05), times("after", 1.01, 1.0)];
+    let runs = [latency("before", 1.2, 1.05), latency("after", 1.01, 1.0)];
     let comparison = LatencyComparison::of(&runs, &Resampling::default(), false).unwrap();
     insta::assert_snapshot!(latency_comparison(&comparison, TerminalStyle::PLAIN));
     let mut other = runs;

@@ -34,19 +34,8 @@ fn probe(sample: &SampleRecord, share: f64) -> AttentionRecord {
         pointing: Some(f64::NAN),
         ..HeadRecord::default()
     };
-    AttentionRecord {
-        model: sample.model.clone(),
-        seed: sample.seed,
-        variant: sample.variant.clone(),
-        suite: sample.suite.clone(),
-        sample: sample.sample.clone(),
-        image_id: sample.image_id.clone(),
-        queries: 3,
-        error: None,
-        heads: [(0, 0, -0.02), (0, 1, 0.02), (1, 0, 0.1), (1, 1, -0.1)]
-            .map(head)
-            .to_vec(),
-    }
+    let heads = [(0, 0, -0.02), (0, 1, 0.02), (1, 0, 0.1), (1, 1, -0.1)].map(head);
+    common::probe(sample, heads.to_vec())
 }
 
 fn samples() -> Vec<SampleRecord> {

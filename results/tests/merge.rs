@@ -51,17 +51,7 @@ fn probe(sample: &SampleRecord) -> AttentionRecord {
         visual_share: Some(f64::from(head) + sample.number.unwrap() as f64),
         ..HeadRecord::default()
     };
-    AttentionRecord {
-        model: sample.model.clone(),
-        seed: sample.seed,
-        variant: sample.variant.clone(),
-        suite: sample.suite.clone(),
-        sample: sample.sample.clone(),
-        image_id: sample.image_id.clone(),
-        queries: 3,
-        heads: (0..3).map(head).collect(),
-        ..AttentionRecord::default()
-    }
+    common::probe(sample, (0..3).map(head).collect())
 }
 
 /// Writes the samples of a shard, those of each suite from the last to the first: the order of recording is free.

@@ -3,17 +3,14 @@
 
 use std::path::Path;
 
-use rave_results::latency::{
-    AGAIN, LatencyConfiguration, LatencyRecord, LatencyRow, LatencyRun, Phase,
-};
+use rave_results::latency::{AGAIN, LatencyRow, LatencyRun, Phase};
 use rave_results::paper::{Evidence, Finding, PaperTable, Test, Verdict, claims, paper_table};
-use rave_results::schema::{
-    AdapterRecord, CodeVersion, Libraries, Machine, ModelRecord, RunRecord,
-};
+use rave_results::schema::{AdapterRecord, RunRecord};
 use rave_results::statistics::{Equivalence, Resampling, Sameness};
 use rave_results::{Run, SampleRecord, training};
 
 mod common;
+use common::latency::latency;
 use common::{record, sample};
 
 const SUITES: [&str; 2] = ["ocr", "general"];
@@ -458,85 +455,21 @@ fn too_many_parameters_contradict() {
     );
 }
 
-/// A latency run in which `rave` takes so many times as long as `standard`, give or take a hundredth.
-fn latency(prefill: f64, decode: f64) -> LatencyRun {
-    let configuration = LatencyConfiguration {
-        model: "nano".into(),
-        variants: Vec::new(),
-        image_tokens: vec![64],
-        text_tokens: vec![8],
-        new_tokens: 5,
-        seconds: 1.0,
-        warm_up_seconds: 0.5,
-        check_noise: false,
-        dtype: "f32".into(),
-        device: "cpu".into(),
-        threads: 2,
-    };
-    let mut rows = Vec::new();
-    for round in 0..12_u32 {
-        let wobble = 1.0 + 0.01 * f64::from(round % 3) - 0.01;
-        for (variant, times) in [
-            ("standard", [10.0, 8.0]),
-            ("rave", [10.0 * prefill, 8.0 * decode]),
-        ] {
-            for (phase, time) in [Phase::Prefill, Phase::Decode].into_iter().zip(times) {
-                rows.push(LatencyRow {
-                    model: "nano".into(),
-                    variant: variant.into(),
-                    image_tokens: 64,
-                    text_tokens: 8,
-                    new_tokens: 5,
-                    round,
-                    turn: 0,
-                    phase,
-                    milliseconds: Some(if variant == "rave" {
-                        time * wobble
-                    } else {
-                        time
-                    }),
-                    bytes: None,
-                    error: None,
-                });
-            }
-        }
-    }
-    let created = "2026-05-18T12:00:00Z".parse().unwrap();
-    LatencyRun {
-        record: LatencyRecord {
-            latency_version: 1,
-            run: "latency".into(),
-            created,
-            command_line: vec!["rave".into()],
-            config_hash: configuration.hash(),
-            configuration,
-            code: CodeVersion::default(),
-            model: ModelRecord {
-                name: "nano".into(),
-                ..ModelRecord::default()
-            },
-            tokens_per_tile: 64,
-            machine: Machine::default(),
-            libraries: Libraries::default(),
-            notes: Vec::new(),
-            load_average: [None, None],
-            finished: Some(created),
-        },
-        rows,
-    }
-}
-
 #[test]
 fn overhead_is_judged_by_equivalence() {
-    let of =
-        |prefill: f64, decode: f64| verdict(&table(&[], &[latency(prefill, decode)]), "overhead");
+    let of = |prefill: f64, decode: f64| {
+        verdict(
+            &table(&[], &[latency("latency", prefill, decode)]),
+            "overhead",
+        )
+    };
     assert_eq!(of(1.0, 1.02), Verdict::Reproduced);
     assert_eq!(of(0.8, 1.0), Verdict::Reproduced);
     // Shorter, but not shown to be within 5 % of standard's: that is no longer, all the same.
     assert_eq!(of(0.95, 1.0), Verdict::Reproduced);
     assert_eq!(of(1.0, 1.05), Verdict::Inconclusive);
     assert_eq!(of(1.2, 1.0), Verdict::Contradicted);
-    let mut interrupted = latency(1.0, 1.0);
+    let mut interrupted = latency("latency", 1.0, 1.0);
     interrupted.record.finished = None;
     let table = table(&[], &[interrupted]);
     assert_eq!(verdict(&table, "overhead"), Verdict::Inconclusive);
@@ -546,7 +479,7 @@ fn overhead_is_judged_by_equivalence() {
             .iter()
             .any(|note| note.contains("no run of trained weights"))
     );
-    let mut without = latency(1.0, 1.0);
+    let mut without = latency("latency", 1.0, 1.0);
     without.rows.retain(|row| row.variant == "standard");
     let table = self::table(&[], &[without]);
     assert_eq!(verdict(&table, "overhead"), Verdict::NotMeasured);
@@ -571,7 +504,10 @@ fn with_control(mut run: LatencyRun, ratio: f64) -> LatencyRun {
 #[test]
 fn a_machine_that_differs_from_itself_judges_no_time() {
     let of = |prefill: f64, ratio: f64| {
-        let table = table(&[], &[with_control(latency(prefill, 1.0), ratio)]);
+        let table = table(
+            &[],
+            &[with_control(latency("latency", prefill, 1.0), ratio)],
+        );
         let found = finding(&table, "overhead").clone();
         (found.verdict, found.reason)
     };
@@ -582,7 +518,7 @@ fn a_machine_that_differs_from_itself_judges_no_time() {
         assert_eq!(verdict, Verdict::Inconclusive);
         let reason = reason.unwrap();
         assert!(
-            reason.contains("prefill at 64 + 8 tokens, decode at 64 + 8 tokens"),
+            reason.contains("prefill at 1088 + 64 tokens, decode at 1088 + 64 tokens"),
             "{reason}"
         );
     }
@@ -591,20 +527,20 @@ fn a_machine_that_differs_from_itself_judges_no_time() {
 #[test]
 fn one_long_time_of_several_takes_its_share_of_the_level() {
     // Twelve rounds with a hundredth to and fro: the standard error is 0.0025, so 1.05 and two of them has p 0.035.
-    let mut one = latency(1.055, 1.0);
+    let mut one = latency("latency", 1.055, 1.0);
     let by_itself = {
         one.rows.retain(|row| row.phase == Phase::Prefill);
         one.rows
             .iter()
             .filter(|row| row.variant == "rave")
-            .map(|row| row.milliseconds.unwrap() / 10.0)
+            .map(|row| row.milliseconds.unwrap() / 400.0)
             .collect::<Vec<f64>>()
     };
     let alone = Equivalence::of(&by_itself, 0.05).unwrap();
     assert!(alone.p_above > 0.025 && alone.p_above < 0.05, "{alone:?}");
     assert_eq!(alone.sameness(), Sameness::Above);
     // Of two times that is not enough.
-    let table = table(&[], &[latency(1.055, 1.0)]);
+    let table = table(&[], &[latency("latency", 1.055, 1.0)]);
     assert_eq!(verdict(&table, "overhead"), Verdict::Inconclusive);
 }
 

@@ -17,15 +17,15 @@ pub struct Choice {
 }
 
 impl Dataset {
-    /// The indices of the chosen items, ascending.
+    /// The indices of the selected items, ascending.
     ///
     /// # Errors
     /// An id that no item has.
     pub fn choose(&self, choice: &Choice) -> Result<Vec<usize>, Error> {
-        let mut chosen: Vec<usize> = (0..self.len()).collect();
+        let mut selected: Vec<usize> = (0..self.len()).collect();
         if !choice.samples.is_empty() {
             let mut wanted: HashSet<&str> = choice.samples.iter().map(String::as_str).collect();
-            chosen.retain(|&index| self.id(index).is_some_and(|id| wanted.remove(id.as_str())));
+            selected.retain(|&index| self.id(index).is_some_and(|id| wanted.remove(id.as_str())));
             if let Some(missing) = choice
                 .samples
                 .iter()
@@ -39,18 +39,18 @@ impl Dataset {
                 });
             }
         }
-        let limit = choice.limit.unwrap_or(chosen.len());
+        let limit = choice.limit.unwrap_or(selected.len());
         if let Some(seed) = choice.shuffle {
             let rank = |index: usize| {
                 let id = self.id(index).unwrap_or_default();
                 sha256(format!("{seed}/{id}").as_bytes())
             };
-            chosen.sort_by_cached_key(|&index| rank(index));
-            chosen.truncate(limit);
-            chosen.sort_unstable();
+            selected.sort_by_cached_key(|&index| rank(index));
+            selected.truncate(limit);
+            selected.sort_unstable();
         }
-        chosen.truncate(limit);
-        Ok(chosen)
+        selected.truncate(limit);
+        Ok(selected)
     }
 }
 

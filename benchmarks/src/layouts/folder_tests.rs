@@ -17,7 +17,7 @@ fn folder(files: &[&str]) -> TempDir {
 }
 
 /// What is selected below `below`: the files relative to the folder, whether it is the published set, the source line.
-fn chosen(id: &str, folder: &TempDir, below: &str) -> (Vec<String>, bool, String) {
+fn selected(id: &str, folder: &TempDir, below: &str) -> (Vec<String>, bool, String) {
     let selection = select(suite(id).unwrap(), &folder.path().join(below)).unwrap();
     let relative = |path: &Path| {
         path.strip_prefix(folder.path())
@@ -77,7 +77,7 @@ fn of_a_repository_only_the_files_of_configuration_and_split_are_wanted() {
 fn a_snapshot_of_a_hub_cache_is_known_by_its_repository_and_commit() {
     let root = "hub/datasets--lmms-lab-encoder--ChartQA/snapshots/abc123";
     let copy = folder(&[&format!("{root}/{CHARTS}")]);
-    let (files, is_published, source) = chosen("chartqa", &copy, root);
+    let (files, is_published, source) = selected("chartqa", &copy, root);
     assert_eq!(files, [format!("{root}/{CHARTS}")]);
     assert!(is_published);
     assert_eq!(source, "lmms-lab-encoder/ChartQA@abc123, test, 1 file(s)");
@@ -96,7 +96,7 @@ fn a_repository_under_its_own_or_any_name() {
             &format!("{prefix}{CHARTS}"),
             &format!("{prefix}data/train-00000-of-00001.parquet"),
         ]);
-        let (files, is_published, source) = chosen("chartqa", &copy, below);
+        let (files, is_published, source) = selected("chartqa", &copy, below);
         assert_eq!(files, [format!("{prefix}{CHARTS}")], "{prefix}");
         assert_eq!(is_published, published, "{source}");
         assert_eq!(
@@ -121,7 +121,7 @@ fn a_folder_of_repositories() {
             &format!("{prefix}{CHARTS}"),
             "OCRBench/data/test-00000-of-00001.parquet",
         ]);
-        let (files, is_published, _) = chosen("chartqa", &copy, "");
+        let (files, is_published, _) = selected("chartqa", &copy, "");
         assert_eq!(files, [format!("{prefix}{CHARTS}")]);
         assert!(is_published);
     }
@@ -139,7 +139,7 @@ fn a_hub_cache_gives_the_revision_of_main() {
         "aaa\n",
     )
     .unwrap();
-    let (files, _, _) = chosen("chartqa", &copy, "");
+    let (files, _, _) = selected("chartqa", &copy, "");
     assert!(files[0].contains("/aaa/"), "{files:?}");
 }
 
@@ -159,9 +159,17 @@ fn the_configuration_decides_in_any_shape() {
             let paths: Vec<String> = files.iter().map(|file| format!("{prefix}{file}")).collect();
             let copy = folder(&paths.iter().map(String::as_str).collect::<Vec<_>>());
             let parent = if prefix == "clone/" { "clone" } else { "" };
-            assert_eq!(chosen("docvqa", &copy, parent).0, paths[..1], "{prefix}");
-            assert_eq!(chosen("infovqa", &copy, parent).0, paths[1..2], "{prefix}");
-            assert_eq!(chosen("infovqa", &copy, prefix).0, paths[1..2], "{prefix}");
+            assert_eq!(selected("docvqa", &copy, parent).0, paths[..1], "{prefix}");
+            assert_eq!(
+                selected("infovqa", &copy, parent).0,
+                paths[1..2],
+                "{prefix}"
+            );
+            assert_eq!(
+                selected("infovqa", &copy, prefix).0,
+                paths[1..2],
+                "{prefix}"
+            );
         }
     }
 }
@@ -176,14 +184,14 @@ fn an_incomplete_copy_is_not_taken_for_another_configuration() {
                 && message.ends_with("it holds DocVQA"),
             "{message}"
         );
-        assert!(chosen("docvqa", &copy, below).1);
+        assert!(selected("docvqa", &copy, below).1);
     }
 }
 
 #[test]
 fn another_data_set_in_the_same_columns_is_taken_and_said() {
     let copy = folder(&["SROIE/data/train-00000-of-00001.parquet"]);
-    let (files, is_published, source) = chosen("docvqa", &copy, "SROIE");
+    let (files, is_published, source) = selected("docvqa", &copy, "SROIE");
     assert_eq!(files.len(), 1);
     assert!(!is_published);
     assert!(
@@ -221,7 +229,7 @@ fn spellings_of_validation_are_one() {
         "textvqa/data/val-00000-of-00002.parquet",
         "textvqa/data/train-00000-of-00001.parquet",
     ]);
-    let (files, is_published, source) = chosen("textvqa", &copy, "");
+    let (files, is_published, source) = selected("textvqa", &copy, "");
     assert_eq!(files, ["textvqa/data/val-00000-of-00002.parquet"]);
     assert!(is_published);
     assert!(

@@ -4,7 +4,7 @@ use super::dataset::{Dataset, File, Items, Placed};
 use super::folder::{self, Selection};
 use super::lines::Lines;
 use super::rows::FileRows;
-use super::table::{Kept, Table};
+use super::table::{ChunkCache, Table};
 use super::{Layout, sha256};
 use crate::Error;
 use crate::render::{self, Task};
@@ -99,9 +99,9 @@ impl Suite {
     /// Reads the light columns of the chosen parquet files.
     fn read(&self, selection: Selection) -> Result<Dataset, Error> {
         let mut files = Vec::with_capacity(selection.files.len());
-        let kept = Kept::default();
+        let cache = ChunkCache::default();
         for (number, path) in selection.files.iter().enumerate() {
-            let table = Table::open(path, self.layout.id(), number, &kept)?;
+            let table = Table::open(path, self.layout.id(), number, &cache)?;
             let rows = self.layout.rows(&table)?;
             files.push((table.rows(), rows, File::Parquet(table)));
         }

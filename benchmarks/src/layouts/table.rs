@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 const CHUNK_ROWS: usize = 16;
 
 /// Chunks that are kept, of all files together: the readers of neighbouring items share one, and the next is under way.
-const KEPT_CHUNKS: usize = 3;
+const CACHED_CHUNKS: usize = 3;
 
 /// The column of pictures.
 const IMAGE: &str = "image";
@@ -41,12 +41,12 @@ pub(super) struct Table {
     groups: Vec<usize>,
     /// The file's number among those of the split.
     number: usize,
-    kept: Kept,
+    cache: ChunkCache,
 }
 
 /// The chunks that were read last, of all files of a split.
 #[derive(Clone, Default)]
-pub(super) struct Kept(Arc<Mutex<VecDeque<Arc<Chunk>>>>);
+pub(super) struct ChunkCache(Arc<Mutex<VecDeque<Arc<Chunk>>>>);
 
 /// Some rows of a file's image column.
 struct Chunk {
@@ -63,12 +63,12 @@ pub(super) struct Image {
 }
 
 impl Table {
-    /// Opens a file and reads its footer; `number` is its place in the split, whose files share what is `kept`.
+    /// Opens a file and reads its footer; `number` is its place in the split, whose files share the `cache`.
     pub(super) fn open(
         path: &Path,
         layout: &'static str,
         number: usize,
-        kept: &Kept,
+        cache: &ChunkCache,
     ) -> Result<Self, Error> {
         let file = File::open(path).map_err(|source| Error::Read {
             path: path.to_owned(),
@@ -103,7 +103,7 @@ impl Table {
             metadata,
             groups,
             number,
-            kept: kept.clone(),
+            cache: cache.clone(),
         })
     }
 
@@ -221,9 +221,9 @@ impl Table {
         };
         let first = row - (row - start) % CHUNK_ROWS;
         let is_wanted = |chunk: &&Arc<Chunk>| (chunk.number, chunk.first) == (self.number, first);
-        let find = |kept: &VecDeque<Arc<Chunk>>| kept.iter().find(is_wanted).cloned();
-        let kept = find(&self.kept.0.lock().unwrap_or_else(PoisonError::into_inner));
-        let chunk = if let Some(chunk) = kept {
+        let find = |chunks: &VecDeque<Arc<Chunk>>| chunks.iter().find(is_wanted).cloned();
+        let cached = find(&self.cache.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let chunk = if let Some(chunk) = cached {
             chunk
         } else {
             let images = self.read_images(first, CHUNK_ROWS.min(end - first))?;
@@ -232,12 +232,12 @@ impl Table {
                 first,
                 images,
             });
-            let mut kept = self.kept.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if find(&kept).is_none() {
-                if kept.len() == KEPT_CHUNKS {
-                    kept.pop_front();
+            let mut chunks = self.cache.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if find(&chunks).is_none() {
+                if chunks.len() == CACHED_CHUNKS {
+                    chunks.pop_front();
                 }
-                kept.push_back(Arc::clone(&chunk));
+                chunks.push_back(Arc::clone(&chunk));
             }
             chunk
         };

@@ -8,9 +8,13 @@ use crate::suite::Average;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::HashMap;
+use strum::{EnumMessage, EnumString, IntoStaticStr, VariantArray};
 
-/// What becomes of a sample without a prediction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What becomes of a sample without a prediction. A command line has its name and documentation from here.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, EnumMessage, EnumString, IntoStaticStr, VariantArray,
+)]
+#[strum(serialize_all = "snake_case")]
 pub enum Missing {
     /// It is left out, and counted.
     Skip,

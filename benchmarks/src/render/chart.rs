@@ -9,11 +9,11 @@ use rand::seq::IndexedRandom as _;
 
 use super::canvas::Canvas;
 use super::chart_data::{Ask, Data, Kind, Target, ask, data, questions};
-use super::chart_draw::{BAR_OF_GROUP, Places, axes, axis_room, pie};
+use super::chart_draw::{BAR_OF_GROUP, ChartBoxes, axes, axis_room, pie};
 use super::colours::paper;
 use super::fonts::Script;
 use super::text::{Style, set};
-use super::{FeatureBox, Random, RenderError, Rendered, Task, difficulty, further};
+use super::{FeatureBox, Random, RenderError, Rendered, Task, difficulty, extra_questions};
 use crate::item::PixelBox;
 
 /// The most distractors that an item can have.
@@ -40,7 +40,7 @@ pub(super) fn draw(rng: &mut Random) -> Result<Rendered, RenderError> {
     Ok(Rendered {
         task: Task::Chart,
         features: features(&data, &places),
-        more: further(&ask.question, questions(&data)),
+        more: extra_questions(&ask.question, questions(&data)),
         question: ask.question,
         answers: vec![ask.answer],
         difficulty: difficulty(distractor_boxes.len(), MOST, ask.likeness),
@@ -88,7 +88,7 @@ fn narrowed(data: &Data, wanted: Style) -> Result<Style, RenderError> {
 }
 
 /// The colours of several series: on their bars, points and printed values.
-fn features(data: &Data, places: &Places) -> Vec<FeatureBox> {
+fn features(data: &Data, places: &ChartBoxes) -> Vec<FeatureBox> {
     if data.series.len() == 1 {
         return Vec::new();
     }
@@ -100,7 +100,7 @@ fn features(data: &Data, places: &Places) -> Vec<FeatureBox> {
 }
 
 /// Splits the places into those that answer and those of the same kind that do not.
-fn boxes(data: &Data, ask: &Ask, places: &Places) -> (Vec<PixelBox>, Vec<PixelBox>) {
+fn boxes(data: &Data, ask: &Ask, places: &ChartBoxes) -> (Vec<PixelBox>, Vec<PixelBox>) {
     let seen = if data.printed {
         &places.values
     } else {

@@ -33,7 +33,7 @@ const FAMILY: &str = "rave-embedded-sans";
 type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
 
 /// Where everything stands after drawing.
-pub(super) struct Places {
+pub(super) struct ChartBoxes {
     /// Bars, points or slices: `[series][label]`.
     pub(super) marks: Vec<Vec<PixelBox>>,
     /// Printed values, if they are printed: `[series][label]`.
@@ -95,7 +95,7 @@ pub(super) fn axes(
     data: &Data,
     paper: Paper,
     style: Style,
-) -> Result<Places, RenderError> {
+) -> Result<ChartBoxes, RenderError> {
     let margins = margins(data);
     let (ticks, marks) = plot(&mut canvas.picture, |area| {
         grid_and_marks(area, data, paper)
@@ -141,7 +141,7 @@ pub(super) fn axes(
         let place = (Anchor::Centre, column.round() as i32, CANVAS as i32 - 4);
         labels.push(canvas.line(name, style, place, paper.ink)?);
     }
-    Ok(Places {
+    Ok(ChartBoxes {
         marks,
         values,
         labels,
@@ -273,7 +273,7 @@ pub(super) fn pie(
     data: &Data,
     paper: Paper,
     style: Style,
-) -> Result<Places, RenderError> {
+) -> Result<ChartBoxes, RenderError> {
     const RADIUS: f64 = 40.0;
     let middle = CANVAS as i32 / 2;
     let sizes = data.values[0]
@@ -317,7 +317,7 @@ pub(super) fn pie(
         marks.push(value);
         labels.push(write(&data.labels[label], at(RADIUS + 12.0))?);
     }
-    Ok(Places {
+    Ok(ChartBoxes {
         marks: vec![marks],
         values: vec![values],
         labels,

@@ -12,7 +12,9 @@ use super::colours::{Paper, paper};
 use super::fonts::Script;
 use super::text::{Style, set};
 use super::words::{Alphabet, WordPlan, distinct, likeness, word};
-use super::{CANVAS, Random, RenderError, Rendered, Task, attempt, between, difficulty, further};
+use super::{
+    CANVAS, Random, RenderError, Rendered, Task, attempt, between, difficulty, extra_questions,
+};
 use crate::item::PixelBox;
 
 /// The most distractors that an item can have.
@@ -24,9 +26,9 @@ const TOTAL: &str = "What is the total?";
 /// Free columns at the left and right edge.
 const MARGIN: i32 = 4;
 
-/// Looks of a document that do not depend on its kind.
+/// What the kinds of documents have in common.
 #[derive(Debug, Clone, Copy)]
-struct Look {
+struct Design {
     paper: Paper,
     key: Style,
     value: Style,
@@ -59,7 +61,7 @@ pub(super) fn draw(rng: &mut Random) -> Result<Rendered, RenderError> {
     let (key, value) = *[(0, 0), (1, 0), (2, 2), (4, 4), (5, 2), (3, 3), (5, 4)]
         .choose(rng)
         .unwrap_or(&(0, 0));
-    let look = Look {
+    let design = Design {
         paper: paper(rng),
         key: style(key),
         value: style(value),
@@ -69,15 +71,15 @@ pub(super) fn draw(rng: &mut Random) -> Result<Rendered, RenderError> {
     let (category, page) = match kind {
         0 => (
             "form",
-            attempt(Task::Document, rng, |rng| form(rng, target, look))?,
+            attempt(Task::Document, rng, |rng| form(rng, target, design))?,
         ),
         1 => (
             "table",
-            attempt(Task::Document, rng, |rng| table(rng, target, look))?,
+            attempt(Task::Document, rng, |rng| table(rng, target, design))?,
         ),
         _ => (
             "receipt",
-            attempt(Task::Document, rng, |rng| receipt(rng, target, look))?,
+            attempt(Task::Document, rng, |rng| receipt(rng, target, design))?,
         ),
     };
     Ok(Rendered {
@@ -85,7 +87,7 @@ pub(super) fn draw(rng: &mut Random) -> Result<Rendered, RenderError> {
         picture: page.canvas.picture,
         glyphs: page.canvas.glyphs,
         features: Vec::new(),
-        more: further(&page.question, page.asked),
+        more: extra_questions(&page.question, page.asked),
         question: page.question,
         answers: vec![page.answer],
         answer_boxes: vec![page.answer_box],
@@ -154,7 +156,7 @@ fn take(mut boxes: Vec<PixelBox>, answer: usize) -> (PixelBox, Vec<PixelBox>) {
     (answer_box, boxes)
 }
 
-fn form(rng: &mut Random, target: f64, look: Look) -> Result<Option<Page>, RenderError> {
+fn form(rng: &mut Random, target: f64, design: Design) -> Result<Option<Page>, RenderError> {
     let count = between(4, 14, target);
     let columns = if count > 7 || rng.random_bool(0.3) {
         2
@@ -175,13 +177,13 @@ fn form(rng: &mut Random, target: f64, look: Look) -> Result<Option<Page>, Rende
     let values = values(rng, count, digits, &names);
     let labels = names
         .iter()
-        .map(|name| set(&format!("{name}:"), look.key))
+        .map(|name| set(&format!("{name}:"), design.key))
         .collect::<Result<Vec<_>, _>>()?;
 
-    let mut canvas = Canvas::new(look.paper.background);
+    let mut canvas = Canvas::new(design.paper.background);
     let rows = count.div_ceil(columns);
     let top = (CANVAS as i32 - rows as i32 * (PITCH + 2)).max(0) / 2;
-    let (first, step) = rows_from(top, rows, look.key.capital);
+    let (first, step) = rows_from(top, rows, design.key.capital);
     let width = CANVAS as i32 / columns as i32;
     // The values of a column stand in line, a little right of the widest key.
     let widest = labels.iter().map(|label| label.width).max().unwrap_or(0) as i32;
@@ -196,20 +198,20 @@ fn form(rng: &mut Random, target: f64, look: Look) -> Result<Option<Page>, Rende
     for (position, name) in order.iter().enumerate() {
         let left = (position / rows) as i32 * width;
         let baseline = first + (position % rows) as i32 * step;
-        all.push(canvas.write(&labels[*name], left + MARGIN, baseline, look.paper.ink)?);
+        all.push(canvas.write(&labels[*name], left + MARGIN, baseline, design.paper.ink)?);
         let place = (Anchor::Left, left + indent, baseline);
-        let value = canvas.line(&values[position], look.value, place, look.paper.ink)?;
+        let value = canvas.line(&values[position], design.value, place, design.paper.ink)?;
         if value.right > (left + width) as f32 {
             return Ok(None);
         }
-        if look.ruled {
+        if design.ruled {
             let rule = PixelBox {
                 left: (left + indent - 1) as f32,
                 top: (baseline + 3) as f32,
                 right: (left + width - MARGIN) as f32,
                 bottom: (baseline + 4) as f32,
             };
-            canvas.fill_box(rule, look.paper.rule, 255);
+            canvas.fill_box(rule, design.paper.rule, 255);
         }
         boxes.push(value);
         all.push(value);
@@ -234,7 +236,7 @@ fn form(rng: &mut Random, target: f64, look: Look) -> Result<Option<Page>, Rende
     }))
 }
 
-fn table(rng: &mut Random, target: f64, look: Look) -> Result<Option<Page>, RenderError> {
+fn table(rng: &mut Random, target: f64, design: Design) -> Result<Option<Page>, RenderError> {
     let columns = if target > 0.3 {
         rng.random_range(2..=3)
     } else {
@@ -258,15 +260,15 @@ fn table(rng: &mut Random, target: f64, look: Look) -> Result<Option<Page>, Rend
         .collect::<Vec<_>>();
     let values = values(rng, rows * columns, 2, &names);
 
-    let mut canvas = Canvas::new(look.paper.background);
+    let mut canvas = Canvas::new(design.paper.background);
     let lines = rows + 1;
     let step = (CANVAS as i32 / lines as i32).min(PITCH + 6);
     let top = (CANVAS as i32 - step * lines as i32) / 2;
     let width = (CANVAS as i32 - 4) / (columns as i32 + 1);
     let baseline =
-        |line: usize| top + line as i32 * step + i32::midpoint(step, look.key.capital as i32);
+        |line: usize| top + line as i32 * step + i32::midpoint(step, design.key.capital as i32);
     let middle = |column: usize| 2 + column as i32 * width + width / 2;
-    if look.ruled {
+    if design.ruled {
         for line in 0..=lines {
             let row = (top + line as i32 * step).clamp(0, CANVAS as i32 - 1) as f32;
             let rule = PixelBox {
@@ -275,25 +277,25 @@ fn table(rng: &mut Random, target: f64, look: Look) -> Result<Option<Page>, Rend
                 right: CANVAS as f32 - 2.0,
                 bottom: row + 1.0,
             };
-            canvas.fill_box(rule, look.paper.rule, 255);
+            canvas.fill_box(rule, design.paper.rule, 255);
         }
     }
     let mut all = Vec::new();
     for (column, name) in column_names.iter().enumerate() {
         let place = (Anchor::Centre, middle(column + 1), baseline(0));
-        all.push(canvas.line(&names[*name], look.key, place, look.paper.ink)?);
+        all.push(canvas.line(&names[*name], design.key, place, design.paper.ink)?);
     }
     let mut boxes = Vec::new();
     for (row, name) in row_names.iter().enumerate() {
         let place = (Anchor::Left, MARGIN, baseline(row + 1));
-        all.push(canvas.line(&names[*name], look.key, place, look.paper.ink)?);
+        all.push(canvas.line(&names[*name], design.key, place, design.paper.ink)?);
         for column in 0..columns {
             let place = (Anchor::Centre, middle(column + 1), baseline(row + 1));
             boxes.push(canvas.line(
                 &values[row * columns + column],
-                look.value,
+                design.value,
                 place,
-                look.paper.ink,
+                design.paper.ink,
             )?);
         }
     }
@@ -339,7 +341,7 @@ fn table(rng: &mut Random, target: f64, look: Look) -> Result<Option<Page>, Rend
     }))
 }
 
-fn receipt(rng: &mut Random, target: f64, look: Look) -> Result<Option<Page>, RenderError> {
+fn receipt(rng: &mut Random, target: f64, design: Design) -> Result<Option<Page>, RenderError> {
     let count = between(3, 6, target);
     let (names, order) = keys(rng, target, count, &[3, 4, 5]);
     let mut prices: Vec<u32> = Vec::with_capacity(count);
@@ -352,13 +354,13 @@ fn receipt(rng: &mut Random, target: f64, look: Look) -> Result<Option<Page>, Re
     let total = prices.iter().sum::<u32>();
     let money = |cents: u32| format!("{}.{:02}", cents / 100, cents % 100);
 
-    let mut canvas = Canvas::new(look.paper.background);
-    let (first, step) = rows_from(0, count + 2, look.key.capital);
+    let mut canvas = Canvas::new(design.paper.background);
+    let (first, step) = rows_from(0, count + 2, design.key.capital);
     let right = CANVAS as i32 - MARGIN;
     let length = rng.random_range(4..=6);
     let title = word(rng, Alphabet::Plain, length);
     let place = (Anchor::Centre, CANVAS as i32 / 2, first);
-    let mut all = vec![canvas.line(&title, look.key, place, look.paper.ink)?];
+    let mut all = vec![canvas.line(&title, design.key, place, design.paper.ink)?];
     let mut boxes = Vec::new();
     let lines = order
         .iter()
@@ -369,36 +371,36 @@ fn receipt(rng: &mut Random, target: f64, look: Look) -> Result<Option<Page>, Re
         let baseline = first + (line as i32 + 1) * step;
         let key = canvas.line(
             name,
-            look.key,
+            design.key,
             (Anchor::Left, MARGIN, baseline),
-            look.paper.ink,
+            design.paper.ink,
         )?;
         let value = canvas.line(
             &money(price),
-            look.value,
+            design.value,
             (Anchor::Right, right, baseline),
-            look.paper.ink,
+            design.paper.ink,
         )?;
-        if look.ruled && line < count {
+        if design.ruled && line < count {
             dots(
                 &mut canvas,
                 key.right as i32 + 3,
                 value.left as i32 - 3,
                 baseline,
-                look.paper,
+                design.paper,
             );
         }
         all.extend([key, value]);
         boxes.push(value);
     }
-    let row = (first + (count as i32 + 1) * step - look.key.capital as i32 - 3) as f32;
+    let row = (first + (count as i32 + 1) * step - design.key.capital as i32 - 3) as f32;
     let rule = PixelBox {
         left: MARGIN as f32,
         top: row,
         right: right as f32,
         bottom: row + 1.0,
     };
-    canvas.fill_box(rule, look.paper.rule, 255);
+    canvas.fill_box(rule, design.paper.rule, 255);
     if crowded(&all) {
         return Ok(None);
     }

@@ -99,7 +99,7 @@ pub enum Script {
 }
 
 impl Script {
-    /// All scripts, in the order of [`Face`]'s shaping plans.
+    /// All scripts, in the order of the shaping plans of a face.
     pub const ALL: [Self; 4] = [Self::Latin, Self::Greek, Self::Cyrillic, Self::Arabic];
 
     /// The name used as the category of an `ocr` item.

@@ -6,7 +6,7 @@
 //! out the answer; a fourth kind asks which shape lies furthest to a side. Scored as VQA (ten equal answers).
 //!
 //! Likeness of the distractors is the share of them that has one of the two features asked for; for the outermost shape,
-//! how narrow its lead is (see [`super::place`]).
+//! how narrow its lead is (see [`super::outermost`]).
 
 use rand::Rng;
 use rand::seq::IndexedRandom as _;
@@ -14,11 +14,11 @@ use rand::seq::IndexedRandom as _;
 use super::boxes::{centre, grown, overlap};
 use super::canvas::{Canvas, Colour};
 use super::colours::{NAMED, Named, paper};
-use super::place::{outermost, outermost_of_all};
+use super::outermost::{outermost, outermost_of_all};
 use super::texture::paint;
 use super::{
     CANVAS, Feature, FeatureBox, Random, RenderError, Rendered, Task, attempt, between, difficulty,
-    further,
+    extra_questions,
 };
 use crate::item::PixelBox;
 
@@ -27,7 +27,7 @@ const FIRST_FORM: u8 = 4;
 /// The most distractors that an item can have.
 const MOST: usize = 7;
 /// The most shapes that a question counts.
-const MOST_COUNTED: usize = 5;
+const MAX_COUNTED: usize = 5;
 /// Free pixels between two shapes, and between a shape and the edge.
 const GAP: f32 = 2.0;
 /// Least distance in pixels between the picture's middle lines and the centre of a shape whose corner is asked for.
@@ -217,7 +217,7 @@ pub(super) fn draw(rng: &mut Random) -> Result<Rendered, RenderError> {
             asked.form.names().0.to_owned(),
         ),
     };
-    let mut more = further(&question, questions(&shapes, &places));
+    let mut more = extra_questions(&question, questions(&shapes, &places));
     more.retain(|asked| !asked.answer.is_empty());
     let (answer_boxes, distractor_boxes) = places.split_at(answers);
     let near = shapes[answers..]
@@ -274,7 +274,7 @@ fn questions(shapes: &[Shape], places: &[PixelBox]) -> Vec<(String, String)> {
     for (index, (shape, place)) in shapes.iter().zip(places).enumerate() {
         let counts = |other: &&Shape| other.colour == shape.colour && other.form == shape.form;
         let count = shapes.iter().filter(counts).count();
-        if count <= MOST_COUNTED && shapes.iter().position(|other| counts(&other)) == Some(index) {
+        if count <= MAX_COUNTED && shapes.iter().position(|other| counts(&other)) == Some(index) {
             asked.push((question_of_count(*shape), count.to_string()));
         }
         asked.push((question_of_colour(*shape), shape.colour.name.to_owned()));
@@ -304,7 +304,7 @@ fn is_clear(place: PixelBox) -> bool {
 fn shapes(rng: &mut Random, ask: Ask, target: f64) -> (Vec<Shape>, usize) {
     let asked = Shape::draw(rng);
     let answers = match ask {
-        Ask::Count => rng.random_range(1..=MOST_COUNTED),
+        Ask::Count => rng.random_range(1..=MAX_COUNTED),
         _ => 1,
     };
     let mut shapes = vec![asked];

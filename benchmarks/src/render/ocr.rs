@@ -15,7 +15,7 @@ use super::text::{Lettering, Style, set};
 use super::words::{Alphabet, WordPlan, distinct, likeness, phrases};
 use super::{
     CANVAS, Feature, FeatureBox, Random, RenderError, Rendered, Task, attempt, between, difficulty,
-    further,
+    extra_questions,
 };
 use crate::item::PixelBox;
 
@@ -26,8 +26,8 @@ const WORDS_IN_A_ROW: usize = 3;
 /// Pixels around a word or line that its mark may use.
 const REACH: f32 = 3.0;
 /// The most distractors that an item can have: words, and lines, of which each takes the width of the picture.
-const MOST_WORDS: usize = 9;
-const MOST_LINES: usize = 4;
+const MAX_WORDS: usize = 9;
+const MAX_LINES: usize = 4;
 
 /// What sets a word apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,16 +107,16 @@ pub(super) fn draw(rng: &mut Random) -> Result<Rendered, RenderError> {
     };
     let alike = target * 0.7;
     let (texts, most) = if as_lines {
-        let count = between(3, MOST_LINES + 1, target);
-        (phrases(rng, alphabet, count, alike), MOST_LINES)
+        let count = between(3, MAX_LINES + 1, target);
+        (phrases(rng, alphabet, count, alike), MAX_LINES)
     } else {
         let plan = WordPlan {
             alphabet,
             lengths: &[3, 4],
-            count: between(3, MOST_WORDS + 1, target),
+            count: between(3, MAX_WORDS + 1, target),
             alike,
         };
-        (distinct(rng, plan), MOST_WORDS)
+        (distinct(rng, plan), MAX_WORDS)
     };
     let in_a_row = if as_lines { 1 } else { WORDS_IN_A_ROW };
     let placed = attempt(Task::Ocr, rng, |rng| arrange(rng, &texts, style, in_a_row))?;
@@ -156,7 +156,7 @@ pub(super) fn draw(rng: &mut Random) -> Result<Rendered, RenderError> {
     Ok(Rendered {
         task: Task::Ocr,
         features,
-        more: further(&mark.question(thing), asked),
+        more: extra_questions(&mark.question(thing), asked),
         question: mark.question(thing),
         difficulty: difficulty(distractors.len(), most, alike),
         answers: vec![texts[0].clone()],
@@ -194,9 +194,9 @@ fn arrange(
         .unwrap_or(0);
     // A row takes its ink and the marks above and below it; what is left over moves the rows about.
     let need = rise + drop + 2 * reach;
-    let most_rows = (side / need) as usize;
-    let least_rows = texts.len().div_ceil(in_a_row).min(most_rows);
-    let rows = rng.random_range(least_rows..=most_rows.min(texts.len()));
+    let max_rows = (side / need) as usize;
+    let min_rows = texts.len().div_ceil(in_a_row).min(max_rows);
+    let rows = rng.random_range(min_rows..=max_rows.min(texts.len()));
     let quota = texts.len().div_ceil(rows);
     let pitch = side / rows as i32;
 

@@ -3,7 +3,7 @@
 //!
 //! Likeness of the distractors is the mean of two shares: how close their spelling is to the answer's, and how narrow the
 //! lead is by which the answer is told from them: for a place, the distance to the runner-up along the axis (see
-//! [`super::place`]); for a colour, how many of the other words are coloured at all.
+//! [`super::outermost`]); for a colour, how many of the other words are coloured at all.
 
 use rand::Rng;
 use rand::seq::IndexedRandom as _;
@@ -12,19 +12,21 @@ use super::boxes::{centre, grown, inside, overlap};
 use super::canvas::{Canvas, Colour};
 use super::colours::{Named, several};
 use super::fonts::Script;
-use super::place::{outermost, outermost_of_all};
+use super::outermost::{outermost, outermost_of_all};
 use super::text::{Lettering, Style, set};
 use super::texture::paint;
 use super::warp::{Homography, Point, bounding_box};
 use super::words::{Alphabet, WordPlan, distinct, likeness};
-use super::{CANVAS, Random, RenderError, Rendered, Task, attempt, between, difficulty, further};
+use super::{
+    CANVAS, Random, RenderError, Rendered, Task, attempt, between, difficulty, extra_questions,
+};
 use crate::item::PixelBox;
 
 /// The most words, of which one is the answer.
-const MOST_WORDS: usize = 6;
+const MAX_WORDS: usize = 6;
 
 /// Where a word goes: the corners of its ink, and the upright box of it and its plate.
-struct Place {
+struct WordBox {
     quad: [Point; 4],
     around: PixelBox,
 }
@@ -32,7 +34,7 @@ struct Place {
 /// How the answer is told from the other words.
 enum Clue {
     /// The words for its place, and the likeness of the runner-up.
-    Place(&'static str, f64),
+    Position(&'static str, f64),
     /// The name of its colour.
     Colour(&'static str),
 }
@@ -40,7 +42,7 @@ enum Clue {
 /// Draws one item.
 pub(super) fn draw(rng: &mut Random) -> Result<Rendered, RenderError> {
     let target = rng.random::<f64>();
-    let count = between(2, MOST_WORDS, target);
+    let count = between(2, MAX_WORDS, target);
     let words = distinct(
         rng,
         WordPlan {
@@ -68,7 +70,7 @@ pub(super) fn draw(rng: &mut Random) -> Result<Rendered, RenderError> {
             (Some(places), true) => {
                 let centres = places.iter().map(|place| centre(place.around));
                 outermost(rng, &centres.collect::<Vec<_>>())
-                    .map(|(words, near)| (places, Some(Clue::Place(words, near))))
+                    .map(|(words, near)| (places, Some(Clue::Position(words, near))))
             }
             (places, _) => places.map(|places| (places, None)),
         })
@@ -110,7 +112,7 @@ pub(super) fn draw(rng: &mut Random) -> Result<Rendered, RenderError> {
     canvas.blur((40.0 + 140.0 * rng.random::<f64>()) as u32);
 
     let (question, near) = match clue {
-        Clue::Place(words, near) => (question_by_place(words), near),
+        Clue::Position(words, near) => (question_by_place(words), near),
         Clue::Colour(name) => {
             let share = coloured as f64 / (words.len() - 1) as f64;
             (question_by_colour(name), share)
@@ -125,10 +127,10 @@ pub(super) fn draw(rng: &mut Random) -> Result<Rendered, RenderError> {
     Ok(Rendered {
         task: Task::Scene,
         features,
-        more: further(&question, asked),
+        more: extra_questions(&question, asked),
         question,
         answers: vec![words[0].clone(); 10],
-        difficulty: difficulty(distractor_boxes.len(), MOST_WORDS - 1, alike),
+        difficulty: difficulty(distractor_boxes.len(), MAX_WORDS - 1, alike),
         answer_boxes,
         distractor_boxes,
         category: Some(if by_place { "place" } else { "colour" }.to_owned()),
@@ -146,9 +148,9 @@ fn question_by_colour(colour: &str) -> String {
 }
 
 /// Finds room for every word; `None` when one finds none.
-fn arrange(rng: &mut Random, letterings: &[Lettering]) -> Option<Vec<Place>> {
+fn arrange(rng: &mut Random, letterings: &[Lettering]) -> Option<Vec<WordBox>> {
     const TRIES: usize = 40;
-    let mut places: Vec<Place> = Vec::with_capacity(letterings.len());
+    let mut places: Vec<WordBox> = Vec::with_capacity(letterings.len());
     for lettering in letterings {
         let (width, height) = (f64::from(lettering.width), f64::from(lettering.height));
         let found = (0..TRIES).find_map(|_| {
@@ -156,7 +158,7 @@ fn arrange(rng: &mut Random, letterings: &[Lettering]) -> Option<Vec<Place>> {
             let around = grown(bounding_box(&quad), 3.0);
             let free =
                 inside(around).is_ok() && !places.iter().any(|place| overlap(place.around, around));
-            free.then_some(Place { quad, around })
+            free.then_some(WordBox { quad, around })
         });
         places.push(found?);
     }
@@ -194,7 +196,7 @@ fn quadrilateral(rng: &mut Random, width: f64, height: f64) -> [Point; 4] {
 fn raise(
     rng: &mut Random,
     canvas: &mut Canvas,
-    (lettering, place): (&Lettering, &Place),
+    (lettering, place): (&Lettering, &WordBox),
     named: Option<Named>,
     ground_is_dark: bool,
 ) -> Result<PixelBox, RenderError> {

@@ -1,9 +1,9 @@
 //! One file a command.
 
+pub mod arguments;
 pub mod attend;
 pub mod check;
 pub mod compare;
-pub mod decoding;
 pub mod doctor;
 pub mod eval;
 pub mod export;
@@ -20,6 +20,7 @@ pub mod score;
 pub mod suites;
 pub mod train;
 
+use std::collections::HashSet;
 use std::io::Write as _;
 use std::path::{Component, Path, PathBuf};
 use std::{fs, io};
@@ -61,6 +62,17 @@ pub fn listed<'a>(option: &str, names: &'a [String]) -> anyhow::Result<Vec<&'a s
         ));
     }
     Ok(names)
+}
+
+/// Refuses a list that names something twice: its samples would be counted twice.
+pub fn unique<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> anyhow::Result<()> {
+    let mut known = HashSet::new();
+    for name in names {
+        if !known.insert(name) {
+            bail!("--{what} names `{name}` twice");
+        }
+    }
+    Ok(())
 }
 
 /// The registered variant of this name, or the preset in a file: a name that ends with `.toml`.

@@ -115,7 +115,11 @@ fn main() -> ExitCode {
         Ok(Ok(Outcome::Stopped(signal))) => ExitCode::from(128 + signal as u8),
         Ok(Err(error)) => failure::tell(&error),
         Err(_) => {
-            if let Some(panic) = UNTOLD.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            if let Some(panic) = POLARS_PANIC
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take()
+            {
                 eprintln!("{panic}");
             }
             eprintln!(
@@ -127,7 +131,7 @@ fn main() -> ExitCode {
 }
 
 /// The last panic within polars.
-static UNTOLD: Mutex<Option<String>> = Mutex::new(None);
+static POLARS_PANIC: Mutex<Option<String>> = Mutex::new(None);
 
 /// Keeps the words of panics within polars for later. Its parquet reader panics on some damaged files; whoever reads one makes an
 /// error of that, which names the file.
@@ -136,7 +140,7 @@ fn quiet_readers() {
     std::panic::set_hook(Box::new(move |panic| {
         let within = |place: &std::panic::Location| place.file().contains("/polars-");
         if panic.location().is_some_and(within) {
-            *UNTOLD.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic.to_string());
+            *POLARS_PANIC.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic.to_string());
         } else {
             report(panic);
         }

@@ -30,7 +30,7 @@ impl Bars {
 }
 
 /// What a log that a run goes on with has lost, if anything: nothing stays lost, as those samples are asked again.
-fn told_losses(log: &LogContents) -> String {
+fn format_losses(log: &LogContents) -> String {
     let mut text = String::new();
     if log.truncated_bytes > 0 {
         text += &format!(
@@ -57,7 +57,7 @@ impl Observer for Bars {
     fn resumed(&mut self, log: &LogContents) {
         // The spinner of a model that is being loaded may be on the screen.
         self.all.suspend(|| {
-            eprint!("{}", told_losses(log));
+            eprint!("{}", format_losses(log));
             eprintln!("resume: {} samples are recorded already", log.samples.len());
         });
     }
@@ -128,12 +128,12 @@ mod tests {
     #[test]
     fn a_log_that_lost_nothing_is_told_in_no_words() {
         let mut log = LogContents::default();
-        assert_eq!(told_losses(&log), "");
+        assert_eq!(format_losses(&log), "");
         log.truncated_bytes = 7;
         log.damaged_lines = vec![3, 9];
-        let told = told_losses(&log);
-        assert!(told.contains("7 bytes dropped"), "{told}");
-        assert!(told.contains("2 damaged (line 3, 9)"), "{told}");
+        let losses = format_losses(&log);
+        assert!(losses.contains("7 bytes dropped"), "{losses}");
+        assert!(losses.contains("2 damaged (line 3, 9)"), "{losses}");
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub fn picture(item: &Item) -> Result<RgbImage, rave_lmm::Error> {
     }
 }
 
-/// The `model_type` of a checkpoint's `config.json`, by which a suite chooses its words ([`Suite::prompt`]).
+/// The `model_type` of a checkpoint's `config.json`, by which a suite chooses its words ([`rave_benchmarks::Suite::prompt`]).
 ///
 /// # Errors
 /// A folder that is no checkpoint.

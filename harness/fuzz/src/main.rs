@@ -9,7 +9,7 @@ use rave_fuzz::{Outcome, TARGETS, Target};
 
 static TARGET: OnceLock<&Target> = OnceLock::new();
 
-fn chosen() -> &'static Target {
+fn selected_target() -> &'static Target {
     TARGET.get_or_init(|| {
         let name = std::env::var("RAVE_FUZZ_TARGET").unwrap_or_default();
         TARGETS
@@ -27,10 +27,10 @@ fuzz_target!(
     init: {
         // libFuzzer's own hook ends the process at any panic, also at those that a reader catches.
         drop(std::panic::take_hook());
-        chosen();
+        selected_target();
     },
     |input: &[u8]| -> Corpus {
-        match (chosen().read)(input) {
+        match (selected_target().read)(input) {
             Outcome::Foreign => Corpus::Reject,
             Outcome::Refused(_) | Outcome::Read => Corpus::Keep,
         }

@@ -37,7 +37,7 @@ pub(crate) struct Client {
 
 /// What the hub tells of a file before it sends it.
 #[derive(Debug)]
-pub(crate) struct Facts {
+pub(crate) struct FileMetadata {
     /// The name of its blob: its SHA-256, or for a small file its git hash.
     pub(crate) etag: String,
     /// Its size in bytes.
@@ -122,13 +122,13 @@ impl Client {
     }
 
     /// Size and hash of a file. The request is not redirected to where the bytes are: only the hub's own answer has them.
-    pub(crate) fn facts(
+    pub(crate) fn metadata(
         &self,
         url: &str,
         reference: &Reference,
         file: &str,
         observer: &mut dyn Observer,
-    ) -> Result<Facts, Error> {
+    ) -> Result<FileMetadata, Error> {
         let mut url = url.to_owned();
         for _ in 0..REDIRECTS {
             let ask = Ask {
@@ -162,7 +162,7 @@ impl Client {
                     let whole = answer.status().as_u16() == 200;
                     whole.then(|| text(headers, "content-length")?.parse().ok())?
                 });
-            return Ok(Facts { etag, size });
+            return Ok(FileMetadata { etag, size });
         }
         let reason = format!("it redirects {file} again and again");
         Err(self.misunderstood(reference, reason))
@@ -228,7 +228,7 @@ impl Client {
                         repository: ask.reference.to_string(),
                         endpoint: self.endpoint.clone(),
                         status,
-                        message: told(answer.headers()),
+                        message: message_of(answer.headers()),
                         remedy: match (status, wait) {
                             (429, _) if self.token.is_none() => format!(
                                 "too many requests{seconds}: try again later, or set HF_TOKEN, as known users may ask more often"
@@ -248,7 +248,7 @@ impl Client {
     /// What a 4xx means.
     fn refusal(&self, ask: Ask, status: u16, headers: &HeaderMap) -> Error {
         let repository = ask.reference.to_string();
-        let message = told(headers);
+        let message = message_of(headers);
         let code = text(headers, "x-error-code").unwrap_or_default();
         match status {
             401 | 403 => Error::Refused {
@@ -323,7 +323,7 @@ pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 }
 
 /// What the hub says of a refusal in words.
-fn told(headers: &HeaderMap) -> String {
+fn message_of(headers: &HeaderMap) -> String {
     text(headers, "x-error-message")
         .unwrap_or_default()
         .to_owned()

@@ -194,22 +194,22 @@ impl Repository<'_> {
         self.require_network(file)?;
         let repo = self.pinned();
         let url = self.url(file);
-        let facts = self
+        let metadata = self
             .hub
             .client
-            .facts(&url, &self.reference, file, observer)?;
+            .metadata(&url, &self.reference, file, observer)?;
         let locks = self.hub.settings.cache.join(".locks");
-        let blob = self.cache.blob_path(&facts.etag);
+        let blob = self.cache.blob_path(&metadata.etag);
         let download = transfer::Download {
             client: &self.hub.client,
             reference: &self.reference,
             file,
             url: &url,
-            facts: &facts,
+            metadata: &metadata,
             blob: &blob,
             lock: locks
                 .join(repo.folder_name())
-                .join(format!("{}.lock", facts.etag)),
+                .join(format!("{}.lock", metadata.etag)),
         };
         download.run(observer)?;
         cache::point(&path, &blob)?;

@@ -15,7 +15,7 @@ use sha1::Sha1;
 use sha2::digest::Output;
 use sha2::{Digest, Sha256};
 
-use crate::client::{Ask, Client, Facts, text};
+use crate::client::{Ask, Client, FileMetadata, text};
 use crate::{Error, Observer, Reference};
 
 /// Connections in a row that may bring nothing.
@@ -31,7 +31,7 @@ pub(crate) struct Download<'a> {
     pub(crate) reference: &'a Reference,
     pub(crate) file: &'a str,
     pub(crate) url: &'a str,
-    pub(crate) facts: &'a Facts,
+    pub(crate) metadata: &'a FileMetadata,
     pub(crate) blob: &'a Path,
     pub(crate) lock: PathBuf,
 }
@@ -65,10 +65,10 @@ impl Download<'_> {
             .open(&path)
             .map_err(|source| at(&path, source))?;
         let mut left = file.metadata().map_err(|source| at(&path, source))?.len();
-        if self.facts.size.is_some_and(|size| left > size) {
+        if self.metadata.size.is_some_and(|size| left > size) {
             left = 0;
         }
-        observer.file(self.file, self.facts.size, left);
+        observer.file(self.file, self.metadata.size, left);
         self.receive(&mut file, &path, left, observer)?;
         if let Err(error) = self.check(&mut file, &path) {
             // What an earlier run left may be what is wrong: once more from the start.
@@ -95,10 +95,10 @@ impl Download<'_> {
         observer: &mut dyn Observer,
     ) -> Result<(), Error> {
         let mut fruitless = 0;
-        while self.facts.size != Some(have) || have == 0 {
+        while self.metadata.size != Some(have) || have == 0 {
             let before = have;
             let reason = match self.connection(file, path, &mut have, observer) {
-                Ok(()) if self.facts.size.is_none_or(|size| size == have) => break,
+                Ok(()) if self.metadata.size.is_none_or(|size| size == have) => break,
                 Ok(()) => "the connection ended before the file did".to_owned(),
                 Err(Broken::Connection(reason)) => reason,
                 Err(Broken::Fatal(error)) => return Err(error),
@@ -169,7 +169,7 @@ impl Download<'_> {
     /// Holds the file against the hash that names it: a SHA-256 for what lies in large-file storage, a git hash for the rest.
     /// A name of another form is no hash, and says nothing.
     fn check(&self, file: &mut File, path: &Path) -> Result<(), Error> {
-        let expected = &self.facts.etag;
+        let expected = &self.metadata.etag;
         let is_hash = expected.bytes().all(|byte| byte.is_ascii_hexdigit());
         let (algorithm, found) = match expected.len() {
             64 if is_hash => ("SHA-256", digest(Sha256::new(), file)),

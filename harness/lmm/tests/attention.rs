@@ -2,32 +2,21 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::path::{Path, PathBuf};
-
 use rave_lmm::attention::{Choice, map, statistics};
-use rave_lmm::{GenerationOptions, LoadOptions, Model, Prompt, decode};
+use rave_lmm::{GenerationOptions, Model, Prompt, decode};
 use rave_methods::noise::disturb;
 use rave_methods::{Attention, REGISTRY, Step};
 use tch::Tensor;
 
+mod common;
+use common::fixture;
+
 /// A box over the upper left of the picture, across the edges of tokens.
 const BOXES: [[f32; 4]; 1] = [[0.05, 0.1, 0.4, 0.33]];
 
-fn fixture() -> PathBuf {
-    fixtures().join("smolvlm_new")
-}
-
-fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
-}
-
-fn fixture_name() -> String {
-    fixture().to_str().unwrap().to_owned()
-}
-
 fn open(name: &str) -> (Model, Prompt) {
-    let model = Model::load(name, LoadOptions::default()).unwrap();
-    let bytes = std::fs::read(fixture().join("image.png")).unwrap();
+    let model = common::open(name);
+    let bytes = std::fs::read(fixture("smolvlm_new").join("image.png")).unwrap();
     let picture = decode(&bytes, "image.png").unwrap();
     let prompt = model.processor().prepare(&[&picture], "What?").unwrap();
     (model, prompt)
@@ -129,9 +118,9 @@ fn means(rows: &[Vec<f64>], keys: &[usize], overlaps: &[f64]) -> Means {
 #[test]
 fn every_variant_is_probed_without_a_change_and_as_its_weights_say() {
     // Of several tiles; of one; of patches, with rotary positions on three axes and image embeddings for early layers.
-    check(&fixture_name());
+    check("smolvlm_new");
     check("nano");
-    check(fixtures().join("qwen3_vl").to_str().unwrap());
+    check("qwen3_vl");
 }
 
 fn check(name: &str) {
@@ -241,7 +230,7 @@ fn check(name: &str) {
 
 #[test]
 fn without_a_picture_there_is_nothing_to_say_and_a_wrong_layer_is_named() {
-    let (model, prompt) = open(&fixture_name());
+    let (model, prompt) = open("smolvlm_new");
     let built = model
         .build(rave_methods::variant("standard").unwrap(), 0, None)
         .unwrap();

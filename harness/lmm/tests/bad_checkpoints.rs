@@ -438,7 +438,7 @@ fn damages_of_patches_and_positions_are_one_error_each() {
 #[test]
 fn a_picture_that_is_too_long_for_its_family_is_refused() {
     let folder = copy("qwen3_vl");
-    let model = Model::load(folder.path().to_str().unwrap(), LoadOptions::default()).unwrap();
+    let model = common::load(folder.path());
     let (long, short) = (RgbImage::new(3, 603), RgbImage::new(3, 600));
     let prepare = |picture| model.processor().prepare(&[picture], "Where?");
     assert!(prepare(&short).is_ok());
@@ -467,7 +467,7 @@ fn a_token_without_an_embedding_is_refused() {
 #[test]
 fn more_tokens_than_positions_are_refused_before_memory_is_taken() {
     let folder = copy("smolvlm_new");
-    let model = Model::load(folder.path().to_str().unwrap(), LoadOptions::default()).unwrap();
+    let model = common::load(folder.path());
     let standard = model.build(rave_methods::variant("standard").unwrap(), 0, None);
     let prompt = model.processor().prepare(&[], "where?").unwrap();
     let embeds = model.encode_image(&prompt).unwrap();
@@ -497,7 +497,7 @@ fn a_prompt_that_the_tokenizer_would_cut_or_pad_is_refused() {
         edit(folder.path().join("tokenizer.json"), |tokenizer| {
             tokenizer[key] = value.clone();
         });
-        let model = Model::load(folder.path().to_str().unwrap(), LoadOptions::default()).unwrap();
+        let model = common::load(folder.path());
         let prompt = model.processor().prepare(&[], "What is the total of this?");
         let refused = prompt.err().unwrap().to_string();
         assert!(

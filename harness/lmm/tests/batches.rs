@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod answers;
+mod common;
 
-use answers::{Compared, MODELS, build, draw, open};
+use answers::{Compared, build, draw, models};
+use common::open;
 use rave_lmm::GenerationOptions;
 use rave_methods::variant;
 
@@ -25,7 +27,7 @@ const QUESTIONS: [&str; 4] = [
 fn batches_of_any_size_are_answered_alike() {
     let pictures = [draw(70, 30), draw(24, 66), draw(90, 90), draw(33, 20)];
     let mut compared = Compared::default();
-    for name in MODELS {
+    for name in models() {
         let model = open(name);
         // Neighbours differ in picture and question: the harder case for padding.
         let prompts: Vec<_> = (0..16)

@@ -176,7 +176,7 @@ fn an_image_processors_file_that_cannot_be_followed_is_refused_by_the_key() {
 #[test]
 fn a_prompt_of_a_length_that_the_rotary_embedding_follows_shares_no_beginning() {
     let folder = copy("llava");
-    let model = || Model::load(folder.path().to_str().unwrap(), LoadOptions::default()).unwrap();
+    let model = || common::load(folder.path());
     let picture = decode(
         &std::fs::read(folder.path().join("image.png")).unwrap(),
         "picture",
@@ -212,7 +212,7 @@ fn a_prompt_of_a_length_that_the_rotary_embedding_follows_shares_no_beginning() 
 fn an_answer_is_trained_to_end_with_the_tokenizers_own_token_where_no_config_names_one() {
     let folder = copy("llava");
     let ends = || {
-        let model = Model::load(folder.path().to_str().unwrap(), LoadOptions::default()).unwrap();
+        let model = common::load(folder.path());
         model.end_tokens().to_vec()
     };
     std::fs::remove_file(folder.path().join("generation_config.json")).unwrap();

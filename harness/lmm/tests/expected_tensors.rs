@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rave_lmm::check::{Report, expected_tensors};
 use rave_lmm::{read_tensors, write_tensors};
@@ -12,21 +12,8 @@ use serde_json::{Value, json};
 use tch::{Kind, Tensor};
 use tempfile::TempDir;
 
-/// Written by `transformers` (`fixtures/make_fixtures.py`, `make_llava_fixtures.py`).
-const FIXTURES: [&str; 7] = [
-    "llava",
-    "llava_onevision",
-    "qwen2_5_vl",
-    "qwen2_vl",
-    "qwen3_vl",
-    "smolvlm_new",
-    "smolvlm_old",
-];
-
-fn fixture(name: &str) -> PathBuf {
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-    tests.join(name)
-}
+mod common;
+use common::{FIXTURES, copy, fixture};
 
 /// Every tensor of the weight files in a folder.
 fn stored(folder: &Path) -> Vec<(String, Tensor)> {
@@ -47,12 +34,8 @@ fn shapes(tensors: &[(String, Tensor)]) -> Vec<(String, Vec<i64>)> {
 
 /// A copy of `smolvlm_new` with other tensors.
 fn with(change: impl FnOnce(&mut BTreeMap<String, Tensor>)) -> TempDir {
-    let (source, target) = (fixture("smolvlm_new"), tempfile::tempdir().unwrap());
-    for entry in fs::read_dir(&source).unwrap() {
-        let path = entry.unwrap().path();
-        fs::copy(&path, target.path().join(path.file_name().unwrap())).unwrap();
-    }
-    let mut tensors: BTreeMap<_, _> = stored(&source).into_iter().collect();
+    let target = copy("smolvlm_new");
+    let mut tensors: BTreeMap<_, _> = stored(target.path()).into_iter().collect();
     change(&mut tensors);
     let tensors: Vec<_> = tensors.into_iter().collect();
     let path = target.path().join("model.safetensors");

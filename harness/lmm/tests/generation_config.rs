@@ -15,19 +15,13 @@ use rave_methods::variant;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use common::{copy, edit};
+use common::{copy, edit, fixture, load};
 
 const OPTIONS: GenerationOptions = GenerationOptions {
     max_new_tokens: 24,
     stop_at_end: true,
     deadline: None,
 };
-
-fn fixture(name: &str) -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/fixtures")
-        .join(name)
-}
 
 fn json_file(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
@@ -66,10 +60,6 @@ fn checkpoint(fixture: &str, config: &Value, model: &Value) -> TempDir {
     folder
 }
 
-fn load(folder: &TempDir) -> Model {
-    Model::load(folder.path().to_str().unwrap(), LoadOptions::default()).unwrap()
-}
-
 /// The fixture's own prompt.
 fn prompt(model: &Model, name: &str) -> Prompt {
     let folder = fixture(name);
@@ -103,7 +93,7 @@ fn answers_follow_the_generation_config_as_transformers_does() {
     assert!(cases.len() > 100);
     for case in cases {
         let name = case["fixture"].as_str().unwrap();
-        let model = load(&checkpoint(name, &case["config"], &case["model"]));
+        let model = load(checkpoint(name, &case["config"], &case["model"]));
         let prompt = prompt(&model, name);
         let embeds = model.encode_image(&prompt).unwrap();
         assert_eq!(
@@ -134,7 +124,7 @@ fn a_batch_and_a_shared_beginning_answer_as_each_alone() {
         ("qwen3_vl", "standard"),
         ("smolvlm_new", "adapt-vis"),
     ] {
-        let model = load(&checkpoint(name, &everything(), &Value::Null));
+        let model = load(checkpoint(name, &everything(), &Value::Null));
         let picture = decode(&fs::read(fixture(name).join("image.png")).unwrap(), "image").unwrap();
         let questions = ["Read it.", "What is it?", "Who wrote this, and when?", "?"];
         let prepared = questions.map(|text| model.processor().prepare(&[&picture], text).unwrap());
@@ -153,11 +143,11 @@ fn a_batch_and_a_shared_beginning_answer_as_each_alone() {
             .collect();
         lengths.extend(alone.iter().map(Vec::len));
         let all = vec![&embeds; prompts.len()];
-        let together = model
+        let batched = model
             .generate_batch(attention, &prompts, &all, &OPTIONS)
             .unwrap();
-        let together: Vec<_> = together.into_iter().map(|one| one.ids).collect();
-        assert_eq!(together, alone, "{name} under {id}");
+        let batched: Vec<_> = batched.into_iter().map(|one| one.ids).collect();
+        assert_eq!(batched, alone, "{name} under {id}");
         if attention.reuses_prefix() {
             let prefix = model.prefix(attention, prompts[0], &embeds, None).unwrap();
             let after = model
@@ -173,11 +163,11 @@ fn a_batch_and_a_shared_beginning_answer_as_each_alone() {
 /// The text keeps the stop string, and where no end is wanted none comes.
 #[test]
 fn a_stop_string_belongs_to_the_answer() {
-    let plain = load(&checkpoint("smolvlm_new", &json!({}), &Value::Null));
+    let plain = load(checkpoint("smolvlm_new", &json!({}), &Value::Null));
     let prompt = prompt(&plain, "smolvlm_new");
     let embeds = plain.encode_image(&prompt).unwrap();
     let ids = answer(&plain, &prompt, &embeds);
-    let model = load(&checkpoint(
+    let model = load(checkpoint(
         "smolvlm_new",
         &json!({ "stop_strings": "~" }),
         &Value::Null,
@@ -240,7 +230,7 @@ fn values_that_are_none_are_removed_only_where_the_config_says_so() {
         (json!({}), false),
         (json!({ "remove_invalid_values": true }), true),
     ] {
-        let model = load(&checkpoint("smolvlm_new", &config, &Value::Null));
+        let model = load(checkpoint("smolvlm_new", &config, &Value::Null));
         for (name, tensor) in model.parameters() {
             if name.ends_with("text_model.norm.weight") {
                 let _ = tch::no_grad(|| tensor.shallow_clone().fill_(f64::NAN));

@@ -10,6 +10,8 @@ use rave_methods::variant;
 use tch::Tensor;
 use tempfile::TempDir;
 
+mod common;
+
 /// Tokens of the small file.
 const TOKENS: usize = 300;
 
@@ -191,8 +193,7 @@ fn what_does_not_fit_is_refused_before_anything_is_written() {
     write(&base, "gemma", &file);
     assert!(refusal(&own).contains("`gemma`"), "{}", refusal(&own));
     write(&base, "llama", &file);
-    let other = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/smolvlm_new");
-    let message = refusal(&other);
+    let message = refusal(&common::fixture("smolvlm_new"));
     assert!(
         message.contains("llama.block_count is 4") && message.contains("num_hidden_layers"),
         "{message}"

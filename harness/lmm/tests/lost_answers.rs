@@ -2,13 +2,14 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use image::RgbImage;
-use rave_lmm::{Error, GenerationOptions, LoadOptions, Model, Part, Prompt, Stage};
+use rave_lmm::{Error, GenerationOptions, Model, Part, Prompt, Stage};
 use rave_methods::{Attention, REGISTRY, variant};
 use tch::Tensor;
+
+mod common;
 
 const OPTIONS: GenerationOptions = GenerationOptions {
     max_new_tokens: 6,
@@ -17,10 +18,7 @@ const OPTIONS: GenerationOptions = GenerationOptions {
 };
 
 fn open(fixture: &str) -> (Model, Prompt) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/fixtures")
-        .join(fixture);
-    let model = Model::load(folder.to_str().unwrap(), LoadOptions::default()).unwrap();
+    let model = common::open(fixture);
     let prompt = prompt(&model, "Read it.");
     (model, prompt)
 }

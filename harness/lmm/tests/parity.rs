@@ -7,7 +7,7 @@
 
 #![allow(clippy::unwrap_used, clippy::float_cmp)]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use image::RgbImage;
 use rave_lmm::{
@@ -18,22 +18,8 @@ use rave_methods::{Attention, REGISTRY, Variant, variant};
 use safetensors::SafeTensors;
 use tch::{Kind, Tensor};
 
-/// The fixtures of every family.
-const FIXTURES: [&str; 7] = [
-    "smolvlm_new",
-    "smolvlm_old",
-    "llava",
-    "llava_onevision",
-    "qwen2_vl",
-    "qwen2_5_vl",
-    "qwen3_vl",
-];
-
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/fixtures")
-        .join(name)
-}
+mod common;
+use common::{FIXTURES, fixture};
 
 /// What `transformers` gave for one checkpoint.
 struct Case {
@@ -184,7 +170,7 @@ fn own_fixtures_in_new_and_old_file_layouts_match_transformers() {
 #[test]
 fn tokens_of_patches_cover_each_picture_row_by_row() {
     let folder = fixture("qwen2_vl");
-    let model = Model::load(folder.to_str().unwrap(), LoadOptions::default()).unwrap();
+    let model = common::load(&folder);
     let prompt = case(&folder).prompt(&model);
     assert_eq!(prompt.pictures.len(), 2);
     for (number, layout) in prompt.pictures.iter().enumerate() {
@@ -278,7 +264,7 @@ fn cached_decoding_equals_uncached_for_every_variant() {
 fn every_variant_at_its_identity_leaves_the_logits_of_every_family() {
     for name in FIXTURES {
         let folder = fixture(name);
-        let model = Model::load(folder.to_str().unwrap(), LoadOptions::default()).unwrap();
+        let model = common::load(&folder);
         let case = case(&folder);
         let prompt = case.prompt(&model);
         let embeds = model.encode_image(&prompt).unwrap();
@@ -308,7 +294,7 @@ fn difference(a: &Tensor, b: &Tensor) -> f64 {
 #[test]
 fn trained_gates_move_the_logits_and_an_adapter_brings_them_back() {
     let folder = fixture("smolvlm_new");
-    let model = Model::load(folder.to_str().unwrap(), LoadOptions::default()).unwrap();
+    let model = common::load(&folder);
     let case = case(&folder);
     let prompt = case.prompt(&model);
     let embeds = model.encode_image(&prompt).unwrap();
@@ -378,7 +364,7 @@ fn checkpoints_with_one_tower_share_what_it_saw() {
     let load = |seed: u64| {
         let place = folder.path().join(seed.to_string());
         built_in::write("nano", seed, &place).unwrap();
-        Model::load(place.to_str().unwrap(), LoadOptions::default()).unwrap()
+        common::load(&place)
     };
     let (own, other) = (load(1), load(2));
     assert!(!own.shares_tower(&other).unwrap());
@@ -462,7 +448,7 @@ fn a_batch_is_answered_as_its_prompts_alone() {
     };
     for name in FIXTURES {
         let folder = fixture(name);
-        let model = Model::load(folder.to_str().unwrap(), LoadOptions::default()).unwrap();
+        let model = common::load(&folder);
         let prepare = |pictures: &[&RgbImage], question: &str| {
             model.processor().prepare(pictures, question).unwrap()
         };
@@ -479,10 +465,10 @@ fn a_batch_is_answered_as_its_prompts_alone() {
         for variant in REGISTRY {
             let attention = model.build(variant, 5, None).unwrap().attention;
             train(attention.as_ref());
-            let together = model
+            let batched = model
                 .generate_batch(attention.as_ref(), &prompts, &embeds, &options)
                 .unwrap();
-            for (at, answer) in together.iter().enumerate() {
+            for (at, answer) in batched.iter().enumerate() {
                 let alone = model
                     .generate(attention.as_ref(), prompts[at], embeds[at], &options)
                     .unwrap();

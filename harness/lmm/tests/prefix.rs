@@ -4,10 +4,12 @@
 #![allow(clippy::unwrap_used)]
 
 mod answers;
+mod common;
 
 use std::time::Instant;
 
-use answers::{Compared, MODELS, build, draw, open};
+use answers::{Compared, build, draw, models};
+use common::open;
 use image::RgbImage;
 use rave_lmm::{Error, GenerationOptions, Model, Prompt, Stage};
 use rave_methods::{Attention, REGISTRY, Step, variant};
@@ -36,7 +38,7 @@ fn ask(model: &Model, pictures: &[&RgbImage]) -> Vec<Prompt> {
 fn answers_after_a_shared_beginning_are_those_of_whole_prompts() {
     let (wide, tall) = (draw(70, 30), draw(24, 66));
     let mut compared = Compared::default();
-    for name in MODELS {
+    for name in models() {
         let model = open(name);
         // Nano has seen but one picture a prompt, and takes the longest.
         let cases = [&[&wide][..], &[&tall, &wide]];
@@ -56,18 +58,18 @@ fn answers_after_a_shared_beginning_are_those_of_whole_prompts() {
                 };
                 assert_eq!(prefix.tokens(), prompts[0].prefix_len());
                 let all: Vec<_> = prompts.iter().collect();
-                let together = model
+                let batched = model
                     .generate_after(attention, &prefix, &all, &OPTIONS)
                     .unwrap();
-                assert_eq!(together.len(), prompts.len());
-                for (prompt, together) in prompts.iter().zip(together) {
+                assert_eq!(batched.len(), prompts.len());
+                for (prompt, batched) in prompts.iter().zip(batched) {
                     let whole = model
                         .generate(attention, prompt, &embeds, &OPTIONS)
                         .unwrap();
                     let alone = model
                         .generate_after(attention, &prefix, &[prompt], &OPTIONS)
                         .unwrap();
-                    for (answer, how) in [(&alone[0], "alone"), (&together, "in a batch")] {
+                    for (answer, how) in [(&alone[0], "alone"), (&batched, "in a batch")] {
                         let what = format!("{} on {name}, {how}: {}", variant.id, prompt.text);
                         let of = ((&model, attention), (prompt, &embeds));
                         compared.hold(of.0, of.1, &whole.ids, &answer.ids, &what);

@@ -6,11 +6,12 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use image::RgbImage;
-use rave_lmm::{LoadOptions, Model};
 use serde::Deserialize;
+
+mod common;
+use common::{fixture, open};
 
 #[derive(Deserialize)]
 struct Case {
@@ -23,17 +24,14 @@ struct Case {
 
 #[test]
 fn questions_with_markers_are_asked_as_transformers_asks_them() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-    let questions = std::fs::read(folder.join("texts/questions.json")).unwrap();
+    let questions = std::fs::read(fixture("texts/questions.json")).unwrap();
     let questions: Vec<Case> = serde_json::from_slice(&questions).unwrap();
     let picture = RgbImage::new(60, 40);
     let mut processors = BTreeMap::new();
     for case in &questions {
-        let processor = processors.entry(&case.fixture).or_insert_with(|| {
-            let path = folder.join(&case.fixture);
-            let model = Model::load(path.to_str().unwrap(), LoadOptions::default());
-            model.unwrap().processor()
-        });
+        let processor = processors
+            .entry(&case.fixture)
+            .or_insert_with(|| open(&case.fixture).processor());
         let pictures = vec![&picture; case.pictures];
         let prompt = processor.prepare(&pictures, &case.question).unwrap();
         assert_eq!(

@@ -11,6 +11,8 @@ use rave_lmm::FAMILIES;
 use rave_methods::REGISTRY;
 use safetensors::SafeTensors;
 
+mod common;
+
 /// What the decoder side may know of `rave_methods`: the slot and its vocabulary.
 const SLOT: [&str; 9] = [
     "Attention",
@@ -92,11 +94,7 @@ fn code_that_families_share_names_no_tensor() {
     let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut names = BTreeSet::new();
     for fixture in ["smolvlm_new", "qwen2_vl", "qwen2_5_vl", "qwen3_vl"] {
-        let file = crate_folder
-            .join("tests/fixtures")
-            .join(fixture)
-            .join("model.safetensors");
-        let bytes = fs::read(file).unwrap();
+        let bytes = fs::read(common::fixture(fixture).join("model.safetensors")).unwrap();
         for name in SafeTensors::deserialize(&bytes).unwrap().names() {
             // Parts of names that no other text has.
             let parts = name.split('.').filter(|part| part.contains('_'));

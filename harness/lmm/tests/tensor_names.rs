@@ -8,9 +8,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
-use rave_lmm::{LoadOptions, Model, read_tensors, write_tensors};
+use rave_lmm::{read_tensors, write_tensors};
 use rave_methods::variant;
 use tch::Tensor;
+
+mod common;
 
 /// From one name to another.
 type Rename = fn(&str) -> String;
@@ -70,7 +72,7 @@ fn renamed(folder: &Path, name_of: impl Fn(&str) -> String) -> tempfile::TempDir
 }
 
 fn logits(folder: &Path) -> Tensor {
-    let model = Model::load(folder.to_str().unwrap(), LoadOptions::default()).unwrap();
+    let model = common::load(folder);
     let picture = RgbImage::from_fn(70, 33, |x, y| image::Rgb([x as u8, (5 * y) as u8, 90]));
     let prompt = model.processor().prepare(&[&picture], "Read it.").unwrap();
     let standard = model.build(variant("standard").unwrap(), 0, None).unwrap();
@@ -115,9 +117,7 @@ fn a_llava_is_the_same_under_old_and_new_names() {
 #[test]
 fn tensors_of_a_model_saved_without_its_head_are_found() {
     for fixture in ["smolvlm_new", "qwen2_vl", "qwen2_5_vl", "qwen3_vl"] {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("tests/fixtures")
-            .join(fixture);
+        let folder = common::fixture(fixture);
         let within = |name: &str| {
             let Some(inner) = name.strip_prefix("model.") else {
                 return name.to_owned();
@@ -136,8 +136,8 @@ fn tensors_of_a_model_saved_without_its_head_are_found() {
 /// The tower's last layer and norm are not used, but `transformers` looks for them.
 #[test]
 fn a_saved_llava_has_every_tensor_that_it_was_opened_with() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/llava");
-    let model = Model::load(folder.to_str().unwrap(), LoadOptions::default()).unwrap();
+    let folder = common::fixture("llava");
+    let model = common::load(&folder);
     let weights = |folder: &Path| {
         let files = fs::read_dir(folder)
             .unwrap()

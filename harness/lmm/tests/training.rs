@@ -2,16 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::float_cmp)]
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use image::RgbImage;
-use rave_lmm::{Example, LoadOptions, Model, Part, Turn, read_tensors, write_tensors};
+use rave_lmm::{Example, Model, Part, Turn, read_tensors, write_tensors};
 
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/fixtures")
-        .join(name)
-}
+mod common;
+use common::fixture;
 
 /// An example with a picture of 24 x 24 pixels and an answer of so many tokens.
 fn example(model: &Model, question: &str, answer: usize) -> Example {
@@ -59,7 +56,7 @@ fn operations_of_a_step_are_those_of_a_count_by_hand() {
     let untied = fixture("smolvlm_new");
     let tied = tied_copy(&untied);
     for folder in [untied.as_path(), tied.path()] {
-        let model = Model::load(folder.to_str().unwrap(), LoadOptions::default()).unwrap();
+        let model = common::load(folder);
         let ([tower, rest], examples) = counted(&model);
         let (tokens, length) = computed(&examples);
         let tiles: i64 = examples.iter().map(|e| e.prompt.pixel_shape[0]).sum();
@@ -79,7 +76,7 @@ fn operations_of_a_step_on_flattened_patches_are_those_of_a_count_by_hand() {
     let connector = 3 * (128 * 128 + 128 * 32);
     let decoder = 3 * (2 * 32 * 32 + 2 * 32 * 16 + 3 * 32 * 48);
     let folder = fixture("qwen3_vl");
-    let model = Model::load(folder.to_str().unwrap(), LoadOptions::default()).unwrap();
+    let model = common::load(&folder);
     let ([tower, rest], examples) = counted(&model);
     let (tokens, length) = computed(&examples);
     let visual: usize = examples.iter().map(|e| e.prompt.visual_tokens()).sum();

@@ -14,7 +14,7 @@ use rave_lmm::{
 use serde_json::{Value, json};
 use tch::Tensor;
 
-use common::{check, copy, edit, refusal};
+use common::{check, copy, edit, load, refusal};
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
@@ -64,10 +64,6 @@ fn without(tensors: Tensors, name: &str) -> Tensors {
 fn halved(tensors: &Tensors) -> Tensors {
     let half = |(name, tensor): &(String, Tensor)| (name.clone(), tensor / 2.0);
     tensors.iter().map(half).collect()
-}
-
-fn load(folder: &Path) -> Model {
-    Model::load(folder.to_str().unwrap(), LoadOptions::default()).unwrap()
 }
 
 /// Whether a loaded model has exactly the values of these tensors.

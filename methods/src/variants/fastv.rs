@@ -151,7 +151,7 @@ impl Attention for FastV {
         let (stored, ends) = (tokens.stored(), rows.index.len());
         let mut keep = vec![true; tokens.visual().len()];
         for sequence in 0..tokens.batch() {
-            let Some(end) = (0..ends).find(|end| rows.chosen[sequence * ends + end]) else {
+            let Some(end) = (0..ends).find(|end| rows.selected[sequence * ends + end]) else {
                 continue;
             };
             let weights = &weights[(sequence * ends + end) * stored..][..stored];

@@ -1,6 +1,6 @@
 //! `learned-sink`: one learned logit a head joins the softmax and is dropped after it.
 //!
-//! Source: gpt-oss (`OpenAI`, 2025): `exp(z) / (exp(s_h) + sum exp z)`. It is a [`Sink`], which folds.
+//! Source: gpt-oss (`OpenAI`, 2025): `exp(z) / (exp(s_h) + sum exp z)`. It is a `Sink` (`methods/src/sink.rs`), which folds.
 //!
 //! It wants a model that was trained with it. Grafted on a trained model, it starts at a logit of -5, near the identity but not at
 //! it: at minus infinity it would have no gradient.

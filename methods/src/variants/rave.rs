@@ -64,7 +64,7 @@ struct Gate {
     key: Option<Tensor>,
 }
 
-/// RAVE for one model: a gate in each chosen layer.
+/// RAVE for one model: a gate in each selected layer.
 #[derive(Debug)]
 pub struct Rave {
     options: Options,
@@ -90,7 +90,7 @@ impl Rave {
             ..
         } = build.geometry;
         options.check(variant, heads / kv_heads)?;
-        let chosen = options.layers.of(variant, layers)?;
+        let selected = options.layers.of(variant, layers)?;
         let gated = options.gated_heads(heads, kv_heads);
         let (query_heads, key_heads) = if options.shared {
             (1, 1)
@@ -118,10 +118,10 @@ impl Rave {
                 key: Some(zeros([key_heads, key_rows, options.rank])?),
             })
         };
-        let gates = chosen
+        let gates = selected
             .iter()
             .enumerate()
-            .map(|(layer, &chosen)| chosen.then(|| gate(layer)).transpose())
+            .map(|(layer, &selected)| selected.then(|| gate(layer)).transpose())
             .collect::<Result<_, _>>()?;
         Ok(Self {
             options: options.clone(),

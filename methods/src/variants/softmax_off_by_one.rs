@@ -1,7 +1,7 @@
 //! `softmax-off-by-one`: a softmax with 1 more in its denominator, so that a head may give weight to nothing.
 //!
 //! Source: softmax1, "Attention Is Off By One" (E. Miller, 2023): `exp(z) / (1 + sum exp z)`. Here the 1 may be any fixed mass m.
-//! It is a [`Sink`] with `s_h = log m`, which folds.
+//! It is a `Sink` (`methods/src/sink.rs`) with `s_h = log m`, which folds.
 //!
 //! It wants a model that was trained with it: grafted on a trained model, it changes every row a little.
 

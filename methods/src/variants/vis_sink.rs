@@ -162,7 +162,7 @@ impl Edit for VisSink {
         let mass = sum(&visual)?; // [B, H, t, 1]
         let on_sinks = sum(&visual_sinks)?;
         let on_others = sum(&others)?;
-        let chosen = mass
+        let selected = mass
             .f_ge(self.options.mass)?
             .f_logical_and(&on_sinks.f_le_tensor(&mass.f_mul_scalar(self.options.rho)?)?)?
             // A visual sink is there for a query that has seen one.
@@ -176,7 +176,7 @@ impl Edit for VisSink {
         let edited = weights
             .f_mul(&sinks.f_mul_scalar(-lost)?.f_add_scalar(1.0)?)?
             .f_add(&gained)?;
-        Ok(edited.f_where_self(&chosen, &weights)?)
+        Ok(edited.f_where_self(&selected, &weights)?)
     }
 
     fn copies(&self) -> i64 {

@@ -5,7 +5,7 @@ use rave_methods::variants::vis_sink;
 use rave_methods::{DynMethod, Geometry, Layers, REGISTRY, Variant, variant};
 use tch::{Kind, Tensor};
 
-use crate::reference::{Expected, expected, scaled_again};
+use crate::reference::{Expected, expected, scaled_rerun};
 use crate::sequences::{
     LAYER, MASSIVE_CHANNEL, PADDED, PICTURES, SHAPES, Sequences, build, difference, geometry,
     trained,
@@ -109,13 +109,13 @@ fn adapt_vis_runs_again_with_the_factor_that_the_confidence_chooses() {
         let sequences = Sequences::random(&geometry, &PICTURES, Kind::Float);
         let attention = trained(variant("adapt-vis").unwrap(), geometry, Kind::Float);
         for (confidence, weight) in [(0.0, 0.5), (0.399, 0.5), (0.4, 1.5), (1.0, 1.5)] {
-            let again = attention.rerun(confidence).unwrap();
-            let expected = scaled_again(weight, &sequences);
-            let error = difference(&sequences.whole(again, LAYER), &expected.output).max(
-                difference(&sequences.weights(again, LAYER), &expected.weights),
+            let rerun = attention.rerun(confidence).unwrap();
+            let expected = scaled_rerun(weight, &sequences);
+            let error = difference(&sequences.whole(rerun, LAYER), &expected.output).max(
+                difference(&sequences.weights(rerun, LAYER), &expected.weights),
             );
             assert!(error < TOLERANCE, "at {confidence}: off by {error:.1e}");
-            assert!(again.rerun(confidence).is_none(), "a third run");
+            assert!(rerun.rerun(confidence).is_none(), "a third run");
         }
     }
     for variant in REGISTRY.iter().filter(|variant| variant.id != "adapt-vis") {
@@ -189,8 +189,8 @@ fn no_two_variants_are_the_same() {
         .map(|variant| {
             let attention = trained(variant, geometry, Kind::Float);
             let runs = [0.0, 1.0].map(|confidence| {
-                let again = attention.rerun(confidence);
-                sequences.whole(again.unwrap_or(attention.as_ref()), LAYER)
+                let rerun = attention.rerun(confidence);
+                sequences.whole(rerun.unwrap_or(attention.as_ref()), LAYER)
             });
             let kept = sequences.visit(attention.as_ref(), 0, &[tokens], |step, keys, _| {
                 let keep = attention.drop_tokens(step, keys).unwrap();

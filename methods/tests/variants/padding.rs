@@ -24,9 +24,9 @@ fn a_sequence_in_a_batch_gives_what_it_gives_alone() {
                 let attention = trained(variant, geometry, Kind::Float);
                 let alone = (each.each_ref()).map(|alone| alone.whole(attention.as_ref(), LAYER));
                 for passes in [&[17][..], &[14, 2, 1]] {
-                    let together = batch.run(attention.as_ref(), LAYER, passes);
+                    let batched = batch.run(attention.as_ref(), LAYER, passes);
                     for (sequence, row) in rows.iter().enumerate() {
-                        let own = own_rows(&batch, &together, sequence);
+                        let own = own_rows(&batch, &batched, sequence);
                         let error = difference(&own, &alone[sequence]);
                         assert!(
                             error < 3e-6,
@@ -47,10 +47,10 @@ fn a_sequence_in_a_batch_gives_what_it_gives_alone_in_bf16() {
     for variant in REGISTRY {
         let attention = variant.build(&build(geometry, Kind::BFloat16)).unwrap();
         train(attention.as_ref(), 0.15);
-        let together = batch.whole(attention.as_ref(), LAYER);
+        let batched = batch.whole(attention.as_ref(), LAYER);
         for (sequence, row) in PADDED.iter().enumerate() {
             let alone = batch.alone(sequence).whole(attention.as_ref(), LAYER);
-            let error = difference(&own_rows(&batch, &together, sequence), &alone);
+            let error = difference(&own_rows(&batch, &batched, sequence), &alone);
             assert!(error < 4e-2, "{}, {row}: off by {error:.1e}", variant.id);
         }
     }

@@ -25,7 +25,7 @@ pub fn expected(
 ) -> Expected {
     let inputs = Inputs::of(sequences);
     let parameters = Parameters::of(attention, layer);
-    let here = |layers: &Layers| is_chosen(layers, layer, geometry.layers);
+    let here = |layers: &Layers| is_selected(layers, layer, geometry.layers);
     // A method that works in some layers leaves the others alone.
     if let Some(options) = method.downcast_ref::<rave::Options>() {
         if here(&options.layers) {
@@ -64,7 +64,7 @@ pub fn expected(
 }
 
 /// Whether a choice of layers has this one, in a model of this depth.
-fn is_chosen(layers: &Layers, layer: usize, depth: usize) -> bool {
+fn is_selected(layers: &Layers, layer: usize, depth: usize) -> bool {
     match layers {
         Layers::All => true,
         Layers::List(list) => list.contains(&layer),
@@ -286,7 +286,7 @@ pub fn scaling_vis(weight: f64, inputs: &Inputs) -> Expected {
 }
 
 /// `adapt-vis` in its second run.
-pub fn scaled_again(weight: f64, sequences: &Sequences) -> Expected {
+pub fn scaled_rerun(weight: f64, sequences: &Sequences) -> Expected {
     scaling_vis(weight, &Inputs::of(sequences))
 }
 
@@ -317,12 +317,12 @@ fn vis_sink(options: &vis_sink::Options, model_width: i64, inputs: &Inputs) -> E
         let on_others = sum(&|j| visual(j) && !sink(j));
         // What a query does must not hang on what comes after it, so only the sinks that it sees count.
         let has_sink = keys.iter().any(|&j| visual(j) && sink(j));
-        let is_chosen = inputs.is_after_image(b, i)
+        let is_selected = inputs.is_after_image(b, i)
             && mass >= options.mass
             && on_sinks <= options.rho * mass
             && has_sink
             && on_others > 0.0;
-        if !is_chosen {
+        if !is_selected {
             return weights;
         }
         let budget = (1.0 - options.keep) * sum(&sink);

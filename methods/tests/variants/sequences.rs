@@ -6,7 +6,7 @@ use rave_methods::{Attention, Build, Geometry, Step, Tokens, Variant};
 use tch::{Device, Kind, Tensor};
 
 /// Wide enough for the largest rank of the registry.
-pub const HEAD_WIDTH: i64 = 32;
+pub const HEAD_DIM: i64 = 32;
 /// Not `1 / sqrt(D)`, so that a variant which computes the factor itself is found out.
 pub const SCALE: f64 = 0.2;
 /// A layer that every default layer range covers at the depth of [`geometry`].
@@ -37,7 +37,7 @@ pub fn geometry(heads: i64, kv_heads: i64) -> Geometry {
         layers: 4,
         heads,
         kv_heads,
-        head_dim: HEAD_WIDTH,
+        head_dim: HEAD_DIM,
         model_width: heads * 16,
     }
 }
@@ -150,8 +150,8 @@ impl Sequences {
         let shape = [layout.batch() as i64, layout.tokens() as i64];
         // [B, T, C] -> [B', T', C]
         let wide = |tensor: &Tensor| {
-            let chosen = tensor.flatten(0, 1).index_select(0, &index);
-            chosen.view([shape[0], shape[1], -1])
+            let selected = tensor.flatten(0, 1).index_select(0, &index);
+            selected.view([shape[0], shape[1], -1])
         };
         let heads = |tensor: &Tensor| {
             let (heads, width) = (tensor.size()[1], tensor.size()[3]);

@@ -20,10 +20,10 @@ fn flags(marks: &str) -> Vec<bool> {
     marks.chars().map(|mark| mark == '1').collect()
 }
 
-fn rows(index: &[i64], chosen: &str) -> QueryRows {
+fn rows(index: &[i64], selected: &str) -> QueryRows {
     QueryRows {
         index: index.to_vec(),
-        chosen: flags(chosen),
+        selected: flags(selected),
     }
 }
 

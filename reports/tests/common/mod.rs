@@ -1,15 +1,16 @@
 //! Made-up runs for the tests and for the gallery: deterministic, and nobody's results.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use rave_reports::{Artifact, Document, FORMATS, Format, render};
 use rave_results::schema::{
-    Aggregate, AttentionRecord, CodeVersion, Configuration, DataRecord, HeadRecord, Libraries,
-    Machine, ModelRecord, RunRecord, SampleRecord, SuiteConfiguration, VariantConfiguration,
+    AttentionRecord, HeadRecord, Machine, ModelRecord, RunRecord, SampleRecord,
 };
 use rave_results::store::Opened;
 use rave_results::{Run, RunWriter};
+
+#[path = "../../../results/tests/common/mod.rs"]
+pub mod stored;
 
 /// The format of this name.
 #[allow(dead_code, reason = "not every user of this module needs formats")]
@@ -167,15 +168,8 @@ fn probe(plan: &Plan, sample: &SampleRecord) -> AttentionRecord {
         }
     });
     AttentionRecord {
-        model: sample.model.clone(),
-        seed: sample.seed,
-        variant: sample.variant.clone(),
-        suite: sample.suite.clone(),
-        sample: sample.sample.clone(),
-        image_id: sample.image_id.clone(),
         queries: 4,
-        error: None,
-        heads: heads.collect(),
+        ..stored::probe(sample, heads.collect())
     }
 }
 
@@ -240,56 +234,15 @@ fn scramble(index: usize) -> f64 {
 }
 
 fn record(plan: &Plan) -> RunRecord {
-    let suite = |(index, id): (usize, &&str)| SuiteConfiguration {
-        reading: *id != "embedded-general",
-        id: (*id).into(),
-        version: 1,
-        metric: if index % 2 == 1 {
-            "anls"
-        } else {
-            "relaxed_accuracy"
+    let mut record = stored::record("made-up", plan.suites, plan.variants);
+    record.configuration.models = vec![plan.model.into()];
+    for (index, suite) in record.configuration.suites.iter_mut().enumerate() {
+        suite.reading = suite.id != "embedded-general";
+        if index.is_multiple_of(2) {
+            suite.metric = "relaxed_accuracy".into();
         }
-        .into(),
-        metric_version: 1,
-        split: "test".into(),
-        limit: None,
-        shuffle: None,
-        samples: Vec::new(),
-        asked_alike: false,
-        definition: None,
-        aggregate: Aggregate::Mean,
-    };
-    let variant = |id: &&str| VariantConfiguration {
-        id: (*id).into(),
-        version: 1,
-        options: BTreeMap::new(),
-        trainable: false,
-    };
-    let configuration = Configuration {
-        models: vec![plan.model.into()],
-        variants: plan.variants.iter().map(variant).collect(),
-        suites: plan.suites.iter().enumerate().map(suite).collect(),
-        seed: Some(1),
-        dtype: "f32".into(),
-        device: "cpu".into(),
-        threads: 2,
-        batch: 1,
-        attention: false,
-        reuse: false,
-        sample_timeout: None,
-        shard: None,
-    };
-    let code = CodeVersion {
-        version: "0.1.0".into(),
-        commit: None,
-    };
-    let mut record = RunRecord::new(
-        "made-up",
-        vec!["rave".into()],
-        configuration,
-        code,
-        Libraries::default(),
-    );
+    }
+    record.config_hash = record.configuration.hash();
     record.created = "2026-05-18T12:00:00Z".parse().expect("a valid time");
     record.finished = (!plan.interrupted).then_some(record.created);
     record.machine = Machine {
@@ -307,18 +260,10 @@ fn record(plan: &Plan) -> RunRecord {
         seeds: (1..=plan.seeds).filter(|_| plan.seeds > 1).collect(),
         ..ModelRecord::default()
     }];
-    let data = DataRecord {
-        fingerprint: "f".into(),
-        source: "embedded".into(),
-        rows_used: plan.samples,
-        rows_total: plan.rows,
-        ..DataRecord::default()
-    };
-    record.data = plan
-        .suites
-        .iter()
-        .map(|suite| ((*suite).into(), data.clone()))
-        .collect();
+    for data in record.data.values_mut() {
+        data.rows_used = plan.samples;
+        data.rows_total = plan.rows;
+    }
     let all = (plan.samples * plan.suites.len() * plan.variants.len()) as u64 * plan.seeds;
     record.counts.scored = all;
     record

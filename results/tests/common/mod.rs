@@ -1,14 +1,18 @@
-//! A run of known scores, shared by the tests.
+//! Runs of known numbers, shared by the tests of records and of reports.
+
+#![allow(dead_code, reason = "every test file uses a part")]
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use rave_results::schema::{
-    Aggregate, CodeVersion, Configuration, DataRecord, Libraries, ModelRecord, RunRecord,
-    SampleRecord, SuiteConfiguration, VariantConfiguration,
+    Aggregate, AttentionRecord, CodeVersion, Configuration, DataRecord, HeadRecord, Libraries,
+    ModelRecord, RunRecord, SampleRecord, SuiteConfiguration, VariantConfiguration,
 };
 use rave_results::store::{LogContents, Opened, open};
 use rave_results::{Error, RunWriter};
+
+pub mod latency;
 
 /// A run's record over these suites and variants.
 pub fn record(run: &str, suites: &[&str], variants: &[&str]) -> RunRecord {
@@ -105,8 +109,22 @@ pub fn sample(suite: &str, variant: &str, index: usize, score: Option<f64>) -> S
     }
 }
 
+/// What was probed of a sample's answer.
+pub fn probe(sample: &SampleRecord, heads: Vec<HeadRecord>) -> AttentionRecord {
+    AttentionRecord {
+        model: sample.model.clone(),
+        seed: sample.seed,
+        variant: sample.variant.clone(),
+        suite: sample.suite.clone(),
+        sample: sample.sample.clone(),
+        image_id: sample.image_id.clone(),
+        queries: 3,
+        error: None,
+        heads,
+    }
+}
+
 /// Begins a run.
-#[allow(dead_code, reason = "not every user of this module stores runs")]
 pub fn begin(folder: &Path, record: &RunRecord) -> Result<RunWriter, Error> {
     match open(folder, record, false)? {
         Opened::New(folder) => Ok(RunWriter::new(folder)?.0),
@@ -115,7 +133,6 @@ pub fn begin(folder: &Path, record: &RunRecord) -> Result<RunWriter, Error> {
 }
 
 /// Goes on with an interrupted run.
-#[allow(dead_code, reason = "not every user of this module resumes runs")]
 pub fn go_on(folder: &Path, record: &RunRecord) -> Result<(RunWriter, LogContents), Error> {
     match open(folder, record, true)? {
         Opened::Resumed(folder) => RunWriter::new(folder),
@@ -124,7 +141,6 @@ pub fn go_on(folder: &Path, record: &RunRecord) -> Result<(RunWriter, LogContent
 }
 
 /// An error as the command line tells it.
-#[allow(dead_code, reason = "not every user of this module looks at errors")]
 pub fn told(error: &Error) -> String {
     format!("{error}\nhint: {}", error.hint().unwrap_or_default())
 }

@@ -9,14 +9,13 @@ use rave_benchmarks::Item;
 use rave_engine::attend::{AttendRequest, Attended, Question, attend};
 use rave_engine::{answer_boxes, model_type, picture};
 use rave_lmm::attention::{Choice, InBox};
-use rave_lmm::{LoadOptions, checkpoint_folder, decode};
+use rave_lmm::checkpoint_folder;
 use rave_reports::charts::heat::{self, Row, Sheet};
 use rave_results::maps::{AttentionMaps, MAPS_VERSION, VariantMap, write_maps};
 use serde_json::{Value, json};
 
-use super::decoding::DecodingArguments;
-use super::eval::chosen_variants;
-use super::hub::{HubArguments, Part};
+use super::arguments::{ModelArguments, QuestionArguments, VariantsArguments, read_picture};
+use super::hub::Part;
 use super::{named_suite, print, print_json, write_file};
 use crate::Outcome;
 use crate::failure::refusal;
@@ -24,14 +23,10 @@ use crate::failure::refusal;
 /// Options of `rave attend`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// A built-in model, the folder of a checkpoint, or a hub repository (org/name[@revision])
-    #[arg(long)]
-    pub model: String,
     #[command(flatten)]
-    pub hub: HubArguments,
-    /// Attention variants or preset files (.toml), separated by commas; a row each
-    #[arg(long, value_delimiter = ',', default_value = "standard,rave")]
-    pub variant: Vec<String>,
+    pub model: ModelArguments,
+    #[command(flatten)]
+    pub variants: VariantsArguments,
     /// The picture: PNG, JPEG, WebP, GIF, BMP or TIFF
     #[arg(
         long,
@@ -60,7 +55,7 @@ pub struct Arguments {
     #[arg(long, value_name = "N", requires = "suite")]
     pub sample: Option<usize>,
     /// Data of a suite that is not embedded, by default fetched from the hub: a local copy of the suite's data repository, or
-    /// org/name[@revision]
+    /// `org/name[@revision]`
     #[arg(long, value_name = "DIR|REPOSITORY", requires = "suite")]
     pub data: Vec<String>,
     /// The folder for the pictures: attention.png with a row a variant, and attention-VARIANT.png; and for attention.json,
@@ -69,27 +64,12 @@ pub struct Arguments {
     pub out: PathBuf,
     /// The layer to show, from 0, or the mean over all
     #[arg(long, value_name = "N|mean", default_value = "mean")]
-    pub layer: Place,
+    pub layer: NumberOrMean,
     /// The query head to show, from 0, or the mean over all
     #[arg(long, value_name = "N|mean", default_value = "mean")]
-    pub head: Place,
-    /// Most tokens to generate
-    #[arg(long, value_name = "N", default_value_t = 64)]
-    pub max_new_tokens: usize,
-    /// Compute type: f32, bf16 or f16
-    #[arg(long, value_name = "D", default_value = "f32")]
-    pub dtype: String,
-    /// cpu, cuda or cuda:N
-    #[arg(long, default_value = "cpu")]
-    pub device: String,
+    pub head: NumberOrMean,
     #[command(flatten)]
-    pub decoding: DecodingArguments,
-    /// Trained weights for the one trained variant; otherwise those beside the checkpoint are taken
-    #[arg(long, value_name = "FILE.safetensors")]
-    pub adapter: Option<PathBuf>,
-    /// Of a grid of checkpoints the seed to take, by default its first; else the seed of a variant at its initial values
-    #[arg(long, value_name = "N")]
-    pub seed: Option<u64>,
+    pub question: QuestionArguments,
     /// One JSON document: files, answers and statistics
     #[arg(long)]
     pub json: bool,
@@ -97,9 +77,9 @@ pub struct Arguments {
 
 /// A number, or the mean over all.
 #[derive(Debug, Clone, Copy)]
-pub struct Place(Option<usize>);
+pub struct NumberOrMean(Option<usize>);
 
-impl std::str::FromStr for Place {
+impl std::str::FromStr for NumberOrMean {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -113,7 +93,7 @@ impl std::str::FromStr for Place {
     }
 }
 
-impl Place {
+impl NumberOrMean {
     fn text(self, what: &str) -> String {
         self.0.map_or_else(
             || format!("mean over {what}s"),
@@ -133,20 +113,18 @@ struct Task {
 
 /// `rave attend`.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let variants = chosen_variants(&arguments.variant)?;
-    arguments
-        .hub
-        .models([arguments.model.as_str()], arguments.decoding.ignored())?;
-    let folder = checkpoint_folder(&arguments.model, variants[0].id, arguments.seed)?;
+    let variants = arguments.variants.selected()?;
+    let question = &arguments.question;
+    arguments.model.fetch(question.answer.ignored())?;
+    let folder = checkpoint_folder(&arguments.model.name, variants[0].id, question.seed)?;
     let task = task(arguments, &folder)?;
     let request = AttendRequest {
-        model: arguments.model.clone(),
+        model: arguments.model.name.clone(),
         variants,
-        options: LoadOptions::named(&arguments.device, &arguments.dtype)?
-            .without(arguments.decoding.ignored()),
-        adapter: arguments.adapter.clone(),
-        seed: arguments.seed,
-        max_new_tokens: arguments.max_new_tokens,
+        options: question.load_options()?,
+        adapter: question.answer.adapter.clone(),
+        seed: question.seed,
+        max_new_tokens: question.max_new_tokens,
         choice: Choice {
             layer: arguments.layer.0,
             head: arguments.head.0,
@@ -156,7 +134,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     for _ in attended.iter().filter(|own| own.untrained) {
         eprintln!(
             "note: {} has seeded random weights; its attention means nothing",
-            arguments.model
+            arguments.model.name
         );
     }
     fs::create_dir_all(&arguments.out).with_context(|| {
@@ -189,7 +167,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
             "; green: the answer's box"
         }
     ));
-    let title = format!("{}: attention on {}", arguments.model, task.name);
+    let title = format!("{}: attention on {}", arguments.model.name, task.name);
     let sheet = Sheet {
         title: &title,
         lines: &lines,
@@ -208,7 +186,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     }
     if arguments.json {
         print_json(&json!({
-            "model": arguments.model,
+            "model": arguments.model.name,
             "prompt": task.question.prompt,
             "answers": task.answers,
             "boxes": task.question.boxes,
@@ -234,10 +212,10 @@ fn maps(arguments: &Arguments, task: &Task, rows: &[Row]) -> AttentionMaps {
     });
     AttentionMaps {
         maps_version: MAPS_VERSION,
-        model: arguments.model.clone(),
+        model: arguments.model.name.clone(),
         suite: arguments.suite.clone(),
         sample: task.sample.clone(),
-        seed: arguments.seed,
+        seed: arguments.question.seed,
         layer: arguments.layer.0,
         head: arguments.head.0,
         variants: variants.collect(),
@@ -249,6 +227,7 @@ fn task(arguments: &Arguments, folder: &Path) -> anyhow::Result<Task> {
     if let (Some(id), Some(number)) = (&arguments.suite, arguments.sample) {
         let suite = named_suite(id)?;
         let data = arguments
+            .model
             .hub
             .data(&arguments.data, &[suite], Part::Scored)?;
         let dataset = suite.open(data.get(&suite.id).map(PathBuf::as_path))?;
@@ -275,13 +254,7 @@ fn task(arguments: &Arguments, folder: &Path) -> anyhow::Result<Task> {
     let (Some(path), Some(prompt)) = (&arguments.image, &arguments.prompt) else {
         bail!("--image F --prompt TEXT, or --suite SUITE --sample N: one of the two is needed");
     };
-    let bytes = fs::read(path).with_context(|| {
-        refusal(
-            format!("cannot read {}", path.display()),
-            "check the path and its permissions",
-        )
-    })?;
-    let picture = decode(&bytes, &path.display().to_string())?;
+    let picture = read_picture(path)?;
     let (width, height) = (picture.width() as f32, picture.height() as f32);
     let boxes = match arguments.bounds.as_slice() {
         [] => Vec::new(),

@@ -1,6 +1,6 @@
 //! `rave eval`: the main job.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -11,22 +11,25 @@ use clap::{Args, ValueEnum};
 use rave_benchmarks::{Suite, suites};
 use rave_engine::{Ended, FailOnError, Request, evaluate};
 use rave_lmm::{LoadOptions, dtype, size};
-use rave_methods::{REGISTRY, Variant};
 use rave_reports::{Document, Evaluation};
 use rave_results::schema::{RunRecord, Shard, WorkRecord};
 use rave_results::summary::FailedSample;
 use rave_results::{Run, Summary};
 
-use super::decoding::DecodingArguments;
+use super::arguments::{AnswerArguments, DeviceArguments, VariantsArguments};
 use super::hub::{HubArguments, Part};
 use super::reporting::{DEFAULT_FORMATS, Data, Output, SuitePictures, named_formats};
-use super::{code_version, command_line, export, listed, named_suite, named_variant, run_folder};
+use super::{code_version, command_line, export, listed, named_suite, run_folder, unique};
 use crate::Outcome;
 use crate::progress::Bars;
 use crate::signals::stop_on_signals;
 
-/// Failed samples that are told one by one at the end.
-const TOLD_FAILURES: usize = 10;
+/// Failed samples that are listed one by one at the end.
+const MAX_LISTED_FAILURES: usize = 10;
+
+/// Help of `--dtype`.
+const DTYPE: &str = "Compute type: f32, bf16 or f16; auto takes bf16 where all checkpoints are stored so and the device \
+                     multiplies it fast";
 
 /// Options of `rave eval`.
 #[derive(Debug, Args)]
@@ -34,19 +37,19 @@ const TOLD_FAILURES: usize = 10;
     clippy::struct_excessive_bools,
     reason = "flags of a command line, each by itself"
 )]
+#[command(mut_arg("dtype", |dtype| dtype.default_value(dtype::AUTO).help(DTYPE)))]
 pub struct Arguments {
-    /// Models, separated by commas: built-in names, folders of checkpoints, or hub repositories (org/name[@revision])
+    /// Models, separated by commas: built-in names, folders of checkpoints, or hub repositories (`org/name[@revision]`)
     #[arg(long, value_delimiter = ',', required = true)]
     pub model: Vec<String>,
-    /// Attention variants or preset files (.toml), separated by commas; `all` for every registered one
-    #[arg(long, value_delimiter = ',', default_value = "standard,rave")]
-    pub variant: Vec<String>,
+    #[command(flatten)]
+    pub variants: VariantsArguments,
     /// Suites, separated by commas: names, or files of your own (suite.toml, or its folder as ./mine); `embedded` for every suite
     /// that needs no data, `all` for every one
     #[arg(long, value_delimiter = ',', default_value = "embedded")]
     pub suite: Vec<String>,
     /// Data of suites that are not embedded, by default fetched from the hub: a local copy of a hub data repository, a folder that
-    /// holds several by repository name, or org/name[@revision], which may be given several times
+    /// holds several by repository name, or `org/name[@revision]`, which may be given several times
     #[arg(long, value_name = "DIR|REPOSITORY")]
     pub data: Vec<String>,
     #[command(flatten)]
@@ -77,17 +80,10 @@ pub struct Arguments {
     /// Of a model trained with several seeds the one to take (by default all); else the seed of untrained variants
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
-    /// cpu, cuda or cuda:N
-    #[arg(long, default_value = "cpu")]
-    pub device: String,
-    /// Compute type: f32, bf16 or f16; auto takes bf16 where all checkpoints are stored so and the device multiplies it fast
-    #[arg(long, value_name = "D", default_value = dtype::AUTO)]
-    pub dtype: String,
     #[command(flatten)]
-    pub decoding: DecodingArguments,
-    /// Trained weights for the one trained variant; otherwise those beside the checkpoint are taken
-    #[arg(long, value_name = "FILE.safetensors")]
-    pub adapter: Option<PathBuf>,
+    pub device: DeviceArguments,
+    #[command(flatten)]
+    pub answer: AnswerArguments,
     /// Probe the attention behind every answer, layer by layer, into attention.parquet: a pass of its own after the answer, which
     /// changes neither answers nor recorded times
     #[arg(long)]
@@ -102,7 +98,7 @@ pub struct Arguments {
     /// Fail a sample whose answer takes longer, preparing and vision included
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub sample_timeout: Option<Duration>,
-    /// The run's folder; by default results/runs/local/eval-<time>
+    /// The run's folder; by default `results/runs/local/eval-<time>`
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Go on with the interrupted run in --out; where none was begun yet, begin it, and where it has finished, report it
@@ -133,27 +129,26 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     if arguments.limit == Some(0) {
         bail!("--limit 0 would evaluate nothing");
     }
-    let variants = chosen_variants(&arguments.variant)?;
-    let suites = chosen_suites(&arguments.suite)?;
+    let variants = arguments.variants.selected()?;
+    let suites = selected_suites(&arguments.suite)?;
     let models = listed("model", &arguments.model)?;
     unique("model", models.iter().copied())?;
     // What is cheap to refuse is refused before anything is fetched.
-    let is_auto = arguments.dtype == dtype::AUTO;
-    let named = if is_auto { "f32" } else { &arguments.dtype };
-    let device = LoadOptions::named(&arguments.device, named)?.device;
-    arguments
-        .hub
-        .models(models.iter().copied(), arguments.decoding.ignored())?;
+    let DeviceArguments { device, dtype } = arguments.device;
+    let is_auto = dtype == dtype::AUTO;
+    let named = LoadOptions::named(&device, if is_auto { "f32" } else { &dtype })?;
+    let ignored = arguments.answer.ignored();
+    arguments.hub.models(models.iter().copied(), ignored)?;
     let part = arguments.split.as_deref().map_or(Part::Scored, Part::Split);
     let data = arguments.hub.data(&arguments.data, &suites, part)?;
     let dtype = if is_auto {
-        dtype::automatic(models.iter().copied(), &arguments.device)?.to_owned()
+        dtype::automatic(models.iter().copied(), &device)?.to_owned()
     } else {
-        arguments.dtype
+        dtype
     };
     let batch = match arguments.batch {
         Some(batch) => batch,
-        None => size::automatic_batch(models.iter().copied(), device)?,
+        None => size::automatic_batch(models.iter().copied(), named.device)?,
     };
     let models = models.into_iter().map(str::to_owned).collect();
     let samples = listed("samples", &arguments.samples)?;
@@ -178,10 +173,10 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         shard: arguments.shard,
         family_prompts: arguments.prompts == Prompts::Family,
         seed: arguments.seed,
-        device: arguments.device,
+        device,
         dtype,
-        ignored: arguments.decoding.ignored(),
-        adapter: arguments.adapter,
+        ignored,
+        adapter: arguments.answer.adapter,
         attention: arguments.attention,
         batch,
         reuse: !arguments.no_reuse,
@@ -247,8 +242,8 @@ impl Wanted {
             json: self.json,
         };
         let shown = output.show(&mut document);
-        eprint!("{}", told_failures(&summary.failures, out));
-        eprint!("{}", told_work(request, finished.work.as_ref()));
+        eprint!("{}", format_failures(&summary.failures, out));
+        eprint!("{}", format_work(request, finished.work.as_ref()));
         if let Some(shard) = request.shard.filter(|_| finished.due() == Some(0)) {
             eprintln!("shard {shard} has no samples: there are fewer pictures than shards");
         }
@@ -287,7 +282,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
 }
 
 /// How the time was spent, and whether batches had to be made smaller.
-fn told_work(request: &Request, work: Option<&WorkRecord>) -> String {
+fn format_work(request: &Request, work: Option<&WorkRecord>) -> String {
     let Some(work) = work else {
         return String::new();
     };
@@ -306,7 +301,7 @@ fn told_work(request: &Request, work: Option<&WorkRecord>) -> String {
 }
 
 /// The first failures with their whole reason, a line each, and where the others are.
-fn told_failures(failures: &[FailedSample], out: &Path) -> String {
+fn format_failures(failures: &[FailedSample], out: &Path) -> String {
     let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
     for failure in failures {
         let kind = failure.error.kind.name();
@@ -322,7 +317,7 @@ fn told_failures(failures: &[FailedSample], out: &Path) -> String {
             counts.collect::<Vec<_>>().join(", ")
         );
     }
-    for failure in failures.iter().take(TOLD_FAILURES) {
+    for failure in failures.iter().take(MAX_LISTED_FAILURES) {
         text += &format!(
             "failed: {} {} ({}, {}): {}\n",
             failure.suite,
@@ -332,50 +327,26 @@ fn told_failures(failures: &[FailedSample], out: &Path) -> String {
             failure.error.to_string().trim_end().replace('\n', "\n    ")
         );
     }
-    if failures.len() > TOLD_FAILURES {
+    if failures.len() > MAX_LISTED_FAILURES {
         text += &format!(
             "failed: and {} more in {}\n",
-            failures.len() - TOLD_FAILURES,
+            failures.len() - MAX_LISTED_FAILURES,
             out.join("samples.parquet").display()
         );
     }
     text
 }
 
-/// The variants of a list, in which `all` stands for every one.
-pub(super) fn chosen_variants(names: &[String]) -> anyhow::Result<Vec<&'static Variant>> {
-    let mut chosen = Vec::new();
-    for name in listed("variant", names)? {
-        match name {
-            "all" => chosen.extend(REGISTRY),
-            name => chosen.push(named_variant(name)?),
-        }
-    }
-    unique("variant", chosen.iter().map(|variant| variant.id))?;
-    Ok(chosen)
-}
-
 /// The suites of a list, in which `embedded` stands for every one that needs no data, and `all` for every one.
-fn chosen_suites(names: &[String]) -> anyhow::Result<Vec<&'static Suite>> {
-    let mut chosen = Vec::new();
+fn selected_suites(names: &[String]) -> anyhow::Result<Vec<&'static Suite>> {
+    let mut selected = Vec::new();
     for name in listed("suite", names)? {
         match name {
-            "all" => chosen.extend(suites()),
-            "embedded" => chosen.extend(suites().iter().filter(|suite| suite.is_embedded())),
-            name => chosen.push(named_suite(name)?),
+            "all" => selected.extend(suites()),
+            "embedded" => selected.extend(suites().iter().filter(|suite| suite.is_embedded())),
+            name => selected.push(named_suite(name)?),
         }
     }
-    unique("suite", chosen.iter().map(|suite| suite.id.as_str()))?;
-    Ok(chosen)
-}
-
-/// Refuses a list that names something twice: its samples would be counted twice.
-fn unique<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> anyhow::Result<()> {
-    let mut seen = HashSet::new();
-    for name in names {
-        if !seen.insert(name) {
-            bail!("--{what} names `{name}` twice");
-        }
-    }
-    Ok(())
+    unique("suite", selected.iter().map(|suite| suite.id.as_str()))?;
+    Ok(selected)
 }

@@ -1,54 +1,31 @@
 //! `rave generate`: one question about a picture or several, with one attention variant.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::PathBuf;
 
-use anyhow::Context as _;
 use clap::Args;
-use rave_lmm::{Generation, GenerationOptions, LoadOptions, Model, Prompt, decode, write_tensors};
+use rave_lmm::{Generation, GenerationOptions, Model, Prompt, write_tensors};
 use serde_json::json;
 
-use super::decoding::DecodingArguments;
-use super::hub::HubArguments;
-use super::{named_variant, print, print_json};
+use super::arguments::{ModelArguments, QuestionArguments, VariantArguments, read_picture};
+use super::{print, print_json};
 use crate::Outcome;
-use crate::failure::refusal;
 
 /// Options of `rave generate`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// A built-in model, the folder of a checkpoint, or a hub repository (org/name[@revision])
-    #[arg(long)]
-    pub model: String,
     #[command(flatten)]
-    pub hub: HubArguments,
-    /// The attention variant, or a preset file (.toml)
-    #[arg(long, default_value = "standard")]
-    pub variant: String,
+    pub model: ModelArguments,
+    #[command(flatten)]
+    pub variant: VariantArguments,
     /// The picture: PNG, JPEG, WebP, GIF, BMP or TIFF; may be given several times; left out, the model is asked without one
     #[arg(long, value_name = "F")]
     pub image: Vec<PathBuf>,
     /// The question
     #[arg(long, value_name = "TEXT")]
     pub prompt: String,
-    /// Most tokens to generate
-    #[arg(long, value_name = "N", default_value_t = 64)]
-    pub max_new_tokens: usize,
-    /// Compute type: f32, bf16 or f16
-    #[arg(long, value_name = "D", default_value = "f32")]
-    pub dtype: String,
-    /// cpu, cuda or cuda:N
-    #[arg(long, default_value = "cpu")]
-    pub device: String,
     #[command(flatten)]
-    pub decoding: DecodingArguments,
-    /// Trained weights of the variant; otherwise those beside the checkpoint are taken
-    #[arg(long, value_name = "FILE.safetensors")]
-    pub adapter: Option<PathBuf>,
-    /// Of a grid of checkpoints the seed to take, by default its first; else the seed of a variant at its initial values
-    #[arg(long, value_name = "N")]
-    pub seed: Option<u64>,
+    pub question: QuestionArguments,
     /// Write the prompt's logits, "logits" of shape (T, vocabulary) in f32
     #[arg(long, value_name = "FILE.safetensors")]
     pub logits: Option<PathBuf>,
@@ -59,30 +36,20 @@ pub struct Arguments {
 
 /// `rave generate`.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let variant = named_variant(&arguments.variant)?;
-    let options = LoadOptions::named(&arguments.device, &arguments.dtype)?
-        .without(arguments.decoding.ignored());
+    let variant = arguments.variant.named()?;
+    let question = &arguments.question;
+    let options = question.load_options()?;
     let pictures = arguments
         .image
         .iter()
-        .map(|path| {
-            let bytes = fs::read(path).with_context(|| {
-                refusal(
-                    format!("cannot read {}", path.display()),
-                    "check the path and its permissions",
-                )
-            })?;
-            Ok(decode(&bytes, &path.display().to_string())?)
-        })
+        .map(|path| read_picture(path))
         .collect::<anyhow::Result<Vec<_>>>()?;
-    arguments
-        .hub
-        .models([arguments.model.as_str()], arguments.decoding.ignored())?;
-    let model = Model::load_for(&arguments.model, variant.id, arguments.seed, options)?;
+    arguments.model.fetch(question.answer.ignored())?;
+    let model = Model::load_for(&arguments.model.name, variant.id, question.seed, options)?;
     let built = model.build(
         variant,
-        arguments.seed.unwrap_or(0),
-        arguments.adapter.as_deref(),
+        question.seed.unwrap_or(0),
+        question.answer.adapter.as_deref(),
     )?;
     for note in &model.info().notes {
         eprintln!("note: {note}");
@@ -90,7 +57,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     if model.info().untrained {
         eprintln!(
             "note: {} has seeded random weights; its answer means nothing",
-            arguments.model
+            arguments.model.name
         );
     } else if variant.is_trained() && built.adapter.is_none() {
         eprintln!(
@@ -102,7 +69,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let prompt = model.processor().prepare(&pictures, &arguments.prompt)?;
     let features = model.encode_image(&prompt)?;
     let options = GenerationOptions {
-        max_new_tokens: arguments.max_new_tokens,
+        max_new_tokens: question.max_new_tokens,
         stop_at_end: true,
         deadline: None,
     };

@@ -5,8 +5,12 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use rave_lmm::GenerationKeys;
 
-use super::hub::HubArguments;
+use super::arguments::ModelArguments;
 use crate::Outcome;
+
+/// Help of `--model`.
+const MODEL: &str = "Where the vision tower comes from: a built-in model, the folder of a checkpoint, or a hub repository \
+                     (`org/name[@revision]`)";
 
 /// Options of `rave import`.
 #[derive(Debug, Args)]
@@ -20,15 +24,13 @@ pub struct Arguments {
 enum Format {
     /// The text decoder, vocabulary and chat format of a llama.cpp file (SmolLM2's kind), with the vision tower and connector of
     /// another checkpoint of the same sizes; quantised blocks become the f32 numbers that they stand for
+    #[command(mut_arg("model", |model| model.required(false).default_value("smolvlm-256m-random").help(MODEL)))]
     Gguf {
         /// The file
         #[arg(value_name = "FILE.gguf")]
         file: PathBuf,
-        /// Where the vision tower comes from: a built-in model, the folder of a checkpoint, or a hub repository (org/name[@revision])
-        #[arg(long, default_value = "smolvlm-256m-random")]
-        model: String,
         #[command(flatten)]
-        hub: HubArguments,
+        model: ModelArguments,
         /// The new checkpoint's folder
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
@@ -37,14 +39,9 @@ enum Format {
 
 /// `rave import`.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let Format::Gguf {
-        file,
-        model,
-        hub,
-        out,
-    } = &arguments.format;
-    hub.models([model.as_str()], GenerationKeys::ALL)?;
-    rave_lmm::import::gguf(file, &rave_lmm::resolve(model)?, out)?;
+    let Format::Gguf { file, model, out } = &arguments.format;
+    model.fetch(GenerationKeys::ALL)?;
+    rave_lmm::import::gguf(file, &rave_lmm::resolve(&model.name)?, out)?;
     eprintln!("imported: {} (use it with --model)", out.display());
     Ok(Outcome::Clean)
 }

@@ -17,25 +17,31 @@ use rave_reports::Document;
 use rave_results::latency::{LatencyRun, LatencySummary};
 use rave_results::statistics::Resampling;
 
-use super::eval::chosen_variants;
-use super::hub::HubArguments;
+use super::arguments::{DeviceArguments, ModelArguments, VariantsArguments};
 use super::reporting::{FORMATS_WITHOUT_PAGE, Output, named_formats};
 use super::{code_version, command_line, listed, named_variant, print, run_folder};
 use crate::Outcome;
 use crate::failure::refusal;
 
+/// Help of `--model`.
+const MODEL: &str = "A built-in model, the folder of a checkpoint, or a hub repository (`org/name[@revision]`); of a grid (nano) \
+                     every variant runs on the checkpoint of standard";
+/// Help of `--variant`.
+const VARIANT: &str = "Attention variants or preset files (.toml), separated by commas; `all` for every registered one; \
+                       standard is always measured";
+
 /// Options of `rave latency`.
 #[derive(Debug, Args)]
+#[command(
+    mut_arg("model", |model| model.required(false).default_value("smolvlm-256m-random").help(MODEL)),
+    mut_arg("variant", |variant| variant.help(VARIANT)),
+    mut_arg("device", |device| device.help("cpu, cuda or cuda:N; peak memory is measured on a cpu under Linux"))
+)]
 pub struct Arguments {
-    /// A built-in model, the folder of a checkpoint, or a hub repository (org/name[@revision]); of a grid (nano) every variant runs on the checkpoint of standard
-    #[arg(long, default_value = "smolvlm-256m-random")]
-    pub model: String,
     #[command(flatten)]
-    pub hub: HubArguments,
-    /// Attention variants or preset files (.toml), separated by commas; `all` for every registered one; standard is always
-    /// measured
-    #[arg(long, value_delimiter = ',', default_value = "standard,rave")]
-    pub variant: Vec<String>,
+    pub model: ModelArguments,
+    #[command(flatten)]
+    pub variants: VariantsArguments,
     /// Visual tokens of the prompts, separated by commas: multiples of what a tile of the model becomes; by default 17 tiles
     /// (1088 of SmolVLM-256M)
     #[arg(long, value_name = "N", value_delimiter = ',')]
@@ -55,13 +61,9 @@ pub struct Arguments {
     /// Measure standard against itself as one more contender: the smallest ratio that this machine can resolve
     #[arg(long)]
     pub check_noise: bool,
-    /// Compute type: f32, bf16 or f16
-    #[arg(long, value_name = "D", default_value = "f32")]
-    pub dtype: String,
-    /// cpu, cuda or cuda:N; peak memory is measured on a cpu under Linux
-    #[arg(long, default_value = "cpu")]
-    pub device: String,
-    /// The run's folder; by default results/runs/local/latency-<time>
+    #[command(flatten)]
+    pub device: DeviceArguments,
+    /// The run's folder; by default `results/runs/local/latency-<time>`
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// The summary as one JSON document on stdout instead of tables
@@ -82,10 +84,8 @@ pub struct MemoryArguments {
     text_tokens: usize,
     #[arg(long)]
     new_tokens: usize,
-    #[arg(long, default_value = "f32")]
-    dtype: String,
-    #[arg(long, default_value = "cpu")]
-    device: String,
+    #[command(flatten)]
+    device: DeviceArguments,
     /// A RAVE's bias as a tensor of tokens x tokens instead of folded
     #[arg(long)]
     materialise: bool,
@@ -95,15 +95,13 @@ pub struct MemoryArguments {
 pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     let budget = duration("seconds", arguments.seconds)?;
     let warm_up = duration("warmup", arguments.warmup)?;
-    let variants = chosen_variants(&arguments.variant)?;
-    let names = given_names(&arguments.variant)?;
-    arguments
-        .hub
-        .models([arguments.model.as_str()], GenerationKeys::ALL)?;
+    let variants = arguments.variants.selected()?;
+    let names = given_names(&arguments.variants.names)?;
+    arguments.model.fetch(GenerationKeys::ALL)?;
     let made = arguments.out.is_none();
     let out = run_folder(arguments.out, "latency")?;
     let request = LatencyRequest {
-        model: arguments.model,
+        model: arguments.model.name,
         variants,
         image_tokens: arguments.image_tokens,
         text_tokens: arguments.text_tokens,
@@ -111,8 +109,8 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         budget,
         warm_up,
         check_noise: arguments.check_noise,
-        device: arguments.device,
-        dtype: arguments.dtype,
+        device: arguments.device.device,
+        dtype: arguments.device.dtype,
         out: out.clone(),
         command_line: command_line(),
         code: code_version(),
@@ -159,8 +157,8 @@ pub fn measure_memory(arguments: &MemoryArguments) -> anyhow::Result<Outcome> {
         image_tokens: arguments.image_tokens,
         text_tokens: arguments.text_tokens,
         new_tokens: arguments.new_tokens,
-        dtype: arguments.dtype.clone(),
-        device: arguments.device.clone(),
+        dtype: arguments.device.dtype.clone(),
+        device: arguments.device.device.clone(),
         materialise: arguments.materialise,
     })?;
     print(&format!("{peak}\n"))?;
@@ -213,13 +211,13 @@ fn peak_in_own_process(
     match text.trim().parse() {
         Ok(peak) if output.status.success() => Ok(peak),
         _ => {
-            let told = String::from_utf8_lossy(&output.stderr);
-            let mut lines = told.lines().rev();
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            let mut lines = stderr.lines().rev();
             let error = lines.find_map(|line| line.strip_prefix("error: "));
             Err(format!(
                 "its process ended with {}: {}",
                 output.status,
-                error.or(told.lines().last()).unwrap_or("it said nothing")
+                error.or(stderr.lines().last()).unwrap_or("it said nothing")
             ))
         }
     }

@@ -5,7 +5,7 @@ use rave_lmm::{FAMILIES, GenerationKeys, built_in, geometry};
 use rave_methods::{REGISTRY, Variant};
 use serde_json::json;
 
-use super::hub::HubArguments;
+use super::arguments::ModelArguments;
 use super::{named_variant, print, print_json, print_table};
 use crate::Outcome;
 
@@ -54,18 +54,17 @@ pub fn models(arguments: &Arguments) -> anyhow::Result<Outcome> {
 
 /// Options of `rave variants`.
 #[derive(Debug, Args)]
+#[command(mut_arg("model", |model| {
+    model.required(false).default_value("nano").help("The model for which added parameters are counted")
+}))]
 pub struct VariantArguments {
     /// Variants or preset files to show, separated by commas; all registered ones when left out
     #[arg(long, value_delimiter = ',')]
     pub variant: Vec<String>,
-    /// The model for which added parameters are counted
-    #[arg(long, default_value = "nano")]
-    pub model: String,
     #[command(flatten)]
-    pub hub: HubArguments,
-    /// One JSON document instead of a table
-    #[arg(long)]
-    pub json: bool,
+    pub model: ModelArguments,
+    #[command(flatten)]
+    pub listing: Arguments,
 }
 
 /// `rave variants`.
@@ -78,10 +77,9 @@ pub fn variants(arguments: &VariantArguments) -> anyhow::Result<Outcome> {
             .map(|name| named_variant(name))
             .collect::<Result<_, _>>()?
     };
-    arguments
-        .hub
-        .models([arguments.model.as_str()], GenerationKeys::ALL)?;
-    let sizes = geometry(&arguments.model)?;
+    arguments.model.fetch(GenerationKeys::ALL)?;
+    let model = &arguments.model.name;
+    let sizes = geometry(model)?;
     let mut rows = Vec::new();
     let mut documents = Vec::new();
     for variant in variants {
@@ -112,8 +110,8 @@ pub fn variants(arguments: &VariantArguments) -> anyhow::Result<Outcome> {
         }
         documents.push(document);
     }
-    if arguments.json {
-        print_json(&json!({ "model": arguments.model, "variants": documents }))?;
+    if arguments.listing.json {
+        print_json(&json!({ "model": model, "variants": documents }))?;
         return Ok(Outcome::Clean);
     }
     print_table(
@@ -130,9 +128,8 @@ pub fn variants(arguments: &VariantArguments) -> anyhow::Result<Outcome> {
         rows,
     )?;
     print(&format!(
-        "\nqueries, keys: whose attention it touches, and on what. cached: what is stored besides v. adds: parameters for {}.\n\
-         --json has the options, the identity setting and the source of each. A preset of your own: --variant FILE.toml.\n",
-        arguments.model
+        "\nqueries, keys: whose attention it touches, and on what. cached: what is stored besides v. adds: parameters for {model}.\n\
+         --json has the options, the identity setting and the source of each. A preset of your own: --variant FILE.toml.\n"
     ))?;
     Ok(Outcome::Clean)
 }

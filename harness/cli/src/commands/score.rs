@@ -5,11 +5,12 @@ use std::io::{self, Read as _};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
+use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use clap::{Args, ValueEnum};
 use rave_benchmarks::predictions::{Format, Missing, Tally, match_with, read, score};
 use rave_benchmarks::{Average, METRICS, Metric, Suite};
 
+use super::arguments::choice;
 use super::{named_suite, print};
 use crate::Outcome;
 use crate::failure::refusal;
@@ -35,17 +36,8 @@ pub struct Arguments {
     #[arg(long, value_name = "NAME", requires = "data")]
     pub split: Option<String>,
     /// What becomes of samples of the data without a prediction
-    #[arg(long, default_value = "skip", requires = "data")]
-    pub missing: MissingName,
-}
-
-/// The names of [`Missing`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum MissingName {
-    /// They are left out, and counted
-    Skip,
-    /// Each is scored as an empty answer
-    Zero,
+    #[arg(long, default_value = "skip", requires = "data", value_parser = choice::<Missing>())]
+    pub missing: Missing,
 }
 
 /// Reads the id of a metric.
@@ -89,12 +81,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
             Some(split) => suite.open_split(Some(data), split)?,
             None => suite.open(Some(data))?,
         };
-        let missing = match arguments.missing {
-            MissingName::Skip => Missing::Skip,
-            MissingName::Zero => Missing::Zero,
-        };
         let (matched, without) =
-            match_with(&dataset, predictions, missing).with_context(|| name.clone())?;
+            match_with(&dataset, predictions, arguments.missing).with_context(|| name.clone())?;
         predictions = matched;
         absent = Some((dataset.len(), without));
         whole = dataset.size_hint_full();
@@ -145,7 +133,7 @@ fn remarks(
     suite: Option<&Suite>,
     whole: Option<usize>,
     absent: Option<(usize, usize)>,
-    missing: MissingName,
+    missing: Missing,
 ) -> String {
     let mut text = String::new();
     for (category, mean, count) in &tally.categories {
@@ -153,10 +141,10 @@ fn remarks(
     }
     if let Some((all, without @ 1..)) = absent {
         text += &match missing {
-            MissingName::Skip => format!(
+            Missing::Skip => format!(
                 "{without} of the data's {all} samples have no prediction and are left out (--missing zero scores them)\n"
             ),
-            MissingName::Zero => format!(
+            Missing::Zero => format!(
                 "{without} of the data's {all} samples have no prediction, and each is scored as an empty answer\n"
             ),
         };

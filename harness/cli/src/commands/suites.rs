@@ -81,7 +81,7 @@ fn list() -> anyhow::Result<()> {
 
 /// Draws the sheets and prints the path of each; nothing is drawn unless every name is good.
 fn draw(folder: &Path, names: &[String], split: Split, count: u32) -> anyhow::Result<()> {
-    let mut chosen: Vec<(&Suite, Task)> = Vec::new();
+    let mut selected: Vec<(&Suite, Task)> = Vec::new();
     for name in names {
         let suite = suite(name)?;
         let Some(task) = suite.task() else {
@@ -91,10 +91,10 @@ fn draw(folder: &Path, names: &[String], split: Split, count: u32) -> anyhow::Re
                 format!("--render takes {}", drawn.join(", ")),
             ));
         };
-        chosen.push((suite, task));
+        selected.push((suite, task));
     }
     if names.is_empty() {
-        chosen.extend(embedded());
+        selected.extend(embedded());
     }
     fs::create_dir_all(folder).with_context(|| {
         refusal(
@@ -102,7 +102,7 @@ fn draw(folder: &Path, names: &[String], split: Split, count: u32) -> anyhow::Re
             "name one that can be written",
         )
     })?;
-    for (suite, task) in chosen {
+    for (suite, task) in selected {
         let sheet = contact_sheet(task, split, suite.version, count)?;
         let path = folder.join(format!("{}-{split}.png", suite.id));
         sheet.save(&path).with_context(|| {

@@ -3,38 +3,33 @@
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
-use anyhow::bail;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use rave_engine::train::{Ended, Freeze, Plan, Source, TrainObserver, train};
 use rave_lmm::GenerationKeys;
 use rave_reports::charts;
 use rave_results::training::{ROWS, Row, read_rows};
 
-use super::eval::chosen_variants;
-use super::hub::{HubArguments, Part};
+use super::arguments::{DeviceArguments, ModelArguments, VariantArguments, choice};
+use super::hub::Part;
 use super::{code_version, command_line, write_file};
 use crate::Outcome;
-use crate::failure::refusal;
 use crate::signals::stop_on_signals;
 
 /// Options of `rave train`.
 #[derive(Debug, Args)]
+#[command(mut_arg("dtype", |dtype| dtype.help("Compute type: f32 or bf16; weights are kept in f32")))]
 pub struct Arguments {
-    /// The checkpoint to start from: a built-in model, a folder, or a hub repository (org/name[@revision])
-    #[arg(long)]
-    pub model: String,
     #[command(flatten)]
-    pub hub: HubArguments,
+    pub model: ModelArguments,
     /// Begin a built-in model from random weights of this seed instead of those it has
     #[arg(long, value_name = "SEED")]
     pub init_seed: Option<u64>,
     /// Take the vision tower of this checkpoint instead of the model's own
     #[arg(long, value_name = "DIR")]
     pub vision: Option<PathBuf>,
-    /// Attention variant to train with, or a preset file (.toml)
-    #[arg(long, default_value = "standard")]
-    pub variant: String,
+    #[command(flatten)]
+    pub variant: VariantArguments,
     /// What to train on, separated by commas: embedded tasks (ocr, chart, document, scene, general, page), which are drawn
     /// without end, or published suites with a train split; they take turns, and one named twice has two
     #[arg(
@@ -44,7 +39,7 @@ pub struct Arguments {
         default_value = "ocr,chart,document,scene,general"
     )]
     pub suite: Vec<String>,
-    /// Data of suites that are not embedded, by default fetched from the hub: a folder, or org/name[@revision], which may be given
+    /// Data of suites that are not embedded, by default fetched from the hub: a folder, or `org/name[@revision]`, which may be given
     /// several times
     #[arg(long, value_name = "DIR|REPOSITORY")]
     pub data: Vec<String>,
@@ -85,20 +80,16 @@ pub struct Arguments {
     #[arg(long)]
     pub no_answers: bool,
     /// What stays as it is
-    #[arg(long, default_value = "none")]
-    pub freeze: FreezeName,
+    #[arg(long, default_value = "none", value_parser = choice::<Freeze>())]
+    pub freeze: Freeze,
     /// Seed of the order and choice of the items
     #[arg(long, default_value_t = 0)]
     pub seed: u32,
     /// Seed of the variant's own parameters
     #[arg(long, default_value_t = 0)]
     pub seed_gates: u64,
-    /// cpu, cuda or cuda:N
-    #[arg(long, default_value = "cpu")]
-    pub device: String,
-    /// Compute type, f32 or bf16; weights are kept in f32
-    #[arg(long, value_name = "D", default_value = "f32")]
-    pub dtype: String,
+    #[command(flatten)]
+    pub device: DeviceArguments,
     /// Validation items of each suite
     #[arg(long, default_value_t = 64)]
     pub validation_items: u64,
@@ -116,26 +107,9 @@ pub struct Arguments {
     pub resume: bool,
 }
 
-/// The names of [`Freeze`].
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum FreezeName {
-    /// Everything is trained
-    None,
-    /// The vision tower stays
-    Vision,
-    /// The whole checkpoint stays; only the variant's own parameters are trained
-    Backbone,
-}
-
 /// `rave train`.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let variants = chosen_variants(std::slice::from_ref(&arguments.variant))?;
-    let [variant] = variants[..] else {
-        bail!(refusal(
-            "--variant takes one variant",
-            "train each into a folder of its own",
-        ));
-    };
+    let variant = arguments.variant.named()?;
     let sources = arguments
         .suite
         .iter()
@@ -149,15 +123,14 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         })
         .collect();
     let data = arguments
+        .model
         .hub
         .data(&arguments.data, &published, Part::Training)?;
     if arguments.init_seed.is_none() {
-        arguments
-            .hub
-            .models([arguments.model.as_str()], GenerationKeys::ALL)?;
+        arguments.model.fetch(GenerationKeys::ALL)?;
     }
     let plan = Plan {
-        model: arguments.model.clone(),
+        model: arguments.model.name.clone(),
         init_seed: arguments.init_seed,
         vision: arguments.vision.clone(),
         variant,
@@ -175,15 +148,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         clip: arguments.max_grad_norm,
         dense: arguments.aux_loss,
         answers: !arguments.no_answers,
-        freeze: match arguments.freeze {
-            FreezeName::None => Freeze::None,
-            FreezeName::Vision => Freeze::Vision,
-            FreezeName::Backbone => Freeze::Backbone,
-        },
+        freeze: arguments.freeze,
         seed_data: arguments.seed,
         seed_gates: arguments.seed_gates,
-        dtype: arguments.dtype.clone(),
-        device: arguments.device.clone(),
+        dtype: arguments.device.dtype.clone(),
+        device: arguments.device.device.clone(),
         validation_items: arguments.validation_items,
         validate_every: arguments.validate_every,
         save_every: arguments.save_every,
@@ -197,7 +166,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let ended = train(&plan, &mut progress, &stop)?;
     progress.bar.finish();
     let rows = read_rows(&plan.out.join(ROWS))?;
-    let title = format!("Training {} with {}", arguments.model, plan.variant.id);
+    let title = format!("Training {} with {}", plan.model, plan.variant.id);
     for chart in charts::training(&rows, &title)? {
         let path = plan.out.join(&chart.name);
         write_file(&path, &chart.bytes)?;

@@ -211,21 +211,8 @@ fn a_closed_stdout_takes_neither_the_report_nor_the_verdict() {
         Stdio::from(writer)
     };
     let data = folder.path().join("data");
-    let eval = [
-        "eval",
-        "--model",
-        text(&fixture()),
-        "--variant",
-        "standard,rave",
-        "--suite",
-        "chartqa",
-        "--data",
-        text(&data),
-        "--out",
-        text(&out),
-    ]
-    .map(str::to_owned);
-    let eval: Vec<&str> = eval.iter().map(String::as_str).collect();
+    let fixture = fixture();
+    let eval = eval_chartqa(text(&fixture), "standard,rave", &data, &out);
     let output = run(&eval, closed());
     let message = stderr(&output);
     assert_eq!(output.status.code(), Some(1), "{message}");
@@ -286,19 +273,7 @@ fn a_forced_comparison_is_marked_in_every_format() {
                 ))],
             );
             let fixture = fixture();
-            let output = rave(&[
-                "eval",
-                "--model",
-                text(&fixture),
-                "--variant",
-                variant,
-                "--suite",
-                "chartqa",
-                "--data",
-                text(&data),
-                "--out",
-                text(&out),
-            ]);
+            let output = rave(&eval_chartqa(text(&fixture), variant, &data, &out));
             assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
             out
         })

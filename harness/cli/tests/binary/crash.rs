@@ -11,22 +11,9 @@ const KILLS: usize = 25;
 
 /// The run of these tests: two suites under two variants, probes and all.
 fn arguments(out: &Path) -> Vec<String> {
-    let base = [
-        "eval",
-        "--model",
-        "nano-untrained",
-        "--variant",
-        "standard,rave",
-        "--suite",
-        "embedded-ocr,embedded-chart",
-        "--limit",
-        "12",
-        "--attention",
-        "--out",
-        text(out),
-        "--resume",
-    ];
-    base.iter().map(ToString::to_string).collect()
+    let base = pair("embedded-ocr,embedded-chart", "12", out);
+    let all = [&base[..], &["--attention", "--resume"]].concat();
+    all.into_iter().map(str::to_owned).collect()
 }
 
 fn eval(out: &Path) -> Output {
@@ -37,15 +24,9 @@ fn eval(out: &Path) -> Output {
 
 /// Lets the run go on for a while and kills it, unless it ends before that.
 pub fn killed_after(arguments: &[String], delay: Duration) -> ExitStatus {
-    let mut child = program()
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let start = Instant::now();
-    while start.elapsed() < delay && child.try_wait().unwrap().is_none() {
+    let mut child = start(arguments);
+    let begin = Instant::now();
+    while begin.elapsed() < delay && child.try_wait().unwrap().is_none() {
         std::thread::sleep(Duration::from_millis(2));
     }
     // Whether it has ended by itself shows in its status.

@@ -7,21 +7,9 @@ fn the_main_job_ends_with_records_tables_and_charts_and_repeats_itself() {
     let folder = tempfile::tempdir().unwrap();
     let run = |name: &str| {
         let out = folder.path().join(name);
-        let output = rave(&[
-            "eval",
-            "--model",
-            "nano-untrained",
-            "--variant",
-            "standard,rave",
-            "--suite",
-            "embedded-ocr,embedded-chart",
-            "--limit",
-            "3",
-            "--batch",
-            "1",
-            "--out",
-            text(&out),
-        ]);
+        let mut arguments = pair("embedded-ocr,embedded-chart", "3", &out);
+        arguments.extend(["--batch", "1"]);
+        let output = rave(&arguments);
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
         (out, output)
     };
@@ -108,22 +96,8 @@ fn the_main_job_ends_with_records_tables_and_charts_and_repeats_itself() {
 fn a_killed_run_goes_on_where_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let arguments = |out: &Path| {
-        let base = [
-            "eval",
-            "--model",
-            "nano-untrained",
-            "--variant",
-            "standard,rave",
-            "--suite",
-            "embedded-scene",
-            "--limit",
-            "40",
-            "--out",
-        ];
-        base.iter()
-            .map(ToString::to_string)
-            .chain([text(out).to_owned()])
-            .collect::<Vec<_>>()
+        let words = pair("embedded-scene", "40", out).into_iter();
+        words.map(str::to_owned).collect::<Vec<_>>()
     };
     let killed = folder.path().join("killed");
     let recorded = kill(&arguments(&killed), &killed, 10);
@@ -168,23 +142,11 @@ fn samples_that_fail_are_counted_with_their_reason_and_the_run_goes_on() {
             one_pixel,
         ],
     );
+    let (fixture, data) = (fixture(), folder.path().join("data"));
     let eval = |policy: &str| {
         let out = folder.path().join(policy);
-        let output = rave(&[
-            "eval",
-            "--model",
-            text(&fixture()),
-            "--variant",
-            "standard,rave",
-            "--suite",
-            "chartqa",
-            "--data",
-            text(&folder.path().join("data")),
-            "--fail-on-error",
-            policy,
-            "--out",
-            text(&out),
-        ]);
+        let base = eval_chartqa(text(&fixture), "standard,rave", &data, &out);
+        let output = rave(&[&base[..], &["--fail-on-error", policy]].concat());
         (answers(&out), output)
     };
     let (samples, output) = eval("any");
@@ -297,17 +259,7 @@ fn an_item_that_cannot_be_read_keeps_its_name() {
     chartqa(&data, &[whole, Vec::new()]);
     let out = folder.path().join("run");
     let fixture = fixture();
-    let output = rave(&[
-        "eval",
-        "--model",
-        text(&fixture),
-        "--suite",
-        "chartqa",
-        "--data",
-        text(&data),
-        "--out",
-        text(&out),
-    ]);
+    let output = rave(&eval_chartqa(text(&fixture), "standard,rave", &data, &out));
     assert_eq!(output.status.code(), Some(1));
     let samples = answers(&out);
     let failed: Vec<_> = samples

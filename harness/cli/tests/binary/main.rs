@@ -3,6 +3,7 @@
 
 mod attend;
 mod bad_input;
+mod batching;
 mod check;
 mod commands;
 mod compare;
@@ -20,13 +21,12 @@ mod server;
 mod shards;
 mod snapshots;
 mod suites;
-mod together;
 mod train;
 
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use polars::prelude::*;
@@ -69,6 +69,17 @@ fn rave(arguments: &[&str]) -> Output {
         .unwrap()
 }
 
+/// Starts the binary, without a word to or from it.
+fn start(arguments: &[String]) -> Child {
+    program()
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
 fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
@@ -79,16 +90,11 @@ fn stderr(output: &Output) -> String {
 
 /// Begins a run in a folder and kills it when it has recorded so many samples; returns how many it has.
 fn kill(arguments: &[String], run: &Path, samples: usize) -> usize {
-    let mut child = program()
-        .args(arguments)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut child = start(arguments);
     let log = run.join("samples.log");
     let lines = || fs::read_to_string(&log).map_or(0, |text| text.lines().count());
-    let start = Instant::now();
-    while lines() < samples && start.elapsed() < Duration::from_secs(60) {
+    let begin = Instant::now();
+    while lines() < samples && begin.elapsed() < Duration::from_secs(60) {
         std::thread::sleep(Duration::from_millis(5));
     }
     child.kill().unwrap();
@@ -153,6 +159,28 @@ fn png(picture: &image::RgbImage) -> Vec<u8> {
     bytes.into_inner()
 }
 
+/// Arguments of a run over such data into a folder.
+fn eval_chartqa<'a>(
+    model: &'a str,
+    variants: &'a str,
+    data: &'a Path,
+    out: &'a Path,
+) -> Vec<&'a str> {
+    vec![
+        "eval",
+        "--model",
+        model,
+        "--variant",
+        variants,
+        "--suite",
+        "chartqa",
+        "--data",
+        text(data),
+        "--out",
+        text(out),
+    ]
+}
+
 /// Writes a ChartQA parquet file with these pictures.
 fn chartqa(folder: &Path, pictures: &[Vec<u8>]) {
     let column = |name: &str, value: &str| Column::new(name.into(), vec![value; pictures.len()]);
@@ -180,6 +208,23 @@ fn parquet(folder: &Path, mut columns: Vec<Column>, pictures: &[Vec<u8>]) {
     ParquetWriter::new(fs::File::create(folder.join("test-00000-of-00001.parquet")).unwrap())
         .finish(&mut frame)
         .unwrap();
+}
+
+/// Arguments of a run of two variants of `nano-untrained` into a folder.
+fn pair<'a>(suites: &'a str, limit: &'a str, out: &'a Path) -> Vec<&'a str> {
+    vec![
+        "eval",
+        "--model",
+        "nano-untrained",
+        "--variant",
+        "standard,rave",
+        "--suite",
+        suites,
+        "--limit",
+        limit,
+        "--out",
+        text(out),
+    ]
 }
 
 /// Arguments of a small run into a folder.

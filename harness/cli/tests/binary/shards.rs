@@ -4,26 +4,12 @@ use super::*;
 
 /// Arguments of a run of two suites under two variants, five samples each.
 fn arguments(out: &Path, more: &[&str]) -> Vec<String> {
-    let base = [
-        "eval",
-        "--model",
-        "nano-untrained",
-        "--variant",
-        "standard,rave",
-        "--suite",
-        "embedded-ocr,embedded-chart",
-        "--limit",
-        "5",
-        "--out",
-        text(out),
-    ];
-    let all = base.iter().chain(more);
-    all.map(ToString::to_string).collect()
+    let all = [&pair("embedded-ocr,embedded-chart", "5", out)[..], more].concat();
+    all.into_iter().map(str::to_owned).collect()
 }
 
 fn eval(out: &Path, more: &[&str]) -> Output {
-    let arguments = arguments(out, more);
-    let output = rave(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    let output = program().args(arguments(out, more)).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     output
 }

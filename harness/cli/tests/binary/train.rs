@@ -19,16 +19,10 @@ fn train(arguments: &[String]) -> Output {
 }
 
 /// Starts a run and waits until its state was saved at least once.
-fn started(arguments: &[String], out: &Path) -> std::process::Child {
-    let child = program()
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let start = Instant::now();
-    while !out.join("state.safetensors").is_file() && start.elapsed() < Duration::from_secs(60) {
+fn started(arguments: &[String], out: &Path) -> Child {
+    let child = start(arguments);
+    let begin = Instant::now();
+    while !out.join("state.safetensors").is_file() && begin.elapsed() < Duration::from_secs(60) {
         std::thread::sleep(Duration::from_millis(2));
     }
     child

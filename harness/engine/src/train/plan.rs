@@ -93,7 +93,7 @@ pub struct Plan {
     pub accumulate: usize,
     /// Highest learning rate.
     pub rate: f64,
-    /// Highest learning rate of the variant's own parameters, on the same schedule; [`Self::rate`] when left out.
+    /// Highest learning rate of the variant's own parameters, on the same schedule; `rate` when left out.
     pub gate_rate: Option<f64>,
     /// Steps of linear warm-up; a cosine to a tenth of the highest rate follows.
     pub warm_up: u64,

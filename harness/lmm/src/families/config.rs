@@ -108,7 +108,7 @@ fn part(
     }
     let content = own.or(flat).unwrap_or(&part.where_absent);
     let model_type = own.and_then(|own| own.get("model_type")?.as_str());
-    let chosen = match (part.classes, model_type) {
+    let class = match (part.classes, model_type) {
         ([only], _) => only,
         ([first, ..], None) => first,
         (several, Some(model_type)) => several
@@ -123,11 +123,8 @@ fn part(
             })?,
         ([], _) => return Err(format!("{key} has no class")),
     };
-    let filled = classes::config(chosen.1).fill(content);
-    Ok((
-        chosen.1,
-        filled.map_err(|reason| format!("{key}.{reason}"))?,
-    ))
+    let filled = classes::config(class.1).fill(content);
+    Ok((class.1, filled.map_err(|reason| format!("{key}.{reason}"))?))
 }
 
 /// What distinguishes the decoder of a class.

@@ -8,12 +8,12 @@ use serde_json::Value;
 /// Why a checkpoint is refused that says that it is quantised, and which one to use instead where a name tells.
 pub(super) fn refusal(folder: &Path, config: &Value) -> Option<String> {
     let parts = ["text_config", "vision_config"].map(|part| config.get(part));
-    let places = [Some(config)].into_iter().chain(parts).flatten();
-    let mut keys = places.flat_map(|place| {
+    let sections = [Some(config)].into_iter().chain(parts).flatten();
+    let mut keys = sections.flat_map(|section| {
         ["quantization_config", "compression_config", "quantization"].map(|key| {
             (
                 key,
-                place
+                section
                     .get(key)
                     .filter(|value| value.is_object() || value.is_string()),
             )

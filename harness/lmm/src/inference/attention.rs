@@ -112,13 +112,13 @@ pub fn map(
     choice: Choice,
 ) -> Result<Vec<f64>, Error> {
     let geometry = model.info().geometry;
-    for (name, chosen, count) in [
+    for (name, index, count) in [
         ("layer", choice.layer, geometry.layers),
         ("head", choice.head, geometry.heads as usize),
     ] {
-        if let Some(chosen) = chosen.filter(|&chosen| chosen >= count) {
+        if let Some(index) = index.filter(|&index| index >= count) {
             return Err(Error::Prompt(format!(
-                "{name} {chosen} is not there: {} has the {name}s 0 to {}, or `mean` over all",
+                "{name} {index} is not there: {} has the {name}s 0 to {}, or `mean` over all",
                 model.info().name,
                 count - 1
             )));

@@ -153,8 +153,8 @@ impl Model {
         let prefill = |attention| self.prefill(attention, &input, options);
         let (mut cache, mut logits) = prefill(attention)?;
         let mut attention = attention;
-        if let Some(chosen) = rerun_attention(attention, &logits)? {
-            attention = chosen;
+        if let Some(rerun) = rerun_attention(attention, &logits)? {
+            attention = rerun;
             (cache, logits) = prefill(attention)?;
         }
         let mut answers: Vec<Vec<i64>> = vec![Vec::new(); batch];

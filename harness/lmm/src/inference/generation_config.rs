@@ -165,8 +165,8 @@ pub(crate) fn trained_end_tokens(checkpoint: &Checkpoint, text: &Text) -> Result
         Value::Null
     };
     let model = settings_of_model(checkpoint.config());
-    let places = [own.get(key), model.get(key)];
-    let found = places.into_iter().flatten().find(|value| !value.is_null());
+    let values = [own.get(key), model.get(key)];
+    let found = values.into_iter().flatten().find(|value| !value.is_null());
     let mut ends = found.and_then(tokens).unwrap_or_default();
     ends.retain(|&id| text.has(id));
     if ends.is_empty() {
@@ -181,9 +181,9 @@ fn settings_of_model(config: &Value) -> Map<String, Value> {
         .iter()
         .filter_map(|part| config.get(part))
         .find(|part| part.as_object().is_some_and(|part| !part.is_empty()));
-    let places = [Some(config), text];
+    let configs = [Some(config), text];
     let found = KEYS.iter().filter_map(|(name, _)| {
-        let mut values = places.into_iter().flatten().map(|place| place.get(name));
+        let mut values = configs.into_iter().flatten().map(|config| config.get(name));
         let value = values.find_map(|value| value.filter(|value| !value.is_null()))?;
         Some(((*name).to_owned(), value.clone()))
     });

@@ -215,12 +215,12 @@ mod tests {
                     .unwrap();
                 assert!(prefix.tokens() > 0 && prefix.bytes() > 0);
                 let all: Vec<_> = prompts.iter().collect();
-                let together = logits(&model, attention, &all, &image_embeds, Some(&prefix));
+                let batched = logits(&model, attention, &all, &image_embeds, Some(&prefix));
                 for (prompt, row) in prompts.iter().zip(0..) {
                     let whole = logits(&model, attention, &[prompt], &image_embeds, None);
                     let alone = logits(&model, attention, &[prompt], &image_embeds, Some(&prefix));
                     let size = f64::try_from(whole.abs().max()).unwrap();
-                    for after in [alone.get(0), together.get(row)] {
+                    for after in [alone.get(0), batched.get(row)] {
                         let off = f64::try_from((after - whole.get(0)).abs().max()).unwrap() / size;
                         assert!(off < 1e-4, "{} on {name}: off by {off:.1e}", variant.id);
                         most = most.max(off);

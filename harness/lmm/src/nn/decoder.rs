@@ -18,7 +18,7 @@ use rave_methods::{Geometry, Tokens};
 use tch::{Device, Kind, Tensor};
 
 pub(crate) use self::config::{DecoderConfig, Style};
-use self::layer::{Inputs, Layer, chosen};
+use self::layer::{Inputs, Layer, select_tokens};
 pub use self::pass::Probe;
 pub(crate) use self::pass::{Pass, Watch};
 use self::rope::Rope;
@@ -192,7 +192,7 @@ impl Decoder {
         };
         match pass.wanted {
             // Not where the last layer has chosen them.
-            Some(wanted) if hidden.dim() == 3 => chosen(&hidden, wanted),
+            Some(wanted) if hidden.dim() == 3 => select_tokens(&hidden, wanted),
             _ => Ok(hidden),
         }
     }
@@ -312,7 +312,7 @@ fn one_row<T: PartialEq>(rows: &[T], length: usize) -> &[T] {
 fn rows(hidden: &Tensor, index: &[i64], batch: usize) -> Result<Tensor, Error> {
     let index = Tensor::f_from_slice(index)?.f_to_device(hidden.device())?;
     let width = hidden.size()[2];
-    Ok(chosen(hidden, &index)?.f_view([batch as i64, -1, width])?)
+    Ok(select_tokens(hidden, &index)?.f_view([batch as i64, -1, width])?)
 }
 
 /// Hidden states `[B, T', C]` back at their places in a tensor like `[B, T, C]`, with zeros elsewhere.
@@ -328,7 +328,7 @@ fn spread(
         .map(|(at, (_, place))| (at as i64, *place))
         .unzip();
     let index = |at: &[i64]| Tensor::f_from_slice(at)?.f_to_device(hidden.device());
-    let hidden = chosen(hidden, &index(&from)?)?;
+    let hidden = select_tokens(hidden, &index(&from)?)?;
     Ok(like
         .f_zeros_like()?
         .f_flatten(0, 1)?

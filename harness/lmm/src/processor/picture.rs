@@ -199,13 +199,13 @@ mod tests {
                 .0,
             [10, 20, 30]
         );
-        let deep: Vec<u8> = [0x12ff_u16, 0x80ff, 0xffff]
+        let sixteen_bit: Vec<u8> = [0x12ff_u16, 0x80ff, 0xffff]
             .iter()
             .flat_map(|value| value.to_ne_bytes())
             .collect();
-        let deep = png(&deep, 1, 1, ExtendedColorType::Rgb16);
+        let sixteen_bit = png(&sixteen_bit, 1, 1, ExtendedColorType::Rgb16);
         assert_eq!(
-            decode(&deep, "deep.png")
+            decode(&sixteen_bit, "16-bit.png")
                 .expect("decodes")
                 .get_pixel(0, 0)
                 .0,

@@ -1,35 +1,15 @@
 //! Models of every family and their answers, which must be the same however they are computed.
 
-use std::path::Path;
-
 use image::RgbImage;
-use rave_lmm::{ImageEmbeds, LoadOptions, Model, Prompt};
+use rave_lmm::{ImageEmbeds, Model, Prompt};
 use rave_methods::noise::disturb;
 use rave_methods::{Attention, Variant};
 
-/// One model of every family and layout of files, the shipped one first.
-pub const MODELS: [&str; 8] = [
-    "nano",
-    "smolvlm_new",
-    "smolvlm_old",
-    "llava",
-    "llava_onevision",
-    "qwen2_vl",
-    "qwen2_5_vl",
-    "qwen3_vl",
-];
+use crate::common::FIXTURES;
 
-/// A fixture by its name, or a built-in model.
-pub fn open(name: &str) -> Model {
-    let fixture = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/fixtures")
-        .join(name);
-    let folder = if fixture.join("config.json").is_file() {
-        fixture.to_str().unwrap()
-    } else {
-        name
-    };
-    Model::load(folder, LoadOptions::default()).unwrap()
+/// One model of every family and layout of files, the shipped one first.
+pub fn models() -> impl Iterator<Item = &'static str> {
+    std::iter::once("nano").chain(FIXTURES)
 }
 
 pub fn draw(width: u32, height: u32) -> RgbImage {

@@ -1,4 +1,6 @@
-//! Checkpoints to be damaged, for the tests of what is refused.
+//! The fixtures, and copies of them to be damaged for the tests of what is refused.
+
+#![allow(dead_code, reason = "every test file uses a part")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,13 +9,45 @@ use rave_lmm::{LoadOptions, Model};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// A copy of a good checkpoint, to be damaged.
-pub fn copy(fixture: &str) -> TempDir {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR"))
+/// A checkpoint of every family and layout of files, written by `transformers` (`fixtures/make_fixtures.py`,
+/// `make_llava_fixtures.py`).
+pub const FIXTURES: [&str; 7] = [
+    "smolvlm_new",
+    "smolvlm_old",
+    "llava",
+    "llava_onevision",
+    "qwen2_vl",
+    "qwen2_5_vl",
+    "qwen3_vl",
+];
+
+/// The path of a fixture.
+pub fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/fixtures")
-        .join(fixture);
+        .join(name)
+}
+
+/// The model in a folder.
+pub fn load(folder: impl AsRef<Path>) -> Model {
+    let folder = folder.as_ref().to_str().unwrap();
+    Model::load(folder, LoadOptions::default()).unwrap()
+}
+
+/// A fixture by its name, or a built-in model.
+pub fn open(name: &str) -> Model {
+    let fixture = fixture(name);
+    if fixture.join("config.json").is_file() {
+        load(fixture)
+    } else {
+        load(name)
+    }
+}
+
+/// A copy of a good checkpoint, to be damaged.
+pub fn copy(name: &str) -> TempDir {
     let target = tempfile::tempdir().unwrap();
-    for entry in fs::read_dir(source).unwrap() {
+    for entry in fs::read_dir(fixture(name)).unwrap() {
         let path = entry.unwrap().path();
         if path.is_file() {
             fs::copy(&path, target.path().join(path.file_name().unwrap())).unwrap();

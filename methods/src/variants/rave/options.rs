@@ -185,12 +185,12 @@ impl Options {
     /// Which query heads have a gate, `None` for all.
     pub fn gated_heads(&self, heads: i64, kv_heads: i64) -> Option<Vec<i64>> {
         let each = heads / kv_heads;
-        let chosen: Vec<i64> = match &self.heads {
+        let selected: Vec<i64> = match &self.heads {
             Heads::All => return None,
             Heads::Share(share) => (0..(share * each as f64).ceil() as i64).collect(),
             Heads::List(list) => list.clone(),
         };
-        let gated = (0..heads).filter(|head| chosen.contains(&(head % each)));
+        let gated = (0..heads).filter(|head| selected.contains(&(head % each)));
         let gated: Vec<i64> = gated.collect();
         (gated.len() < heads as usize).then_some(gated)
     }

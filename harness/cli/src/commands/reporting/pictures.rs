@@ -19,8 +19,8 @@ pub struct SuitePictures<'a> {
 
 struct Opened {
     dataset: Dataset,
-    /// Places of the samples by their ids.
-    places: HashMap<String, usize>,
+    /// Indices of the samples by their ids.
+    indices: HashMap<String, usize>,
 }
 
 impl<'a> SuitePictures<'a> {
@@ -63,7 +63,7 @@ fn open(id: &str, runs: &[Run], data: Data) -> Result<Opened, String> {
     }
     let labels = (0..dataset.len()).filter_map(|index| Some((dataset.label(index)?.id, index)));
     Ok(Opened {
-        places: labels.collect(),
+        indices: labels.collect(),
         dataset,
     })
 }
@@ -74,13 +74,13 @@ impl Pictures for SuitePictures<'_> {
         let opened = self.open.entry(id.to_owned());
         let opened = opened.or_insert_with(|| open(id, runs, data));
         let opened = opened.as_ref().map_err(Clone::clone)?;
-        let place = opened
-            .places
+        let index = opened
+            .indices
             .get(sample)
             .ok_or("The data do not hold this sample.")?;
         let item = opened
             .dataset
-            .item(*place)
+            .item(*index)
             .map_err(|error| error.to_string())?;
         Ok(Found {
             picture: picture(&item).map_err(|error| error.to_string())?,

@@ -302,8 +302,8 @@ mod tests {
                 let key = product(&keys[rows.clone()], place(row, column));
                 key.iter().zip(&query).map(|(a, b)| a * b).sum()
             };
-            let places = (0..16).flat_map(|row| (0..16).map(move |column| (row, column)));
-            let best = places.max_by(|a, b| score(a.0, a.1).total_cmp(&score(b.0, b.1)));
+            let positions = (0..16).flat_map(|row| (0..16).map(move |column| (row, column)));
+            let best = positions.max_by(|a, b| score(a.0, a.1).total_cmp(&score(b.0, b.1)));
             assert_eq!(best, Some((7 + down, 5 + across)), "head {head}");
         }
     }

@@ -138,10 +138,12 @@ fn indices(ids: &[i64], device: Device) -> Result<Tensor, Error> {
     Ok(Tensor::f_from_slice(ids)?.f_to_device(device)?)
 }
 
-/// The places in a flat `[B, vocabulary]` of (sequence, token); a token that the head does not have cannot be said.
-fn flat(places: impl IntoIterator<Item = (usize, i64)>, vocabulary: i64) -> Vec<i64> {
-    let places = places.into_iter().filter(|&(_, token)| token < vocabulary);
-    places
+/// The positions in a flat `[B, vocabulary]` of (sequence, token); a token that the head does not have cannot be said.
+fn flat(positions: impl IntoIterator<Item = (usize, i64)>, vocabulary: i64) -> Vec<i64> {
+    let positions = positions
+        .into_iter()
+        .filter(|&(_, token)| token < vocabulary);
+    positions
         .map(|(row, token)| row as i64 * vocabulary + token)
         .collect()
 }
@@ -149,15 +151,15 @@ fn flat(places: impl IntoIterator<Item = (usize, i64)>, vocabulary: i64) -> Vec<
 /// The scores with one value for these (sequence, token).
 fn filled(
     scores: &Tensor,
-    places: impl IntoIterator<Item = (usize, i64)>,
+    positions: impl IntoIterator<Item = (usize, i64)>,
     value: f64,
 ) -> Result<Tensor, Error> {
-    let places = flat(places, vocabulary(scores));
-    if places.is_empty() {
+    let positions = flat(positions, vocabulary(scores));
+    if positions.is_empty() {
         return Ok(scores.shallow_clone());
     }
-    let places = indices(&places, scores.device())?;
-    let filled = scores.f_reshape([-1])?.f_index_fill(0, &places, value)?;
+    let positions = indices(&positions, scores.device())?;
+    let filled = scores.f_reshape([-1])?.f_index_fill(0, &positions, value)?;
     Ok(filled.f_view_as(scores)?)
 }
 
@@ -207,12 +209,14 @@ impl Processor for Bias {
                 }
             }
         }
-        let (places, values): (Vec<i64>, Vec<f32>) = added.into_iter().unzip();
-        let places = indices(&places, scores.device())?;
+        let (positions, values): (Vec<i64>, Vec<f32>) = added.into_iter().unzip();
+        let positions = indices(&positions, scores.device())?;
         let values = Tensor::f_from_slice(&values)?.f_to_device(scores.device())?;
         let flat = scores.f_reshape([-1])?;
-        let sums = flat.f_index_select(0, &places)?.f_add(&values)?;
-        Ok(flat.f_index_copy(0, &places, &sums)?.f_view_as(&scores)?)
+        let sums = flat.f_index_select(0, &positions)?.f_add(&values)?;
+        Ok(flat
+            .f_index_copy(0, &positions, &sums)?
+            .f_view_as(&scores)?)
     }
 }
 

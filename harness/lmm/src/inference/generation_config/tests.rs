@@ -85,11 +85,11 @@ fn sequences_of_a_batch_are_treated_as_alone() {
     }));
     let prompts: [&[i64]; 3] = [&[2], &[0, 1, 0], &[3, 2, 3, 2, 3]];
     let logits = Tensor::from_slice(&[0.5_f32, -1.0, 2.0, 0.25, -0.125]).repeat([3, 1]);
-    let mut together = LogitsProcessors::new(&config.rules, &prompts, 3).unwrap();
+    let mut batched = LogitsProcessors::new(&config.rules, &prompts, 3).unwrap();
     let mut alone =
         prompts.map(|prompt| LogitsProcessors::new(&config.rules, &[prompt], 3).unwrap());
     for next in [[0, 0, 2], [1, 2, 3], [0, 0, 0]] {
-        let scores = together.apply(&logits).unwrap();
+        let scores = batched.apply(&logits).unwrap();
         for (row, processors) in alone.iter_mut().enumerate() {
             let own = processors.apply(&logits.get(0).unsqueeze(0)).unwrap();
             assert!(
@@ -98,7 +98,7 @@ fn sequences_of_a_batch_are_treated_as_alone() {
             );
             processors.push(&next[row..=row]);
         }
-        together.push(&next);
+        batched.push(&next);
     }
 }
 

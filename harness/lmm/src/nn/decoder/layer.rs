@@ -40,7 +40,7 @@ pub(super) struct Inputs<'a> {
 }
 
 /// Some of the B x T rows of `[B, T, C]`, `[M, C]`.
-pub(super) fn chosen(hidden: &Tensor, index: &Tensor) -> Result<Tensor, Error> {
+pub(super) fn select_tokens(hidden: &Tensor, index: &Tensor) -> Result<Tensor, Error> {
     Ok(hidden.f_flatten(0, 1)?.f_index_select(0, index)?)
 }
 
@@ -159,7 +159,10 @@ impl Layer {
             None => (plus(self.output.forward(&mixed)?, hidden)?, keep),
             // No layer follows, so that there is nobody to keep tokens from.
             Some(wanted) => {
-                let (mixed, hidden) = (chosen(&mixed, wanted)?, chosen(hidden, wanted)?);
+                let (mixed, hidden) = (
+                    select_tokens(&mixed, wanted)?,
+                    select_tokens(hidden, wanted)?,
+                );
                 (plus(self.output.forward(&mixed)?, &hidden)?, None)
             }
         })

@@ -24,10 +24,10 @@ pub(super) fn find(checkpoint: &Checkpoint) -> Result<(PathBuf, String), Error> 
     if let Some(source) = key(&processor)? {
         return Ok((processor, source));
     }
-    let further = further(&checkpoint.path(FOLDER));
+    let additional = additional_templates(&checkpoint.path(FOLDER));
     let path = checkpoint.path("chat_template.json");
     if path.is_file() {
-        if let Some(name) = further.first() {
+        if let Some(name) = additional.first() {
             let reason = format!(
                 "there is {FOLDER}/{name} too, and transformers opens no checkpoint with both; keep one of them, or use chat_template.jinja"
             );
@@ -45,8 +45,8 @@ pub(super) fn find(checkpoint: &Checkpoint) -> Result<(PathBuf, String), Error> 
             return Ok((path, source));
         }
     }
-    if !further.is_empty() {
-        return Err(several(&checkpoint.path(FOLDER), &further));
+    if !additional.is_empty() {
+        return Err(several(&checkpoint.path(FOLDER), &additional));
     }
     let tokenizer = checkpoint.path("tokenizer_config.json");
     match key(&tokenizer)? {
@@ -71,13 +71,13 @@ fn key(path: &Path) -> Result<Option<String>, Error> {
     match file.get_mut("chat_template").map(Value::take) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(source)) => Ok(Some(source)),
-        Some(Value::Object(named)) => chosen(path, named).map(Some),
+        Some(Value::Object(named)) => default_template(path, named).map(Some),
         Some(Value::Array(list)) => {
             let named = list.into_iter().filter_map(|mut entry| {
                 let name = entry.get("name")?.as_str()?.to_owned();
                 Some((name, entry.get_mut("template")?.take()))
             });
-            chosen(path, named.collect()).map(Some)
+            default_template(path, named.collect()).map(Some)
         }
         Some(_) => Err(Error::malformed(
             path,
@@ -87,7 +87,7 @@ fn key(path: &Path) -> Result<Option<String>, Error> {
 }
 
 /// The one of several named templates that is for chat.
-fn chosen(path: &Path, mut named: Map<String, Value>) -> Result<String, Error> {
+fn default_template(path: &Path, mut named: Map<String, Value>) -> Result<String, Error> {
     if let Some(Value::String(source)) = named.remove(DEFAULT) {
         return Ok(source);
     }
@@ -103,8 +103,8 @@ fn several(path: &Path, names: &[String]) -> Error {
     Error::malformed(path, reason)
 }
 
-/// Names of the templates in the folder of further ones, in order.
-fn further(folder: &Path) -> Vec<String> {
+/// Names of the templates in the folder of additional ones, in order.
+fn additional_templates(folder: &Path) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(folder) else {
         return Vec::new();
     };

@@ -29,7 +29,7 @@ struct Template {
 }
 
 #[derive(Deserialize)]
-struct Place {
+struct TemplateFiles {
     files: BTreeMap<String, String>,
     template: String,
 }
@@ -69,7 +69,7 @@ fn every_end_of_a_line_is_a_newline_as_in_jinja() {
 
 #[test]
 fn the_place_of_a_template_is_that_of_transformers() {
-    for case in fixture::<Place>("places.json") {
+    for case in fixture::<TemplateFiles>("places.json") {
         let (_folder, checkpoint) = checkpoint(&case.files);
         let (_, source) = find::find(&checkpoint).unwrap();
         assert_eq!(source, case.template, "{:?}", case.files);

@@ -83,10 +83,10 @@ fn of_bitmap(bytes: &[u8]) -> Option<Known> {
 /// SVG, a web page and JSON: what a failed download leaves.
 fn of_text(bytes: &[u8]) -> Option<Known> {
     /// How far the name of an SVG's first element may stand from the beginning.
-    const LOOK: usize = 1024;
+    const PREFIX_BYTES: usize = 1024;
     let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let text = text.trim_ascii_start();
-    let beginning = text[..text.len().min(LOOK)].to_ascii_lowercase();
+    let beginning = text[..text.len().min(PREFIX_BYTES)].to_ascii_lowercase();
     let holds = |word: &[u8]| beginning.windows(word.len()).any(|window| window == word);
     match beginning.first()? {
         b'<' if holds(b"<svg") => Some(("an SVG drawing", CONVERT)),

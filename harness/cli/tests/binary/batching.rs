@@ -172,22 +172,8 @@ fn neighbours_on_one_picture_without_a_name_share_a_beginning() {
     let run = |name: &str, more: &[&str]| {
         let out = folder.path().join(name);
         let mut command = program();
-        command.args([
-            "eval",
-            "--model",
-            "nano-untrained",
-            "--variant",
-            "standard,rave",
-        ]);
-        command.args([
-            "--suite",
-            "chartqa",
-            "--data",
-            text(&data),
-            "--out",
-            text(&out),
-        ]);
-        clean(command.args(more));
+        let base = eval_chartqa("nano-untrained", "standard,rave", &data, &out);
+        clean(command.args(base).args(more));
         out
     };
     let one = ["--batch", "1"];
@@ -196,9 +182,9 @@ fn neighbours_on_one_picture_without_a_name_share_a_beginning() {
     assert_eq!(records(&shared), records(&alone));
     assert_eq!(records(&run("batch", &["--batch", "2"])), records(&alone));
     let samples = Run::open(&shared).unwrap().samples().unwrap();
-    let together = samples.iter().filter(|own| own.prefill_ms.is_none());
+    let batched = samples.iter().filter(|own| own.prefill_ms.is_none());
     assert_eq!(
-        together.map(|own| own.number).collect::<Vec<_>>(),
+        batched.map(|own| own.number).collect::<Vec<_>>(),
         [Some(1), Some(1), Some(2), Some(2)]
     );
 }
