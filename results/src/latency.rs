@@ -94,7 +94,8 @@ pub struct LatencyConfiguration {
     /// Time for the rounds of a cell.
     pub seconds: f64,
     /// Time for the untimed runs before them.
-    pub warm_up_seconds: f64,
+    #[serde(alias = "warm_up_seconds")]
+    pub warmup_seconds: f64,
     /// Whether the baseline ran once more as a contender.
     pub check_noise: bool,
     /// `f32`, `bf16` or `f16`.

@@ -467,7 +467,7 @@ fn latency(prefill: f64, decode: f64) -> LatencyRun {
         text_tokens: vec![8],
         new_tokens: 5,
         seconds: 1.0,
-        warm_up_seconds: 0.5,
+        warmup_seconds: 0.5,
         check_noise: false,
         dtype: "f32".into(),
         device: "cpu".into(),

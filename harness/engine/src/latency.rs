@@ -58,7 +58,7 @@ pub struct LatencyRequest {
     /// Time for the rounds of a cell; at least five rounds are made.
     pub budget: Duration,
     /// Time for the untimed runs before them; each contender has at least one.
-    pub warm_up: Duration,
+    pub warmup: Duration,
     /// Whether `standard` runs once more as a contender, as the measure of noise.
     pub check_noise: bool,
     /// `cpu`, `cuda` or `cuda:N`.
@@ -237,7 +237,7 @@ fn begin(
             .collect(),
         new_tokens: request.new_tokens as u32,
         seconds: request.budget.as_secs_f64(),
-        warm_up_seconds: request.warm_up.as_secs_f64(),
+        warmup_seconds: request.warmup.as_secs_f64(),
         check_noise: request.check_noise,
         dtype: request.dtype.clone(),
         device: request.device.clone(),
@@ -304,7 +304,7 @@ impl Running<'_> {
         let mut features = self.model.encode_image(prompt)?;
         let begin = Instant::now();
         let mut round = 0;
-        while round < FEWEST_VISION_ROUNDS || begin.elapsed() < self.request.warm_up {
+        while round < FEWEST_VISION_ROUNDS || begin.elapsed() < self.request.warmup {
             let start = Instant::now();
             features = self.model.encode_image(prompt)?;
             let milliseconds = start.elapsed().as_secs_f64() * 1e3;
@@ -351,7 +351,7 @@ impl Running<'_> {
         // At least once each, then for as long as was asked for.
         for pass in 0.. {
             for number in 0..field.len() {
-                let late = pass > 0 && begin.elapsed() >= self.request.warm_up;
+                let late = pass > 0 && begin.elapsed() >= self.request.warmup;
                 if failed[number].is_none() && !late {
                     match run(number) {
                         Ok(generation) if pass == 0 => rows.push(LatencyRow {
@@ -364,7 +364,7 @@ impl Running<'_> {
                     }
                 }
             }
-            if begin.elapsed() >= self.request.warm_up || failed.iter().all(Option::is_some) {
+            if begin.elapsed() >= self.request.warmup || failed.iter().all(Option::is_some) {
                 break;
             }
         }

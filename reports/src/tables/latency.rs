@@ -333,7 +333,7 @@ pub(crate) fn provenance(summary: &LatencySummary) -> Vec<String> {
         format!("command: {}", record.command_line.join(" ")),
         format!(
             "order: contenders forwards and backwards in turn, {} s a cell after {} s untimed; answers of {} tokens",
-            asked.seconds, asked.warm_up_seconds, asked.new_tokens
+            asked.seconds, asked.warmup_seconds, asked.new_tokens
         ),
         format!(
             "{} % intervals: percentile bootstrap of rounds, {} resamples, seed {}",

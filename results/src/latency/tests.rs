@@ -15,7 +15,7 @@ fn record() -> LatencyRecord {
         text_tokens: vec![8],
         new_tokens: 5,
         seconds: 1.0,
-        warm_up_seconds: 0.5,
+        warmup_seconds: 0.5,
         check_noise: true,
         dtype: "f32".into(),
         device: "cpu".into(),
@@ -124,6 +124,15 @@ fn record_at(other: &LatencyRecord) -> LatencyRecord {
         created: other.created,
         ..record()
     }
+}
+
+#[test]
+fn a_published_run_is_read_by_its_older_names() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("runs/latency-smolvlm-256m");
+    let text = fs::read_to_string(folder.join(RECORD)).unwrap();
+    assert!(text.contains("\"warm_up_seconds\": 10.0"));
+    let run = LatencyRun::open(&folder).unwrap();
+    assert!((run.record.configuration.warmup_seconds - 10.0).abs() < 1e-12);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Tables as lists of columns: a record's fields are named once, and are written and read by that list.
 //!
 //! A new column is a field of the record and its name in the list ([`fields!`](crate::store::columns::fields)), with `or` and a value
-//! where older tables lack it.
+//! where older tables lack it, or `was` and the name that they have for it.
 
 use std::sync::Arc;
 
@@ -30,18 +30,30 @@ pub(crate) struct Field<R> {
     pub name: &'static str,
     pub write: fn(&str, &[R]) -> Column,
     pub read: Read<R>,
+    /// What the column was called in older tables, where that was another name.
+    pub older: Option<&'static str>,
     /// Fills the field of a record whose table lacks the column; `None` where a table must have it.
     pub absent: Option<fn(&mut R)>,
+}
+
+impl<R> Field<R> {
+    /// What the column is called in a table.
+    fn name_in(&self, table: &Table) -> &'static str {
+        let older = self.older.filter(|older| table.has(older));
+        older.filter(|_| !table.has(self.name)).unwrap_or(self.name)
+    }
 }
 
 /// The columns of a table in their order.
 pub(crate) type Fields<R> = &'static [Field<R>];
 
-/// `fields![Record: a, b or 0.0]`: the columns `a` and `b`, of which older tables may lack `b`.
+/// `fields![Record: a, b or 0.0, c was d]`: the columns `a`, `b` and `c`, of which older tables may lack `b` and call `c` `d`.
 macro_rules! fields {
     (@absent $name:ident) => { None };
     (@absent $name:ident $absent:expr) => { Some(|record| record.$name = $absent) };
-    ($record:ty: $($name:ident $(or $absent:expr)?),* $(,)?) => {
+    (@older) => { None };
+    (@older $older:ident) => { Some(stringify!($older)) };
+    ($record:ty: $($name:ident $(was $older:ident)? $(or $absent:expr)?),* $(,)?) => {
         &[$($crate::store::columns::Field::<$record> {
             name: stringify!($name),
             write: |name, records| {
@@ -55,6 +67,7 @@ macro_rules! fields {
                 }
                 Ok(())
             },
+            older: $crate::store::columns::fields!(@older $($older)?),
             absent: $crate::store::columns::fields!(@absent $name $($absent)?),
         }),*]
     };
@@ -77,9 +90,10 @@ pub(crate) fn read<'a, R: Clone + Default + 'static>(
 ) -> Result<Vec<R>, Error> {
     let mut records = vec![R::default(); rows.len()];
     for field in fields {
+        let name = field.name_in(table);
         match field.absent {
-            Some(absent) if !table.has(field.name) => records.iter_mut().for_each(absent),
-            _ => (field.read)(table, field.name, rows, &mut records)?,
+            Some(absent) if !table.has(name) => records.iter_mut().for_each(absent),
+            _ => (field.read)(table, name, rows, &mut records)?,
         }
     }
     Ok(records)

@@ -94,7 +94,7 @@ pub struct MemoryArguments {
 /// `rave latency`.
 pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     let budget = duration("seconds", arguments.seconds)?;
-    let warm_up = duration("warmup", arguments.warmup)?;
+    let warmup = duration("warmup", arguments.warmup)?;
     let variants = chosen_variants(&arguments.variant)?;
     let names = given_names(&arguments.variant)?;
     arguments
@@ -109,7 +109,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         text_tokens: arguments.text_tokens,
         new_tokens: arguments.new_tokens,
         budget,
-        warm_up,
+        warmup,
         check_noise: arguments.check_noise,
         device: arguments.device,
         dtype: arguments.dtype,

@@ -38,7 +38,7 @@ fn draw(canvas: &mut Canvas, rows: &[Row], title: &str) {
 fn losses(rows: &[Row]) -> Vec<Line> {
     let kinds: [(&str, usize, Value); 2] = [
         ("answers", 0, |row| row.loss),
-        ("characters on patches", 1, |row| row.dense_loss),
+        ("characters on patches", 1, |row| row.aux_loss),
     ];
     let mut lines = Vec::new();
     for (name, number, value) in kinds {
