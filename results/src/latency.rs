@@ -8,8 +8,8 @@
 //!
 //! # Words
 //! - *cell*: one pair of image tokens and text tokens.
-//! - *contender*: a variant, or [`AGAIN`]: `standard` once more, as the measure of noise.
-//! - *round*: every contender measured once; within a round the machine is taken to be the same.
+//! - *arm*: what is measured in a cell and told from the others by its name: a variant, or [`AGAIN`].
+//! - *round*: every arm measured once; within a round the machine is taken to be the same.
 
 use std::path::Path;
 
@@ -31,7 +31,7 @@ mod compare;
 mod summary;
 
 pub use compare::LatencyComparison;
-pub use summary::{LatencySummary, MARGIN, Noise, Place, Ratio, Time, Vision};
+pub use summary::{Arm, LatencySummary, MARGIN, Noise, Ratio, Time, Vision};
 
 /// The version of `latency.json` and `latency.parquet` that this library writes and reads.
 pub const LATENCY_VERSION: u32 = 1;
@@ -41,7 +41,7 @@ pub const RECORD: &str = "latency.json";
 pub const NUMBERS: &str = "latency.parquet";
 /// The variant that the others are compared with.
 pub const BASELINE: &str = "standard";
-/// The contender that is the baseline once more. Its space keeps it apart from every variant's id.
+/// The arm that is the baseline once more, as the measure of noise. Its space keeps it apart from every variant's id.
 pub const AGAIN: &str = "standard again";
 
 /// `latency.json`: everything about a latency run but its numbers.
@@ -96,7 +96,7 @@ pub struct LatencyConfiguration {
     /// Time for the untimed runs before them.
     #[serde(alias = "warm_up_seconds")]
     pub warmup_seconds: f64,
-    /// Whether the baseline ran once more as a contender.
+    /// Whether the baseline ran once more, as an arm of its own.
     pub check_noise: bool,
     /// `f32`, `bf16` or `f16`.
     pub dtype: String,
@@ -159,7 +159,7 @@ impl Phase {
 pub struct LatencyRow {
     /// The model's name.
     pub model: String,
-    /// The contender: a variant's id or [`AGAIN`]; empty for [`Phase::Vision`].
+    /// The arm: a variant's id or [`AGAIN`]; empty for [`Phase::Vision`].
     pub variant: String,
     /// Visual tokens of the prompt.
     pub image_tokens: u32,
@@ -169,7 +169,7 @@ pub struct LatencyRow {
     pub new_tokens: u32,
     /// Number of the round, from 0.
     pub round: u32,
-    /// Place of the contender within its round, from 0.
+    /// Turn of the arm within its round, from 0.
     pub turn: u32,
     /// What was measured.
     pub phase: Phase,

@@ -153,8 +153,8 @@ fn damage_is_named() {
 fn ratios_are_within_rounds_and_drift_cancels() {
     let summary = summary();
     let find = |variant: &str| {
-        let mut places = summary.places_of((64, 8));
-        places.find(|place| place.variant == variant).unwrap()
+        let mut arms = summary.arms_of((64, 8));
+        arms.find(|arm| arm.variant == variant).unwrap()
     };
     let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-9, "{a} for {b}");
     let ratio = |time: Option<Time>| time.unwrap().ratio.unwrap();

@@ -49,10 +49,10 @@ pub struct Arguments {
     /// Time for the rounds of a cell (one pair of image and text tokens); at least five rounds are made
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
     pub seconds: f64,
-    /// Time for the untimed runs before them; every contender has at least one
+    /// Time for the untimed runs before them; each variant has at least one
     #[arg(long, value_name = "SECONDS", default_value_t = 3.0)]
     pub warmup: f64,
-    /// Measure standard against itself as one more contender: the smallest ratio that this machine can resolve
+    /// Measure standard once more, against itself: the smallest ratio that this machine can resolve
     #[arg(long)]
     pub check_noise: bool,
     /// Compute type: f32, bf16 or f16
@@ -136,10 +136,10 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     eprintln!("run: {} ({} numbers)", out.display(), run.rows.len());
     shown?;
     let failed: Vec<&str> = summary
-        .places
+        .arms
         .iter()
-        .filter(|place| place.prefill.is_none() || place.decode.is_none())
-        .map(|place| place.variant.as_str())
+        .filter(|arm| arm.prefill.is_none() || arm.decode.is_none())
+        .map(|arm| arm.variant.as_str())
         .collect();
     if !failed.is_empty() {
         eprintln!(
@@ -265,8 +265,8 @@ impl LatencyObserver for Progress {
             .set_message(format!("vision, {image_tokens} tokens"));
     }
 
-    fn cell(&mut self, image_tokens: usize, text_tokens: usize, contenders: usize) {
-        self.cell = format!("{image_tokens} + {text_tokens} tokens, {contenders} contenders");
+    fn cell(&mut self, image_tokens: usize, text_tokens: usize, arms: usize) {
+        self.cell = format!("{image_tokens} + {text_tokens} tokens, {arms} in turn");
         self.bar.set_message(format!("{}: warming up", self.cell));
     }
 
