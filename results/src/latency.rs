@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::schema::{
-    CodeVersion, Libraries, Machine, ModelRecord, VariantConfiguration, canonical_hash,
+    CodeVersion, Failure, Libraries, Machine, ModelRecord, VariantConfiguration, canonical_hash,
     whole_milliseconds,
 };
 use crate::store::columns::{Fields, Value, fields, read_all};
@@ -106,6 +106,34 @@ pub struct LatencyConfiguration {
     pub threads: usize,
 }
 
+impl LatencyRecord {
+    /// A record of a run that begins now on this machine; nothing is known yet of the model and of how the numbers are to be read.
+    pub fn new(
+        run: String,
+        command_line: Vec<String>,
+        configuration: LatencyConfiguration,
+        code: CodeVersion,
+        libraries: Libraries,
+    ) -> Self {
+        Self {
+            latency_version: LATENCY_VERSION,
+            run,
+            created: whole_milliseconds(Timestamp::now()),
+            command_line,
+            config_hash: configuration.hash(),
+            configuration,
+            code,
+            model: ModelRecord::default(),
+            tokens_per_tile: 0,
+            machine: Machine::detect(),
+            libraries,
+            notes: Vec::new(),
+            load_average: [None; 2],
+            finished: None,
+        }
+    }
+}
+
 impl LatencyConfiguration {
     /// SHA-256 of the canonical JSON (keys sorted, no white space), in hexadecimal.
     ///
@@ -178,7 +206,7 @@ pub struct LatencyRow {
     /// Bytes; `None` for times, and where they could not be measured, which is never written as 0.
     pub bytes: Option<u64>,
     /// Why there is no number.
-    pub error: Option<String>,
+    pub error: Option<Failure>,
 }
 
 impl Header for LatencyRecord {

@@ -14,17 +14,15 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use rave_lmm::{
     Generation, GenerationKeys, GenerationOptions, ImageEmbeds, LoadOptions, Model, ModelInfo,
     Prompt,
 };
 use rave_methods::{Attention, Build, Variant, noise};
 use rave_results::latency::{
-    AGAIN, BASELINE, LATENCY_VERSION, LatencyConfiguration, LatencyRecord, LatencyRow,
-    LatencyWriter, Phase,
+    AGAIN, BASELINE, LatencyConfiguration, LatencyRecord, LatencyRow, LatencyWriter, Phase,
 };
-use rave_results::schema::{CodeVersion, Machine};
+use rave_results::schema::{CodeVersion, Failure};
 use rave_results::store::{Claim, Opened};
 
 use crate::Error;
@@ -91,7 +89,7 @@ pub trait LatencyObserver {
 }
 
 /// Measures the peak of memory of one variant in one cell, in a process of its own (see [`memory`]).
-pub type MeasureMemory<'a> = dyn Fn(&MemoryRequest) -> Result<u64, String> + 'a;
+pub type MeasureMemory<'a> = dyn Fn(&MemoryRequest) -> Result<u64, Failure> + 'a;
 
 /// A variant, built.
 struct BuiltVariant {
@@ -244,19 +242,9 @@ fn begin(
         device: request.device.clone(),
         threads: tch::get_num_threads() as usize,
     };
-    let now = Timestamp::now();
     LatencyRecord {
-        latency_version: LATENCY_VERSION,
-        run: run_name(&request.out),
-        created: Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now),
-        command_line: request.command_line.clone(),
-        config_hash: configuration.hash(),
-        configuration,
-        code: request.code.clone(),
         model: record::checkpoint(info),
         tokens_per_tile: maker.tokens_per_tile() as u32,
-        machine: Machine::detect(),
-        libraries: libraries(),
         notes: vec![
             format!(
                 "prompts: the image tokens of {} in one stretch, all other tokens around it",
@@ -269,7 +257,13 @@ fn begin(
             memory::HOW.to_owned(),
         ],
         load_average: [load_average(), None],
-        finished: None,
+        ..LatencyRecord::new(
+            run_name(&request.out),
+            request.command_line.clone(),
+            configuration,
+            request.code.clone(),
+            libraries(),
+        )
     }
 }
 
@@ -344,9 +338,9 @@ impl Running<'_> {
         let run = |number: usize| {
             self.model
                 .generate(arms[number].1, prompt, features, &options)
-                .map_err(|error| error.to_string())
+                .map_err(|error| record::failed(&error))
         };
-        let mut failed: Vec<Option<String>> = vec![None; arms.len()];
+        let mut failed: Vec<Option<Failure>> = vec![None; arms.len()];
         let mut rows = Vec::new();
         let begin = Instant::now();
         // At least once each, then for as long as was asked for.
@@ -450,7 +444,7 @@ impl Running<'_> {
                     ..row
                 },
                 Err(reason) => LatencyRow {
-                    error: Some(format!("peak memory: {reason}")),
+                    error: Some(reason),
                     ..row
                 },
             });

@@ -120,7 +120,8 @@ pub(crate) fn csv(summary: &LatencySummary) -> Result<String, Error> {
     for arm in &summary.arms {
         let size = (arm.image_tokens, Some(arm.text_tokens));
         let noise = summary.noise_of((arm.image_tokens, arm.text_tokens));
-        let errors = arm.errors.join("; ");
+        let errors = arm.errors.iter().map(ToString::to_string);
+        let errors = errors.collect::<Vec<_>>().join("; ");
         for (quantity, time, noise) in [
             ("prefill", &arm.prefill, noise.and_then(|n| n.prefill)),
             (

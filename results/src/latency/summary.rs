@@ -8,6 +8,7 @@
 use serde::Serialize;
 
 use super::{AGAIN, BASELINE, LatencyRecord, LatencyRow, LatencyRun, Phase};
+use crate::schema::Failure;
 use crate::statistics::{Equivalence, Interval, Resampling, median, median_interval};
 
 /// A time within this of that of `standard` counts as the same.
@@ -69,7 +70,7 @@ pub struct Arm {
     /// Most bytes above those before the answer.
     pub peak_bytes: Option<u64>,
     /// Why numbers are missing.
-    pub errors: Vec<String>,
+    pub errors: Vec<Failure>,
 }
 
 /// What the machine could resolve in a cell, from `standard` against itself.
@@ -236,7 +237,7 @@ fn arm(
                 .collect(),
         )
     };
-    let mut errors: Vec<String> = Vec::new();
+    let mut errors: Vec<Failure> = Vec::new();
     for error in rows
         .iter()
         .filter(|row| (row.image_tokens, row.text_tokens) == (image_tokens, text_tokens))

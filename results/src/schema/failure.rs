@@ -1,4 +1,4 @@
-//! Why a sample or a probe has no value: a kind, by which failures are counted, and the whole story.
+//! Why a sample, a probe or a measurement has no value: a kind, by which failures are counted, and the whole story.
 //!
 //! Records hold it as one text, `kind: detail`, as they always did: [`Failure`] is made of it and written as it, and nobody else
 //! takes such a text apart.
@@ -42,6 +42,8 @@ pub enum FailureKind {
     ScoreNotFinite,
     /// A probe found no visual tokens.
     NoPicture,
+    /// The peak of memory could not be measured.
+    PeakMemory,
     /// Neither a score nor a reason was recorded.
     Unscored,
     /// Another one, of a record that another program or another version wrote.
@@ -49,7 +51,7 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
-    const KNOWN: [Self; 12] = [
+    const KNOWN: [Self; 13] = [
         Self::Item,
         Self::Image,
         Self::Prompt,
@@ -61,6 +63,7 @@ impl FailureKind {
         Self::Panic,
         Self::ScoreNotFinite,
         Self::NoPicture,
+        Self::PeakMemory,
         Self::Unscored,
     ];
 
@@ -78,6 +81,7 @@ impl FailureKind {
             Self::Panic => "panic",
             Self::ScoreNotFinite => "score not finite",
             Self::NoPicture => "no picture",
+            Self::PeakMemory => "peak memory",
             Self::Unscored => "unscored",
             Self::Other(name) => name,
         }

@@ -15,6 +15,7 @@ use rave_lmm::{GenerationKeys, ModelInfo};
 use rave_methods::Variant;
 use rave_reports::Document;
 use rave_results::latency::{LatencyRun, LatencySummary};
+use rave_results::schema::{Failure, FailureKind};
 use rave_results::statistics::Resampling;
 
 use super::eval::chosen_variants;
@@ -191,11 +192,12 @@ fn given_names(names: &[String]) -> anyhow::Result<HashMap<&'static str, String>
 fn peak_in_own_process(
     request: &MemoryRequest,
     names: &HashMap<&'static str, String>,
-) -> Result<u64, String> {
-    if let Some(reason) = unavailable(&request.device).map_err(|error| error.to_string())? {
-        return Err(reason.to_owned());
+) -> Result<u64, Failure> {
+    let failed = |reason: String| Failure::new(FailureKind::PeakMemory, reason);
+    if let Some(reason) = unavailable(&request.device).map_err(|error| failed(error.to_string()))? {
+        return Err(failed(reason.to_owned()));
     }
-    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let program = std::env::current_exe().map_err(|error| failed(error.to_string()))?;
     let id = request.variant.id;
     let output = Command::new(program)
         .arg("measure-memory")
@@ -208,7 +210,7 @@ fn peak_in_own_process(
         .args(["--device", &request.device])
         .envs(ENVIRONMENT)
         .output()
-        .map_err(|error| format!("cannot start another rave: {error}"))?;
+        .map_err(|error| failed(format!("cannot start another rave: {error}")))?;
     let text = String::from_utf8_lossy(&output.stdout);
     match text.trim().parse() {
         Ok(peak) if output.status.success() => Ok(peak),
@@ -216,11 +218,11 @@ fn peak_in_own_process(
             let told = String::from_utf8_lossy(&output.stderr);
             let mut lines = told.lines().rev();
             let error = lines.find_map(|line| line.strip_prefix("error: "));
-            Err(format!(
+            Err(failed(format!(
                 "its process ended with {}: {}",
                 output.status,
                 error.or(told.lines().last()).unwrap_or("it said nothing")
-            ))
+            )))
         }
     }
 }

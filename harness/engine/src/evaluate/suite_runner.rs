@@ -13,7 +13,7 @@ use rave_results::{AttentionRecord, RunWriter, SampleRecord};
 
 use super::batching::{self, Window};
 use super::prefetch::{Prefetch, prefetch};
-use super::prepare::{failed, prepare};
+use super::prepare::prepare;
 use super::sample::{self, Answer, Prepared};
 use super::seed_group::{ModelVariant, SeedGroup};
 use super::selection::Selection;
@@ -21,6 +21,7 @@ use super::vision::Vision;
 use super::{Observer, Request};
 use crate::Error;
 use crate::item::{answer_boxes, model_type};
+use crate::record::failed;
 
 /// Samples that are prepared ahead of the model at most, and no more than there are threads for: a page of a scan is hundreds
 /// of megabytes when it is cut into patches.
