@@ -16,6 +16,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use polars::prelude::*;
 use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr};
 
 use crate::Error;
 use crate::schema::{
@@ -145,8 +146,8 @@ impl LatencyConfiguration {
 }
 
 /// What a row of `latency.parquet` is a measurement of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, EnumString, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Phase {
     /// Vision tower and connector over all tiles; the same for every variant, whose name is then empty.
     #[default]
@@ -159,27 +160,6 @@ pub enum Phase {
     Cache,
     /// Most bytes in memory above those before the answer, from prefill to the last token.
     PeakMemory,
-}
-
-impl Phase {
-    const ALL: [Self; 5] = [
-        Self::Vision,
-        Self::Prefill,
-        Self::Decode,
-        Self::Cache,
-        Self::PeakMemory,
-    ];
-
-    /// Its name in the table.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Vision => "vision",
-            Self::Prefill => "prefill",
-            Self::Decode => "decode",
-            Self::Cache => "cache",
-            Self::PeakMemory => "peak-memory",
-        }
-    }
 }
 
 /// One measured number.
@@ -329,18 +309,15 @@ pub fn read_rows(path: &Path) -> Result<Vec<LatencyRow>, Error> {
 
 impl Value for Phase {
     fn column<'a>(name: &str, values: impl Iterator<Item = &'a Self>) -> Column {
-        StringChunked::from_iter_values(name.into(), values.map(|phase| phase.name())).into_column()
+        StringChunked::from_iter_values(name.into(), values.map(<&str>::from)).into_column()
     }
 
     fn values(table: &Table, name: &str, rows: &[usize]) -> Result<Vec<Self>, Error> {
         let texts = table.texts(name)?;
         let phase = |&row: &usize| {
-            let known = Self::ALL
-                .into_iter()
-                .find(|phase| phase.name() == texts[row]);
-            known.ok_or_else(|| {
-                table.invalid(name, &format!("`{}` is unknown to this rave", texts[row]))
-            })
+            let unknown = |_| format!("`{}` is unknown to this rave", texts[row]);
+            let phase = texts[row].parse().map_err(unknown);
+            phase.map_err(|reason| table.invalid(name, &reason))
         };
         rows.iter().map(phase).collect()
     }
