@@ -108,11 +108,6 @@ pub(crate) fn read_all<R: Clone + Default + 'static>(
     read(fields, table, &rows)
 }
 
-/// The values of some rows.
-fn of<T: Clone>(values: &[T], rows: &[usize]) -> Vec<T> {
-    rows.iter().map(|&row| values[row].clone()).collect()
-}
-
 impl Value for String {
     fn column<'a>(name: &str, values: impl Iterator<Item = &'a Self>) -> Column {
         StringChunked::from_iter_values(name.into(), values.map(String::as_str)).into_column()
@@ -197,65 +192,42 @@ impl Value for Vec<String> {
     }
 }
 
-/// A number that a table may lack in a row is NaN there.
-impl Value for f64 {
-    fn column<'a>(name: &str, values: impl Iterator<Item = &'a Self>) -> Column {
-        Float64Chunked::from_iter_values(name.into(), values.copied()).into_column()
-    }
+/// A column of numbers, and one that lacks some; `missing` is what a value is where there is none.
+macro_rules! numbers {
+    ($number:ident, $array:ident, $missing:expr) => {
+        impl Value for Option<$number> {
+            fn column<'a>(name: &str, values: impl Iterator<Item = &'a Self>) -> Column {
+                $array::from_iter_options(name.into(), values.copied()).into_column()
+            }
 
-    fn values(table: &Table, name: &str, rows: &[usize]) -> Result<Vec<Self>, Error> {
-        let values = Option::<Self>::values(table, name, rows)?;
-        let known = values.into_iter().map(|value| value.unwrap_or(Self::NAN));
-        Ok(known.collect())
-    }
+            fn values(table: &Table, name: &str, rows: &[usize]) -> Result<Vec<Self>, Error> {
+                let column = table.column(name)?.$number();
+                let column = column.map_err(|error| table.invalid(name, &error.to_string()))?;
+                let values: Vec<Self> = column.iter().collect();
+                Ok(rows.iter().map(|&row| values[row]).collect())
+            }
+        }
+
+        impl Value for $number {
+            fn column<'a>(name: &str, values: impl Iterator<Item = &'a Self>) -> Column {
+                $array::from_iter_values(name.into(), values.copied()).into_column()
+            }
+
+            fn values(table: &Table, name: &str, rows: &[usize]) -> Result<Vec<Self>, Error> {
+                let missing: fn(&Table, &str) -> Result<Self, Error> = $missing;
+                Option::<Self>::values(table, name, rows)?
+                    .into_iter()
+                    .map(|value| value.map_or_else(|| missing(table, name), Ok))
+                    .collect()
+            }
+        }
+    };
 }
 
-impl Value for Option<f64> {
-    fn column<'a>(name: &str, values: impl Iterator<Item = &'a Self>) -> Column {
-        Float64Chunked::from_iter_options(name.into(), values.copied()).into_column()
-    }
+numbers!(f64, Float64Chunked, |_, _| Ok(f64::NAN));
+numbers!(u32, UInt32Chunked, lacks);
+numbers!(u64, UInt64Chunked, lacks);
 
-    fn values(table: &Table, name: &str, rows: &[usize]) -> Result<Vec<Self>, Error> {
-        Ok(of(&table.numbers(name)?, rows))
-    }
-}
-
-impl Value for u32 {
-    fn column<'a>(name: &str, values: impl Iterator<Item = &'a Self>) -> Column {
-        UInt32Chunked::from_iter_values(name.into(), values.copied()).into_column()
-    }
-
-    fn values(table: &Table, name: &str, rows: &[usize]) -> Result<Vec<Self>, Error> {
-        Ok(of(&table.counts(name)?, rows))
-    }
-}
-
-impl Value for Option<u32> {
-    fn column<'a>(name: &str, values: impl Iterator<Item = &'a Self>) -> Column {
-        UInt32Chunked::from_iter_options(name.into(), values.copied()).into_column()
-    }
-
-    fn values(table: &Table, name: &str, rows: &[usize]) -> Result<Vec<Self>, Error> {
-        Ok(of(&table.maybe_counts(name)?, rows))
-    }
-}
-
-impl Value for u64 {
-    fn column<'a>(name: &str, values: impl Iterator<Item = &'a Self>) -> Column {
-        UInt64Chunked::from_iter_values(name.into(), values.copied()).into_column()
-    }
-
-    fn values(table: &Table, name: &str, rows: &[usize]) -> Result<Vec<Self>, Error> {
-        Ok(of(&table.longs(name)?, rows))
-    }
-}
-
-impl Value for Option<u64> {
-    fn column<'a>(name: &str, values: impl Iterator<Item = &'a Self>) -> Column {
-        UInt64Chunked::from_iter_options(name.into(), values.copied()).into_column()
-    }
-
-    fn values(table: &Table, name: &str, rows: &[usize]) -> Result<Vec<Self>, Error> {
-        Ok(of(&table.maybe_longs(name)?, rows))
-    }
+fn lacks<T>(table: &Table, name: &str) -> Result<T, Error> {
+    Err(table.invalid(name, "a value is missing"))
 }
