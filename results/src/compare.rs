@@ -1,4 +1,4 @@
-//! Runs side by side that hold the same samples: each variant of each run is a contender of its own.
+//! Runs side by side that hold the same samples: each variant of each run stands for itself.
 //!
 //! Runs that complement each other (other variants, seeds or suites of the same weights) make one summary, as
 //! [`Summary::with_options`] does. Runs that overlap, or whose weights differ under one name, cannot: `rave` of one run is then
@@ -89,7 +89,7 @@ fn overlap(runs: &[Run]) -> bool {
 }
 
 /// A variant of a model of a run, and its name among all of them.
-struct Contender {
+struct RunVariant {
     label: String,
     run: usize,
     model: String,
@@ -97,9 +97,9 @@ struct Contender {
 }
 
 fn side_by_side(runs: &[Run], names: &[String], options: &Options) -> Result<Summary, Error> {
-    let contenders = contenders(runs, names);
-    let baselines = baselines(&contenders, names, &options.baseline)?;
-    let joined = joined(runs, names, &contenders);
+    let run_variants = run_variants(runs, names);
+    let baselines = baselines(&run_variants, names, &options.baseline)?;
+    let joined = joined(runs, names, &run_variants);
     let against = |baseline: &str, runs: &[Run]| {
         Summary::with_options(
             runs,
@@ -110,9 +110,9 @@ fn side_by_side(runs: &[Run], names: &[String], options: &Options) -> Result<Sum
         )
     };
     // All at once: whether the runs may be compared, and every score. The differences are put in below.
-    let first = &contenders[0].label;
+    let first = &run_variants[0].label;
     let mut whole = against(first, &joined)?;
-    let all: Vec<String> = contenders.iter().map(|own| own.label.clone()).collect();
+    let all: Vec<String> = run_variants.iter().map(|own| own.label.clone()).collect();
     whole
         .variants
         .sort_by_key(|note| all.iter().position(|label| *label == note.id));
@@ -133,13 +133,13 @@ fn side_by_side(runs: &[Run], names: &[String], options: &Options) -> Result<Sum
     whole.remarks.extend(remarks(runs, names));
     whole
         .remarks
-        .extend(pairings(&contenders, &baselines, &whole));
+        .extend(pairings(&run_variants, &baselines, &whole));
     Ok(whole)
 }
 
 /// Every variant of every model and run, in the order of the runs.
-fn contenders(runs: &[Run], names: &[String]) -> Vec<Contender> {
-    let mut contenders = Vec::new();
+fn run_variants(runs: &[Run], names: &[String]) -> Vec<RunVariant> {
+    let mut run_variants = Vec::new();
     for (run, record) in runs.iter().map(|run| &run.record).enumerate() {
         let asked = &record.configuration;
         for model in &asked.models {
@@ -149,7 +149,7 @@ fn contenders(runs: &[Run], names: &[String]) -> Vec<Contender> {
                 } else {
                     names[run].clone()
                 };
-                contenders.push(Contender {
+                run_variants.push(RunVariant {
                     label: format!("{place}:{}", variant.id),
                     run,
                     model: model.clone(),
@@ -158,12 +158,12 @@ fn contenders(runs: &[Run], names: &[String]) -> Vec<Contender> {
             }
         }
     }
-    contenders
+    run_variants
 }
 
-/// What each contender is compared with, by label; `None` for what is itself a baseline, or has none.
+/// What each is compared with, by label; `None` for what is itself a baseline, or has none.
 fn baselines(
-    contenders: &[Contender],
+    run_variants: &[RunVariant],
     names: &[String],
     asked: &str,
 ) -> Result<BTreeMap<String, Option<String>>, Error> {
@@ -172,18 +172,18 @@ fn baselines(
         variants: known,
     };
     let labels = || {
-        contenders
+        run_variants
             .iter()
             .map(|own| own.label.clone())
             .collect::<Vec<_>>()
     };
     let run = names.iter().position(|name| name == asked);
     let mut found = BTreeMap::new();
-    for own in contenders {
-        let mut candidates = contenders.iter().filter(|other| match run {
+    for own in run_variants {
+        let mut candidates = run_variants.iter().filter(|other| match run {
             // Another model's variant of the same name, where the run does not hold this model at all.
             Some(run) => {
-                let mut there = contenders.iter().filter(|other| other.run == run);
+                let mut there = run_variants.iter().filter(|other| other.run == run);
                 let same = there.any(|other| other.model == own.model);
                 other.run == run
                     && other.variant == own.variant
@@ -204,8 +204,8 @@ fn baselines(
     Ok(found)
 }
 
-/// The runs with every contender under its label, and one name for the model.
-fn joined(runs: &[Run], names: &[String], contenders: &[Contender]) -> Vec<Run> {
+/// The runs with every variant under its label, and one name for the model.
+fn joined(runs: &[Run], names: &[String], run_variants: &[RunVariant]) -> Vec<Run> {
     let records = || runs.iter().map(|run| &run.record);
     let mut model_names: Vec<&str> = Vec::new();
     for name in records().flat_map(|record| &record.configuration.models) {
@@ -226,7 +226,7 @@ fn joined(runs: &[Run], names: &[String], contenders: &[Contender]) -> Vec<Run> 
         several => sha256_hex(several.join("\n").as_bytes()),
     };
     let relabelled = |(index, run): (usize, &Run)| {
-        let own: Vec<&Contender> = contenders.iter().filter(|own| own.run == index).collect();
+        let own: Vec<&RunVariant> = run_variants.iter().filter(|own| own.run == index).collect();
         let label = |model: &str, variant: &str| {
             let found = own
                 .iter()
@@ -247,8 +247,8 @@ fn joined(runs: &[Run], names: &[String], contenders: &[Contender]) -> Vec<Run> 
     runs.iter().enumerate().map(relabelled).collect()
 }
 
-/// A run's record with its contenders as variants of one model.
-fn record_of(record: &RunRecord, own: &[&Contender], model: &str, sha256: &str) -> RunRecord {
+/// A run's record with its variants as variants of one model.
+fn record_of(record: &RunRecord, own: &[&RunVariant], model: &str, sha256: &str) -> RunRecord {
     let mut joined = record.clone();
     let asked = &record.configuration;
     let variants = own.iter().filter_map(|own| {
@@ -283,7 +283,7 @@ fn record_of(record: &RunRecord, own: &[&Contender], model: &str, sha256: &str) 
     joined
 }
 
-/// The run with those contenders alone.
+/// The run with those variants alone.
 fn only(run: &Run, keep: &dyn Fn(&str) -> bool) -> Run {
     let mut run = run.clone();
     run.record
@@ -294,7 +294,7 @@ fn only(run: &Run, keep: &dyn Fn(&str) -> bool) -> Run {
     run
 }
 
-/// Puts the differences of each group into the summary of all, and corrects over all contenders.
+/// Puts the differences of each group into the summary of all, and corrects over all variants.
 fn take_differences(
     whole: &mut Summary,
     baselines: &BTreeMap<String, Option<String>>,
@@ -340,15 +340,15 @@ fn take_differences(
     );
 }
 
-/// Which contenders are compared with another model, and which with nothing.
+/// Which variants are compared with those of another model, and which with nothing.
 fn pairings(
-    contenders: &[Contender],
+    run_variants: &[RunVariant],
     baselines: &BTreeMap<String, Option<String>>,
     whole: &Summary,
 ) -> Vec<String> {
     let mut remarks = Vec::new();
     let is_baseline = |label: &str| baselines.values().flatten().any(|own| own == label);
-    for own in contenders {
+    for own in run_variants {
         let label = &own.label;
         let Some(baseline) = baselines.get(label).and_then(Option::as_ref) else {
             if !is_baseline(label) {
@@ -358,7 +358,7 @@ fn pairings(
             }
             continue;
         };
-        let other = contenders.iter().find(|other| other.label == *baseline);
+        let other = run_variants.iter().find(|other| other.label == *baseline);
         if let Some(other) = other.filter(|other| other.model != own.model) {
             remarks.push(format!(
                 "{label} ({}) is compared with {baseline} ({}): what differs is the model",

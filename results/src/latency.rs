@@ -8,18 +8,19 @@
 //!
 //! # Words
 //! - *cell*: one pair of image tokens and text tokens.
-//! - *contender*: a variant, or [`AGAIN`]: `standard` once more, as the measure of noise.
-//! - *round*: every contender measured once; within a round the machine is taken to be the same.
+//! - *arm*: what is measured in a cell and told from the others by its name: a variant, or [`AGAIN`].
+//! - *round*: every arm measured once; within a round the machine is taken to be the same.
 
 use std::path::Path;
 
 use jiff::Timestamp;
 use polars::prelude::*;
 use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr};
 
 use crate::Error;
 use crate::schema::{
-    CodeVersion, Libraries, Machine, ModelRecord, VariantConfiguration, canonical_hash,
+    CodeVersion, Failure, Libraries, Machine, ModelRecord, VariantConfiguration, canonical_hash,
     whole_milliseconds,
 };
 use crate::store::columns::{Fields, Value, fields, read_all};
@@ -31,7 +32,7 @@ mod compare;
 mod summary;
 
 pub use compare::LatencyComparison;
-pub use summary::{LatencySummary, MARGIN, Noise, Place, Ratio, Time, Vision};
+pub use summary::{Arm, LatencySummary, MARGIN, Noise, Ratio, Time, Vision};
 
 /// The version of `latency.json` and `latency.parquet` that this library writes and reads.
 pub const LATENCY_VERSION: u32 = 1;
@@ -41,7 +42,7 @@ pub const RECORD: &str = "latency.json";
 pub const NUMBERS: &str = "latency.parquet";
 /// The variant that the others are compared with.
 pub const BASELINE: &str = "standard";
-/// The contender that is the baseline once more. Its space keeps it apart from every variant's id.
+/// The arm that is the baseline once more, as the measure of noise. Its space keeps it apart from every variant's id.
 pub const AGAIN: &str = "standard again";
 
 /// `latency.json`: everything about a latency run but its numbers.
@@ -94,8 +95,9 @@ pub struct LatencyConfiguration {
     /// Time for the rounds of a cell.
     pub seconds: f64,
     /// Time for the untimed runs before them.
-    pub warm_up_seconds: f64,
-    /// Whether the baseline ran once more as a contender.
+    #[serde(alias = "warm_up_seconds")]
+    pub warmup_seconds: f64,
+    /// Whether the baseline ran once more, as an arm of its own.
     pub check_noise: bool,
     /// `f32`, `bf16` or `f16`.
     pub dtype: String,
@@ -103,6 +105,34 @@ pub struct LatencyConfiguration {
     pub device: String,
     /// Threads that the tensor library may use.
     pub threads: usize,
+}
+
+impl LatencyRecord {
+    /// A record of a run that begins now on this machine; nothing is known yet of the model and of how the numbers are to be read.
+    pub fn new(
+        run: String,
+        command_line: Vec<String>,
+        configuration: LatencyConfiguration,
+        code: CodeVersion,
+        libraries: Libraries,
+    ) -> Self {
+        Self {
+            latency_version: LATENCY_VERSION,
+            run,
+            created: whole_milliseconds(Timestamp::now()),
+            command_line,
+            config_hash: configuration.hash(),
+            configuration,
+            code,
+            model: ModelRecord::default(),
+            tokens_per_tile: 0,
+            machine: Machine::detect(),
+            libraries,
+            notes: Vec::new(),
+            load_average: [None; 2],
+            finished: None,
+        }
+    }
 }
 
 impl LatencyConfiguration {
@@ -116,8 +146,8 @@ impl LatencyConfiguration {
 }
 
 /// What a row of `latency.parquet` is a measurement of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, EnumString, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Phase {
     /// Vision tower and connector over all tiles; the same for every variant, whose name is then empty.
     #[default]
@@ -132,33 +162,12 @@ pub enum Phase {
     PeakMemory,
 }
 
-impl Phase {
-    const ALL: [Self; 5] = [
-        Self::Vision,
-        Self::Prefill,
-        Self::Decode,
-        Self::Cache,
-        Self::PeakMemory,
-    ];
-
-    /// Its name in the table.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Vision => "vision",
-            Self::Prefill => "prefill",
-            Self::Decode => "decode",
-            Self::Cache => "cache",
-            Self::PeakMemory => "peak-memory",
-        }
-    }
-}
-
 /// One measured number.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LatencyRow {
     /// The model's name.
     pub model: String,
-    /// The contender: a variant's id or [`AGAIN`]; empty for [`Phase::Vision`].
+    /// The arm: a variant's id or [`AGAIN`]; empty for [`Phase::Vision`].
     pub variant: String,
     /// Visual tokens of the prompt.
     pub image_tokens: u32,
@@ -168,7 +177,7 @@ pub struct LatencyRow {
     pub new_tokens: u32,
     /// Number of the round, from 0.
     pub round: u32,
-    /// Place of the contender within its round, from 0.
+    /// Turn of the arm within its round, from 0.
     pub turn: u32,
     /// What was measured.
     pub phase: Phase,
@@ -177,7 +186,7 @@ pub struct LatencyRow {
     /// Bytes; `None` for times, and where they could not be measured, which is never written as 0.
     pub bytes: Option<u64>,
     /// Why there is no number.
-    pub error: Option<String>,
+    pub error: Option<Failure>,
 }
 
 impl Header for LatencyRecord {
@@ -300,18 +309,15 @@ pub fn read_rows(path: &Path) -> Result<Vec<LatencyRow>, Error> {
 
 impl Value for Phase {
     fn column<'a>(name: &str, values: impl Iterator<Item = &'a Self>) -> Column {
-        StringChunked::from_iter_values(name.into(), values.map(|phase| phase.name())).into_column()
+        StringChunked::from_iter_values(name.into(), values.map(<&str>::from)).into_column()
     }
 
     fn values(table: &Table, name: &str, rows: &[usize]) -> Result<Vec<Self>, Error> {
         let texts = table.texts(name)?;
         let phase = |&row: &usize| {
-            let known = Self::ALL
-                .into_iter()
-                .find(|phase| phase.name() == texts[row]);
-            known.ok_or_else(|| {
-                table.invalid(name, &format!("`{}` is unknown to this rave", texts[row]))
-            })
+            let unknown = |_| format!("`{}` is unknown to this rave", texts[row]);
+            let phase = texts[row].parse().map_err(unknown);
+            phase.map_err(|reason| table.invalid(name, &reason))
         };
         rows.iter().map(phase).collect()
     }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::store::files::replace_json;
+use crate::store::files::{read_json, replace_json};
 
 /// The file's name.
 pub const MAPS: &str = "attention.json";
@@ -73,24 +73,8 @@ pub fn read_maps(folder: &Path) -> Result<Vec<AttentionMaps>, Error> {
         );
         return Err(failed(io::Error::new(io::ErrorKind::NotFound, reason)));
     }
-    files.iter().map(|path| read(path)).collect()
-}
-
-fn read(path: &Path) -> Result<AttentionMaps, Error> {
-    let text = fs::read_to_string(path).map_err(|source| Error::reading(path, source))?;
-    let invalid = |reason: String| Error::Json {
-        path: path.to_path_buf(),
-        reason,
-    };
-    let maps: AttentionMaps =
-        serde_json::from_str(&text).map_err(|error| invalid(error.to_string()))?;
-    if maps.maps_version != MAPS_VERSION {
-        let found = maps.maps_version;
-        return Err(invalid(format!(
-            "maps of version {found}, and this program reads version {MAPS_VERSION}; make them anew with rave attend"
-        )));
-    }
-    Ok(maps)
+    let version = Some(("maps_version", MAPS_VERSION));
+    files.iter().map(|path| read_json(path, version)).collect()
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use strum::IntoStaticStr;
 
 use crate::latency::LatencyRun;
 use crate::schema::RunRecord;
@@ -58,8 +59,9 @@ pub struct Finding {
 }
 
 /// What a claim comes out as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, IntoStaticStr)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "lowercase")]
 pub enum Verdict {
     /// The runs show it.
     Reproduced,
@@ -68,18 +70,14 @@ pub enum Verdict {
     /// The runs cannot tell.
     Inconclusive,
     /// The runs do not hold what the claim is about.
+    #[strum(serialize = "not measured")]
     NotMeasured,
 }
 
 impl Verdict {
     /// Its name in a table.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Reproduced => "reproduced",
-            Self::Contradicted => "contradicted",
-            Self::Inconclusive => "inconclusive",
-            Self::NotMeasured => "not measured",
-        }
+        self.into()
     }
 
     /// The verdict on a difference that is claimed to be above 0, as one of `parts` parts of a claim. All parts must reproduce the

@@ -15,6 +15,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use strum::IntoStaticStr;
 
 use crate::schema::{Aggregate, Counts, Failure, GenerationRecord};
 use crate::statistics::{Interval, Resampling};
@@ -330,10 +331,12 @@ impl Difference {
 }
 
 /// A test of a paired difference.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, IntoStaticStr)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Test {
     /// `McNemar`'s exact test: all scores are 0 or 1.
+    #[strum(serialize = "McNemar")]
     McNemar,
     /// Sign flips of whole images.
     SignFlip,
@@ -342,10 +345,7 @@ pub enum Test {
 impl Test {
     /// Its name in a table.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::McNemar => "McNemar",
-            Self::SignFlip => "sign-flip",
-        }
+        self.into()
     }
 }
 

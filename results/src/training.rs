@@ -24,15 +24,15 @@ pub struct Row {
     /// Mean cross entropy of the answers' tokens, in nats; 0 where answers are not trained, NaN where it is not measured.
     pub loss: f64,
     /// Mean cross entropy of the character at each patch, in nats; 0 where it is not trained.
-    pub dense_loss: f64,
-    /// Share of the characters that the dense head recognises.
+    pub aux_loss: f64,
+    /// Share of the characters that the auxiliary head recognises.
     pub glyph_accuracy: f64,
     /// Share of the items whose answer is exactly right.
     pub exact: f64,
     /// Learning rate of the checkpoint's parameters.
-    pub rate: f64,
+    pub lr: f64,
     /// Learning rate of the variant's own parameters; NaN in tables of runs from before it was recorded, as the three norms below.
-    pub gate_rate: f64,
+    pub gate_lr: f64,
     /// Length (2-norm) of the gradient before clipping: of the checkpoint's parameters; in older tables of all.
     pub gradient_norm: f64,
     /// The same of the variant's own parameters; 0 where there are none.
@@ -51,11 +51,11 @@ impl Default for Row {
             step: 0,
             split: "train".into(),
             loss: 0.0,
-            dense_loss: 0.0,
+            aux_loss: 0.0,
             glyph_accuracy: 0.0,
             exact: 0.0,
-            rate: 0.0,
-            gate_rate: 0.0,
+            lr: 0.0,
+            gate_lr: 0.0,
             gradient_norm: 0.0,
             gate_gradient_norm: 0.0,
             weight_norm: 0.0,
@@ -69,11 +69,11 @@ const COLUMNS: Fields<Row> = fields![Row:
     step,
     split,
     loss,
-    dense_loss,
+    aux_loss was dense_loss,
     glyph_accuracy,
     exact,
-    rate,
-    gate_rate or f64::NAN,
+    lr was rate,
+    gate_lr was gate_rate or f64::NAN,
     gradient_norm,
     gate_gradient_norm or f64::NAN,
     weight_norm or f64::NAN,
@@ -111,7 +111,8 @@ mod tests {
             Row {
                 step: 7,
                 loss: 2.5,
-                rate: 1e-3,
+                aux_loss: 0.75,
+                lr: 1e-3,
                 gradient_norm: 0.5,
                 ..Row::default()
             },
@@ -124,11 +125,11 @@ mod tests {
         ];
         write_rows(&path, &rows).unwrap();
         assert_eq!(read_rows(&path).unwrap(), rows);
-        // Tables of before some columns were recorded lack them.
+        // Older tables lack some columns, and have other names for some.
         let older: Vec<_> = COLUMNS
             .iter()
             .filter(|column| column.absent.is_none())
-            .map(|column| (column.write)(column.name, &rows))
+            .map(|column| (column.write)(column.older.unwrap_or(column.name), &rows))
             .collect();
         assert_eq!(older.len(), 9);
         let mut frame = DataFrame::new(rows.len(), older).unwrap();
@@ -137,6 +138,7 @@ mod tests {
         let read = read_rows(&path).unwrap();
         assert!(read[0].gate_weight_norm.is_nan() && (read[0].gradient_norm - 0.5).abs() < 1e-12);
         assert_eq!((read[0].step, read[0].split.as_str()), (7, "train"));
+        assert_eq!((read[0].lr, read[0].aux_loss), (1e-3, 0.75));
         let missing = read_rows(&folder.path().join("other.parquet")).unwrap_err();
         assert!(missing.to_string().contains("other.parquet"), "{missing}");
     }

@@ -87,7 +87,7 @@ fn main() {
     if let Some(path) = value("--out") {
         let record = json!({
             "bench": "training", "machine": rave_results::schema::Machine::detect(), "threads": tch::get_num_threads(),
-            "batch": BATCH, "further": FURTHER, "results": report,
+            "batch": BATCH, "extra_questions": EXTRA_QUESTIONS, "results": report,
         });
         let text = serde_json::to_string_pretty(&record).expect("JSON values can be written");
         std::fs::write(path, text).expect("--out can be written");
@@ -96,7 +96,7 @@ fn main() {
 }
 
 const BATCH: usize = 16;
-const FURTHER: usize = 6;
+const EXTRA_QUESTIONS: usize = 6;
 
 fn plan(model: &Path, dtype: &str, out: &Path) -> Plan {
     Plan {
@@ -109,17 +109,17 @@ fn plan(model: &Path, dtype: &str, out: &Path) -> Plan {
             .map(|name| name.parse().expect("an embedded task"))
             .collect(),
         data: std::collections::BTreeMap::new(),
-        further: FURTHER,
+        extra_questions: EXTRA_QUESTIONS,
         steps: 100_000,
         batch: BATCH,
         accumulate: 1,
-        rate: 1e-3,
-        gate_rate: None,
-        warm_up: 100,
+        lr: 1e-3,
+        gate_lr: None,
+        warmup_steps: 100,
         weight_decay: 0.01,
         gate_weight_decay: 0.0,
-        clip: 1.0,
-        dense: 0.0,
+        max_grad_norm: 1.0,
+        aux_loss: 0.0,
         answers: true,
         freeze: Freeze::Vision,
         seed_data: 0,

@@ -2,7 +2,8 @@
 //!
 //! Apart from each other: the vision side (tower and connector, once a size of image, since no variant touches it), the
 //! prefill (the decoder over the whole prompt to the first token), the tokens after it, the bytes of the key-value cache and
-//! the peak of memory. Contenders run interleaved, forwards and backwards in turn (A B C C B A ...), after untimed runs of all
+//! the peak of memory. The arms (the variants, with `standard` once more where noise is measured) run
+//! interleaved, forwards and backwards in turn (A B C C B A ...), after untimed runs of all
 //! of them for a given time; every raw time is kept. Times are those that [`rave_lmm::Model::generate`] takes of itself, as
 //! in `rave eval`; a variant that runs the prompt twice (`adapt-vis`) does so within its prefill.
 //!
@@ -13,17 +14,15 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use rave_lmm::{
     Generation, GenerationKeys, GenerationOptions, ImageEmbeds, LoadOptions, Model, ModelInfo,
     Prompt,
 };
 use rave_methods::{Attention, Build, Variant, noise};
 use rave_results::latency::{
-    AGAIN, BASELINE, LATENCY_VERSION, LatencyConfiguration, LatencyRecord, LatencyRow,
-    LatencyWriter, Phase,
+    AGAIN, BASELINE, LatencyConfiguration, LatencyRecord, LatencyRow, LatencyWriter, Phase,
 };
-use rave_results::schema::{CodeVersion, Machine};
+use rave_results::schema::{CodeVersion, Failure};
 use rave_results::store::{Claim, Opened};
 
 use crate::Error;
@@ -57,9 +56,9 @@ pub struct LatencyRequest {
     pub new_tokens: usize,
     /// Time for the rounds of a cell; at least five rounds are made.
     pub budget: Duration,
-    /// Time for the untimed runs before them; each contender has at least one.
-    pub warm_up: Duration,
-    /// Whether `standard` runs once more as a contender, as the measure of noise.
+    /// Time for the untimed runs before them; each arm has at least one.
+    pub warmup: Duration,
+    /// Whether `standard` runs once more, as the measure of noise.
     pub check_noise: bool,
     /// `cpu`, `cuda` or `cuda:N`.
     pub device: String,
@@ -79,8 +78,8 @@ pub trait LatencyObserver {
     fn loaded(&mut self, _model: &ModelInfo) {}
     /// The vision side is measured for so many visual tokens.
     fn vision(&mut self, _image_tokens: usize) {}
-    /// A cell begins: image tokens, text tokens, number of contenders.
-    fn cell(&mut self, _image_tokens: usize, _text_tokens: usize, _contenders: usize) {}
+    /// A cell begins: image tokens, text tokens, number of arms.
+    fn cell(&mut self, _image_tokens: usize, _text_tokens: usize, _arms: usize) {}
     /// So many rounds of the cell have ended.
     fn rounds(&mut self, _rounds: u32) {}
     /// The memory of a variant is measured.
@@ -90,7 +89,7 @@ pub trait LatencyObserver {
 }
 
 /// Measures the peak of memory of one variant in one cell, in a process of its own (see [`memory`]).
-pub type MeasureMemory<'a> = dyn Fn(&MemoryRequest) -> Result<u64, String> + 'a;
+pub type MeasureMemory<'a> = dyn Fn(&MemoryRequest) -> Result<u64, Failure> + 'a;
 
 /// A variant, built.
 struct BuiltVariant {
@@ -123,9 +122,9 @@ pub fn latency(
     let model = Model::load(&request.model, options)?;
     let maker = PromptMaker::new(&model)?;
     let cells = cells(request, &maker)?;
-    let contenders = contenders(request, &model, options)?;
+    let variants = build_variants(request, &model, options)?;
     observer.loaded(model.info());
-    let record = begin(request, &model, &maker, &cells, &contenders);
+    let record = begin(request, &model, &maker, &cells, &variants);
     let writer = match claim.open(&record)? {
         Opened::New(folder) | Opened::Resumed(folder) => LatencyWriter::new(folder),
         Opened::Finished(record) => return Ok(record),
@@ -133,7 +132,7 @@ pub fn latency(
     let mut run = Running {
         request,
         model: &model,
-        contenders: &contenders,
+        variants: &variants,
         rows: Vec::new(),
     };
     let mut seen: Option<(usize, ImageEmbeds)> = None;
@@ -178,14 +177,14 @@ fn cells(request: &LatencyRequest, maker: &PromptMaker) -> Result<Vec<(usize, us
 }
 
 /// Every variant with parameters that are no identity, the baseline first.
-fn contenders(
+fn build_variants(
     request: &LatencyRequest,
     model: &Model,
     options: LoadOptions,
 ) -> Result<Vec<BuiltVariant>, Error> {
-    let mut variants = vec![rave_methods::variant(BASELINE).map_err(rave_lmm::Error::from)?];
-    variants.extend(request.variants.iter().filter(|own| own.id != BASELINE));
-    variants
+    let mut wanted = vec![rave_methods::variant(BASELINE).map_err(rave_lmm::Error::from)?];
+    wanted.extend(request.variants.iter().filter(|own| own.id != BASELINE));
+    wanted
         .into_iter()
         .map(|variant| {
             Ok(BuiltVariant {
@@ -218,16 +217,16 @@ fn begin(
     model: &Model,
     maker: &PromptMaker,
     cells: &[(usize, usize)],
-    contenders: &[BuiltVariant],
+    variants: &[BuiltVariant],
 ) -> LatencyRecord {
     let info = model.info();
     let mut image_tokens: Vec<u32> = cells.iter().map(|(image, _)| *image as u32).collect();
     image_tokens.dedup();
     let configuration = LatencyConfiguration {
         model: request.model.clone(),
-        variants: contenders
+        variants: variants
             .iter()
-            .map(|contender| record::variant(contender.variant))
+            .map(|built| record::variant(built.variant))
             .collect(),
         image_tokens,
         text_tokens: request
@@ -237,25 +236,15 @@ fn begin(
             .collect(),
         new_tokens: request.new_tokens as u32,
         seconds: request.budget.as_secs_f64(),
-        warm_up_seconds: request.warm_up.as_secs_f64(),
+        warmup_seconds: request.warmup.as_secs_f64(),
         check_noise: request.check_noise,
         dtype: request.dtype.clone(),
         device: request.device.clone(),
         threads: tch::get_num_threads() as usize,
     };
-    let now = Timestamp::now();
     LatencyRecord {
-        latency_version: LATENCY_VERSION,
-        run: run_name(&request.out),
-        created: Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now),
-        command_line: request.command_line.clone(),
-        config_hash: configuration.hash(),
-        configuration,
-        code: request.code.clone(),
         model: record::checkpoint(info),
         tokens_per_tile: maker.tokens_per_tile() as u32,
-        machine: Machine::detect(),
-        libraries: libraries(),
         notes: vec![
             format!(
                 "prompts: the image tokens of {} in one stretch, all other tokens around it",
@@ -268,7 +257,13 @@ fn begin(
             memory::HOW.to_owned(),
         ],
         load_average: [load_average(), None],
-        finished: None,
+        ..LatencyRecord::new(
+            run_name(&request.out),
+            request.command_line.clone(),
+            configuration,
+            request.code.clone(),
+            libraries(),
+        )
     }
 }
 
@@ -276,7 +271,7 @@ fn begin(
 struct Running<'a> {
     request: &'a LatencyRequest,
     model: &'a Model,
-    contenders: &'a [BuiltVariant],
+    variants: &'a [BuiltVariant],
     rows: Vec<LatencyRow>,
 }
 
@@ -304,7 +299,7 @@ impl Running<'_> {
         let mut features = self.model.encode_image(prompt)?;
         let begin = Instant::now();
         let mut round = 0;
-        while round < FEWEST_VISION_ROUNDS || begin.elapsed() < self.request.warm_up {
+        while round < FEWEST_VISION_ROUNDS || begin.elapsed() < self.request.warmup {
             let start = Instant::now();
             features = self.model.encode_image(prompt)?;
             let milliseconds = start.elapsed().as_secs_f64() * 1e3;
@@ -318,7 +313,7 @@ impl Running<'_> {
         Ok(features)
     }
 
-    /// Times every contender in one cell.
+    /// Times every arm in one cell.
     fn cell(
         &mut self,
         prompt: &Prompt,
@@ -326,15 +321,15 @@ impl Running<'_> {
         observer: &mut dyn LatencyObserver,
     ) {
         // Names, and the attention behind each: the baseline stands for itself twice.
-        let mut field: Vec<(&str, &dyn Attention)> = Vec::new();
-        for contender in self.contenders {
-            field.push((contender.variant.id, contender.attention.as_ref()));
-            if contender.variant.id == BASELINE && self.request.check_noise {
-                field.push((AGAIN, contender.attention.as_ref()));
+        let mut arms: Vec<(&str, &dyn Attention)> = Vec::new();
+        for built in self.variants {
+            arms.push((built.variant.id, built.attention.as_ref()));
+            if built.variant.id == BASELINE && self.request.check_noise {
+                arms.push((AGAIN, built.attention.as_ref()));
             }
         }
         let visual = prompt.visual_tokens();
-        observer.cell(visual, prompt.ids.len() - visual, field.len());
+        observer.cell(visual, prompt.ids.len() - visual, arms.len());
         let options = GenerationOptions {
             max_new_tokens: self.request.new_tokens,
             stop_at_end: false,
@@ -342,29 +337,29 @@ impl Running<'_> {
         };
         let run = |number: usize| {
             self.model
-                .generate(field[number].1, prompt, features, &options)
-                .map_err(|error| error.to_string())
+                .generate(arms[number].1, prompt, features, &options)
+                .map_err(|error| record::failed(&error))
         };
-        let mut failed: Vec<Option<String>> = vec![None; field.len()];
+        let mut failed: Vec<Option<Failure>> = vec![None; arms.len()];
         let mut rows = Vec::new();
         let begin = Instant::now();
         // At least once each, then for as long as was asked for.
         for pass in 0.. {
-            for number in 0..field.len() {
-                let late = pass > 0 && begin.elapsed() >= self.request.warm_up;
+            for number in 0..arms.len() {
+                let late = pass > 0 && begin.elapsed() >= self.request.warmup;
                 if failed[number].is_none() && !late {
                     match run(number) {
                         Ok(generation) if pass == 0 => rows.push(LatencyRow {
                             turn: number as u32,
                             bytes: Some(generation.cache_bytes),
-                            ..self.row(prompt, field[number].0, Phase::Cache)
+                            ..self.row(prompt, arms[number].0, Phase::Cache)
                         }),
                         Ok(_) => {}
                         Err(reason) => failed[number] = Some(reason),
                     }
                 }
             }
-            if begin.elapsed() >= self.request.warm_up || failed.iter().all(Option::is_some) {
+            if begin.elapsed() >= self.request.warmup || failed.iter().all(Option::is_some) {
                 break;
             }
         }
@@ -373,14 +368,14 @@ impl Running<'_> {
         while failed.iter().any(Option::is_none)
             && (round < FEWEST_ROUNDS || begin.elapsed() < self.request.budget)
         {
-            for (turn, number) in turns(round, field.len()).enumerate() {
+            for (turn, number) in turns(round, arms.len()).enumerate() {
                 if failed[number].is_some() {
                     continue;
                 }
                 match run(number) {
                     Ok(generation) => rows.extend(self.times(
                         prompt,
-                        field[number].0,
+                        arms[number].0,
                         (round, turn as u32),
                         &generation,
                     )),
@@ -390,7 +385,7 @@ impl Running<'_> {
             round += 1;
             observer.rounds(round);
         }
-        for ((name, _), reason) in field.iter().zip(failed) {
+        for ((name, _), reason) in arms.iter().zip(failed) {
             if reason.is_some() {
                 rows.push(LatencyRow {
                     error: reason,
@@ -430,11 +425,11 @@ impl Running<'_> {
         observer: &mut dyn LatencyObserver,
     ) {
         let visual = prompt.visual_tokens();
-        for contender in self.contenders {
-            observer.memory(contender.variant);
+        for built in self.variants {
+            observer.memory(built.variant);
             let peak = measure(&MemoryRequest {
                 model: self.request.model.clone(),
-                variant: contender.variant,
+                variant: built.variant,
                 image_tokens: visual,
                 text_tokens: prompt.ids.len() - visual,
                 new_tokens: self.request.new_tokens,
@@ -442,14 +437,14 @@ impl Running<'_> {
                 device: self.request.device.clone(),
                 materialise: false,
             });
-            let row = self.row(prompt, contender.variant.id, Phase::PeakMemory);
+            let row = self.row(prompt, built.variant.id, Phase::PeakMemory);
             self.rows.push(match peak {
                 Ok(bytes) => LatencyRow {
                     bytes: Some(bytes),
                     ..row
                 },
                 Err(reason) => LatencyRow {
-                    error: Some(format!("peak memory: {reason}")),
+                    error: Some(reason),
                     ..row
                 },
             });
@@ -457,17 +452,11 @@ impl Running<'_> {
     }
 }
 
-/// The contenders of a round in their order: forwards in one, backwards in the next, so that what drifts evenly within a
+/// The arms of a round in their order: forwards in one, backwards in the next, so that what drifts evenly within a
 /// round, and what the one before leaves behind, does not favour any.
-fn turns(round: u32, contenders: usize) -> impl Iterator<Item = usize> {
+fn turns(round: u32, arms: usize) -> impl Iterator<Item = usize> {
     let forwards = round.is_multiple_of(2);
-    (0..contenders).map(move |turn| {
-        if forwards {
-            turn
-        } else {
-            contenders - 1 - turn
-        }
-    })
+    (0..arms).map(move |turn| if forwards { turn } else { arms - 1 - turn })
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
-//! What runs of every kind record of the program, the variants and the checkpoints.
+//! What runs of every kind record of the program, the variants, the checkpoints and what failed.
 
 use std::path::Path;
 
 use rave_lmm::{ModelInfo, libtorch};
 use rave_methods::Variant;
-use rave_results::schema::{GenerationRecord, Libraries, ModelRecord, VariantConfiguration};
+use rave_results::schema::{
+    Failure, FailureKind, GenerationRecord, Libraries, ModelRecord, VariantConfiguration,
+};
 
 use crate::Error;
 
@@ -48,6 +50,25 @@ pub(crate) fn checkpoint(info: &ModelInfo) -> ModelRecord {
             unknown: info.generation.unknown.clone(),
         }),
         ..ModelRecord::default()
+    }
+}
+
+/// Why there is no answer.
+pub(crate) fn failed(error: &rave_lmm::Error) -> Failure {
+    Failure::new(kind(error), error.to_string())
+}
+
+/// What a failure is counted by.
+fn kind(error: &rave_lmm::Error) -> FailureKind {
+    use rave_lmm::Error;
+    match error {
+        Error::Picture { .. } => FailureKind::Image,
+        Error::Prompt(_) => FailureKind::Prompt,
+        Error::NotFinite { .. } => FailureKind::NotFinite,
+        Error::Deadline => FailureKind::Timeout,
+        error if error.is_out_of_memory() => FailureKind::OutOfMemory,
+        Error::Torch(_) | Error::Variant(rave_methods::Error::Torch(_)) => FailureKind::Torch,
+        _ => FailureKind::Model,
     }
 }
 

@@ -33,17 +33,17 @@ fn plan(out: PathBuf) -> Plan {
         variant: variant("standard").unwrap(),
         sources: vec![Source::Embedded(Task::Ocr), Source::Embedded(Task::Chart)],
         data: BTreeMap::new(),
-        further: 2,
+        extra_questions: 2,
         steps: 4,
         batch: 2,
         accumulate: 2,
-        rate: 1e-3,
-        gate_rate: None,
-        warm_up: 2,
+        lr: 1e-3,
+        gate_lr: None,
+        warmup_steps: 2,
         weight_decay: 0.01,
         gate_weight_decay: 0.0,
-        clip: 1.0,
-        dense: 0.5,
+        max_grad_norm: 1.0,
+        aux_loss: 0.5,
         answers: true,
         freeze: Freeze::None,
         seed_data: 1,
@@ -142,7 +142,7 @@ fn equal_runs_write_equal_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let train = |name: &str| {
         let mut plan = plan(folder.path().join(name));
-        (plan.freeze, plan.dense, plan.steps) = (Freeze::Vision, 0.0, 2);
+        (plan.freeze, plan.aux_loss, plan.steps) = (Freeze::Vision, 0.0, 2);
         plan.variant = variant("rave").unwrap();
         assert_eq!(run(&plan, 99).unwrap(), Ended::Finished);
         files(&plan.out)
@@ -177,11 +177,11 @@ fn a_changed_plan_a_used_folder_and_a_diverged_loss_are_refused() {
     let again = run(&first, 99).unwrap_err().to_string();
     assert!(again.contains("holds the finished run 'run'"), "{again}");
     let mut changed = first.clone();
-    (changed.resume, changed.rate) = (true, 0.5);
+    (changed.resume, changed.lr) = (true, 0.5);
     let changed = run(&changed, 99).unwrap_err().to_string();
-    assert!(changed.contains("rate: 0.001 before, 0.5 now"), "{changed}");
+    assert!(changed.contains("lr: 0.001 before, 0.5 now"), "{changed}");
     let mut wild = plan(folder.path().join("wild"));
-    (wild.rate, wild.clip, wild.steps) = (1e30, 1e30, 20);
+    (wild.lr, wild.max_grad_norm, wild.steps) = (1e30, 1e30, 20);
     let diverged = run(&wild, 99).unwrap_err();
     let hint = diverged.hint().unwrap();
     assert!(hint.contains("lower --lr"), "{diverged}: {hint}");
@@ -209,7 +209,7 @@ fn gates_train_on_a_chat_template_that_ends_no_answer() {
     let mut gates = plan(folder.path().join("gates"));
     gates.model = model.to_string_lossy().into_owned();
     gates.variant = variant("rave").unwrap();
-    (gates.freeze, gates.dense, gates.steps) = (Freeze::Backbone, 0.0, 2);
+    (gates.freeze, gates.aux_loss, gates.steps) = (Freeze::Backbone, 0.0, 2);
     run(&gates, 99).unwrap();
     assert!(gates.out.join("rave.adapter.safetensors").is_file());
 }
@@ -218,7 +218,7 @@ fn gates_train_on_a_chat_template_that_ends_no_answer() {
 fn with_a_frozen_backbone_only_an_adapter_is_written_and_it_loads_beside_its_base() {
     let folder = tempfile::tempdir().unwrap();
     let mut gates = plan(folder.path().join("gates"));
-    (gates.freeze, gates.dense) = (Freeze::Backbone, 0.0);
+    (gates.freeze, gates.aux_loss) = (Freeze::Backbone, 0.0);
     let nothing = run(&gates, 99).unwrap_err().to_string();
     assert!(nothing.contains("nothing would be trained"), "{nothing}");
     assert!(!gates.out.exists(), "a refused run left its folder");
@@ -240,10 +240,10 @@ fn with_a_frozen_backbone_only_an_adapter_is_written_and_it_loads_beside_its_bas
 fn gates_move_at_their_own_rate_and_the_table_has_their_norms() {
     let folder = tempfile::tempdir().unwrap();
     let mut slow = plan(folder.path().join("slow"));
-    (slow.freeze, slow.dense, slow.steps) = (Freeze::Vision, 0.0, 8);
+    (slow.freeze, slow.aux_loss, slow.steps) = (Freeze::Vision, 0.0, 8);
     slow.variant = variant("rave").unwrap();
     let mut fast = slow.clone();
-    (fast.gate_rate, fast.out) = (Some(2e-2), folder.path().join("fast"));
+    (fast.gate_lr, fast.out) = (Some(2e-2), folder.path().join("fast"));
     let rows = |plan: &Plan| -> Vec<Row> {
         run(plan, 99).unwrap();
         let rows = read_rows(&plan.out.join(ROWS)).unwrap();
@@ -256,7 +256,7 @@ fn gates_move_at_their_own_rate_and_the_table_has_their_norms() {
     let bits =
         |row: &Row| [row.gradient_norm, row.gate_gradient_norm, row.weight_norm].map(f64::to_bits);
     assert_eq!(bits(&slow[0]), bits(&fast[0]));
-    let rates = |row: &Row| [row.rate, row.gate_rate].map(f64::to_bits);
+    let rates = |row: &Row| [row.lr, row.gate_lr].map(f64::to_bits);
     assert_eq!(rates(&slow[0]), [5e-4, 5e-4].map(f64::to_bits));
     assert_eq!(rates(&fast[0]), [5e-4, 1e-2].map(f64::to_bits));
     // Adam's first step moves every weight by the rate, wherever its gradient is not zero: of nano's 6,144 only the
@@ -271,8 +271,8 @@ fn gates_move_at_their_own_rate_and_the_table_has_their_norms() {
 fn what_is_frozen_stays_and_the_loss_falls() {
     let folder = tempfile::tempdir().unwrap();
     let mut frozen = plan(folder.path().join("frozen"));
-    (frozen.freeze, frozen.dense) = (Freeze::Vision, 0.0);
-    (frozen.steps, frozen.validate_every, frozen.rate) = (12, 12, 3e-3);
+    (frozen.freeze, frozen.aux_loss) = (Freeze::Vision, 0.0);
+    (frozen.steps, frozen.validate_every, frozen.lr) = (12, 12, 3e-3);
     (frozen.batch, frozen.accumulate) = (4, 1);
     run(&frozen, 99).unwrap();
     let losses: Vec<f64> = read_rows(&frozen.out.join(ROWS))
@@ -302,7 +302,7 @@ fn a_tower_can_be_taken_from_another_checkpoint() {
     let other = folder.path().join("other");
     built_in::write("nano", 8, &other).unwrap();
     let mut taken = plan(folder.path().join("run"));
-    (taken.freeze, taken.dense, taken.steps) = (Freeze::Vision, 0.0, 1);
+    (taken.freeze, taken.aux_loss, taken.steps) = (Freeze::Vision, 0.0, 1);
     taken.vision = Some(other.clone());
     run(&taken, 99).unwrap();
     let open = |path: &Path| Model::load(path.to_str().unwrap(), LoadOptions::default()).unwrap();

@@ -3,7 +3,7 @@
 //!
 //! `cargo bench --bench prefill [-- --dtype f32,bf16] [--seconds N] [--out FILE.json]`
 //!
-//! Contenders run interleaved, forwards and backwards in turn (A B C C B A ...), after one untimed round. Reported are the
+//! Arms run interleaved, forwards and backwards in turn (A B C C B A ...), after one untimed round. Reported are the
 //! medians, and the median and 95 % bootstrap interval of the ratio to standard *within a round*, which cancels what
 //! drifts. `standard again` is standard against itself: its interval is what this machine can resolve. Raw times are kept.
 
@@ -60,16 +60,16 @@ fn main() {
             kind,
             seed: 0,
         };
-        let contenders = contenders(&build, &options);
+        let arms = arms(&build, &options);
         for visual in [1_088, 4_352] {
-            report.push(attention_alone(dtype, &contenders, &build, visual, budget));
+            report.push(attention_alone(dtype, &arms, &build, visual, budget));
         }
         // A matrix product that the processor has no instructions for makes one prefill take minutes: then only the
         // attention alone is measured, and the report says so.
         let rate = |kind| matrix_rate(256, kind, Device::Cpu).expect("a small product");
         let slower = rate(Kind::Float) / rate(kind);
         if slower < 20.0 {
-            report.push(end_to_end(dtype, &model, &contenders, budget));
+            report.push(end_to_end(dtype, &model, &arms, budget));
         } else {
             let skipped =
                 format!("matrix products in {dtype} take {slower:.0} times as long as in f32 here");
@@ -85,8 +85,8 @@ fn main() {
     }
 }
 
-/// Name and attention of each contender; standard first, and once more as the measure of noise.
-fn contenders(build: &Build, options: &Options) -> Vec<(&'static str, Box<dyn Attention>)> {
+/// Name and attention of each arm; standard first, and once more as the measure of noise.
+fn arms(build: &Build, options: &Options) -> Vec<(&'static str, Box<dyn Attention>)> {
     let rave = || {
         let rave = Rave::new("rave", options, build).expect("the default options fit");
         disturb(&rave, 1).expect("small tensors");
@@ -104,7 +104,7 @@ fn contenders(build: &Build, options: &Options) -> Vec<(&'static str, Box<dyn At
 fn end_to_end(
     dtype: &str,
     model: &Model,
-    contenders: &[(&str, Box<dyn Attention>)],
+    arms: &[(&str, Box<dyn Attention>)],
     budget: Duration,
 ) -> Value {
     let picture = image::RgbImage::from_fn(2048, 2048, |x, y| {
@@ -134,7 +134,7 @@ fn end_to_end(
         stop_at_end: false,
         deadline: None,
     };
-    let times = interleave(contenders, budget, |attention| {
+    let times = interleave(arms, budget, |attention| {
         let generation = model
             .generate(attention.as_ref(), &prompt, &embeds, &options)
             .expect("prefill runs");
@@ -146,7 +146,7 @@ fn end_to_end(
             "whole prefill, {} visual + {TEXT} text tokens",
             prompt.visual_tokens()
         ),
-        contenders,
+        arms,
         &times,
     )
 }
@@ -154,7 +154,7 @@ fn end_to_end(
 /// Store and attend of one layer, with the image embeddings as a decoder layer would hand them over.
 fn attention_alone(
     dtype: &str,
-    contenders: &[(&str, Box<dyn Attention>)],
+    arms: &[(&str, Box<dyn Attention>)],
     build: &Build,
     visual: i64,
     budget: Duration,
@@ -178,7 +178,7 @@ fn attention_alone(
     let nothing = Tensor::zeros([0], (build.kind, Device::Cpu));
     let step = Step {
         layer: 0,
-        // No contender looks at the layer's input.
+        // No arm looks at the layer's input.
         hidden: &nothing,
         input: &nothing,
         query: &query,
@@ -188,7 +188,7 @@ fn attention_alone(
         tokens: &map,
         scale: 1.0 / (geometry.head_dim as f64).sqrt(),
     };
-    let times = interleave(contenders, budget / 4, |attention| {
+    let times = interleave(arms, budget / 4, |attention| {
         let start = Instant::now();
         let keys = attention.store(&step).expect("store runs");
         let output = attention.attend(&step, &keys, &value).expect("attend runs");
@@ -199,7 +199,7 @@ fn attention_alone(
     summarise(
         dtype,
         &format!("attention of one layer, {visual} visual + {TEXT} text tokens"),
-        contenders,
+        arms,
         &times,
     )
 }

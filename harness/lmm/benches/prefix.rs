@@ -3,7 +3,7 @@
 //!
 //! `cargo bench --bench prefix [-- --variant standard,rave] [--dtype f32,bf16] [--seconds N] [--out FILE.json]`
 //!
-//! A round answers all questions on one picture; how contenders take turns is in `interleaved`. The vision side is the same for
+//! A round answers all questions on one picture; how arms take turns is in `interleaved`. The vision side is the same for
 //! all and left out: its image embeddings are stand-ins. With a shared beginning its own time counts.
 
 mod interleaved;
@@ -159,7 +159,7 @@ fn measure(
     );
     let mut found = summarise(dtype, &what, &ways, &rounds);
     let expected = ids(&ways[0].1);
-    for (line, (name, way)) in found["contenders"]
+    for (line, (name, way)) in found["arms"]
         .as_array_mut()
         .into_iter()
         .flatten()

@@ -57,10 +57,17 @@ impl Bands {
         line_height(self.lines)
     }
 
+    /// Upper and lower end of a band.
+    pub(super) fn ends(&self, band: usize) -> (f64, f64) {
+        let height = band_height(self.lines);
+        let begin = self.top + band as f64 * height;
+        (begin, begin + height)
+    }
+
     /// The middle of a line.
     pub(super) fn at(&self, band: usize, line: usize) -> f64 {
-        let begin = self.top + band as f64 * band_height(self.lines);
-        let middle = begin + band_height(self.lines) / 2.0;
+        let (begin, end) = self.ends(band);
+        let middle = f64::midpoint(begin, end);
         middle + (line as f64 - (self.lines as f64 - 1.0) / 2.0) * self.line_height()
     }
 

@@ -5,7 +5,7 @@ use rave_results::Summary;
 use rave_results::summary::{Cell, Estimate, MacroCell, ModelNote, SuiteNote};
 
 use super::bands::Bands;
-use super::canvas::Canvas;
+use super::canvas::{Align, Canvas, Type};
 use super::legend::{foot_height, head_height};
 use super::palette::{Mark, look};
 use super::scale::Scale;
@@ -121,6 +121,15 @@ impl Line {
                 [interval.low, value, interval.high].map(|end| scale.position(end * 100.0));
             canvas.whisker((low, high), y, height * 0.22, colour);
             canvas.mark(mark, (value, y), (height * 0.28).min(5.0), colour);
+        }
+    }
+
+    /// Writes the text at the right of the whisker, where a line is high enough for it.
+    pub(super) fn write_value(&self, canvas: &mut Canvas, scale: &Scale, (y, height): (f64, f64)) {
+        if let Some(Estimate { value, interval }) = self.estimate.filter(|_| height >= 14.0) {
+            let [value, high] = [value, interval.high].map(|end| scale.position(end * 100.0));
+            let at = (high.max(value) + 9.0, y);
+            canvas.text(&self.text, at, Type::VALUE, Align::Left);
         }
     }
 }

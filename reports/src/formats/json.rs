@@ -1,20 +1,21 @@
 //! The summary or table as it is.
 
-use serde::Serialize;
-
-use crate::{Artifact, Error, Files, Format};
+use crate::{Artifact, Document, Error, Evaluation, Files, Format};
 
 /// `summary.json` and `paper-table.json`
 pub(super) const FORMAT: Format = Format {
     id: "json",
     about: "the summary as one document",
-    evaluation: Some(|evaluation| document("summary.json", evaluation.summary)),
-    comparison: Some(|summary| document("summary.json", summary)),
-    latency: Some(|summary| document("summary.json", summary)),
-    paper: Some(|table| document("paper-table.json", table)),
+    evaluation: Some(|own| {
+        let summary = Evaluation::of(own.summary);
+        json("summary.json", &Document::Evaluation(summary))
+    }),
+    comparison: Some(|summary| json("summary.json", &Document::Comparison(summary))),
+    latency: Some(|summary| json("summary.json", &Document::Latency(summary))),
+    paper: Some(|table| json("paper-table.json", &Document::Paper(table))),
 };
 
-fn document(name: &str, document: &impl Serialize) -> Files {
+fn json(name: &str, document: &Document) -> Files {
     let text = serde_json::to_string_pretty(document);
     let text = text.map_err(|error| Error::Text(error.to_string()))?;
     Ok(vec![Artifact::text(name, text + "\n")])

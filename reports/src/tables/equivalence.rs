@@ -1,6 +1,6 @@
 //! Whether a variant takes as long as `standard`: the two one-sided tests of a latency run, or of several side by side.
 
-use rave_results::latency::{LatencySummary, Place, Time};
+use rave_results::latency::{Arm, LatencySummary, Time};
 use rave_results::statistics::{Equivalence, Sameness};
 
 use super::evidence::margin;
@@ -12,15 +12,15 @@ pub(super) fn grid(runs: &[&LatencySummary]) -> Option<Grid> {
     let mut rows = Vec::new();
     let mut tested = None;
     for summary in runs {
-        for place in &summary.places {
-            for (phase, time) in [("prefill", place.prefill), ("a token", place.decode)] {
+        for arm in &summary.arms {
+            for (phase, time) in [("prefill", arm.prefill), ("a token", arm.decode)] {
                 let Some((time, equivalence)) =
                     time.and_then(|time| Some((time, time.equivalence?)))
                 else {
                     continue;
                 };
                 tested = Some(equivalence.margin);
-                rows.push(row(summary, place, phase, &time, &equivalence));
+                rows.push(row(summary, arm, phase, &time, &equivalence));
             }
         }
     }
@@ -64,7 +64,7 @@ pub(super) fn grid(runs: &[&LatencySummary]) -> Option<Grid> {
 
 fn row(
     summary: &LatencySummary,
-    place: &Place,
+    arm: &Arm,
     phase: &str,
     time: &Time,
     equivalence: &Equivalence,
@@ -77,10 +77,10 @@ fn row(
     };
     vec![
         summary.record.run.clone(),
-        format!("{} + {}", place.image_tokens, place.text_tokens),
-        place.variant.clone(),
+        format!("{} + {}", arm.image_tokens, arm.text_tokens),
+        arm.variant.clone(),
         phase.to_owned(),
-        place.rounds.to_string(),
+        arm.rounds.to_string(),
         time.ratio
             .map_or(NOTHING.into(), |ratio| format!("{:.3}", ratio.value)),
         format!("{:.3}", equivalence.ratio),

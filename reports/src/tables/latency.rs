@@ -1,6 +1,6 @@
 //! Tables of a latency run: a table for each cell, a line for each variant.
 
-use rave_results::latency::{AGAIN, LatencySummary, Noise, Place, Time};
+use rave_results::latency::{AGAIN, Arm, LatencySummary, Noise, Time};
 
 use super::csv::{finish, number, text_error};
 use super::grid::{Grid, NOTHING};
@@ -117,34 +117,32 @@ pub(crate) fn csv(summary: &LatencySummary) -> Result<String, Error> {
         let size = (vision.image_tokens, None);
         line("", size, what, Some(&vision.time), (None, None, ""))?;
     }
-    for place in &summary.places {
-        let size = (place.image_tokens, Some(place.text_tokens));
-        let noise = summary.noise_of((place.image_tokens, place.text_tokens));
-        let errors = place.errors.join("; ");
+    for arm in &summary.arms {
+        let size = (arm.image_tokens, Some(arm.text_tokens));
+        let noise = summary.noise_of((arm.image_tokens, arm.text_tokens));
+        let errors = arm.errors.iter().map(ToString::to_string);
+        let errors = errors.collect::<Vec<_>>().join("; ");
         for (quantity, time, noise) in [
-            ("prefill", &place.prefill, noise.and_then(|n| n.prefill)),
+            ("prefill", &arm.prefill, noise.and_then(|n| n.prefill)),
             (
                 "first-token",
-                &place.first_token,
+                &arm.first_token,
                 noise.and_then(|n| n.first_token),
             ),
-            ("decode", &place.decode, noise.and_then(|n| n.decode)),
+            ("decode", &arm.decode, noise.and_then(|n| n.decode)),
         ] {
-            let what = (quantity, place.rounds);
+            let what = (quantity, arm.rounds);
             line(
-                &place.variant,
+                &arm.variant,
                 size,
                 what,
                 time.as_ref(),
                 (noise, None, &errors),
             )?;
         }
-        for (quantity, bytes) in [
-            ("cache", place.cache_bytes),
-            ("peak-memory", place.peak_bytes),
-        ] {
+        for (quantity, bytes) in [("cache", arm.cache_bytes), ("peak-memory", arm.peak_bytes)] {
             line(
-                &place.variant,
+                &arm.variant,
                 size,
                 (quantity, 1),
                 None,
@@ -182,11 +180,11 @@ pub(crate) fn notes(summary: &LatencySummary) -> Vec<String> {
              within their intervals; times are longer than on a quiet machine."
         ));
     }
-    for place in &summary.places {
-        for error in &place.errors {
+    for arm in &summary.arms {
+        for error in &arm.errors {
             notes.push(format!(
                 "{}, {} + {} tokens: {error}",
-                place.variant, place.image_tokens, place.text_tokens
+                arm.variant, arm.image_tokens, arm.text_tokens
             ));
         }
     }
@@ -235,17 +233,17 @@ fn grid(summary: &LatencySummary, cell: (u32, u32)) -> Grid {
         time.as_ref()
             .map_or(NOTHING.to_owned(), |time| milliseconds(time.median_ms))
     };
-    let rows = summary.places_of(cell).map(|place: &Place| {
+    let rows = summary.arms_of(cell).map(|arm: &Arm| {
         vec![
-            place.variant.clone(),
-            time(&place.prefill),
-            ratio(&place.prefill, |noise| noise.prefill),
-            time(&place.first_token),
-            time(&place.decode),
-            ratio(&place.decode, |noise| noise.decode),
-            mebibytes(place.cache_bytes),
+            arm.variant.clone(),
+            time(&arm.prefill),
+            ratio(&arm.prefill, |noise| noise.prefill),
+            time(&arm.first_token),
+            time(&arm.decode),
+            ratio(&arm.decode, |noise| noise.decode),
+            mebibytes(arm.cache_bytes),
             // The second run of standard is the first one's work: its memory is not measured again.
-            mebibytes(place.peak_bytes),
+            mebibytes(arm.peak_bytes),
         ]
     });
     let header = [
@@ -258,7 +256,7 @@ fn grid(summary: &LatencySummary, cell: (u32, u32)) -> Grid {
         "cache",
         "peak",
     ];
-    let rounds = summary.places_of(cell).map(|place| place.rounds).max();
+    let rounds = summary.arms_of(cell).map(|arm| arm.rounds).max();
     Grid {
         title: format!(
             "{}: {} image + {} text tokens, {} rounds",
@@ -332,8 +330,8 @@ pub(crate) fn provenance(summary: &LatencySummary) -> Vec<String> {
         ),
         format!("command: {}", record.command_line.join(" ")),
         format!(
-            "order: contenders forwards and backwards in turn, {} s a cell after {} s untimed; answers of {} tokens",
-            asked.seconds, asked.warm_up_seconds, asked.new_tokens
+            "order: variants forwards and backwards in turn, {} s a cell after {} s untimed; answers of {} tokens",
+            asked.seconds, asked.warmup_seconds, asked.new_tokens
         ),
         format!(
             "{} % intervals: percentile bootstrap of rounds, {} resamples, seed {}",

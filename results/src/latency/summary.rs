@@ -8,6 +8,7 @@
 use serde::Serialize;
 
 use super::{AGAIN, BASELINE, LatencyRecord, LatencyRow, LatencyRun, Phase};
+use crate::schema::Failure;
 use crate::statistics::{Equivalence, Interval, Resampling, median, median_interval};
 
 /// A time within this of that of `standard` counts as the same.
@@ -47,14 +48,14 @@ pub struct Vision {
     pub time: Time,
 }
 
-/// One contender in one cell.
+/// One arm in one cell.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Place {
+pub struct Arm {
     /// Visual tokens of the prompt.
     pub image_tokens: u32,
     /// Other tokens of the prompt.
     pub text_tokens: u32,
-    /// The contender.
+    /// The arm.
     pub variant: String,
     /// Rounds that it was measured in.
     pub rounds: usize,
@@ -69,7 +70,7 @@ pub struct Place {
     /// Most bytes above those before the answer.
     pub peak_bytes: Option<u64>,
     /// Why numbers are missing.
-    pub errors: Vec<String>,
+    pub errors: Vec<Failure>,
 }
 
 /// What the machine could resolve in a cell, from `standard` against itself.
@@ -96,8 +97,8 @@ pub struct LatencySummary {
     pub resampling: Resampling,
     /// The vision side, by size.
     pub vision: Vec<Vision>,
-    /// Every contender of every cell, in the order of the run.
-    pub places: Vec<Place>,
+    /// Every arm of every cell, in the order of the run.
+    pub arms: Vec<Arm>,
     /// A line a cell where `standard` ran against itself.
     pub noise: Vec<Noise>,
 }
@@ -111,7 +112,7 @@ impl LatencySummary {
     /// The same with another margin.
     pub fn with_margin(run: &LatencyRun, resampling: &Resampling, margin: f64) -> Self {
         let mut sizes: Vec<u32> = Vec::new();
-        let mut places: Vec<(u32, u32, &str)> = Vec::new();
+        let mut arms: Vec<(u32, u32, &str)> = Vec::new();
         for row in &run.rows {
             if row.phase == Phase::Vision {
                 if !sizes.contains(&row.image_tokens) {
@@ -119,9 +120,9 @@ impl LatencySummary {
                 }
                 continue;
             }
-            let place = (row.image_tokens, row.text_tokens, row.variant.as_str());
-            if !places.contains(&place) {
-                places.push(place);
+            let arm = (row.image_tokens, row.text_tokens, row.variant.as_str());
+            if !arms.contains(&arm) {
+                arms.push(arm);
             }
         }
         let vision: Vec<Vision> = sizes
@@ -145,24 +146,24 @@ impl LatencySummary {
                 })
             })
             .collect();
-        let places: Vec<Place> = places
+        let arms: Vec<Arm> = arms
             .into_iter()
-            .map(|at| place(&run.rows, at, &vision, (resampling, margin)))
+            .map(|at| arm(&run.rows, at, &vision, (resampling, margin)))
             .collect();
         Self {
-            noise: places.iter().filter_map(noise).collect(),
+            noise: arms.iter().filter_map(noise).collect(),
             record: run.record.clone(),
             resampling: *resampling,
             vision,
-            places,
+            arms,
         }
     }
 
     /// The cells, as image tokens and text tokens, in the order of the run.
     pub fn cells(&self) -> Vec<(u32, u32)> {
         let mut cells = Vec::new();
-        for place in &self.places {
-            let cell = (place.image_tokens, place.text_tokens);
+        for arm in &self.arms {
+            let cell = (arm.image_tokens, arm.text_tokens);
             if !cells.contains(&cell) {
                 cells.push(cell);
             }
@@ -170,11 +171,11 @@ impl LatencySummary {
         cells
     }
 
-    /// The contenders of a cell, in order.
-    pub fn places_of(&self, cell: (u32, u32)) -> impl Iterator<Item = &Place> {
-        self.places
+    /// The arms of a cell, in order.
+    pub fn arms_of(&self, cell: (u32, u32)) -> impl Iterator<Item = &Arm> {
+        self.arms
             .iter()
-            .filter(move |place| (place.image_tokens, place.text_tokens) == cell)
+            .filter(move |arm| (arm.image_tokens, arm.text_tokens) == cell)
     }
 
     /// What could be resolved in a cell.
@@ -195,12 +196,12 @@ impl LatencySummary {
 /// Times by round.
 type Rounds = Vec<(u32, f64)>;
 
-fn place(
+fn arm(
     rows: &[LatencyRow],
     (image_tokens, text_tokens, variant): (u32, u32, &str),
     vision: &[Vision],
     (resampling, margin): (&Resampling, f64),
-) -> Place {
+) -> Arm {
     let of = |variant: &str, phase: Phase| {
         let variant = variant.to_owned();
         rows.iter().filter(move |row| {
@@ -236,7 +237,7 @@ fn place(
                 .collect(),
         )
     };
-    let mut errors: Vec<String> = Vec::new();
+    let mut errors: Vec<Failure> = Vec::new();
     for error in rows
         .iter()
         .filter(|row| (row.image_tokens, row.text_tokens) == (image_tokens, text_tokens))
@@ -247,7 +248,7 @@ fn place(
             errors.push(error.clone());
         }
     }
-    Place {
+    Arm {
         image_tokens,
         text_tokens,
         variant: variant.to_owned(),
@@ -292,16 +293,16 @@ fn time(own: &Rounds, base: &Rounds, resampling: &Resampling, margin: Option<f64
 }
 
 /// The bound of both sides: a variant may as well be faster.
-fn noise(place: &Place) -> Option<Noise> {
+fn noise(arm: &Arm) -> Option<Noise> {
     let bound = |time: Option<Time>| {
         let interval = time?.ratio?.interval;
         Some(interval.high.max(1.0 / interval.low))
     };
-    (place.variant == AGAIN).then(|| Noise {
-        image_tokens: place.image_tokens,
-        text_tokens: place.text_tokens,
-        prefill: bound(place.prefill),
-        first_token: bound(place.first_token),
-        decode: bound(place.decode),
+    (arm.variant == AGAIN).then(|| Noise {
+        image_tokens: arm.image_tokens,
+        text_tokens: arm.text_tokens,
+        prefill: bound(arm.prefill),
+        first_token: bound(arm.first_token),
+        decode: bound(arm.decode),
     })
 }

@@ -4,6 +4,7 @@ use std::fs;
 
 use super::*;
 use crate::Error;
+use crate::schema::FailureKind;
 use crate::statistics::Resampling;
 use crate::store::{Opened, open};
 
@@ -15,27 +16,23 @@ fn record() -> LatencyRecord {
         text_tokens: vec![8],
         new_tokens: 5,
         seconds: 1.0,
-        warm_up_seconds: 0.5,
+        warmup_seconds: 0.5,
         check_noise: true,
         dtype: "f32".into(),
         device: "cpu".into(),
         threads: 2,
     };
     LatencyRecord {
-        latency_version: LATENCY_VERSION,
-        run: "run".into(),
-        created: whole_milliseconds(Timestamp::now()),
-        command_line: vec!["rave".into()],
-        config_hash: configuration.hash(),
-        configuration,
-        code: CodeVersion::default(),
-        model: ModelRecord::default(),
         tokens_per_tile: 64,
-        machine: Machine::default(),
-        libraries: Libraries::default(),
         notes: vec!["a note".into()],
         load_average: [Some(0.5), None],
-        finished: None,
+        ..LatencyRecord::new(
+            "run".into(),
+            vec!["rave".into()],
+            configuration,
+            CodeVersion::default(),
+            Libraries::default(),
+        )
     }
 }
 
@@ -59,7 +56,7 @@ fn memory(variant: &str, phase: Phase, bytes: Option<u64>) -> LatencyRow {
     LatencyRow {
         milliseconds: None,
         bytes,
-        error: bytes.is_none().then(|| "no /proc here".into()),
+        error: bytes.is_none().then(|| "peak memory: no /proc here".into()),
         ..row(variant, 0, phase, 0.0)
     }
 }
@@ -127,6 +124,40 @@ fn record_at(other: &LatencyRecord) -> LatencyRecord {
 }
 
 #[test]
+fn a_published_run_is_read_by_its_older_names() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("runs/latency-smolvlm-256m");
+    let text = fs::read_to_string(folder.join(RECORD)).unwrap();
+    assert!(text.contains("\"warm_up_seconds\": 10.0"));
+    let run = LatencyRun::open(&folder).unwrap();
+    assert!((run.record.configuration.warmup_seconds - 10.0).abs() < 1e-12);
+}
+
+#[test]
+fn reasons_are_stored_as_the_text_that_older_tables_have() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(NUMBERS);
+    let older = "peak memory: its process ended with exit status: 1: no memory";
+    let failed = LatencyRow {
+        error: Some(older.into()),
+        ..memory("rave", Phase::PeakMemory, None)
+    };
+    let foreign = LatencyRow {
+        error: Some("The size of tensor a (3) must match: b".into()),
+        ..row("rave", 0, Phase::Prefill, 1.0)
+    };
+    write_rows(&path, &[failed, foreign]).unwrap();
+    let table = Table::read(&path, None).unwrap();
+    assert_eq!(table.text("error").unwrap().get(0), Some(older));
+    let read = read_rows(&path).unwrap();
+    let reason = |row: usize| read[row].error.clone().unwrap();
+    assert_eq!(reason(0).kind, FailureKind::PeakMemory);
+    assert_eq!(
+        reason(1).to_string(),
+        "The size of tensor a (3) must match: b"
+    );
+}
+
+#[test]
 fn damage_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let writer = begin(folder.path()).unwrap();
@@ -144,8 +175,8 @@ fn damage_is_named() {
 fn ratios_are_within_rounds_and_drift_cancels() {
     let summary = summary();
     let find = |variant: &str| {
-        let mut places = summary.places_of((64, 8));
-        places.find(|place| place.variant == variant).unwrap()
+        let mut arms = summary.arms_of((64, 8));
+        arms.find(|arm| arm.variant == variant).unwrap()
     };
     let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-9, "{a} for {b}");
     let ratio = |time: Option<Time>| time.unwrap().ratio.unwrap();
@@ -164,7 +195,8 @@ fn ratios_are_within_rounds_and_drift_cancels() {
     near(rave.first_token.unwrap().median_ms, 60.0 + 1.2 * 57.5);
     assert!(ratio(rave.first_token).value < 1.2);
     assert_eq!((rave.cache_bytes, rave.peak_bytes), (Some(1_000), None));
-    assert_eq!(rave.errors, ["no /proc here"]);
+    let failure = Failure::new(FailureKind::PeakMemory, "no /proc here");
+    assert_eq!(rave.errors, [failure]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use super::{Claim, Evidence, Finding, Summaries, Verdict};
-use crate::latency::{AGAIN, LatencyRun, LatencySummary, Place};
+use crate::latency::{AGAIN, Arm, LatencyRun, LatencySummary};
 use crate::statistics::{Resampling, Sameness};
 use crate::summary::{Cell, Contrast, LEVEL};
 use crate::{Error, Run, Summary};
@@ -285,12 +285,12 @@ pub(super) fn overhead(
         let record = &run.record;
         let subject = format!("{} ({})", record.model.name, record.run);
         let summary = LatencySummary::with_margin(run, resampling, margin);
-        let places: Vec<&Place> = summary
-            .places
+        let arms: Vec<&Arm> = summary
+            .arms
             .iter()
-            .filter(|place| place.variant == variant)
+            .filter(|arm| arm.variant == variant)
             .collect();
-        if places.is_empty() {
+        if arms.is_empty() {
             return not_measured(
                 claim,
                 &subject,
@@ -298,14 +298,14 @@ pub(super) fn overhead(
             );
         }
         let mut evidence = Vec::new();
-        for place in places {
-            for (phase, time) in times(place) {
+        for arm in arms {
+            for (phase, time) in times(arm) {
                 let Some(time) = time else {
-                    let error = place.errors.first();
+                    let error = arm.errors.first();
                     let reason = format!(
                         "{phase} at {} + {} tokens has fewer than two rounds with both{}",
-                        place.image_tokens,
-                        place.text_tokens,
+                        arm.image_tokens,
+                        arm.text_tokens,
                         error.map_or(String::new(), |error| format!(" ({error})"))
                     );
                     return not_measured(claim, &subject, reason);
@@ -314,9 +314,9 @@ pub(super) fn overhead(
             }
         }
         let again: Vec<Evidence> = summary
-            .places
+            .arms
             .iter()
-            .filter(|place| place.variant == AGAIN)
+            .filter(|arm| arm.variant == AGAIN)
             .flat_map(times)
             .filter_map(|(_, evidence)| evidence)
             .collect();
@@ -330,14 +330,14 @@ pub(super) fn overhead(
 }
 
 /// The times of prefill and decoding at one size; `None` where too few rounds are shared with `standard`.
-fn times(place: &Place) -> [(&'static str, Option<Evidence>); 2] {
-    [("prefill", place.prefill), ("decode", place.decode)].map(|(phase, time)| {
+fn times(arm: &Arm) -> [(&'static str, Option<Evidence>); 2] {
+    [("prefill", arm.prefill), ("decode", arm.decode)].map(|(phase, time)| {
         let equivalence = time.and_then(|time| time.equivalence);
         let evidence = equivalence.map(|equivalence| Evidence::Time {
-            variant: place.variant.clone(),
+            variant: arm.variant.clone(),
             phase,
-            image_tokens: place.image_tokens,
-            text_tokens: place.text_tokens,
+            image_tokens: arm.image_tokens,
+            text_tokens: arm.text_tokens,
             rounds: equivalence.pairs,
             equivalence,
         });

@@ -1,4 +1,4 @@
-//! Why a sample or a probe has no value: a kind, by which failures are counted, and the whole story.
+//! Why a sample, a probe or a measurement has no value: a kind, by which failures are counted, and the whole story.
 //!
 //! Records hold it as one text, `kind: detail`, as they always did: [`Failure`] is made of it and written as it, and nobody else
 //! takes such a text apart.
@@ -6,6 +6,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use strum::{AsRefStr, Display, EnumString};
 
 /// Why there is no value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,8 +18,10 @@ pub struct Failure {
     pub detail: String,
 }
 
-/// What failures are counted by.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What failures are counted by. Any other name is that of [`FailureKind::Other`].
+#[derive(Clone, Debug, PartialEq, Eq, AsRefStr, Display, EnumString)]
+#[cfg_attr(test, derive(strum::EnumIter))]
+#[strum(serialize_all = "lowercase")]
 pub enum FailureKind {
     /// The item of the data set cannot be read.
     Item,
@@ -31,67 +34,35 @@ pub enum FailureKind {
     /// `LibTorch` refused an operation.
     Torch,
     /// There was no memory for it.
+    #[strum(serialize = "out of memory")]
     OutOfMemory,
     /// The logits are not finite.
+    #[strum(serialize = "not finite")]
     NotFinite,
     /// It took longer than allowed.
     Timeout,
     /// The program or a library broke off while it was prepared.
     Panic,
     /// The metric gave a number that is not finite.
+    #[strum(serialize = "score not finite")]
     ScoreNotFinite,
     /// A probe found no visual tokens.
+    #[strum(serialize = "no picture")]
     NoPicture,
+    /// The peak of memory could not be measured.
+    #[strum(serialize = "peak memory")]
+    PeakMemory,
     /// Neither a score nor a reason was recorded.
     Unscored,
     /// Another one, of a record that another program or another version wrote.
+    #[strum(default, transparent)]
     Other(String),
 }
 
 impl FailureKind {
-    const KNOWN: [Self; 12] = [
-        Self::Item,
-        Self::Image,
-        Self::Prompt,
-        Self::Model,
-        Self::Torch,
-        Self::OutOfMemory,
-        Self::NotFinite,
-        Self::Timeout,
-        Self::Panic,
-        Self::ScoreNotFinite,
-        Self::NoPicture,
-        Self::Unscored,
-    ];
-
     /// Its name in records and tables.
     pub fn name(&self) -> &str {
-        match self {
-            Self::Item => "item",
-            Self::Image => "image",
-            Self::Prompt => "prompt",
-            Self::Model => "model",
-            Self::Torch => "torch",
-            Self::OutOfMemory => "out of memory",
-            Self::NotFinite => "not finite",
-            Self::Timeout => "timeout",
-            Self::Panic => "panic",
-            Self::ScoreNotFinite => "score not finite",
-            Self::NoPicture => "no picture",
-            Self::Unscored => "unscored",
-            Self::Other(name) => name,
-        }
-    }
-
-    fn named(name: &str) -> Self {
-        let known = Self::KNOWN.into_iter().find(|kind| kind.name() == name);
-        known.unwrap_or_else(|| Self::Other(name.to_owned()))
-    }
-}
-
-impl fmt::Display for FailureKind {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.name())
+        self.as_ref()
     }
 }
 
@@ -123,7 +94,7 @@ impl From<&str> for Failure {
             Some((_, "")) | None => (text, ""),
             Some(parts) => parts,
         };
-        Self::new(FailureKind::named(kind), detail)
+        Self::new(kind.into(), detail)
     }
 }
 
@@ -141,6 +112,8 @@ impl From<Failure> for String {
 
 #[cfg(test)]
 mod tests {
+    use strum::IntoEnumIterator as _;
+
     use super::*;
 
     #[test]
@@ -176,9 +149,11 @@ mod tests {
 
     #[test]
     fn every_kind_is_known_by_its_name() {
-        for kind in FailureKind::KNOWN {
-            assert!(!kind.name().contains(':'));
-            assert_eq!(FailureKind::named(kind.name()), kind);
+        for kind in FailureKind::iter().filter(|kind| !matches!(kind, FailureKind::Other(_))) {
+            assert!(!kind.name().contains([':', '_']), "{kind}");
+            assert_eq!(FailureKind::from(kind.name()), kind);
         }
+        assert_eq!(FailureKind::ScoreNotFinite.name(), "score not finite");
+        assert_eq!(FailureKind::Other("quota".into()).name(), "quota");
     }
 }

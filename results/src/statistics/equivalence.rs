@@ -7,8 +7,10 @@
 //! `transform=np.log`).
 
 use serde::Serialize;
+use statrs::distribution::ContinuousCDF as _;
 
-use super::{Interval, student};
+use super::Interval;
+use super::student::student;
 
 /// The level of each of the two tests; the interval that goes with them leaves out so much on either side.
 pub const LEVEL: f64 = 0.05;
@@ -57,7 +59,7 @@ impl Equivalence {
         let squares: f64 = logs.iter().map(|log| (log - mean).powi(2)).sum();
         let error = (squares / degrees as f64 / count).sqrt();
         let bound = (1.0 + margin).ln();
-        let half = student::quantile(1.0 - LEVEL, degrees) * error;
+        let half = student(degrees).inverse_cdf(1.0 - LEVEL) * error;
         Some(Self {
             margin,
             ratio: mean.exp(),
@@ -96,7 +98,7 @@ impl Equivalence {
 /// The p of one side: the probability of an estimate this far inside a bound (`distance` is below 0 inside).
 fn tail(distance: f64, error: f64, degrees: usize) -> f64 {
     if error > 0.0 {
-        return student::below(distance / error, degrees);
+        return student(degrees).cdf(distance / error);
     }
     // Ratios without any spread lie on one side of the bound for certain.
     f64::from(u8::from(distance >= 0.0))

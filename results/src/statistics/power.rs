@@ -10,7 +10,9 @@
 //! bootstrap of few seeds is too short. For three seeds that makes 6.6 instead of 2.8 bootstrap standard errors. It is meant for
 //! seeds that vary more than images; where images make most of the error, it promises less than the comparison can find.
 
-use super::student;
+use statrs::distribution::ContinuousCDF as _;
+
+use super::student::student;
 
 /// z of 0.975 and z of 0.8, added.
 const FACTOR: f64 = 1.959_963_984_540_054 + 0.841_621_233_572_914_3;
@@ -75,7 +77,8 @@ pub fn smallest_detectable(distribution: &[f64], movement: &Movement, seeds: usi
         0 => FACTOR,
         degrees => {
             let widened = (seeds as f64 / degrees as f64).sqrt();
-            (student::quantile(0.975, degrees) + student::quantile(0.8, degrees)) * widened
+            let student = student(degrees);
+            (student.inverse_cdf(0.975) + student.inverse_cdf(0.8)) * widened
         }
     };
     let error = standard_error(distribution)?;

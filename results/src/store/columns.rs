@@ -1,7 +1,7 @@
 //! Tables as lists of columns: a record's fields are named once, and are written and read by that list.
 //!
 //! A new column is a field of the record and its name in the list ([`fields!`](crate::store::columns::fields)), with `or` and a value
-//! where older tables lack it.
+//! where older tables lack it, or `was` and the name that they have for it.
 
 use std::sync::Arc;
 
@@ -30,18 +30,30 @@ pub(crate) struct Field<R> {
     pub name: &'static str,
     pub write: fn(&str, &[R]) -> Column,
     pub read: Read<R>,
+    /// What the column was called in older tables, where that was another name.
+    pub older: Option<&'static str>,
     /// Fills the field of a record whose table lacks the column; `None` where a table must have it.
     pub absent: Option<fn(&mut R)>,
+}
+
+impl<R> Field<R> {
+    /// What the column is called in a table.
+    fn name_in(&self, table: &Table) -> &'static str {
+        let older = self.older.filter(|older| table.has(older));
+        older.filter(|_| !table.has(self.name)).unwrap_or(self.name)
+    }
 }
 
 /// The columns of a table in their order.
 pub(crate) type Fields<R> = &'static [Field<R>];
 
-/// `fields![Record: a, b or 0.0]`: the columns `a` and `b`, of which older tables may lack `b`.
+/// `fields![Record: a, b or 0.0, c was d]`: the columns `a`, `b` and `c`, of which older tables may lack `b` and call `c` `d`.
 macro_rules! fields {
     (@absent $name:ident) => { None };
     (@absent $name:ident $absent:expr) => { Some(|record| record.$name = $absent) };
-    ($record:ty: $($name:ident $(or $absent:expr)?),* $(,)?) => {
+    (@older) => { None };
+    (@older $older:ident) => { Some(stringify!($older)) };
+    ($record:ty: $($name:ident $(was $older:ident)? $(or $absent:expr)?),* $(,)?) => {
         &[$($crate::store::columns::Field::<$record> {
             name: stringify!($name),
             write: |name, records| {
@@ -55,6 +67,7 @@ macro_rules! fields {
                 }
                 Ok(())
             },
+            older: $crate::store::columns::fields!(@older $($older)?),
             absent: $crate::store::columns::fields!(@absent $name $($absent)?),
         }),*]
     };
@@ -77,9 +90,10 @@ pub(crate) fn read<'a, R: Clone + Default + 'static>(
 ) -> Result<Vec<R>, Error> {
     let mut records = vec![R::default(); rows.len()];
     for field in fields {
+        let name = field.name_in(table);
         match field.absent {
-            Some(absent) if !table.has(field.name) => records.iter_mut().for_each(absent),
-            _ => (field.read)(table, field.name, rows, &mut records)?,
+            Some(absent) if !table.has(name) => records.iter_mut().for_each(absent),
+            _ => (field.read)(table, name, rows, &mut records)?,
         }
     }
     Ok(records)
@@ -92,11 +106,6 @@ pub(crate) fn read_all<R: Clone + Default + 'static>(
 ) -> Result<Vec<R>, Error> {
     let rows: Vec<usize> = (0..table.rows()).collect();
     read(fields, table, &rows)
-}
-
-/// The values of some rows.
-fn of<T: Clone>(values: &[T], rows: &[usize]) -> Vec<T> {
-    rows.iter().map(|&row| values[row].clone()).collect()
 }
 
 impl Value for String {
@@ -183,65 +192,42 @@ impl Value for Vec<String> {
     }
 }
 
-/// A number that a table may lack in a row is NaN there.
-impl Value for f64 {
-    fn column<'a>(name: &str, values: impl Iterator<Item = &'a Self>) -> Column {
-        Float64Chunked::from_iter_values(name.into(), values.copied()).into_column()
-    }
+/// A column of numbers, and one that lacks some; `missing` is what a value is where there is none.
+macro_rules! numbers {
+    ($number:ident, $array:ident, $missing:expr) => {
+        impl Value for Option<$number> {
+            fn column<'a>(name: &str, values: impl Iterator<Item = &'a Self>) -> Column {
+                $array::from_iter_options(name.into(), values.copied()).into_column()
+            }
 
-    fn values(table: &Table, name: &str, rows: &[usize]) -> Result<Vec<Self>, Error> {
-        let values = Option::<Self>::values(table, name, rows)?;
-        let known = values.into_iter().map(|value| value.unwrap_or(Self::NAN));
-        Ok(known.collect())
-    }
+            fn values(table: &Table, name: &str, rows: &[usize]) -> Result<Vec<Self>, Error> {
+                let column = table.column(name)?.$number();
+                let column = column.map_err(|error| table.invalid(name, &error.to_string()))?;
+                let values: Vec<Self> = column.iter().collect();
+                Ok(rows.iter().map(|&row| values[row]).collect())
+            }
+        }
+
+        impl Value for $number {
+            fn column<'a>(name: &str, values: impl Iterator<Item = &'a Self>) -> Column {
+                $array::from_iter_values(name.into(), values.copied()).into_column()
+            }
+
+            fn values(table: &Table, name: &str, rows: &[usize]) -> Result<Vec<Self>, Error> {
+                let missing: fn(&Table, &str) -> Result<Self, Error> = $missing;
+                Option::<Self>::values(table, name, rows)?
+                    .into_iter()
+                    .map(|value| value.map_or_else(|| missing(table, name), Ok))
+                    .collect()
+            }
+        }
+    };
 }
 
-impl Value for Option<f64> {
-    fn column<'a>(name: &str, values: impl Iterator<Item = &'a Self>) -> Column {
-        Float64Chunked::from_iter_options(name.into(), values.copied()).into_column()
-    }
+numbers!(f64, Float64Chunked, |_, _| Ok(f64::NAN));
+numbers!(u32, UInt32Chunked, lacks);
+numbers!(u64, UInt64Chunked, lacks);
 
-    fn values(table: &Table, name: &str, rows: &[usize]) -> Result<Vec<Self>, Error> {
-        Ok(of(&table.numbers(name)?, rows))
-    }
-}
-
-impl Value for u32 {
-    fn column<'a>(name: &str, values: impl Iterator<Item = &'a Self>) -> Column {
-        UInt32Chunked::from_iter_values(name.into(), values.copied()).into_column()
-    }
-
-    fn values(table: &Table, name: &str, rows: &[usize]) -> Result<Vec<Self>, Error> {
-        Ok(of(&table.counts(name)?, rows))
-    }
-}
-
-impl Value for Option<u32> {
-    fn column<'a>(name: &str, values: impl Iterator<Item = &'a Self>) -> Column {
-        UInt32Chunked::from_iter_options(name.into(), values.copied()).into_column()
-    }
-
-    fn values(table: &Table, name: &str, rows: &[usize]) -> Result<Vec<Self>, Error> {
-        Ok(of(&table.maybe_counts(name)?, rows))
-    }
-}
-
-impl Value for u64 {
-    fn column<'a>(name: &str, values: impl Iterator<Item = &'a Self>) -> Column {
-        UInt64Chunked::from_iter_values(name.into(), values.copied()).into_column()
-    }
-
-    fn values(table: &Table, name: &str, rows: &[usize]) -> Result<Vec<Self>, Error> {
-        Ok(of(&table.longs(name)?, rows))
-    }
-}
-
-impl Value for Option<u64> {
-    fn column<'a>(name: &str, values: impl Iterator<Item = &'a Self>) -> Column {
-        UInt64Chunked::from_iter_options(name.into(), values.copied()).into_column()
-    }
-
-    fn values(table: &Table, name: &str, rows: &[usize]) -> Result<Vec<Self>, Error> {
-        Ok(of(&table.maybe_longs(name)?, rows))
-    }
+fn lacks<T>(table: &Table, name: &str) -> Result<T, Error> {
+    Err(table.invalid(name, "a value is missing"))
 }

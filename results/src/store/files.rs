@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::folder::Header;
 use crate::Error;
@@ -15,31 +16,38 @@ use crate::schema::RunRecord;
 /// # Errors
 /// No run of this kind there, a damaged file, or another version.
 pub(crate) fn read_header<H: Header>(folder: &Path) -> Result<H, Error> {
-    let path = folder.join(H::FILE);
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(Error::NoRun {
-                folder: folder.to_path_buf(),
-                missing: H::FILE,
-            });
-        }
-        Err(error) => return Err(Error::reading(&path, error)),
-    };
+    read_json(&folder.join(H::FILE), H::VERSION).map_err(|error| match error {
+        Error::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => Error::NoRun {
+            folder: folder.to_path_buf(),
+            missing: H::FILE,
+        },
+        other => other,
+    })
+}
+
+/// Reads a JSON document; `version` is the key of its version, where it has one, and the version that is read.
+///
+/// # Errors
+/// A missing or damaged file, or another version.
+pub(crate) fn read_json<T: DeserializeOwned>(
+    path: &Path,
+    version: Option<(&'static str, u32)>,
+) -> Result<T, Error> {
+    let text = fs::read_to_string(path).map_err(|source| Error::reading(path, source))?;
     let invalid = |reason: String| Error::Json {
-        path: path.clone(),
+        path: path.to_path_buf(),
         reason,
     };
     let value: serde_json::Value =
         serde_json::from_str(&text).map_err(|error| invalid(error.to_string()))?;
-    if let Some((key, version)) = H::VERSION {
-        // The version first: a record of another version may lack fields, and that message would mislead.
+    if let Some((key, version)) = version {
+        // The version first: a document of another version may lack fields, and that message would mislead.
         let found = value.get(key).and_then(serde_json::Value::as_u64);
         match found {
             Some(found) if found == u64::from(version) => {}
             Some(found) => {
                 return Err(Error::Version {
-                    path,
+                    path: path.to_path_buf(),
                     key,
                     found: u32::try_from(found).unwrap_or(u32::MAX),
                     version,

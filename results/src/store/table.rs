@@ -12,61 +12,33 @@ use super::columns::{Fields, frame};
 use super::files::replace_file;
 use crate::Error;
 
-/// A table that is written row group by row group under a temporary name.
-struct RowGroups {
-    path: PathBuf,
-    writer: BatchedWriter<File>,
-    file: File,
-}
-
-impl RowGroups {
-    /// With the columns of an empty table.
-    fn create(path: &Path, empty: PolarsResult<DataFrame>) -> Result<Self, Error> {
-        let failed = |source| Error::writing(path, source);
-        let refused = |error| table_error(path, error);
-        let file = File::create(rave_files::temporary_name(path)).map_err(failed)?;
-        let writer = ParquetWriter::new(file.try_clone().map_err(failed)?)
-            .batched(empty.map_err(refused)?.schema())
-            .map_err(refused)?;
-        Ok(Self {
-            path: path.to_path_buf(),
-            writer,
-            file,
-        })
-    }
-
-    fn write(&mut self, group: PolarsResult<DataFrame>) -> Result<(), Error> {
-        group
-            .and_then(|group| self.writer.write_batch(&group))
-            .map_err(|error| table_error(&self.path, error))
-    }
-
-    /// Moves the whole table into place.
-    fn finish(self) -> Result<(), Error> {
-        self.writer
-            .finish()
-            .map_err(|error| table_error(&self.path, error))?;
-        rave_files::commit(self.file, &self.path)
-            .map_err(|source| Error::writing(&self.path, source))
-    }
-}
-
-/// Writes a table of records row group by row group.
+/// Writes a table of records row group by row group, under a temporary name until it is whole.
 pub(crate) struct TableWriter<R: 'static> {
+    path: PathBuf,
     fields: Fields<R>,
     batch: Vec<R>,
     /// Records a row group.
     most: usize,
-    groups: RowGroups,
+    file: File,
+    writer: BatchedWriter<File>,
 }
 
 impl<R> TableWriter<R> {
     pub(super) fn create(path: &Path, fields: Fields<R>, most: usize) -> Result<Self, Error> {
+        let failed = |source| Error::writing(path, source);
+        let refused = |error| table_error(path, error);
+        let file = File::create(rave_files::temporary_name(path)).map_err(failed)?;
+        let empty = frame(fields, &[]).map_err(refused)?;
+        let writer = ParquetWriter::new(file.try_clone().map_err(failed)?)
+            .batched(empty.schema())
+            .map_err(refused)?;
         Ok(Self {
+            path: path.to_path_buf(),
             fields,
             batch: Vec::new(),
             most,
-            groups: RowGroups::create(path, frame(fields, &[]))?,
+            file,
+            writer,
         })
     }
 
@@ -80,16 +52,23 @@ impl<R> TableWriter<R> {
     }
 
     fn flush(&mut self) -> Result<(), Error> {
-        let written = self.groups.write(frame(self.fields, &self.batch));
+        let written = frame(self.fields, &self.batch)
+            .and_then(|group| self.writer.write_batch(&group))
+            .map_err(|error| table_error(&self.path, error));
         self.batch.clear();
         written
     }
 
+    /// Moves the whole table into place.
     pub(crate) fn finish(mut self) -> Result<(), Error> {
         if !self.batch.is_empty() {
             self.flush()?;
         }
-        self.groups.finish()
+        self.writer
+            .finish()
+            .map_err(|error| table_error(&self.path, error))?;
+        rave_files::commit(self.file, &self.path)
+            .map_err(|source| Error::writing(&self.path, source))
     }
 }
 
@@ -193,53 +172,7 @@ impl<'a> Table<'a> {
             .collect()
     }
 
-    pub(crate) fn numbers(&self, name: &str) -> Result<Vec<Option<f64>>, Error> {
-        let column = self
-            .column(name)?
-            .f64()
-            .map_err(|error| self.invalid(name, &error.to_string()))?;
-        Ok(column.iter().collect())
-    }
-
     pub(crate) fn maybe_texts(&self, name: &str) -> Result<Vec<Option<&str>>, Error> {
         Ok(self.text(name)?.iter().collect())
-    }
-
-    pub(crate) fn maybe_longs(&self, name: &str) -> Result<Vec<Option<u64>>, Error> {
-        let column = self
-            .column(name)?
-            .u64()
-            .map_err(|error| self.invalid(name, &error.to_string()))?;
-        Ok(column.iter().collect())
-    }
-
-    pub(crate) fn counts(&self, name: &str) -> Result<Vec<u32>, Error> {
-        let column = self
-            .column(name)?
-            .u32()
-            .map_err(|error| self.invalid(name, &error.to_string()))?;
-        column
-            .iter()
-            .map(|value| value.ok_or_else(|| self.invalid(name, "a value is missing")))
-            .collect()
-    }
-
-    pub(crate) fn maybe_counts(&self, name: &str) -> Result<Vec<Option<u32>>, Error> {
-        let column = self
-            .column(name)?
-            .u32()
-            .map_err(|error| self.invalid(name, &error.to_string()))?;
-        Ok(column.iter().collect())
-    }
-
-    pub(crate) fn longs(&self, name: &str) -> Result<Vec<u64>, Error> {
-        let column = self
-            .column(name)?
-            .u64()
-            .map_err(|error| self.invalid(name, &error.to_string()))?;
-        column
-            .iter()
-            .map(|value| value.ok_or_else(|| self.invalid(name, "a value is missing")))
-            .collect()
     }
 }

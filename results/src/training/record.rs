@@ -41,6 +41,8 @@ pub struct TrainingRecord {
 }
 
 /// Everything that decides the result of a training run; equal settings give equal weights.
+///
+/// The aliases are the names in records of before the options of `rave train` were named as in `transformers`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainingSettings {
     /// The checkpoint that it began from, as it was given.
@@ -61,8 +63,9 @@ pub struct TrainingSettings {
     pub data_sha256: BTreeMap<String, String>,
     /// The version of the renderer that draws the embedded tasks.
     pub renderer_version: u32,
-    /// Most further questions about each drawn picture.
-    pub further: usize,
+    /// Most questions about each drawn picture after the first.
+    #[serde(alias = "further")]
+    pub extra_questions: usize,
     /// Optimiser steps.
     pub steps: u64,
     /// Examples a micro-batch.
@@ -70,19 +73,24 @@ pub struct TrainingSettings {
     /// Micro-batches a step.
     pub accumulate: usize,
     /// Highest learning rate.
-    pub rate: f64,
+    #[serde(alias = "rate")]
+    pub lr: f64,
     /// The same of the variant's own parameters, where it is another.
-    pub gate_rate: Option<f64>,
+    #[serde(alias = "gate_rate")]
+    pub gate_lr: Option<f64>,
     /// Steps of linear warm-up.
-    pub warm_up: u64,
+    #[serde(alias = "warm_up")]
+    pub warmup_steps: u64,
     /// Decoupled weight decay of matrices.
     pub weight_decay: f64,
     /// The same of the variant's own parameters.
     pub gate_weight_decay: f64,
-    /// Longest gradient.
-    pub clip: f64,
-    /// Weight of the dense loss.
-    pub dense: f64,
+    /// Norm above which a gradient is clipped.
+    #[serde(alias = "clip")]
+    pub max_grad_norm: f64,
+    /// Weight of the auxiliary loss (which character stands at each patch).
+    #[serde(alias = "dense")]
+    pub aux_loss: f64,
     /// Whether answers were trained.
     pub answers: bool,
     /// What stayed as it was.
@@ -196,12 +204,12 @@ mod tests {
   "batch": 2,
   "accumulate": 1,
   "rate": 0.001,
-  "gate_rate": null,
+  "gate_rate": 0.02,
   "warm_up": 2,
   "weight_decay": 0.01,
   "gate_weight_decay": 0.0,
-  "clip": 1.0,
-  "dense": 1.0,
+  "clip": 1.5,
+  "dense": 0.5,
   "answers": true,
   "freeze": "none",
   "seed_data": 0,
@@ -222,6 +230,32 @@ mod tests {
     }
 
     #[test]
+    fn older_names_of_settings_are_read_and_written_as_they_are_now() {
+        let settings = older().settings;
+        let found = (
+            settings.extra_questions,
+            settings.lr,
+            settings.gate_lr,
+            settings.warmup_steps,
+            settings.max_grad_norm,
+            settings.aux_loss,
+        );
+        assert_eq!(found, (1, 0.001, Some(0.02), 2, 1.5, 0.5));
+        let written = serde_json::to_value(now(settings)).unwrap();
+        for (older, name) in [
+            ("further", "extra_questions"),
+            ("rate", "lr"),
+            ("gate_rate", "gate_lr"),
+            ("warm_up", "warmup_steps"),
+            ("clip", "max_grad_norm"),
+            ("dense", "aux_loss"),
+        ] {
+            assert!(written.get(older).is_none(), "{older}");
+            assert!(written.get(name).is_some(), "{name}");
+        }
+    }
+
+    #[test]
     fn a_run_of_before_is_gone_on_with_and_a_changed_one_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("train.json");
@@ -229,9 +263,9 @@ mod tests {
         let taken = open(folder.path(), &now(older().settings), false).unwrap_err();
         assert!(matches!(taken, Error::InterruptedRun { .. }), "{taken}");
         let mut other = older().settings;
-        other.rate = 2e-3;
+        other.lr = 2e-3;
         let refused = open(folder.path(), &now(other), true).unwrap_err();
-        let told = "in: rate: 0.001 before, 0.002 now";
+        let told = "in: lr: 0.001 before, 0.002 now";
         assert!(refused.to_string().ends_with(told), "{refused}");
         let Opened::Resumed(folder) = open(folder.path(), &now(older().settings), true).unwrap()
         else {

@@ -12,7 +12,7 @@ pub fn latency(run: &str, prefill: f64, decode: f64) -> LatencyRun {
         text_tokens: vec![64],
         new_tokens: 5,
         seconds: 60.0,
-        warm_up_seconds: 3.0,
+        warmup_seconds: 3.0,
         check_noise: false,
         dtype: "f32".into(),
         device: "cpu".into(),

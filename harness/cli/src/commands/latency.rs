@@ -15,6 +15,7 @@ use rave_lmm::{GenerationKeys, ModelInfo};
 use rave_methods::Variant;
 use rave_reports::Document;
 use rave_results::latency::{LatencyRun, LatencySummary};
+use rave_results::schema::{Failure, FailureKind};
 use rave_results::statistics::Resampling;
 
 use super::arguments::{DeviceArguments, ModelArguments, VariantsArguments};
@@ -55,10 +56,10 @@ pub struct Arguments {
     /// Time for the rounds of a cell (one pair of image and text tokens); at least five rounds are made
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
     pub seconds: f64,
-    /// Time for the untimed runs before them; every contender has at least one
+    /// Time for the untimed runs before them; each variant has at least one
     #[arg(long, value_name = "SECONDS", default_value_t = 3.0)]
     pub warmup: f64,
-    /// Measure standard against itself as one more contender: the smallest ratio that this machine can resolve
+    /// Measure standard once more, against itself: the smallest ratio that this machine can resolve
     #[arg(long)]
     pub check_noise: bool,
     #[command(flatten)]
@@ -94,7 +95,7 @@ pub struct MemoryArguments {
 /// `rave latency`.
 pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     let budget = duration("seconds", arguments.seconds)?;
-    let warm_up = duration("warmup", arguments.warmup)?;
+    let warmup = duration("warmup", arguments.warmup)?;
     let variants = arguments.variants.selected()?;
     let names = given_names(&arguments.variants.names)?;
     arguments.model.fetch(GenerationKeys::ALL)?;
@@ -107,7 +108,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         text_tokens: arguments.text_tokens,
         new_tokens: arguments.new_tokens,
         budget,
-        warm_up,
+        warmup,
         check_noise: arguments.check_noise,
         device: arguments.device.device,
         dtype: arguments.device.dtype,
@@ -134,10 +135,10 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     eprintln!("run: {} ({} numbers)", out.display(), run.rows.len());
     shown?;
     let failed: Vec<&str> = summary
-        .places
+        .arms
         .iter()
-        .filter(|place| place.prefill.is_none() || place.decode.is_none())
-        .map(|place| place.variant.as_str())
+        .filter(|arm| arm.prefill.is_none() || arm.decode.is_none())
+        .map(|arm| arm.variant.as_str())
         .collect();
     if !failed.is_empty() {
         eprintln!(
@@ -189,11 +190,12 @@ fn given_names(names: &[String]) -> anyhow::Result<HashMap<&'static str, String>
 fn peak_in_own_process(
     request: &MemoryRequest,
     names: &HashMap<&'static str, String>,
-) -> Result<u64, String> {
-    if let Some(reason) = unavailable(&request.device).map_err(|error| error.to_string())? {
-        return Err(reason.to_owned());
+) -> Result<u64, Failure> {
+    let failed = |reason: String| Failure::new(FailureKind::PeakMemory, reason);
+    if let Some(reason) = unavailable(&request.device).map_err(|error| failed(error.to_string()))? {
+        return Err(failed(reason.to_owned()));
     }
-    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let program = std::env::current_exe().map_err(|error| failed(error.to_string()))?;
     let id = request.variant.id;
     let output = Command::new(program)
         .arg("measure-memory")
@@ -206,7 +208,7 @@ fn peak_in_own_process(
         .args(["--device", &request.device])
         .envs(ENVIRONMENT)
         .output()
-        .map_err(|error| format!("cannot start another rave: {error}"))?;
+        .map_err(|error| failed(format!("cannot start another rave: {error}")))?;
     let text = String::from_utf8_lossy(&output.stdout);
     match text.trim().parse() {
         Ok(peak) if output.status.success() => Ok(peak),
@@ -214,11 +216,11 @@ fn peak_in_own_process(
             let stderr = String::from_utf8_lossy(&output.stderr);
             let mut lines = stderr.lines().rev();
             let error = lines.find_map(|line| line.strip_prefix("error: "));
-            Err(format!(
+            Err(failed(format!(
                 "its process ended with {}: {}",
                 output.status,
                 error.or(stderr.lines().last()).unwrap_or("it said nothing")
-            ))
+            )))
         }
     }
 }
@@ -263,8 +265,8 @@ impl LatencyObserver for Progress {
             .set_message(format!("vision, {image_tokens} tokens"));
     }
 
-    fn cell(&mut self, image_tokens: usize, text_tokens: usize, contenders: usize) {
-        self.cell = format!("{image_tokens} + {text_tokens} tokens, {contenders} contenders");
+    fn cell(&mut self, image_tokens: usize, text_tokens: usize, arms: usize) {
+        self.cell = format!("{image_tokens} + {text_tokens} tokens, {arms} in turn");
         self.bar.set_message(format!("{}: warming up", self.cell));
     }
 

@@ -136,17 +136,17 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         variant,
         sources,
         data,
-        further: arguments.extra_questions,
+        extra_questions: arguments.extra_questions,
         steps: arguments.steps,
         batch: arguments.batch,
         accumulate: arguments.accumulate,
-        rate: arguments.lr,
-        gate_rate: arguments.gate_lr,
-        warm_up: arguments.warmup,
+        lr: arguments.lr,
+        gate_lr: arguments.gate_lr,
+        warmup_steps: arguments.warmup,
         weight_decay: arguments.weight_decay,
         gate_weight_decay: arguments.gate_weight_decay,
-        clip: arguments.max_grad_norm,
-        dense: arguments.aux_loss,
+        max_grad_norm: arguments.max_grad_norm,
+        aux_loss: arguments.aux_loss,
         answers: !arguments.no_answers,
         freeze: arguments.freeze,
         seed_data: arguments.seed,
@@ -213,9 +213,9 @@ impl TrainObserver for Progress {
     fn step(&mut self, row: &Row, operations: f64) {
         self.bar.set_position(row.step);
         self.bar.set_message(format!(
-            "loss {:.3}  dense {:.3}  {:.0} examples/s  {:.0} GFLOP/s",
+            "loss {:.3}  auxiliary {:.3}  {:.0} examples/s  {:.0} GFLOP/s",
             row.loss,
-            row.dense_loss,
+            row.aux_loss,
             self.examples / row.seconds,
             operations / row.seconds / 1e9
         ));
@@ -231,10 +231,10 @@ impl TrainObserver for Progress {
                 row.exact * 100.0
             );
         }
-        if row.dense_loss > 0.0 {
+        if row.aux_loss > 0.0 {
             line += &format!(
-                " dense loss {:.3}, characters {:.1} %",
-                row.dense_loss,
+                " auxiliary loss {:.3}, characters {:.1} %",
+                row.aux_loss,
                 row.glyph_accuracy * 100.0
             );
         }

@@ -61,7 +61,7 @@ fn a_run_keeps_every_number_and_is_reported_from_its_records() {
             let rows = of(phase);
             let rounds = rows.iter().map(|row| row.round).max().unwrap() + 1;
             assert!(rounds >= 5);
-            // Every contender once a round, forwards and backwards in turn.
+            // Every arm once a round, forwards and backwards in turn.
             let order: Vec<&str> = rows.iter().map(|row| row.variant.as_str()).collect();
             for (round, names) in order.chunks(field.len()).enumerate() {
                 let mut expected = field.to_vec();
@@ -93,8 +93,8 @@ fn a_run_keeps_every_number_and_is_reported_from_its_records() {
     }
     let shown: Value = serde_json::from_slice(&output.stdout).unwrap();
     let summary = LatencySummary::of(&run, &Resampling::default());
-    assert_eq!(shown["places"].as_array().unwrap().len(), 8);
-    let base = summary.places_of((64, 4)).next().unwrap();
+    assert_eq!(shown["arms"].as_array().unwrap().len(), 8);
+    let base = summary.arms_of((64, 4)).next().unwrap();
     let ratio = base.prefill.unwrap().ratio.unwrap();
     assert!((ratio.value - 1.0).abs() < f64::EPSILON && ratio.interval.half_width() < f64::EPSILON);
     assert!(summary.noise_of((128, 4)).unwrap().prefill.unwrap() >= 1.0);
@@ -146,7 +146,7 @@ fn reported_from_records(folder: &Path, out: &Path) {
         assert!(report.join(name).is_file(), "{name}");
     }
     let table = fs::read_to_string(report.join("latency.csv")).unwrap();
-    // A vision line a size, and five quantities a contender and cell.
+    // A vision line a size, and five quantities an arm and cell.
     assert_eq!(table.lines().count(), 1 + 2 + 2 * 4 * 5);
 
     // The folder is taken; two runs are not one report.

@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::sample::Prepared;
 use super::vision::PictureKey;
 use crate::item;
+use crate::record::failed;
 
 /// Reads, decodes and prepares one item; a failure becomes a reason, never an end. So does a panic: some picture that makes a
 /// decoder panic must not take the run with it.
@@ -63,23 +64,4 @@ fn picture_key(item: &Item) -> PictureKey {
         }
     }
     hash.finalize().into()
-}
-
-/// Why a sample has no answer.
-pub(super) fn failed(error: &rave_lmm::Error) -> Failure {
-    Failure::new(kind(error), error.to_string())
-}
-
-/// What a failure is counted by.
-fn kind(error: &rave_lmm::Error) -> FailureKind {
-    use rave_lmm::Error;
-    match error {
-        Error::Picture { .. } => FailureKind::Image,
-        Error::Prompt(_) => FailureKind::Prompt,
-        Error::NotFinite { .. } => FailureKind::NotFinite,
-        Error::Deadline => FailureKind::Timeout,
-        error if error.is_out_of_memory() => FailureKind::OutOfMemory,
-        Error::Torch(_) | Error::Variant(rave_methods::Error::Torch(_)) => FailureKind::Torch,
-        _ => FailureKind::Model,
-    }
 }

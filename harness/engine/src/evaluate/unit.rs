@@ -10,13 +10,13 @@ use rave_results::schema::{Failure, FailureKind};
 use rave_results::{AttentionRecord, SampleRecord};
 
 use super::batching;
-use super::prepare::failed;
 use super::sample::{self, Answer, Prepared};
 use super::seed_group::{ModelVariant, SeedGroup};
 use super::suite_runner::Common;
 use super::vision::Vision;
 use crate::Error;
 use crate::item::answer_boxes;
+use crate::record::failed;
 
 /// Samples that are answered together.
 pub(super) struct Unit {

@@ -1,7 +1,7 @@
 //! The peak of memory of one answer, from prefill to the last token.
 //!
 //! LibTorch allocates on a CPU through the C library, which knows no peak, and which keeps freed memory for later: measured in
-//! a process that has run anything before, a second contender would find room that the first left behind. So each
+//! a process that has run anything before, a second arm would find room that the first left behind. So each
 //! measurement has a process of its own (`rave measure-memory`, which [`ENVIRONMENT`] is set for): glibc then gives every
 //! block of 64 KiB or more its own mapping and returns it when it is freed, so that what is resident is what is alive. There
 //! the model is loaded, one small answer is given, the kernel's high-water mark of resident memory is reset

@@ -1,4 +1,4 @@
-//! The dense auxiliary task: what stands at each patch of a picture, as the renderer knows it.
+//! The auxiliary task: what stands at each patch of a picture, as the renderer knows it.
 //!
 //! Reading is learned much faster when the vision tower is told what each patch shows: the character, the ones before and
 //! after it in its word (what a decoder that spells a word out has to look for, and what it says next), the colour and the

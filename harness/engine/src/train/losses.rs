@@ -13,8 +13,8 @@ use rave_results::training::Freeze;
 pub(super) struct Losses {
     /// Mean cross entropy of the answers' tokens.
     pub(super) answer: Option<Tensor>,
-    pub(super) dense: Option<Tensor>,
-    /// Share of the characters that the dense head recognises.
+    pub(super) aux: Option<Tensor>,
+    /// Share of the characters that the auxiliary head recognises.
     pub(super) glyphs: f64,
     /// Which examples are answered exactly.
     pub(super) exact: Vec<bool>,
@@ -23,11 +23,11 @@ pub(super) struct Losses {
 }
 
 impl Losses {
-    pub(super) fn total(&self, dense_weight: f64) -> Result<Tensor, ModelError> {
-        Ok(match (&self.answer, &self.dense) {
-            (Some(answer), Some(dense)) => answer.f_add(&(dense * dense_weight))?,
+    pub(super) fn total(&self, weight: f64) -> Result<Tensor, ModelError> {
+        Ok(match (&self.answer, &self.aux) {
+            (Some(answer), Some(aux)) => answer.f_add(&(aux * weight))?,
             (Some(loss), None) | (None, Some(loss)) => loss.shallow_clone(),
-            (None, None) => unreachable!("a plan trains on answers, the dense loss or both"),
+            (None, None) => unreachable!("a plan trains on answers, the auxiliary loss or both"),
         })
     }
 
@@ -53,7 +53,7 @@ impl Trainer<'_> {
         Ok((losses, self.model.step_operations(&batch, vision, decoder)))
     }
 
-    /// The classes of every patch of some examples, `[heads, B x P]`, when a dense loss is trained.
+    /// The classes of every patch of some examples, `[heads, B x P]`, when an auxiliary loss is trained.
     pub(super) fn classes(&self, drawn: &[Drawn]) -> Result<Option<Tensor>, Error> {
         if self.head.is_empty() {
             return Ok(None);
@@ -78,14 +78,14 @@ impl Trainer<'_> {
         };
         let mut losses = Losses {
             answer: None,
-            dense: None,
+            aux: None,
             glyphs: 0.0,
             exact: Vec::new(),
             tokens: None,
         };
         if let Some(classes) = classes {
             let (loss, glyphs) = glyphs::loss(&self.head, &output.hidden_states, classes)?;
-            losses.dense = Some(loss);
+            losses.aux = Some(loss);
             losses.glyphs = glyphs;
         }
         if self.plan.answers {

@@ -83,8 +83,8 @@ pub struct Plan {
     pub sources: Vec<Source>,
     /// The folder of the data of each suite among them, by the suite's id.
     pub data: BTreeMap<String, PathBuf>,
-    /// Most further questions about each training picture, in the same conversation.
-    pub further: usize,
+    /// Most questions about each training picture after the first, in the same conversation.
+    pub extra_questions: usize,
     /// Optimiser steps.
     pub steps: u64,
     /// Examples a micro-batch.
@@ -92,19 +92,19 @@ pub struct Plan {
     /// Micro-batches a step.
     pub accumulate: usize,
     /// Highest learning rate.
-    pub rate: f64,
-    /// Highest learning rate of the variant's own parameters, on the same schedule; `rate` when left out.
-    pub gate_rate: Option<f64>,
+    pub lr: f64,
+    /// Highest learning rate of the variant's own parameters, on the same schedule; [`Self::lr`] when left out.
+    pub gate_lr: Option<f64>,
     /// Steps of linear warm-up; a cosine to a tenth of the highest rate follows.
-    pub warm_up: u64,
+    pub warmup_steps: u64,
     /// Decoupled weight decay of matrices.
     pub weight_decay: f64,
     /// The same of the variant's own parameters.
     pub gate_weight_decay: f64,
-    /// Longest gradient.
-    pub clip: f64,
+    /// Norm above which a gradient is clipped.
+    pub max_grad_norm: f64,
     /// Weight of the auxiliary loss (which character stands at each patch) against the answers'; 0 for none.
-    pub dense: f64,
+    pub aux_loss: f64,
     /// Whether the answers are trained at all; without them only the vision tower is, by the auxiliary loss.
     pub answers: bool,
     /// What stays as it is.
@@ -149,7 +149,7 @@ impl Plan {
             );
         }
         let decays = [self.weight_decay, self.gate_weight_decay];
-        if !(self.rate > 0.0 && self.clip > 0.0 && self.dense >= 0.0)
+        if !(self.lr > 0.0 && self.max_grad_norm > 0.0 && self.aux_loss >= 0.0)
             || decays.iter().any(|decay| decay.is_nan() || *decay < 0.0)
         {
             return refuse(
@@ -157,31 +157,31 @@ impl Plan {
             );
         }
         if self
-            .gate_rate
+            .gate_lr
             .is_some_and(|rate| rate.is_nan() || rate <= 0.0)
         {
             return refuse("--gate-lr must be positive");
         }
-        if self.gate_rate.is_some() && !self.variant.is_trained() {
+        if self.gate_lr.is_some() && !self.variant.is_trained() {
             return advise(
                 "--gate-lr is the rate of a variant's own parameters, and this variant has none",
                 "leave it out",
             );
         }
-        if self.freeze != Freeze::None && self.dense > 0.0 {
+        if self.freeze != Freeze::None && self.aux_loss > 0.0 {
             return advise(
                 "the auxiliary loss trains the vision tower, which is frozen",
                 "give --aux-loss 0",
             );
         }
         let published = |source: &Source| matches!(source, Source::Published(_));
-        if self.dense > 0.0 && self.sources.iter().any(published) {
+        if self.aux_loss > 0.0 && self.sources.iter().any(published) {
             return advise(
                 "the auxiliary loss needs pictures that are drawn here, since nobody says what stands where in others",
                 "give --aux-loss 0, or embedded suites alone",
             );
         }
-        if !self.answers && self.dense == 0.0 {
+        if !self.answers && self.aux_loss == 0.0 {
             return advise(
                 "without answers there is only the auxiliary loss",
                 "give --aux-loss a weight",
@@ -197,22 +197,22 @@ impl Plan {
 
     /// The learning rate of the step after `done` ones, as a share of the highest.
     fn schedule(&self, done: u64) -> f64 {
-        if done < self.warm_up {
-            return (done + 1) as f64 / self.warm_up as f64;
+        if done < self.warmup_steps {
+            return (done + 1) as f64 / self.warmup_steps as f64;
         }
-        let length = (self.steps - self.warm_up).max(1) as f64;
-        let progress = (done - self.warm_up) as f64 / length;
+        let length = (self.steps - self.warmup_steps).max(1) as f64;
+        let progress = (done - self.warmup_steps) as f64 / length;
         0.1 + 0.45 * (1.0 + (std::f64::consts::PI * progress).cos())
     }
 
     /// The learning rate of the checkpoint's parameters in the step after `done` ones.
-    pub(super) fn rate(&self, done: u64) -> f64 {
-        self.rate * self.schedule(done)
+    pub(super) fn lr(&self, done: u64) -> f64 {
+        self.lr * self.schedule(done)
     }
 
     /// The same of the variant's own parameters.
-    pub(super) fn gate_rate(&self, done: u64) -> f64 {
-        self.gate_rate.unwrap_or(self.rate) * self.schedule(done)
+    pub(super) fn gate_lr(&self, done: u64) -> f64 {
+        self.gate_lr.unwrap_or(self.lr) * self.schedule(done)
     }
 
     /// Everything that decides the result, for `train.json` and to compare at a resume; `base` is where the model was loaded
@@ -236,17 +236,17 @@ impl Plan {
                 .map(|(suite, sha256)| ((*suite).to_owned(), (*sha256).to_owned()))
                 .collect(),
             renderer_version: rave_benchmarks::render::VERSION,
-            further: self.further,
+            extra_questions: self.extra_questions,
             steps: self.steps,
             batch: self.batch,
             accumulate: self.accumulate,
-            rate: self.rate,
-            gate_rate: self.gate_rate,
-            warm_up: self.warm_up,
+            lr: self.lr,
+            gate_lr: self.gate_lr,
+            warmup_steps: self.warmup_steps,
             weight_decay: self.weight_decay,
             gate_weight_decay: self.gate_weight_decay,
-            clip: self.clip,
-            dense: self.dense,
+            max_grad_norm: self.max_grad_norm,
+            aux_loss: self.aux_loss,
             answers: self.answers,
             freeze: self.freeze,
             seed_data: self.seed_data,
@@ -270,17 +270,17 @@ mod tests {
             variant: rave_methods::variant("standard").unwrap(),
             sources: vec![Source::Embedded(Task::Ocr)],
             data: BTreeMap::new(),
-            further: 0,
+            extra_questions: 0,
             steps: 110,
             batch: 4,
             accumulate: 2,
-            rate: 1e-3,
-            gate_rate: None,
-            warm_up: 10,
+            lr: 1e-3,
+            gate_lr: None,
+            warmup_steps: 10,
             weight_decay: 0.01,
             gate_weight_decay: 0.0,
-            clip: 1.0,
-            dense: 0.0,
+            max_grad_norm: 1.0,
+            aux_loss: 0.0,
             answers: true,
             freeze: Freeze::None,
             seed_data: 0,
@@ -300,7 +300,7 @@ mod tests {
     #[test]
     fn the_rate_rises_then_falls_to_a_tenth() {
         let plan = plan();
-        let rates: Vec<f64> = (0..plan.steps).map(|done| plan.rate(done)).collect();
+        let rates: Vec<f64> = (0..plan.steps).map(|done| plan.lr(done)).collect();
         assert!((rates[0] - 1e-4).abs() < 1e-12);
         assert!((rates[9] - 1e-3).abs() < 1e-12);
         assert!((rates[60] - 0.55e-3).abs() < 1e-9, "{}", rates[60]);
@@ -311,11 +311,11 @@ mod tests {
     #[test]
     fn gates_follow_the_schedule_at_their_own_rate() {
         let plan = Plan {
-            gate_rate: Some(2e-2),
+            gate_lr: Some(2e-2),
             ..plan()
         };
         for done in [0, 9, 60, 109] {
-            assert!((plan.gate_rate(done) - 20.0 * plan.rate(done)).abs() < 1e-12);
+            assert!((plan.gate_lr(done) - 20.0 * plan.lr(done)).abs() < 1e-12);
         }
     }
 
@@ -324,11 +324,11 @@ mod tests {
         assert!(plan().check().is_ok());
         let frozen = Plan {
             freeze: Freeze::Vision,
-            dense: 1.0,
+            aux_loss: 1.0,
             ..plan()
         };
         let elsewhere = Plan {
-            dense: 1.0,
+            aux_loss: 1.0,
             sources: vec!["chartqa".parse().unwrap()],
             ..plan()
         };
@@ -338,7 +338,7 @@ mod tests {
         };
         let no_steps = Plan { steps: 0, ..plan() };
         let no_gates = Plan {
-            gate_rate: Some(1e-2),
+            gate_lr: Some(1e-2),
             ..plan()
         };
         for (wrong, word) in [

@@ -29,7 +29,7 @@ use crate::item::{model_type, picture};
 
 /// Validation items have indices from here on; a data seed is below 2^31, and its items are `seed * 2^32 + n`.
 const VALIDATION: u64 = 1 << 63;
-/// Mixed into the number of an item to choose its further questions.
+/// Mixed into the number of an item to choose its extra questions.
 const FURTHER: u64 = 0x6675_7274_6865_7200;
 /// Of so many pictures of a suite on disk one is for validation.
 const HELD_OUT: u8 = 20;
@@ -41,7 +41,7 @@ pub(super) struct Drawn {
     /// Number of its source among the plan's.
     pub(super) source: usize,
     pub(super) example: Example,
-    /// What stands at each patch, when a dense loss is trained.
+    /// What stands at each patch, when an auxiliary loss is trained.
     pub(super) glyphs: Option<PatchClasses>,
 }
 
@@ -71,8 +71,8 @@ pub(super) struct Stream {
     /// By which a suite on disk chooses its words, as in an evaluation.
     model_type: Option<String>,
     glyphs: Option<Arc<Glyphs>>,
-    /// Most further questions a picture.
-    further: usize,
+    /// Most extra questions a picture.
+    extra_questions: usize,
 }
 
 impl Stream {
@@ -102,7 +102,11 @@ impl Stream {
             end_tokens: model.end_tokens().to_vec(),
             model_type: model_type(&model.info().folder)?,
             glyphs: None,
-            further: if plan.answers { plan.further } else { 0 },
+            extra_questions: if plan.answers {
+                plan.extra_questions
+            } else {
+                0
+            },
         })
     }
 
@@ -129,9 +133,13 @@ impl Stream {
     fn training(&self, number: u64) -> Result<Drawn, Error> {
         let (turn, place) = self.turn(number);
         match &self.sources[place].1 {
-            Opened::Drawn { task, suffix } => {
-                self.draw(place, *task, suffix, (self.seed << 32) + turn, self.further)
-            }
+            Opened::Drawn { task, suffix } => self.draw(
+                place,
+                *task,
+                suffix,
+                (self.seed << 32) + turn,
+                self.extra_questions,
+            ),
             Opened::Published {
                 dataset, training, ..
             } => self.read(place, dataset, training[turn as usize]),
@@ -174,7 +182,7 @@ impl Stream {
         task: Task,
         suffix: &str,
         index: u64,
-        further: usize,
+        extra_questions: usize,
     ) -> Result<Drawn, Error> {
         let rendered = render(task, Split::Train, VERSION, index)?;
         let mut asked = vec![(
@@ -184,7 +192,7 @@ impl Stream {
         let mut others: Vec<&Asked> = rendered.more.iter().collect();
         // Which of them, and in which order, is as random as the item.
         let mut random = ChaCha8Rng::seed_from_u64(index ^ FURTHER);
-        let (chosen, _) = others.partial_shuffle(&mut random, further);
+        let (chosen, _) = others.partial_shuffle(&mut random, extra_questions);
         let chosen = chosen.iter();
         asked.extend(
             chosen.map(|other| (format!("{}{suffix}", other.question), other.answer.as_str())),

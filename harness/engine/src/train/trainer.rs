@@ -24,7 +24,7 @@ pub(super) struct Trainer<'a> {
     pub(super) plan: &'a Plan,
     pub(super) model: Model,
     pub(super) attention: Box<dyn Attention>,
-    /// The dense heads, `[classes, W]` and `[classes]` each, when a dense loss is trained.
+    /// The auxiliary heads, `[classes, W]` and `[classes]` each, when an auxiliary loss is trained.
     pub(super) head: Vec<Tensor>,
     pub(super) optimizer: AdamW,
     pub(super) stream: Stream,
@@ -88,7 +88,7 @@ impl<'a> Trainer<'a> {
             moving.retain(|(name, _)| model.is_vision(name));
         }
         let mut head = Vec::new();
-        if plan.dense > 0.0 {
+        if plan.aux_loss > 0.0 {
             let width = no_grad(|| -> Result<i64, Error> {
                 let sample = stream.validation(0)?.map(|drawn| drawn.example);
                 let pixels = model.batch(&Vec::from_iter(sample))?.pixels;
@@ -172,21 +172,21 @@ impl<'a> Trainer<'a> {
             };
             let drawn = drawn?;
             let (losses, own_operations) = self.losses(&drawn)?;
-            let total = losses.total(plan.dense)?;
+            let total = losses.total(plan.aux_loss)?;
             let own = self.optimizer.gradient(&total)? * share;
             gradient += own;
             row.loss += number(losses.answer.as_ref())? * share;
-            row.dense_loss += number(losses.dense.as_ref())? * share;
+            row.aux_loss += number(losses.aux.as_ref())? * share;
             row.glyph_accuracy += losses.glyphs * share;
             row.exact += losses.exact_share() * share;
             operations += own_operations;
         }
-        row.rate = plan.rate(self.step);
-        row.gate_rate = plan.gate_rate(self.step);
-        let rates = [row.rate, row.gate_rate];
+        row.lr = plan.lr(self.step);
+        row.gate_lr = plan.gate_lr(self.step);
+        let rates = [row.lr, row.gate_lr];
         let norms = self
             .optimizer
-            .step(&gradient, self.step + 1, &rates, plan.clip)?;
+            .step(&gradient, self.step + 1, &rates, plan.max_grad_norm)?;
         if let [backbone, gate] = norms[..] {
             let Norms { gradient, weights } = backbone;
             (row.gradient_norm, row.weight_norm) = (gradient, weights);

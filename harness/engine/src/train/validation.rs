@@ -88,7 +88,7 @@ impl Trainer<'_> {
                 }
                 let count = sources.len() as f64;
                 all.loss += number(losses.answer.as_ref())? * count;
-                all.dense_loss += number(losses.dense.as_ref())? * count;
+                all.aux_loss += number(losses.aux.as_ref())? * count;
                 all.glyph_accuracy += losses.glyphs * count;
                 seen += sources.len();
             }
@@ -96,7 +96,7 @@ impl Trainer<'_> {
         })?;
         let count = seen.max(1) as f64;
         all.loss /= count;
-        all.dense_loss /= count;
+        all.aux_loss /= count;
         all.glyph_accuracy /= count;
         all.exact = by_source.values().map(|tally| tally.hits).sum::<usize>() as f64 / count;
         let by_source = by_source.iter().map(|(source, tally)| Row {

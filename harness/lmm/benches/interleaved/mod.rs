@@ -1,4 +1,4 @@
-//! Contenders that run in turns, forwards and backwards (A B C C B A ...), after one untimed round: medians, and the median and
+//! Arms (variants, one of them perhaps twice) that run in turns, forwards and backwards (A B C C B A ...), after one untimed round: medians, and the median and
 //! 95 % bootstrap interval of the ratio to the first *within a round*, which cancels what drifts. Raw times are kept.
 
 use std::time::{Duration, Instant};
@@ -10,28 +10,28 @@ use serde_json::{Value, json};
 /// Rounds that are the least to say anything of a ratio.
 const FEWEST_ROUNDS: usize = 5;
 
-/// Times in milliseconds of every contender, a row a round, until the budget is spent.
+/// Times in milliseconds of every arm, a row a round, until the budget is spent.
 pub fn interleave<T>(
-    contenders: &[(&str, T)],
+    arms: &[(&str, T)],
     budget: Duration,
     run: impl Fn(&T) -> Duration,
 ) -> Vec<Vec<f64>> {
     tch::no_grad(|| {
-        for (_, contender) in contenders {
-            run(contender);
+        for (_, arm) in arms {
+            run(arm);
         }
         let start = Instant::now();
         let mut rounds = Vec::new();
         while rounds.len() < FEWEST_ROUNDS || start.elapsed() < budget {
-            let mut times = vec![0.0; contenders.len()];
+            let mut times = vec![0.0; arms.len()];
             let forwards = rounds.len() % 2 == 0;
-            for turn in 0..contenders.len() {
+            for turn in 0..arms.len() {
                 let number = if forwards {
                     turn
                 } else {
-                    contenders.len() - 1 - turn
+                    arms.len() - 1 - turn
                 };
-                times[number] = run(&contenders[number].1).as_secs_f64() * 1e3;
+                times[number] = run(&arms[number].1).as_secs_f64() * 1e3;
             }
             rounds.push(times);
         }
@@ -39,16 +39,11 @@ pub fn interleave<T>(
     })
 }
 
-/// Prints and returns medians and ratios to the first contender.
-pub fn summarise<T>(
-    dtype: &str,
-    what: &str,
-    contenders: &[(&str, T)],
-    rounds: &[Vec<f64>],
-) -> Value {
+/// Prints and returns medians and ratios to the first arm.
+pub fn summarise<T>(dtype: &str, what: &str, arms: &[(&str, T)], rounds: &[Vec<f64>]) -> Value {
     println!("{dtype}, {what}: {} rounds", rounds.len());
     let column = |number: usize| rounds.iter().map(|times| times[number]).collect::<Vec<_>>();
-    let lines: Vec<Value> = contenders
+    let lines: Vec<Value> = arms
         .iter()
         .enumerate()
         .map(|(number, (name, _))| {
@@ -58,12 +53,12 @@ pub fn summarise<T>(
             let (low, high) = (interval.low, interval.high);
             let time = median(&mut column(number)).expect(some);
             let ratio = median(&mut ratios).expect(some);
-            println!("  {name:<26} {time:>10.2} ms   {ratio:>6.3} of {} [{low:.3}, {high:.3}]", contenders[0].0);
+            println!("  {name:<26} {time:>10.2} ms   {ratio:>6.3} of {} [{low:.3}, {high:.3}]", arms[0].0);
             json!({ "name": name, "median_ms": time, "ratio": ratio, "ratio_95": [low, high], "raw_ms": column(number) })
         })
         .collect();
     println!();
-    json!({ "dtype": dtype, "what": what, "rounds": rounds.len(), "contenders": lines })
+    json!({ "dtype": dtype, "what": what, "rounds": rounds.len(), "arms": lines })
 }
 
 /// Writes what a bench found, with the machine that it ran on.

@@ -1,6 +1,6 @@
 //! Prefill time and peak memory of a latency run against the length of the prompt: a line for each variant.
 
-use rave_results::latency::{AGAIN, LatencySummary, Place};
+use rave_results::latency::{AGAIN, Arm, LatencySummary};
 
 use super::{WORDS, provenance};
 use crate::charts::canvas::{Align, Canvas, GRID, INK, MARGIN, Type, WIDTH};
@@ -35,9 +35,9 @@ pub(super) fn figures(summary: &LatencySummary) -> Vec<Figure<'_>> {
 /// The variants with a length to draw, in order.
 fn variants(summary: &LatencySummary, text_tokens: u32) -> Vec<&str> {
     let mut names: Vec<&str> = Vec::new();
-    for place in &summary.places {
-        let name = place.variant.as_str();
-        if place.text_tokens == text_tokens && name != AGAIN && !names.contains(&name) {
+    for arm in &summary.arms {
+        let name = arm.variant.as_str();
+        if arm.text_tokens == text_tokens && name != AGAIN && !names.contains(&name) {
             names.push(name);
         }
     }
@@ -53,7 +53,7 @@ fn height(summary: &LatencySummary, text_tokens: u32) -> u32 {
 }
 
 /// A panel: its heading, its values, its left and right end.
-type Panel<'a> = (&'a str, &'a dyn Fn(&Place) -> Option<f64>, (f64, f64));
+type Panel<'a> = (&'a str, &'a dyn Fn(&Arm) -> Option<f64>, (f64, f64));
 
 fn draw(canvas: &mut Canvas, summary: &LatencySummary, text_tokens: u32, title: &str) {
     let room = f64::from(WIDTH) - 2.0 * MARGIN;
@@ -66,11 +66,11 @@ fn draw(canvas: &mut Canvas, summary: &LatencySummary, text_tokens: u32, title: 
     let top = top(summary, text_tokens);
     let middle = f64::from(WIDTH) / 2.0;
     let right = f64::from(WIDTH) - MARGIN;
-    let own = |place: &&Place| place.text_tokens == text_tokens && place.variant != AGAIN;
-    let places: Vec<&Place> = summary.places.iter().filter(own).collect();
-    let longest = places
+    let own = |arm: &&Arm| arm.text_tokens == text_tokens && arm.variant != AGAIN;
+    let arms: Vec<&Arm> = summary.arms.iter().filter(own).collect();
+    let longest = arms
         .iter()
-        .filter_map(|place| place.prefill)
+        .filter_map(|arm| arm.prefill)
         .map(|time| time.median_ms)
         .fold(0.0, f64::max);
     let (unit, divisor) = if longest >= 1e4 {
@@ -81,12 +81,12 @@ fn draw(canvas: &mut Canvas, summary: &LatencySummary, text_tokens: u32, title: 
     let panels: [Panel; 2] = [
         (
             unit,
-            &|place| Some(place.prefill?.median_ms / divisor),
+            &|arm| Some(arm.prefill?.median_ms / divisor),
             (MARGIN, middle - 14.0),
         ),
         (
             "peak memory above the weights, MiB",
-            &|place| Some(place.peak_bytes? as f64 / f64::from(1 << 20)),
+            &|arm| Some(arm.peak_bytes? as f64 / f64::from(1 << 20)),
             (middle + 14.0, right),
         ),
     ];
@@ -94,10 +94,10 @@ fn draw(canvas: &mut Canvas, summary: &LatencySummary, text_tokens: u32, title: 
         let lines: Vec<(&str, Vec<(f64, f64)>)> = variants
             .iter()
             .map(|variant| {
-                let own = places.iter().filter(|place| place.variant == *variant);
-                let point = |place: &&Place| {
-                    let length = f64::from(place.image_tokens + place.text_tokens);
-                    Some((length, value(place)?))
+                let own = arms.iter().filter(|arm| arm.variant == *variant);
+                let point = |arm: &&Arm| {
+                    let length = f64::from(arm.image_tokens + arm.text_tokens);
+                    Some((length, value(arm)?))
                 };
                 let mut points: Vec<(f64, f64)> = own.filter_map(point).collect();
                 points.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -119,10 +119,10 @@ fn panel(
     let (left, right) = (from + 46.0, to - 14.0);
     let points = || lines.iter().flat_map(|(_, points)| points);
     if points().next().is_none() {
-        let place = (f64::midpoint(left, right), f64::midpoint(top, bottom));
+        let middle = (f64::midpoint(left, right), f64::midpoint(top, bottom));
         canvas.text(
             "Not measured on this device.",
-            place,
+            middle,
             Type::LABEL,
             Align::Centre,
         );

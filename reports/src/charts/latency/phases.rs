@@ -3,7 +3,7 @@
 //! The ratio axis is logarithmic, since half and double are equally far from 1. The shaded range is that of standard against
 //! itself: what this machine cannot tell from 1.
 
-use rave_results::latency::{AGAIN, LatencySummary, Noise, Place, Time};
+use rave_results::latency::{AGAIN, Arm, LatencySummary, Noise, Time};
 
 use super::{WORDS, provenance};
 use crate::charts::canvas::{Align, Canvas, GRID, INK, MARGIN, MUTED, Type, WIDTH};
@@ -24,22 +24,18 @@ const LATE_TICKS: [f64; 4] = [20.0, 50.0, 100.0, 500.0];
 /// A panel: its heading, its times, and the smallest ratio that the noise resolves.
 type Panel = (
     &'static str,
-    fn(&Place) -> Option<Time>,
+    fn(&Arm) -> Option<Time>,
     fn(&Noise) -> Option<f64>,
 );
 
 const PANELS: [Panel; 3] = [
-    ("prefill", |place| place.prefill, |noise| noise.prefill),
+    ("prefill", |arm| arm.prefill, |noise| noise.prefill),
     (
         "first token, vision included",
-        |place| place.first_token,
+        |arm| arm.first_token,
         |noise| noise.first_token,
     ),
-    (
-        "each further token",
-        |place| place.decode,
-        |noise| noise.decode,
-    ),
+    ("each further token", |arm| arm.decode, |noise| noise.decode),
 ];
 
 /// One of each cell.
@@ -60,7 +56,7 @@ pub(super) fn figures(summary: &LatencySummary) -> Vec<Figure<'_>> {
 }
 
 fn height(summary: &LatencySummary, cell: (u32, u32)) -> u32 {
-    let lines = summary.places_of(cell).count() as f64;
+    let lines = summary.arms_of(cell).count() as f64;
     (top(summary) + lines * LINE + AXIS + 14.0).ceil() as u32
 }
 
@@ -89,9 +85,9 @@ struct Ratios {
 impl Ratios {
     fn of(summary: &LatencySummary, cell: (u32, u32)) -> Self {
         let (mut low, mut high) = (0.95_f64, 1.05_f64);
-        for place in summary.places_of(cell) {
+        for arm in summary.arms_of(cell) {
             for (_, time, _) in PANELS {
-                if let Some(ratio) = time(place).and_then(|time| time.ratio) {
+                if let Some(ratio) = time(arm).and_then(|time| time.ratio) {
                     low = low.min(ratio.interval.low);
                     high = high.max(ratio.interval.high);
                 }
@@ -153,13 +149,13 @@ fn draw(canvas: &mut Canvas, summary: &LatencySummary, cell: (u32, u32), title: 
         canvas.text(warning, (MARGIN, y), kind, Align::Left);
     }
     let top = top(summary);
-    let places: Vec<&Place> = summary.places_of(cell).collect();
-    let bottom = top + places.len() as f64 * LINE;
-    for (row, place) in places.iter().enumerate() {
+    let arms: Vec<&Arm> = summary.arms_of(cell).collect();
+    let bottom = top + arms.len() as f64 * LINE;
+    for (row, arm) in arms.iter().enumerate() {
         let y = top + (row as f64 + 0.5) * LINE;
-        let (colour, mark) = own_look(&place.variant);
+        let (colour, mark) = own_look(&arm.variant);
         canvas.mark(mark, (MARGIN + 5.0, y), 4.5, colour);
-        let name = Type::LABEL.fit(&place.variant, NAMES - 24.0);
+        let name = Type::LABEL.fit(&arm.variant, NAMES - 24.0);
         canvas.text(&name, (MARGIN + 16.0, y), Type::LABEL, Align::Left);
     }
     let ratios = Ratios::of(summary, cell);
@@ -193,22 +189,22 @@ fn draw(canvas: &mut Canvas, summary: &LatencySummary, cell: (u32, u32), title: 
             format!("of standard; resolves {bound:.3}")
         });
         canvas.text(&label, (across.0, bottom + 31.0), Type::SMALL, Align::Left);
-        for (row, place) in places.iter().enumerate() {
+        for (row, arm) in arms.iter().enumerate() {
             let y = top + (row as f64 + 0.5) * LINE;
-            draw_line(canvas, place, time(place), (&ratios, across), y);
+            draw_line(canvas, arm, time(arm), (&ratios, across), y);
         }
     }
 }
 
 fn draw_line(
     canvas: &mut Canvas,
-    place: &Place,
+    arm: &Arm,
     time: Option<Time>,
     (ratios, across): (&Ratios, (f64, f64)),
     y: f64,
 ) {
     let Some(time) = time else {
-        let text = if place.errors.is_empty() {
+        let text = if arm.errors.is_empty() {
             "not measured"
         } else {
             "failed"
@@ -216,7 +212,7 @@ fn draw_line(
         canvas.text(text, (across.1 + 4.0, y), Type::SMALL, Align::Left);
         return;
     };
-    let (colour, mark) = own_look(&place.variant);
+    let (colour, mark) = own_look(&arm.variant);
     if let Some(ratio) = time.ratio {
         let [low, value, high] = [ratio.interval.low, ratio.value, ratio.interval.high]
             .map(|ratio| ratios.position(ratio, across));
@@ -260,7 +256,7 @@ fn duration(milliseconds: f64) -> String {
 }
 
 fn explanation(summary: &LatencySummary, cell: (u32, u32)) -> String {
-    let rounds = summary.places_of(cell).map(|place| place.rounds).max();
+    let rounds = summary.arms_of(cell).map(|arm| arm.rounds).max();
     let mut text = format!(
         "Ratio to standard: median within {} interleaved rounds, whiskers: 95 % intervals; medians of the times beside.",
         rounds.unwrap_or(0)

@@ -120,14 +120,8 @@ fn draw_line(
     (y, height): (f64, f64),
 ) {
     line.draw(canvas, variant, scale, (y, height));
-    if let Some(score) = line.estimate {
-        if height >= 14.0 {
-            let [value, high] =
-                [score.value, score.interval.high].map(|end| scale.position(end * 100.0));
-            let at = (high.max(value) + 9.0, y);
-            let kind = Type::VALUE;
-            canvas.text(&line.text, at, kind, Align::Left);
-        }
+    if line.estimate.is_some() {
+        line.write_value(canvas, scale, (y, height));
     } else if !line.text.is_empty() {
         let (colour, mark) = look(variant);
         let left = scale.position(0.0);

@@ -3,7 +3,7 @@
 
 use rave_results::training::Row;
 
-use super::panels::{Line, PLOT, Value, of, panel};
+use super::panels::{Line, PLOT, Value, heading, of, side_by_side};
 use crate::charts::canvas::{Align, Canvas, MARGIN, Type, WIDTH};
 use crate::charts::figure::Figure;
 use crate::charts::legend::{entries, entries_height};
@@ -58,7 +58,7 @@ pub(crate) fn figure(curves: &[Curve]) -> Option<Figure<'_>> {
 }
 
 fn draw(canvas: &mut Canvas, curves: &[Curve]) {
-    canvas.text(TITLE, (MARGIN, 22.0), Type::TITLE, Align::Left);
+    heading(canvas, TITLE);
     let explanation = "On the validation items of training; a line a training seed.";
     canvas.text(explanation, (MARGIN, 45.0), Type::SMALL, Align::Left);
     entries(canvas, &variants(curves), 66.0);
@@ -76,23 +76,13 @@ fn draw(canvas: &mut Canvas, curves: &[Curve]) {
         // The baseline, which comes first, on top.
         curves.iter().rev().map(line).collect()
     };
-    let middle = f64::from(WIDTH) / 2.0;
-    let right = f64::from(WIDTH) - MARGIN;
-    let down = (top(curves), top(curves) + PLOT);
-    panel(
-        canvas,
-        &lines(|row| row.loss, 1.0),
-        "loss, nats",
-        None,
-        (MARGIN, middle - 14.0),
-        down,
-    );
-    panel(
-        canvas,
-        &lines(|row| row.exact, 100.0),
-        "exactly right, %",
-        Some(100.0),
-        (middle + 14.0, right),
-        down,
-    );
+    let panels = [
+        (lines(|row| row.loss, 1.0), "loss, nats", None),
+        (
+            lines(|row| row.exact, 100.0),
+            "exactly right, %",
+            Some(100.0),
+        ),
+    ];
+    side_by_side(canvas, top(curves), panels);
 }

@@ -2,7 +2,7 @@
 
 use rave_results::training::Row;
 
-use super::panels::{HEIGHT, Line, of, side_by_side, thinned};
+use super::panels::{HEIGHT, Line, TOP, heading, of, side_by_side, thinned};
 use crate::charts::canvas::{Canvas, WIDTH};
 use crate::charts::figure::Figure;
 use crate::charts::palette::colour;
@@ -42,5 +42,6 @@ fn draw(canvas: &mut Canvas, rows: &[Row], title: &str) {
         (gradients, "norm of the gradient before clipping", None),
         (weights, "norm of the weights", None),
     ];
-    side_by_side(canvas, title, panels);
+    heading(canvas, title);
+    side_by_side(canvas, TOP, panels);
 }

@@ -2,7 +2,7 @@
 
 use rave_results::training::Row;
 
-use super::panels::{HEIGHT, Line, Value, of, side_by_side, thinned};
+use super::panels::{HEIGHT, Line, TOP, Value, heading, of, side_by_side, thinned};
 use crate::charts::canvas::{Canvas, GRID, MUTED, WIDTH};
 use crate::charts::figure::Figure;
 use crate::charts::palette::{Mark, colour};
@@ -32,13 +32,14 @@ fn draw(canvas: &mut Canvas, rows: &[Row], title: &str) {
         (losses(rows), "loss, nats", None),
         (hits(rows), "right, %", Some(100.0)),
     ];
-    side_by_side(canvas, title, panels);
+    heading(canvas, title);
+    side_by_side(canvas, TOP, panels);
 }
 
 fn losses(rows: &[Row]) -> Vec<Line> {
     let kinds: [(&str, usize, Value); 2] = [
         ("answers", 0, |row| row.loss),
-        ("characters on patches", 1, |row| row.dense_loss),
+        ("characters on patches", 1, |row| row.aux_loss),
     ];
     let mut lines = Vec::new();
     for (name, number, value) in kinds {

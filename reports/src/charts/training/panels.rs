@@ -12,7 +12,8 @@ pub(super) const HEIGHT: u32 = 380;
 const POINTS: usize = 120;
 /// Height of a panel's plot.
 pub(super) const PLOT: f64 = 240.0;
-const TOP: f64 = 96.0;
+/// Where the panels begin under a title alone.
+pub(super) const TOP: f64 = 96.0;
 
 /// What a line shows of a row.
 pub(super) type Value = fn(&Row) -> f64;
@@ -27,20 +28,24 @@ pub(super) struct Line {
     pub mark: Option<Mark>,
 }
 
-/// Two panels under a title: their lines, unit and largest value.
-pub(super) fn side_by_side(
-    canvas: &mut Canvas,
-    title: &str,
-    panels: [(Vec<Line>, &str, Option<f64>); 2],
-) {
+/// The title of a chart.
+pub(super) fn heading(canvas: &mut Canvas, title: &str) {
     let room = f64::from(WIDTH) - 2.0 * MARGIN;
     let heading = Type::TITLE.fit(title, room);
     canvas.text(&heading, (MARGIN, 22.0), Type::TITLE, Align::Left);
+}
+
+/// Two panels from `top` on: their lines, unit and largest value.
+pub(super) fn side_by_side(
+    canvas: &mut Canvas,
+    top: f64,
+    panels: [(Vec<Line>, &str, Option<f64>); 2],
+) {
     let middle = f64::from(WIDTH) / 2.0;
     let right = f64::from(WIDTH) - MARGIN;
     let places = [(MARGIN, middle - 14.0), (middle + 14.0, right)];
     for ((lines, unit, most), place) in panels.into_iter().zip(places) {
-        panel(canvas, &lines, unit, most, place, (TOP, TOP + PLOT));
+        panel(canvas, &lines, unit, most, place, (top, top + PLOT));
     }
 }
 
@@ -68,7 +73,7 @@ pub(super) fn of(rows: &[Row], split: &str, value: Value) -> Vec<(f64, f64)> {
 }
 
 /// One plot with its own axes, between `from` and `to` and between `top` and `bottom`.
-pub(super) fn panel(
+fn panel(
     canvas: &mut Canvas,
     lines: &[Line],
     unit: &str,
