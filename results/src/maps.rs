@@ -85,10 +85,12 @@ fn read(path: &Path) -> Result<AttentionMaps, Error> {
     let maps: AttentionMaps =
         serde_json::from_str(&text).map_err(|error| invalid(error.to_string()))?;
     if maps.maps_version != MAPS_VERSION {
-        let found = maps.maps_version;
-        return Err(invalid(format!(
-            "maps of version {found}, and this program reads version {MAPS_VERSION}; make them anew with rave attend"
-        )));
+        return Err(Error::Version {
+            path: path.to_path_buf(),
+            key: "maps_version",
+            found: maps.maps_version,
+            version: MAPS_VERSION,
+        });
     }
     Ok(maps)
 }

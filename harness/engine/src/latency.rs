@@ -343,7 +343,7 @@ impl Running<'_> {
         let run = |number: usize| {
             self.model
                 .generate(field[number].1, prompt, features, &options)
-                .map_err(|error| error.to_string())
+                .map_err(|error| error.with_hint())
         };
         let mut failed: Vec<Option<String>> = vec![None; field.len()];
         let mut rows = Vec::new();

@@ -8,7 +8,7 @@ use rave_lmm::{GenerationKey, GenerationKeys};
 pub struct DecodingArguments {
     /// Answer as if the checkpoint's `generation_config.json` had not these keys, separated by commas: of a run that is refused for
     /// one, or to compare. All others are followed as transformers' greedy generate does; the record says which
-    #[arg(long, value_name = "KEY", value_delimiter = ',')]
+    #[arg(long, value_name = "KEY", value_delimiter = ',', value_parser = key)]
     ignore_generation_config: Vec<GenerationKey>,
 }
 
@@ -17,4 +17,10 @@ impl DecodingArguments {
     pub fn ignored(&self) -> GenerationKeys {
         self.ignore_generation_config.iter().copied().collect()
     }
+}
+
+/// A key by its name; clap has one text for what is wrong with it.
+fn key(name: &str) -> Result<GenerationKey, String> {
+    name.parse()
+        .map_err(|error: rave_lmm::Error| error.with_hint())
 }

@@ -10,6 +10,7 @@ use anyhow::bail;
 use clap::{Args, ValueEnum};
 use rave_benchmarks::{Suite, suites};
 use rave_engine::{Ended, FailOnError, Request, evaluate};
+use rave_hints::refusal;
 use rave_lmm::{LoadOptions, dtype};
 use rave_methods::{REGISTRY, Variant};
 use rave_reports::{Document, Evaluation};
@@ -130,7 +131,10 @@ pub enum Prompts {
 /// `rave eval`.
 pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     if arguments.limit == Some(0) {
-        bail!("--limit 0 would evaluate nothing");
+        bail!(refusal(
+            "--limit 0 would evaluate nothing",
+            "give 1 or more"
+        ));
     }
     let variants = chosen_variants(&arguments.variant)?;
     let suites = chosen_suites(&arguments.suite)?;
@@ -369,7 +373,10 @@ fn unique<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> anyhow::Resul
     let mut seen = HashSet::new();
     for name in names {
         if !seen.insert(name) {
-            bail!("--{what} names `{name}` twice");
+            bail!(refusal(
+                format!("--{what} names `{name}` twice"),
+                "name it once",
+            ));
         }
     }
     Ok(())

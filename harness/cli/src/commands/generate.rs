@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
+use rave_hints::refusal;
 use rave_lmm::{Generation, GenerationOptions, LoadOptions, Model, Prompt, decode, write_tensors};
 use serde_json::json;
 
@@ -13,7 +14,6 @@ use super::decoding::DecodingArguments;
 use super::hub::HubArguments;
 use super::{named_variant, print, print_json};
 use crate::Outcome;
-use crate::failure::refusal;
 
 /// Options of `rave generate`.
 #[derive(Debug, Args)]

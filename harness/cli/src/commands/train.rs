@@ -7,6 +7,7 @@ use anyhow::bail;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use rave_engine::train::{Ended, Freeze, Plan, Source, TrainObserver, train};
+use rave_hints::refusal;
 use rave_lmm::GenerationKeys;
 use rave_reports::charts;
 use rave_results::training::{ROWS, Row, read_rows};
@@ -15,7 +16,6 @@ use super::eval::chosen_variants;
 use super::hub::{HubArguments, Part};
 use super::{code_version, command_line, write_file};
 use crate::Outcome;
-use crate::failure::refusal;
 use crate::signals::stop_on_signals;
 
 /// Options of `rave train`.

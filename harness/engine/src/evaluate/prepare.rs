@@ -34,7 +34,7 @@ pub(super) fn prepare(
     let made = catch_unwind(AssertUnwindSafe(|| {
         let item = dataset
             .item(index)
-            .map_err(|error| Failure::new(FailureKind::Item, error.to_string()))?;
+            .map_err(|error| Failure::new(FailureKind::Item, error.with_hint()))?;
         let prompt = dataset.suite().prompt(&item.question, model_type);
         let found = prepared.item.insert(Item { prompt, ..item });
         prepared.picture = Some(picture_key(found));
@@ -67,7 +67,7 @@ fn picture_key(item: &Item) -> PictureKey {
 
 /// Why a sample has no answer.
 pub(super) fn failed(error: &rave_lmm::Error) -> Failure {
-    Failure::new(kind(error), error.to_string())
+    Failure::new(kind(error), error.with_hint())
 }
 
 /// What a failure is counted by.
