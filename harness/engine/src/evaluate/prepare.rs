@@ -83,3 +83,18 @@ fn kind(error: &rave_lmm::Error) -> FailureKind {
         _ => FailureKind::Model,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recorded_failure_keeps_its_hint() {
+        let failure = failed(&rave_lmm::Error::Deadline);
+        assert_eq!(failure.kind, FailureKind::Timeout);
+        assert_eq!(
+            failure.detail,
+            "it took longer than allowed; allow more time, fewer new tokens, or fewer or smaller pictures"
+        );
+    }
+}
