@@ -310,9 +310,7 @@ fn a_preset_that_cannot_be_read_says_what_is_allowed() {
         "`method` must be a text, not 3"
     );
     assert!(refused("no-toml.toml", "method = ").starts_with("TOML parse error at line 1"));
-    let missing = preset(&PathBuf::from("/nowhere/mine.toml"))
-        .unwrap_err()
-        .to_string();
+    let missing = told(&preset(&PathBuf::from("/nowhere/mine.toml")).unwrap_err());
     assert_eq!(
         missing,
         "preset /nowhere/mine.toml: No such file or directory (os error 2); give a TOML file with `method` and its options"
