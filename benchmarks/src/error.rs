@@ -1,14 +1,17 @@
-//! What can go wrong between a suite's name and an item, each with the file and the remedy.
+//! What can go wrong between a suite's name and an item, each with the file, and with what to do about it
+//! as its hint.
 
 use std::path::PathBuf;
 
-use rave_names::{did_you_mean, nearest};
+use rave_hints::{Refusal, did_you_mean, nearest, with_hint};
+
+use crate::render::RenderError;
 
 /// Everything this crate can refuse.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A name that no suite, metric or layout has.
-    #[error("there is no {kind} `{name}`; known: {known}{}", did_you_mean(nearest.as_deref()))]
+    #[error("there is no {kind} `{name}`; known: {known}")]
     Unknown {
         /// What was looked up: `suite` or `metric`.
         kind: &'static str,
@@ -25,20 +28,16 @@ pub enum Error {
         /// The file.
         file: String,
         /// The parser's message, or what contradicts what.
-        reason: String,
+        reason: Refusal,
     },
     /// A folder given as a suite that describes none.
-    #[error(
-        "the folder {path} holds no suite.toml; describe the suite in one (benchmarks/README.md), or name one of `rave suites`"
-    )]
+    #[error("the folder {path} holds no suite.toml")]
     NoSuite {
         /// The folder.
         path: PathBuf,
     },
     /// A suite of published data was opened without a folder to read it from.
-    #[error(
-        "suite `{suite}` reads the data set {repository}; pass --data DIR with a local copy of it, or leave --data out to fetch it from the hub, or choose an embedded suite, which needs no data"
-    )]
+    #[error("suite `{suite}` reads the data set {repository}, and no copy of it is given")]
     NeedsData {
         /// The suite's id.
         suite: String,
@@ -46,9 +45,7 @@ pub enum Error {
         repository: String,
     },
     /// The folder given with `--data` does not exist or is not a folder.
-    #[error(
-        "--data {path}: {reason}; give the folder of a local copy of {repository}, or a folder that holds it by name"
-    )]
+    #[error("--data {path}: {reason}")]
     DataFolder {
         /// The folder as given.
         path: PathBuf,
@@ -58,9 +55,7 @@ pub enum Error {
         repository: String,
     },
     /// No parquet file lies below the folder.
-    #[error(
-        "{path} holds no parquet file; suite `{suite}` needs the parquet files of {repository} (wherever they lie below the folder)"
-    )]
+    #[error("{path} holds no parquet file")]
     NoParquet {
         /// The folder searched.
         path: PathBuf,
@@ -86,9 +81,7 @@ pub enum Error {
         found: String,
     },
     /// Fewer files of the split than their names promise.
-    #[error(
-        "{path}: {found} of the {promised} files of split `{split}` are there; run once with a network and without --offline, or give another revision"
-    )]
+    #[error("{path}: {found} of the {promised} files of split `{split}` are there")]
     Incomplete {
         /// The repository.
         path: PathBuf,
@@ -100,7 +93,7 @@ pub enum Error {
         promised: usize,
     },
     /// The hub has the suite's data set under none of its names.
-    #[error("suite `{suite}` reads {names}: {source}; or pass --data DIR with a local copy")]
+    #[error("suite `{suite}` reads {names}: {source}")]
     HubData {
         /// The suite's id.
         suite: String,
@@ -113,7 +106,7 @@ pub enum Error {
     #[error(transparent)]
     Hub(#[from] rave_hub::Error),
     /// A file could not be read at all.
-    #[error("cannot read {path}: {source}; check that it is there and may be read")]
+    #[error("cannot read {path}: {source}")]
     Read {
         /// The file or folder.
         path: PathBuf,
@@ -121,9 +114,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A file that is truncated or is no parquet file.
-    #[error(
-        "{path} is not a readable parquet file ({reason}); download it again, or remove it from the folder"
-    )]
+    #[error("{path} is not a readable parquet file ({reason})")]
     Parquet {
         /// The file.
         path: PathBuf,
@@ -132,7 +123,7 @@ pub enum Error {
     },
     /// A parquet file without a column that the layout needs.
     #[error(
-        "{path} has no column `{column}`, which layout `{layout}` needs; its columns are: {found}; give --data the data set that the suite reads (`rave suites`)"
+        "{path} has no column `{column}`, which layout `{layout}` needs; its columns are: {found}"
     )]
     MissingColumn {
         /// The file.
@@ -145,9 +136,7 @@ pub enum Error {
         found: String,
     },
     /// A column of a type that the layout cannot read.
-    #[error(
-        "{path}: column `{column}` has type {found}, and the layout needs {expected}; take the data set as it is published"
-    )]
+    #[error("{path}: column `{column}` has type {found}, and the layout needs {expected}")]
     ColumnType {
         /// The file.
         path: PathBuf,
@@ -159,9 +148,7 @@ pub enum Error {
         expected: &'static str,
     },
     /// Columns that hold what belongs into others.
-    #[error(
-        "{path}: column `{column}` {reason}: are its columns mixed up? Give --data the data set that suite `{suite}` reads, or describe a data set of your own in a suite.toml (benchmarks/README.md)"
-    )]
+    #[error("{path}: column `{column}` {reason}: are its columns mixed up?")]
     MixedColumns {
         /// The file, or the folder of several.
         path: PathBuf,
@@ -180,12 +167,10 @@ pub enum Error {
         /// The line, from 1.
         line: usize,
         /// What is wrong with it.
-        reason: String,
+        reason: Refusal,
     },
     /// A JSONL data set of which no picture is there.
-    #[error(
-        "{path}: none of its {count} picture(s) is there, such as {first}; `image` is a path from the folder of the JSONL file"
-    )]
+    #[error("{path}: none of its {count} picture(s) is there, such as {first}")]
     NoPictures {
         /// The file.
         path: PathBuf,
@@ -196,7 +181,7 @@ pub enum Error {
     },
     /// No JSONL file of the suite's split, or several that could be meant.
     #[error(
-        "{path} holds no {wanted}, which suite `{suite}` reads{}; name the file with `data` in its suite.toml",
+        "{path} holds no {wanted}, which suite `{suite}` reads{}",
         if found.is_empty() { String::new() } else { format!(" (it holds {found})") }
     )]
     NoLines {
@@ -210,9 +195,7 @@ pub enum Error {
         found: String,
     },
     /// An id that no item of the suite has.
-    #[error(
-        "suite `{suite}` has no sample `{id}`; its ids are of the form `{first}` to `{last}` (column `sample` of a run's samples.parquet)"
-    )]
+    #[error("suite `{suite}` has no sample `{id}`")]
     NoSample {
         /// The id.
         id: String,
@@ -231,17 +214,17 @@ pub enum Error {
         /// The row within the file, from 0.
         row: usize,
         /// What is wrong with it.
-        reason: String,
+        reason: Refusal,
     },
     /// A split with no rows.
-    #[error("{path}: the split has no rows; download it again, or choose another --data folder")]
+    #[error("{path}: the split has no rows")]
     EmptySplit {
         /// The first file of the split.
         path: PathBuf,
     },
     /// A split in which no question can be asked and scored.
     #[error(
-        "{path}: none of the split's {left_out} question(s) has both text and an answer (a test split whose answers are not published?); choose another --data folder"
+        "{path}: none of the split's {left_out} question(s) has both text and an answer (a test split whose answers are not published?)"
     )]
     NothingToAsk {
         /// The first file of the split.
@@ -250,9 +233,7 @@ pub enum Error {
         left_out: usize,
     },
     /// Two items with one id: results could not be told apart.
-    #[error(
-        "{path}: the id `{id}` occurs twice (rows {first} and {second} of the split); remove the duplicate file or row"
-    )]
+    #[error("{path}: the id `{id}` occurs twice (rows {first} and {second} of the split)")]
     DuplicateId {
         /// The folder or file read.
         path: PathBuf,
@@ -279,7 +260,7 @@ pub enum Error {
         /// The item.
         index: usize,
         /// The renderer's reason.
-        reason: String,
+        reason: RenderError,
     },
     /// A file of predictions in a format that is not read.
     #[error("{path}: {reason}")]
@@ -287,7 +268,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// Why not, and what to give instead.
-        reason: String,
+        reason: Refusal,
     },
     /// A line of a predictions file that cannot be scored.
     #[error("line {line} of the predictions: {reason}")]
@@ -295,11 +276,86 @@ pub enum Error {
         /// The line, from 1.
         line: usize,
         /// What is wrong with it.
-        reason: String,
+        reason: Refusal,
     },
 }
 
 impl Error {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Unknown { nearest, .. } => {
+                return Some(did_you_mean(nearest.as_deref(), "choose one of these"));
+            }
+            Self::NoSuite { .. } => {
+                "describe the suite in one (benchmarks/README.md), or name one of `rave suites`"
+            }
+            Self::NeedsData { .. } => {
+                "pass --data DIR with a local copy of it, or leave --data out to fetch it from the hub, or choose an embedded \
+                 suite, which needs no data"
+            }
+            Self::DataFolder { repository, .. } => {
+                return Some(format!(
+                    "give the folder of a local copy of {repository}, or a folder that holds it by name"
+                ));
+            }
+            Self::NoParquet {
+                suite, repository, ..
+            } => {
+                return Some(format!(
+                    "suite `{suite}` needs the parquet files of {repository} (wherever they lie below the folder)"
+                ));
+            }
+            Self::NoSuchPart { .. } => "give a copy of the data set that has it",
+            Self::Incomplete { .. } => {
+                "run once with a network and without --offline, or give another revision"
+            }
+            Self::HubData { source, .. } => {
+                let local = "pass --data DIR with a local copy";
+                return Some(source.hint().map_or_else(
+                    || local.to_owned(),
+                    |hint| with_hint(&hint, Some(format!("or {local}"))),
+                ));
+            }
+            Self::Hub(error) => return error.hint(),
+            Self::Read { .. } => "check that it is there and may be read",
+            Self::Parquet { .. } => "download it again, or remove it from the folder",
+            Self::MissingColumn { .. } => {
+                "give --data the data set that the suite reads (`rave suites`)"
+            }
+            Self::ColumnType { .. } => "take the data set as it is published",
+            Self::MixedColumns { suite, .. } => {
+                return Some(format!(
+                    "give --data the data set that suite `{suite}` reads, or describe a data set of your own in a suite.toml \
+                     (benchmarks/README.md)"
+                ));
+            }
+            Self::NoPictures { .. } => "`image` is a path from the folder of the JSONL file",
+            Self::NoLines { .. } => "name the file with `data` in its suite.toml",
+            Self::NoSample { first, last, .. } => {
+                return Some(format!(
+                    "its ids are of the form `{first}` to `{last}` (column `sample` of a run's samples.parquet)"
+                ));
+            }
+            Self::EmptySplit { .. } => "download it again, or choose another --data folder",
+            Self::NothingToAsk { .. } => "choose another --data folder",
+            Self::DuplicateId { .. } => "remove the duplicate file or row",
+            Self::Draw { reason, .. } => return reason.hint(),
+            Self::Suite { reason, .. }
+            | Self::Line { reason, .. }
+            | Self::Row { reason, .. }
+            | Self::PredictionFile { reason, .. }
+            | Self::Prediction { reason, .. } => return reason.hint(),
+            Self::Index { .. } => return None,
+        };
+        Some(hint.to_owned())
+    }
+
+    /// The message and the hint in one text.
+    pub fn with_hint(&self) -> String {
+        with_hint(self, self.hint())
+    }
+
     /// The error for an unknown name, with the nearest known one.
     pub(crate) fn unknown<'a>(
         kind: &'static str,

@@ -148,12 +148,12 @@ mod tests {
 
     #[test]
     fn an_unknown_metric_names_the_nearest() {
-        let message = "relaxed_acuracy".parse::<Metric>().unwrap_err().to_string();
+        let message = "relaxed_acuracy".parse::<Metric>().unwrap_err().with_hint();
         assert!(
             message.contains("did you mean `relaxed_accuracy`?"),
             "{message}"
         );
-        let message = "bleu".parse::<Metric>().unwrap_err().to_string();
+        let message = "bleu".parse::<Metric>().unwrap_err().with_hint();
         assert!(
             !message.contains("did you mean") && message.contains("anls, relaxed_accuracy"),
             "{message}"

@@ -11,6 +11,7 @@ pub use score::{Missing, Scored, Tally, match_with, score};
 
 use crate::Error;
 use crate::metrics::Metric;
+use rave_hints::{Refusal, refusal};
 use serde::Deserialize;
 use serde_json::Value;
 use std::path::Path;
@@ -70,9 +71,12 @@ impl Format {
             "json" => Ok(Self::Json),
             "xlsx" | "xls" | "pkl" => Err(Error::PredictionFile {
                 path: path.to_owned(),
-                reason: format!(
-                    "a .{extension} file is not read: spreadsheets cut long answers and turn `None` into nothing, and a pickle \
-                     runs what it holds; save it as .tsv or .csv (VLMEvalKit: run it with PRED_FORMAT=tsv)"
+                reason: refusal(
+                    format!(
+                        "a .{extension} file is not read: spreadsheets cut long answers and turn `None` into nothing, and a pickle \
+                     runs what it holds"
+                    ),
+                    "save it as .tsv or .csv (VLMEvalKit: run it with PRED_FORMAT=tsv)",
                 ),
             }),
             _ => Ok(Self::Jsonl),
@@ -101,7 +105,7 @@ pub fn read(format: Format, text: &str) -> Result<Vec<Prediction>, Error> {
     Ok(predictions)
 }
 
-fn refused(line: usize, reason: impl Into<String>) -> Error {
+fn refused(line: usize, reason: impl Into<Refusal>) -> Error {
     Error::Prediction {
         line,
         reason: reason.into(),
@@ -153,7 +157,7 @@ mod tests {
         assert_eq!(of("a.json").unwrap(), Format::Json);
         assert_eq!(of("a.jsonl").unwrap(), Format::Jsonl);
         assert_eq!(of("-").unwrap(), Format::Jsonl);
-        let message = of("model_DocVQA.xlsx").unwrap_err().to_string();
+        let message = of("model_DocVQA.xlsx").unwrap_err().with_hint();
         assert!(
             message.contains("model_DocVQA.xlsx") && message.contains("PRED_FORMAT=tsv"),
             "{message}"

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 /// What a refusal says of a text with such a word.
 pub(crate) const HINT: &str =
-    "NaN and Infinity in it are read as null; write the text itself in quotes";
+    "NaN and Infinity in it are read as null: write the text itself in quotes";
 
 /// The words, a longer one before a part of it.
 const WORDS: [&str; 3] = ["-Infinity", "Infinity", "NaN"];

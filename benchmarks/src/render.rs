@@ -225,14 +225,10 @@ pub enum RenderError {
     #[error("there is no split `{0}`; the splits are train and test")]
     UnknownSplit(String),
     /// A version that this program cannot draw.
-    #[error(
-        "the embedded suites have no version {0}; this program draws version {VERSION}: use the release that drew it, or drop the version"
-    )]
+    #[error("the embedded suites have no version {0}; this program draws version {VERSION}")]
     UnknownVersion(u32),
     /// A font lacks a character: a fault of an alphabet.
-    #[error(
-        "the embedded font {font} lacks a character of {text:?}: take it out of the alphabet or draw it with another font"
-    )]
+    #[error("the embedded font {font} lacks a character of {text:?}")]
     MissingGlyph {
         /// What was to be drawn.
         text: String,
@@ -246,9 +242,7 @@ pub enum RenderError {
     #[error("the box {0:?} leaves the picture of {CANVAS} pixels a side")]
     OutsideCanvas(PixelBox),
     /// No arrangement was found in the number of tries allowed.
-    #[error(
-        "no arrangement of the {task} item fits after {tries} tries: report the index, with the version"
-    )]
+    #[error("no arrangement of the {task} item fits after {tries} tries")]
     NoLayout {
         /// The task being drawn.
         task: &'static str,
@@ -256,9 +250,7 @@ pub enum RenderError {
         tries: u32,
     },
     /// Patches that leave a part of the picture uncovered.
-    #[error(
-        "patches of {0} pixels do not tile the picture of {CANVAS} pixels a side: choose a divisor"
-    )]
+    #[error("patches of {0} pixels do not tile the picture of {CANVAS} pixels a side")]
     PatchSize(u32),
     /// A character without a class.
     #[error("the character {0:?} has no class: no item of this version draws it")]
@@ -269,6 +261,21 @@ pub enum RenderError {
 }
 
 impl RenderError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::UnknownTask(_) | Self::UnknownSplit(_) => "choose one of these",
+            Self::UnknownVersion(_) => "use the release that drew it, or drop the version",
+            Self::MissingGlyph { .. } => "take it out of the alphabet or draw it with another font",
+            Self::NoLayout { .. } => "report the index, with the version",
+            Self::PatchSize(_) => "choose a divisor",
+            Self::NoInk(_) | Self::OutsideCanvas(_) | Self::NoClass(_) | Self::Plot(_) => {
+                return None;
+            }
+        };
+        Some(hint.to_owned())
+    }
+
     fn unknown_task(name: &str) -> Self {
         Self::UnknownTask(name.to_owned())
     }

@@ -4,6 +4,7 @@ use crate::Error;
 use crate::layouts::Layout;
 use crate::metrics::Metric;
 use crate::render::Task;
+use rave_hints::{Refusal, refusal};
 use rave_hub::stays_inside;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
@@ -148,11 +149,12 @@ impl Average {
 impl Suite {
     /// Reads a `suite.toml`; `file` is what an error calls it.
     pub(crate) fn parse(file: &str, text: &str) -> Result<Self, Error> {
-        let refused = |reason: String| Error::Suite {
+        let refused = |reason: Refusal| Error::Suite {
             file: file.to_owned(),
             reason,
         };
-        let mut suite: Self = toml::from_str(text).map_err(|error| refused(error.to_string()))?;
+        let mut suite: Self =
+            toml::from_str(text).map_err(|error| refused(error.to_string().into()))?;
         suite.check().map_err(refused)?;
         if suite.title.is_empty() {
             suite.title.clone_from(&suite.id);
@@ -161,27 +163,28 @@ impl Suite {
     }
 
     /// What contradicts itself, in words.
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), Refusal> {
         let is_plain =
             |character: char| character.is_ascii_alphanumeric() || "-_.".contains(character);
         if self.id.is_empty() || self.id.starts_with('.') || !self.id.chars().all(is_plain) {
             return Err(format!(
                 "the id `{}` is to be letters, digits, `-`, `_` and, but at its start, `.`: it is part of every sample's key",
                 self.id
-            ));
+            ).into());
         }
         if let Some(data) = self.data.as_ref().filter(|data| !stays_inside(data)) {
-            return Err(format!(
-                "`data` is `{}`, which is not in this file's folder; leave it out and give the data's folder with --data, or put a \
+            return Err(refusal(
+                format!(
+                    "`data` is `{}`, which is not in this file's folder",
+                    data.display()
+                ),
+                "leave it out and give the data's folder with --data, or put a \
                  link to it beside this file",
-                data.display()
             ));
         }
         if self.is_embedded() {
             if !self.repositories.is_empty() || self.config.is_some() || self.data.is_some() {
-                return Err(
-                    "an embedded suite has no repositories, no config and no data".to_owned(),
-                );
+                return Err("an embedded suite has no repositories, no config and no data".into());
             }
             let name = self
                 .id
@@ -194,15 +197,15 @@ impl Suite {
             .iter()
             .find(|name| name.split('/').count() != 2)
         {
-            return Err(format!("repository `{name}` is not `organisation/name`"));
+            return Err(format!("repository `{name}` is not `organisation/name`").into());
         }
         let mut named = HashSet::new();
         let mut model_types = self.prompts.iter().flat_map(|wording| &wording.model_types);
         if let Some(twice) = model_types.find(|name| !named.insert(name.as_str())) {
-            return Err(format!("`prompts` names the model type `{twice}` twice"));
+            return Err(format!("`prompts` names the model type `{twice}` twice").into());
         }
         if self.items == Some(0) || self.max_new_tokens == 0 || self.version == 0 {
-            return Err("`version`, `items` and `max_new_tokens` are at least 1".to_owned());
+            return Err("`version`, `items` and `max_new_tokens` are at least 1".into());
         }
         Ok(())
     }
@@ -309,7 +312,7 @@ mod tests {
         ] {
             let message = Suite::parse("here/mine.toml", &changed)
                 .unwrap_err()
-                .to_string();
+                .with_hint();
             assert!(message.starts_with("here/mine.toml "), "{message}");
             assert!(message.contains(reason), "{message}");
         }

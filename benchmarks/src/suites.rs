@@ -3,6 +3,8 @@
 //! The registry is one literal table, a line a suite; the files are compiled in, so that the binary needs no folder beside
 //! it. Adding a suite in a known layout is a folder and a line; a user's own is read from wherever it lies ([`Suite::load`]).
 
+use rave_hints::refusal;
+
 use crate::Error;
 use crate::layouts::sha256;
 use crate::suite::{Suite, SuiteFile};
@@ -47,7 +49,8 @@ fn registered(id: &str, text: &str) -> Result<Suite, Error> {
     match missing.into_iter().find(|(is_missing, _)| *is_missing) {
         Some((_, key)) => Err(Error::Suite {
             file,
-            reason: format!("`{key}` does not say what it must of a suite in the folder `{id}`"),
+            reason: format!("`{key}` does not say what it must of a suite in the folder `{id}`")
+                .into(),
         }),
         None => Ok(suite),
     }
@@ -78,9 +81,9 @@ impl Suite {
         if suites().iter().any(|known| known.id == suite.id) {
             return Err(Error::Suite {
                 file: path.display().to_string(),
-                reason: format!(
-                    "the id `{}` is that of a suite of this program; choose another, so that results are not mixed up",
-                    suite.id
+                reason: refusal(
+                    format!("the id `{}` is that of a suite of this program", suite.id),
+                    "choose another, so that results are not mixed up",
                 ),
             });
         }
@@ -188,12 +191,12 @@ mod tests {
 
     #[test]
     fn an_unknown_suite_names_the_nearest() {
-        let message = suite("chatqa").unwrap_err().to_string();
+        let message = suite("chatqa").unwrap_err().with_hint();
         assert!(message.contains("did you mean `chartqa`?"), "{message}");
         assert!(
             suite("embedded")
                 .unwrap_err()
-                .to_string()
+                .with_hint()
                 .contains("did you mean `embedded-")
         );
     }
@@ -207,7 +210,7 @@ mod tests {
             (text.replace("licence = ", "# "), "`licence`"),
             (format!("{text}\ncolour = 1\n"), "colour"),
         ] {
-            let message = registered("mtvqa", &changed).unwrap_err().to_string();
+            let message = registered("mtvqa", &changed).unwrap_err().with_hint();
             assert!(
                 message.starts_with("suites/mtvqa/suite.toml ") && message.contains(reason),
                 "{message}"

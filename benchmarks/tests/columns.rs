@@ -42,7 +42,7 @@ fn answers_of_every_type_are_read_as_datasets_reads_them_or_refused_by_it() {
                 assert_eq!(found, answers, "{name}");
             }
             Expected::Refused(kind) => {
-                let message = opened.unwrap_err().to_string();
+                let message = opened.unwrap_err().with_hint();
                 assert!(
                     message.contains(&format!("column `answer` has type {kind}"))
                         && message.contains("test.parquet"),

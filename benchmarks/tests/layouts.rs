@@ -16,7 +16,7 @@ fn open(id: &str, folder: &TempDir) -> Result<Dataset, Error> {
 }
 
 fn refused(id: &str, folder: &TempDir) -> String {
-    open(id, folder).unwrap_err().to_string()
+    open(id, folder).unwrap_err().with_hint()
 }
 
 fn docvqa_columns(rows: usize) -> Vec<Column> {
@@ -349,7 +349,7 @@ fn pictures_without_bytes_fail_one_item_with_the_row() {
         write(folder.path(), "validation-0.parquet", columns);
         let dataset = open("docvqa", &folder).unwrap();
         assert_eq!(dataset.item(0).is_ok(), first_is_there);
-        let message = dataset.item(1).unwrap_err().to_string();
+        let message = dataset.item(1).unwrap_err().with_hint();
         assert!(
             message.contains("row 1: column `image` holds no bytes, only a path"),
             "{message}"
@@ -368,7 +368,7 @@ fn an_empty_picture_is_called_that_and_keeps_what_is_known() {
     );
     write(folder.path(), "validation-0.parquet", columns);
     let dataset = open("docvqa", &folder).unwrap();
-    let message = dataset.item(1).unwrap_err().to_string();
+    let message = dataset.item(1).unwrap_err().with_hint();
     assert!(
         message.contains("row 1: ") && message.contains("is empty (0 bytes)"),
         "{message}"
@@ -551,7 +551,7 @@ fn published_suites_say_what_they_need() {
         .unwrap()
         .open(None)
         .unwrap_err()
-        .to_string();
+        .with_hint();
     assert!(
         message.contains("--data DIR") && message.contains("lmms-lab/ChartQA"),
         "{message}"

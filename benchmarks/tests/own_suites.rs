@@ -29,7 +29,7 @@ fn open(folder: &TempDir) -> Result<Dataset, Error> {
 }
 
 fn refused(toml: &str, lines: &str) -> String {
-    open(&folder(toml, lines)).unwrap_err().to_string()
+    open(&folder(toml, lines)).unwrap_err().with_hint()
 }
 
 /// The blocks of that language in the page for users.
@@ -93,7 +93,7 @@ fn the_data_is_named_or_beside_the_suite_or_the_split_of_the_name() {
     fs::write(folder.path().join("train.jsonl"), line("train")).unwrap();
     assert_eq!(answer(own.open_training(None).unwrap()), "train");
     assert_eq!(answer(own.open_split(None, "train").unwrap()), "train");
-    let message = own.open_split(None, "validation").unwrap_err().to_string();
+    let message = own.open_split(None, "validation").unwrap_err().with_hint();
     assert!(
         message.contains("no validation.jsonl") && message.contains("test.jsonl, train.jsonl"),
         "{message}"
@@ -107,7 +107,7 @@ fn the_data_is_named_or_beside_the_suite_or_the_split_of_the_name() {
     fs::write(only.path().join("pictures/1.png"), "a picture").unwrap();
     let unnamed = Suite::load(only.path()).unwrap();
     assert_eq!(answer(unnamed.open(None).unwrap()), "train");
-    let message = unnamed.open_split(None, "test").unwrap_err().to_string();
+    let message = unnamed.open_split(None, "test").unwrap_err().with_hint();
     assert!(message.contains("no test.jsonl"), "{message}");
     // A file by any name, and data that lies elsewhere.
     fs::rename(
@@ -133,7 +133,7 @@ fn the_data_is_named_or_beside_the_suite_or_the_split_of_the_name() {
     assert!(
         away.open(None)
             .unwrap_err()
-            .to_string()
+            .with_hint()
             .contains("no test.jsonl")
     );
     assert_eq!(answer(away.open(Some(folder.path())).unwrap()), "test");
@@ -257,7 +257,7 @@ fn what_is_wrong_with_a_suite_is_one_error_with_the_file() {
     }
     let missing = Suite::load(Path::new("/no/such/suite.toml"))
         .unwrap_err()
-        .to_string();
+        .with_hint();
     assert!(missing.contains("/no/such/suite.toml"), "{missing}");
 }
 
@@ -273,7 +273,7 @@ fn a_split_leads_nowhere_and_a_link_to_where_it_does() {
     )
     .unwrap();
     let own = Suite::load(&inner).unwrap();
-    let message = own.open(None).unwrap_err().to_string();
+    let message = own.open(None).unwrap_err().with_hint();
     assert!(message.contains("holds no ../test.jsonl"), "{message}");
     assert!(own.open_split(None, "../test").is_err());
     // What its owner linked into the folder is read, as in a cache of the hub.
@@ -297,7 +297,7 @@ fn a_missing_picture_costs_its_own_samples_alone() {
     assert_eq!(dataset.unwrap().len(), 2);
     let dataset = open(&folder).unwrap();
     assert!(dataset.item(0).is_ok());
-    let message = dataset.item(1).unwrap_err().to_string();
+    let message = dataset.item(1).unwrap_err().with_hint();
     assert!(message.contains("9.png"), "{message}");
     assert_eq!(dataset.label(1).unwrap().answers, ["me"]);
 }
@@ -319,7 +319,7 @@ fn samples_are_chosen_by_the_ids_of_the_data() {
         })
     };
     assert_eq!(choose(&["c", "a/1"]).unwrap(), [0, 2]);
-    let message = choose(&["d"]).unwrap_err().to_string();
+    let message = choose(&["d"]).unwrap_err().with_hint();
     assert!(
         message.contains("suite `mine` has no sample `d`"),
         "{message}"
@@ -365,7 +365,7 @@ fn columns_that_are_plainly_mixed_up_are_refused_at_the_start() {
             .unwrap()
             .open(Some(folder.path()))
             .unwrap_err()
-            .to_string();
+            .with_hint();
         for part in [
             column,
             reason,
@@ -403,7 +403,7 @@ fn another_split_is_that_one_or_an_error() {
     let message = suite
         .open_split(Some(folder.path()), "val")
         .unwrap_err()
-        .to_string();
+        .with_hint();
     assert!(
         message.contains("split `val`") && message.contains("test, train"),
         "{message}"
@@ -413,7 +413,7 @@ fn another_split_is_that_one_or_an_error() {
         embedded
             .open_split(None, "train")
             .unwrap_err()
-            .to_string()
+            .with_hint()
             .contains("drawn")
     );
 }

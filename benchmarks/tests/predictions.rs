@@ -225,7 +225,7 @@ fn predictions_that_belong_nowhere_or_twice_are_refused() {
         let read = read(Format::Jsonl, text).unwrap();
         let message = match_with(dataset, read, Missing::Skip)
             .unwrap_err()
-            .to_string();
+            .with_hint();
         assert!(message.contains(reason), "{message}");
     }
     // Numbers without their leading zeros name rows too.
@@ -244,7 +244,7 @@ fn answers_that_a_log_does_not_hold_are_not_made_up() {
     let suite = suite("textvqa").unwrap();
     let message = score(suite.metric, suite.average, &read)
         .unwrap_err()
-        .to_string();
+        .with_hint();
     assert!(
         message.contains("a vote of 10 answers") && message.contains("--data"),
         "{message}"
@@ -252,7 +252,7 @@ fn answers_that_a_log_does_not_hold_are_not_made_up() {
     let bare = [Prediction::default()];
     let message = score(suite.metric, suite.average, &bare)
         .unwrap_err()
-        .to_string();
+        .with_hint();
     assert!(message.contains("no `answers`"), "{message}");
 }
 

@@ -102,7 +102,7 @@ fn docvqa() {
         .unwrap()
         .open(Some(&folder))
         .unwrap_err()
-        .to_string();
+        .with_hint();
     assert!(message.contains("InfographicVQA"), "{message}");
 }
 
@@ -163,7 +163,7 @@ fn the_parent_folder_serves_every_suite_by_name() {
             .unwrap()
             .open(Some(&parent))
             .unwrap_err()
-            .to_string();
+            .with_hint();
         assert!(message.contains("it holds"), "{message}");
     }
 }
@@ -193,7 +193,7 @@ fn any_thread_any_order_gives_the_same_item() {
         dataset
             .item(300)
             .unwrap_err()
-            .to_string()
+            .with_hint()
             .contains("item 300")
     );
 }

@@ -1,5 +1,6 @@
 //! Which layers a variant works in: all, a list, or a range, which may be given for a model of another depth.
 
+use rave_hints::{Refusal, refusal};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -65,18 +66,21 @@ impl Layers {
     /// # Errors
     /// [`Error::Options`] for layers that the model does not have, and for a choice of none.
     pub fn of(&self, variant: &str, depth: usize) -> Result<Vec<bool>, Error> {
-        let refuse = |reason: String| Err(Error::options(variant, reason));
+        let refuse = |reason: Refusal| Err(Error::options(variant, reason));
         let beyond = |layer: usize| {
-            format!(
-                "layer {layer} is not possible; allowed is 0 to {}",
-                depth.saturating_sub(1)
+            refusal(
+                format!("layer {layer} is not possible"),
+                format!("allowed is 0 to {}", depth.saturating_sub(1)),
             )
         };
         let selected = match self {
             Self::All => 0..depth,
             Self::List(list) => {
                 if list.is_empty() {
-                    return refuse("the list of layers is empty; name one, or \"all\"".into());
+                    return refuse(refusal(
+                        "the list of layers is empty",
+                        "name one, or \"all\"",
+                    ));
                 }
                 if let Some(&layer) = list.iter().find(|&&layer| layer >= depth) {
                     return refuse(beyond(layer));
@@ -86,8 +90,9 @@ impl Layers {
             Self::Range(Range { first, last, of }) => {
                 let of = of.unwrap_or(depth);
                 if first > last || *last >= of {
-                    return refuse(format!(
-                        "layers {first} to {last} of {of} are not possible; allowed are first <= last < {of}"
+                    return refuse(refusal(
+                        format!("layers {first} to {last} of {of} are not possible"),
+                        format!("allowed are first <= last < {of}"),
                     ));
                 }
                 let start = scaled(*first, depth, of).min(depth - 1);
@@ -106,6 +111,8 @@ pub(crate) fn scaled(layer: usize, depth: usize, of: usize) -> usize {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+
+    use rave_hints::with_hint;
 
     use super::*;
 
@@ -131,7 +138,10 @@ mod tests {
 
     #[test]
     fn what_a_model_does_not_have_is_refused_with_what_it_has() {
-        let message = |layers: &Layers| layers.of("mine", 4).unwrap_err().to_string();
+        let message = |layers: &Layers| {
+            let error = layers.of("mine", 4).unwrap_err();
+            with_hint(&error, error.hint())
+        };
         assert_eq!(
             message(&Layers::List(vec![1, 4])),
             "variant `mine`: layer 4 is not possible; allowed is 0 to 3"

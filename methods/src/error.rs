@@ -1,6 +1,6 @@
 //! What can go wrong in a variant.
 
-use rave_names::did_you_mean;
+use rave_hints::{Refusal, did_you_mean, refusal};
 
 /// An error of an attention variant.
 #[derive(Debug, thiserror::Error)]
@@ -9,7 +9,7 @@ pub enum Error {
     #[error("LibTorch: {}", first_line(.0))]
     Torch(#[from] tch::TchError),
     /// No variant has this id.
-    #[error("unknown variant `{id}`{}; `rave variants` lists all", did_you_mean(.nearest.as_deref()))]
+    #[error("unknown variant `{id}`")]
     UnknownVariant {
         /// What was asked for.
         id: String,
@@ -22,7 +22,7 @@ pub enum Error {
         /// The variant's id.
         variant: String,
         /// What is wrong and what is allowed.
-        reason: String,
+        reason: Refusal,
     },
     /// A user's preset cannot be read.
     #[error("preset {}: {reason}", .path.display())]
@@ -30,11 +30,23 @@ pub enum Error {
         /// Its file.
         path: std::path::PathBuf,
         /// What is wrong and what is allowed.
-        reason: String,
+        reason: Refusal,
     },
 }
 
 impl Error {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::UnknownVariant { nearest, .. } => {
+                let otherwise = "choose one that `rave variants` lists";
+                Some(did_you_mean(nearest.as_deref(), otherwise))
+            }
+            Self::Options { reason, .. } | Self::Preset { reason, .. } => reason.hint(),
+            Self::Torch(_) => None,
+        }
+    }
+
     /// Refuses an option of a variant that is not finite.
     pub(crate) fn check_finite(variant: &str, name: &str, value: f64) -> Result<(), Self> {
         if value.is_finite() {
@@ -42,12 +54,15 @@ impl Error {
         }
         Err(Self::options(
             variant,
-            format!("{name} = {value} is not possible; allowed is a finite number"),
+            refusal(
+                format!("{name} = {value} is not possible"),
+                "allowed is a finite number",
+            ),
         ))
     }
 
     /// Options of a variant that are not possible, with what is allowed.
-    pub(crate) fn options(variant: &str, reason: impl Into<String>) -> Self {
+    pub(crate) fn options(variant: &str, reason: impl Into<Refusal>) -> Self {
         Self::Options {
             variant: variant.to_owned(),
             reason: reason.into(),

@@ -28,7 +28,7 @@ pub mod variants;
 pub use depth::{Layers, Range};
 pub use error::{Error, first_line};
 pub use method::{DynMethod, Method, Variant, VariantInfo};
-pub use rave_names::{did_you_mean, nearest};
+pub use rave_hints::nearest;
 pub use registry::{preset, preset_among, variant};
 pub use slot::{Attention, Build, Geometry, Step};
 pub use tokens::{QueryRows, RetainedTokens, Tokens};

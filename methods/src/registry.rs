@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use rave_hints::{Refusal, did_you_mean, refusal};
+
 use crate::{Error, REGISTRY, Variant, nearest};
 
 /// The registered variant with this id.
@@ -40,21 +42,24 @@ pub fn preset(path: &Path) -> Result<&'static Variant, Error> {
 /// # Errors
 /// As [`preset`].
 pub fn preset_among(variants: &[Variant], path: &Path) -> Result<&'static Variant, Error> {
-    let refuse = |reason: String| Error::Preset {
+    let refuse = |reason: Refusal| Error::Preset {
         path: path.to_owned(),
         reason,
     };
     let text = std::fs::read_to_string(path).map_err(|error| {
-        refuse(format!(
-            "{error}; give a TOML file with `method` and its options"
+        refuse(refusal(
+            error.to_string(),
+            "give a TOML file with `method` and its options",
         ))
     })?;
     let mut table: toml::Table =
-        toml::from_str(&text).map_err(|error| refuse(error.to_string()))?;
+        toml::from_str(&text).map_err(|error| refuse(error.to_string().into()))?;
     let mut text_of = |key: &str| match table.remove(key) {
         None => Ok(None),
         Some(toml::Value::String(value)) => Ok(Some(value)),
-        Some(other) => Err(refuse(format!("`{key}` must be a text, not {other}"))),
+        Some(other) => Err(refuse(
+            format!("`{key}` must be a text, not {other}").into(),
+        )),
     };
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let id = text_of("id")?.unwrap_or_else(|| stem.into_owned());
@@ -63,32 +68,32 @@ pub fn preset_among(variants: &[Variant], path: &Path) -> Result<&'static Varian
     let wordly =
         |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-';
     if id.is_empty() || !id.chars().all(wordly) {
-        return Err(refuse(format!(
-            "the id `{id}` is not possible; use lower-case letters, digits and hyphens (`id = \"..\"`)"
+        return Err(refuse(refusal(
+            format!("the id `{id}` is not possible"),
+            "use lower-case letters, digits and hyphens (`id = \"..\"`)",
         )));
     }
     if variants.iter().any(|variant| variant.id == id) {
-        return Err(refuse(format!(
-            "the id `{id}` is a registered variant's; choose another (`id = \"..\"`)"
+        return Err(refuse(refusal(
+            format!("the id `{id}` is a registered variant's"),
+            "choose another (`id = \"..\"`)",
         )));
     }
     let Some(method) = method else {
-        return Err(refuse(format!(
-            "`method` is missing; it is one of {}",
-            method_names(variants).join(", ")
-        )));
+        let one_of = format!("choose one of {}", method_names(variants).join(", "));
+        return Err(refuse(refusal("`method` is missing", one_of)));
     };
     let Some(known) = (variants.iter()).find(|variant| variant.method.name() == method) else {
         let names = method_names(variants);
         let near = nearest(&method, names.iter().copied());
-        return Err(refuse(format!(
-            "unknown method `{method}`{}; it is one of {}",
-            crate::did_you_mean(near),
-            names.join(", ")
+        let one_of = format!("choose one of {}", names.join(", "));
+        return Err(refuse(refusal(
+            format!("unknown method `{method}`"),
+            did_you_mean(near, &one_of),
         )));
     };
     let method = known.method.read(table);
-    let method = method.map_err(|error| refuse(error.message().to_owned()))?;
+    let method = method.map_err(|error| refuse(error.message().into()))?;
     Ok(Box::leak(Box::new(Variant {
         id: Box::leak(id.into_boxed_str()),
         version: 1,

@@ -10,7 +10,7 @@ pub enum Error {
     #[error(transparent)]
     Results(#[from] rave_results::Error),
     /// A format that does not have this kind of document.
-    #[error("there is no '{format}' of {kind}; choose from {}", formats(*.kind))]
+    #[error("there is no '{format}' of {kind}")]
     NoSuchReport {
         /// The format's name.
         format: &'static str,
@@ -18,9 +18,7 @@ pub enum Error {
         kind: Kind,
     },
     /// A chart that cannot be drawn.
-    #[error(
-        "chart '{chart}': {reason}; please report this with the run's summary.json (--format json)"
-    )]
+    #[error("chart '{chart}': {reason}")]
     Chart {
         /// The chart.
         chart: String,
@@ -28,10 +26,10 @@ pub enum Error {
         reason: String,
     },
     /// A sample's picture that cannot be encoded.
-    #[error("a picture of the HTML report: {0}; leave the pictures out with another --format")]
+    #[error("a picture of the HTML report: {0}")]
     Picture(String),
     /// A table that cannot be written as text.
-    #[error("table: {0}; please report this with the run's run.json")]
+    #[error("table: {0}")]
     Text(String),
 }
 
@@ -43,11 +41,17 @@ fn formats(kind: Kind) -> String {
 }
 
 impl Error {
-    /// What to do about it, of an error whose message does not say so itself.
+    /// What to do about it.
     pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Results(error) => error.hint(),
-            _ => None,
-        }
+        let hint = match self {
+            Self::Results(error) => return error.hint(),
+            Self::NoSuchReport { kind, .. } => {
+                return Some(format!("choose from {}", formats(*kind)));
+            }
+            Self::Chart { .. } => "please report this with the run's summary.json (--format json)",
+            Self::Picture(_) => "leave the pictures out with another --format",
+            Self::Text(_) => "please report this with the run's run.json",
+        };
+        Some(hint.to_owned())
     }
 }

@@ -94,7 +94,11 @@ fn the_papers_table_is_the_same_every_time_and_without_runs_it_says_so() {
     let refused = render(&mut Document::Paper(&table), format("svg")).unwrap_err();
     assert_eq!(
         refused.to_string(),
-        "there is no 'svg' of the paper's table; choose from txt, md, csv, tex, json"
+        "there is no 'svg' of the paper's table"
+    );
+    assert_eq!(
+        refused.hint().as_deref(),
+        Some("choose from txt, md, csv, tex, json")
     );
 }
 

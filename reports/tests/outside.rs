@@ -70,7 +70,11 @@ fn a_format_from_outside_is_rendered_like_a_registered_one() {
     let refused = render(&mut Document::Comparison(&summary), &NAMES).unwrap_err();
     assert_eq!(
         refused.to_string(),
-        "there is no 'names' of runs side by side; choose from txt, md, csv, tex, json, svg, png"
+        "there is no 'names' of runs side by side"
+    );
+    assert_eq!(
+        refused.hint().as_deref(),
+        Some("choose from txt, md, csv, tex, json, svg, png")
     );
 }
 

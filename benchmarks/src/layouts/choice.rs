@@ -84,7 +84,7 @@ mod tests {
         assert_eq!(named, [2, 7]);
         let message = choose(None, None, &["ocr-000002", "ocr-7"])
             .unwrap_err()
-            .to_string();
+            .with_hint();
         assert!(
             message.contains("`ocr-7`") && message.contains("`ocr-000000` to `ocr-000199`"),
             "{message}"

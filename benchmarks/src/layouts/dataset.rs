@@ -7,6 +7,7 @@ use super::table::{Image, Table};
 use crate::render::{self, Task};
 use crate::suite::Suite;
 use crate::{Error, Item, Label, Picture};
+use rave_hints::{Refusal, refusal};
 use rave_hub::Origin;
 use std::path::Path;
 
@@ -172,18 +173,22 @@ impl Dataset {
         let file = &files[placed.file];
         let row = &placed.row;
         let image = file.image(row.position)?;
-        let refused = |reason: &str| Error::Row {
+        let refused = |reason: Refusal| Error::Row {
             path: file.path().to_owned(),
             row: row.position,
-            reason: reason.to_owned(),
+            reason,
         };
         let bytes = image.bytes.ok_or_else(|| {
-            refused("column `image` holds no bytes, only a path; take a copy of the data set with its pictures inside")
+            refused(refusal(
+                "column `image` holds no bytes, only a path",
+                "take a copy of the data set with its pictures inside",
+            ))
         })?;
         if bytes.is_empty() {
-            return Err(refused(
-                "the picture in column `image` is empty (0 bytes); download the file again",
-            ));
+            return Err(refused(refusal(
+                "the picture in column `image` is empty (0 bytes)",
+                "download the file again",
+            )));
         }
         let image_id = row
             .image_id
@@ -216,10 +221,10 @@ impl Dataset {
 
     fn drawn(&self, task: Task, index: usize) -> Result<Item, Error> {
         let drawn = render::render(task, render::Split::Test, self.suite.version, index as u64)
-            .map_err(|error| Error::Draw {
+            .map_err(|reason| Error::Draw {
                 suite: self.suite.id.clone(),
                 index,
-                reason: error.to_string(),
+                reason,
             })?;
         let id = drawn_id(task, index);
         Ok(Item {

@@ -35,7 +35,7 @@ fn selected(id: &str, folder: &TempDir, below: &str) -> (Vec<String>, bool, Stri
 fn refused(id: &str, folder: &TempDir, below: &str) -> String {
     select(suite(id).unwrap(), &folder.path().join(below))
         .unwrap_err()
-        .to_string()
+        .with_hint()
 }
 
 #[test]
@@ -43,7 +43,7 @@ fn of_a_repository_only_the_files_of_configuration_and_split_are_wanted() {
     let files = |id: &str, names: &[&str]| {
         let root = Path::new("org/name");
         let paths = names.iter().map(|name| root.join(name)).collect();
-        super::split_files(suite(id).unwrap(), root, paths).map_err(|error| error.to_string())
+        super::split_files(suite(id).unwrap(), root, paths).map_err(|error| error.with_hint())
     };
     let names = |found: Vec<PathBuf>| -> Vec<String> {
         let inside = found
@@ -181,7 +181,7 @@ fn an_incomplete_copy_is_not_taken_for_another_configuration() {
         let message = refused("infovqa", &copy, below);
         assert!(
             message.contains("configuration `InfographicVQA`")
-                && message.ends_with("it holds DocVQA"),
+                && message.contains("it holds DocVQA; give "),
             "{message}"
         );
         assert!(selected("docvqa", &copy, below).1);

@@ -77,7 +77,7 @@ impl Suite {
             },
             None => Error::Suite {
                 file: self.file_name(),
-                reason: "it has no repository to fetch".to_owned(),
+                reason: "it has no repository to fetch".into(),
             },
         })
     }

@@ -12,6 +12,7 @@ use crate::metrics::Metric;
 use crate::predictions::one_or_many;
 use crate::python_json;
 use crate::suite::{DEFAULT_SPLIT, Suite};
+use rave_hints::{Refusal, refusal};
 use rave_hub::stays_inside;
 use serde::Deserialize;
 use std::collections::HashSet;
@@ -70,24 +71,24 @@ impl Lines {
             if text.trim().is_empty() {
                 continue;
             }
-            let refused = |reason: String| Error::Line {
+            let refused = |reason: Refusal| Error::Line {
                 path: path.to_owned(),
                 line: number + 1,
                 reason,
             };
             let line: Line = python_json::parse(text).map_err(|error| {
-                let hint = if python_json::has_words(text) {
-                    format!("; {}", python_json::HINT)
+                let reason = refusal(error.to_string(), format!("a line is an object {SHAPE}"));
+                refused(if python_json::has_words(text) {
+                    reason.also(python_json::HINT)
                 } else {
-                    String::new()
-                };
-                refused(format!("{error}{hint}; a line is an object {SHAPE}"))
+                    reason
+                })
             })?;
             if !stays_inside(Path::new(&line.image)) {
-                return Err(refused(format!(
-                    "the image `{}` is not in this file's folder; put the pictures below it, or a link to where they are, and \
+                return Err(refused(refusal(
+                    format!("the image `{}` is not in this file's folder", line.image),
+                    "put the pictures below it, or a link to where they are, and \
                      give their paths from there",
-                    line.image
                 )));
             }
             let position = lines.pictures.len();
@@ -102,10 +103,13 @@ impl Lines {
             if let Some(annotators) = own.annotators()
                 && line.answers.len() != annotators
             {
-                return Err(refused(format!(
-                    "{own} is a vote of {annotators} answers, and here are {}; repeat an answer as often as it was \
+                return Err(refused(refusal(
+                    format!(
+                        "{own} is a vote of {annotators} answers, and here are {}",
+                        line.answers.len()
+                    ),
+                    "repeat an answer as often as it was \
                      given, or choose another `metric`",
-                    line.answers.len()
                 )));
             }
             rows.rows.push(Row {

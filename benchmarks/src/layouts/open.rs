@@ -9,6 +9,7 @@ use super::{Layout, sha256};
 use crate::Error;
 use crate::render::{self, Task};
 use crate::suite::Suite;
+use rave_hints::refusal;
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -44,8 +45,11 @@ impl Suite {
         if self.is_embedded() {
             return Err(Error::Suite {
                 file: self.file_name(),
-                reason: format!(
-                    "its items are drawn, and those of the split `{split}` are not opened from data; leave the split out"
+                reason: refusal(
+                    format!(
+                        "its items are drawn, and those of the split `{split}` are not opened from data"
+                    ),
+                    "leave the split out",
                 ),
             });
         }
@@ -196,7 +200,7 @@ impl Suite {
         if self.split != render::Split::Test.name() {
             return Err(Error::Suite {
                 file: self.file_name(),
-                reason: format!("its split is `{}`, and only `test` is scored", self.split),
+                reason: format!("its split is `{}`, and only `test` is scored", self.split).into(),
             });
         }
         let identity = format!("{} {} {}", self.id, self.version, self.split);

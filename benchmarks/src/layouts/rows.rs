@@ -11,6 +11,7 @@ use crate::Error;
 use crate::metrics::Metric;
 use crate::metrics::vqa_accuracy::ANNOTATORS;
 use crate::python_literal;
+use rave_hints::{Refusal, refusal};
 use serde_json::Value;
 
 /// Everything of an item but its picture.
@@ -108,7 +109,7 @@ fn textvqa(table: &Table) -> Result<FileRows, Error> {
             return Err(Error::Row {
                 path: table.path().to_owned(),
                 row,
-                reason,
+                reason: reason.into(),
             });
         }
         Ok(Row {
@@ -147,7 +148,7 @@ fn mtvqa(table: &Table) -> Result<FileRows, Error> {
     let pairs = table.text("qa_pairs")?;
     let mut rows = FileRows::default();
     for row in 0..table.rows() {
-        let refused = |reason: String| Error::Row {
+        let refused = |reason: Refusal| Error::Row {
             path: table.path().to_owned(),
             row,
             reason,
@@ -156,21 +157,22 @@ fn mtvqa(table: &Table) -> Result<FileRows, Error> {
         let language = present(table, row, "lang", &languages)?;
         let literal = present(table, row, "qa_pairs", &pairs)?;
         let value = python_literal::parse(&literal).map_err(|reason| {
-            refused(format!(
-                "`qa_pairs` is no Python literal: {reason}; take the data set as it is published"
+            refused(refusal(
+                format!("`qa_pairs` is no Python literal: {reason}"),
+                "take the data set as it is published",
             ))
         })?;
         let Value::Array(pairs) = value else {
-            return Err(refused("`qa_pairs` is not a list".to_owned()));
+            return Err(refused("`qa_pairs` is not a list".into()));
         };
         for (position, pair) in pairs.iter().enumerate() {
             let part = |key: &str| match pair.get(key) {
                 Some(Value::String(text)) => Ok(text.trim().to_owned()),
                 Some(Value::Number(number)) => Ok(number.to_string()),
                 Some(Value::Null) => Ok(String::new()),
-                _ => Err(refused(format!(
-                    "`qa_pairs`, position {position}, has no text `{key}`"
-                ))),
+                _ => Err(refused(
+                    format!("`qa_pairs`, position {position}, has no text `{key}`").into(),
+                )),
             };
             let (question, answer) = (part("question")?, part("answer")?);
             if !says_something(&question) || !says_something(&answer) {
@@ -229,8 +231,9 @@ fn present(
     cells.get(row).cloned().flatten().ok_or_else(|| Error::Row {
         path: table.path().to_owned(),
         row,
-        reason: format!(
-            "column `{column}` is null; take another copy of the data set, or remove the row"
+        reason: refusal(
+            format!("column `{column}` is null"),
+            "take another copy of the data set, or remove the row",
         ),
     })
 }

@@ -1,6 +1,8 @@
 //! Predictions as cells under a row of names: `prediction`, and `answers` (or `answer`), `id` (or `index`), `category` (or
 //! `split`), `dataset` where there are any. Other columns are ignored. Every cell is text as it stands: `None` and `nan` too.
 
+use rave_hints::refusal;
+
 use super::{Prediction, answers_in, refused};
 use crate::Error;
 
@@ -20,9 +22,12 @@ pub(super) fn read(text: &str, delimiter: u8) -> Result<Vec<Prediction>, Error> 
     let Some(said) = column(["prediction", "predictions"]) else {
         return Err(refused(
             1,
-            format!(
-                "no column `prediction`; the first row names the columns: {}",
-                names.iter().collect::<Vec<_>>().join(", ")
+            refusal(
+                format!(
+                    "no column `prediction` among those that the first row names: {}",
+                    names.iter().collect::<Vec<_>>().join(", ")
+                ),
+                "give the column with the answers that name",
             ),
         ));
     };
@@ -74,14 +79,14 @@ mod tests {
 
     #[test]
     fn a_table_without_its_column_or_with_uneven_rows_is_refused() {
-        let message = read("id\tanswer\na\tb\n", b'\t').unwrap_err().to_string();
+        let message = read("id\tanswer\na\tb\n", b'\t').unwrap_err().with_hint();
         assert!(
             message.contains("no column `prediction`") && message.contains("id, answer"),
             "{message}"
         );
         let message = read("prediction,answer\na,b\nc\n", b',')
             .unwrap_err()
-            .to_string();
+            .with_hint();
         assert!(message.starts_with("line 3 "), "{message}");
     }
 }

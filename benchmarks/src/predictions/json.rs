@@ -8,10 +8,11 @@
 use super::{Prediction, answers_in, one_or_many, refused};
 use crate::Error;
 use crate::python_json;
+use rave_hints::refusal;
 use serde_json::{Map, Value};
 
 /// What a line is, for messages.
-const SHAPE: &str = "expected an object {\"id\"?, \"dataset\"?, \"category\"?, \"prediction\", \"answers\"?} with text in \
+const SHAPE: &str = "give an object {\"id\"?, \"dataset\"?, \"category\"?, \"prediction\", \"answers\"?} with text in \
                      `prediction`, or a line of lmms-eval's samples";
 
 /// One object a line; a line of white space is none.
@@ -22,7 +23,7 @@ pub(super) fn lines(text: &str) -> Result<Vec<Prediction>, Error> {
         .map(|(index, line)| {
             let number = index + 1;
             let value = python_json::parse(line)
-                .map_err(|error| refused(number, format!("{error}; {SHAPE}")))?;
+                .map_err(|error| refused(number, refusal(error.to_string(), SHAPE)))?;
             prediction(&value, number).map_err(|error| hinted(error, line))
         })
         .collect()
@@ -33,7 +34,10 @@ pub(super) fn list(text: &str) -> Result<Vec<Prediction>, Error> {
     let values: Vec<Value> = python_json::parse(text).map_err(|error| {
         refused(
             error.line(),
-            format!("{error}; a .json file of predictions is one list of objects"),
+            refusal(
+                error.to_string(),
+                "a .json file of predictions is one list of objects",
+            ),
         )
     })?;
     let values = values.into_iter().enumerate();
@@ -46,7 +50,7 @@ pub(super) fn list(text: &str) -> Result<Vec<Prediction>, Error> {
 fn hinted(error: Error, text: &str) -> Error {
     match error {
         Error::Prediction { line, reason } if python_json::has_words(text) => {
-            refused(line, format!("{reason}; {}", python_json::HINT))
+            refused(line, reason.also(python_json::HINT))
         }
         other => other,
     }
@@ -54,14 +58,14 @@ fn hinted(error: Error, text: &str) -> Error {
 
 fn prediction(value: &Value, line: usize) -> Result<Prediction, Error> {
     let Value::Object(object) = value else {
-        return Err(refused(line, format!("it is no object; {SHAPE}")));
+        return Err(refused(line, refusal("it is no object", SHAPE)));
     };
     if object.contains_key("doc_id")
         && let Some(said) = object.get("filtered_resps").or(object.get("resps"))
     {
         return logged(object, said, line);
     }
-    plain(object, line).map_err(|reason| refused(line, format!("{reason}; {SHAPE}")))
+    plain(object, line).map_err(|reason| refused(line, refusal(reason, SHAPE)))
 }
 
 /// A line of ours, or a record of VLMEvalKit's. Other keys are ignored, so that any log of predictions will do; of two names
@@ -169,7 +173,7 @@ mod tests {
             (read.id, read.category.as_deref()),
             (Some("a".into()), Some("human"))
         );
-        let refused = list(r#"[{"prediction": 3}]"#).unwrap_err().to_string();
+        let refused = list(r#"[{"prediction": 3}]"#).unwrap_err().with_hint();
         assert!(refused.contains("`prediction` is no text: 3"), "{refused}");
     }
 
@@ -206,7 +210,7 @@ mod tests {
             one(r#"{"doc_id": 1, "filtered_resps": "a", "target": "b", "anls": -Infinity}"#);
         assert_eq!(logged.answers, ["b"]);
         assert_eq!(list(&format!("[{line}]")).unwrap().len(), 1);
-        let message = lines("{\"prediction\": NaN}").unwrap_err().to_string();
+        let message = lines("{\"prediction\": NaN}").unwrap_err().with_hint();
         assert!(
             message.contains("`prediction` is missing") && message.contains("NaN and Infinity"),
             "{message}"
@@ -231,13 +235,13 @@ mod tests {
             (r#"{"doc_id": 1, "filtered_resps": [[]]}"#, "empty list"),
             (r#"{"doc_id": 1, "filtered_resps": [null]}"#, "no text"),
         ] {
-            let message = lines(&format!("\n{text}")).unwrap_err().to_string();
+            let message = lines(&format!("\n{text}")).unwrap_err().with_hint();
             assert!(
                 message.starts_with("line 2 of the predictions: ") && message.contains(reason),
                 "{message}"
             );
         }
-        assert!(list("{}").unwrap_err().to_string().contains("one list"));
+        assert!(list("{}").unwrap_err().with_hint().contains("one list"));
         let message = list(r#"[{"prediction": "a"}, {"answer": "b"}]"#).unwrap_err();
         assert!(message.to_string().starts_with("line 2 "), "{message}");
     }

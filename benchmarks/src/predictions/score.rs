@@ -5,6 +5,7 @@ use crate::Error;
 use crate::layouts::Dataset;
 use crate::metrics::Metric;
 use crate::suite::Average;
+use rave_hints::refusal;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -80,7 +81,10 @@ pub fn match_with(
             (None, None) => {
                 return Err(refused(
                     line,
-                    "it has no `id`, so that no answer of the data can be found for it; give ids, or answers and no --data",
+                    refusal(
+                        "it has no `id`, so that no answer of the data can be found for it",
+                        "give ids, or answers and no --data",
+                    ),
                 ));
             }
         };
@@ -97,9 +101,12 @@ pub fn match_with(
         if let Some(first) = &said[index] {
             return Err(refused(
                 line,
-                format!(
-                    "sample `{named}` has a prediction already, on line {}; leave one",
-                    first.line
+                refusal(
+                    format!(
+                        "sample `{named}` has a prediction already, on line {}",
+                        first.line
+                    ),
+                    "leave one",
                 ),
             ));
         }
@@ -143,8 +150,11 @@ pub fn score(metric: Metric, average: Average, predictions: &[Prediction]) -> Re
         if prediction.answers.is_empty() {
             return Err(refused(
                 prediction.line,
-                "there are no `answers`, so that nothing could be right; give the accepted answers, or --suite and --data DIR \
+                refusal(
+                    "there are no `answers`, so that nothing could be right",
+                    "give the accepted answers, or --suite and --data DIR \
                  to take them from the suite's data",
+                ),
             ));
         }
         if prediction.answers_are_doubtful
@@ -153,9 +163,12 @@ pub fn score(metric: Metric, average: Average, predictions: &[Prediction]) -> Re
         {
             return Err(refused(
                 prediction.line,
-                format!(
-                    "{metric} is a vote of {annotators} answers, which lmms-eval does not log; give --suite and --data DIR to take \
-                     them from the suite's data"
+                refusal(
+                    format!(
+                        "{metric} is a vote of {annotators} answers, which lmms-eval does not log"
+                    ),
+                    "give --suite and --data DIR to take \
+                     them from the suite's data",
                 ),
             ));
         }

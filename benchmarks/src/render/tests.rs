@@ -272,12 +272,17 @@ fn unknown_names_and_versions_are_refused_with_the_remedy() {
             .to_string()
             .contains("train and test")
     );
-    let message = render(Task::Ocr, Split::Test, VERSION + 1, 0)
-        .unwrap_err()
-        .to_string();
+    let error = render(Task::Ocr, Split::Test, VERSION + 1, 0).unwrap_err();
     assert!(
-        message.contains(&format!("no version {}", VERSION + 1)),
-        "{message}"
+        error
+            .to_string()
+            .contains(&format!("no version {}", VERSION + 1)),
+        "{error}"
+    );
+    assert!(
+        error
+            .hint()
+            .is_some_and(|hint| hint.contains("the release that drew it"))
     );
 }
 

@@ -27,13 +27,13 @@ use std::{fs, io};
 
 use anyhow::{Context as _, bail};
 use rave_benchmarks::{Suite, suite};
+use rave_hints::{refusal, with_hint};
 use rave_methods::{Variant, preset, variant};
 use rave_results::schema::CodeVersion;
 use serde::Serialize;
 use tabled::builder::Builder;
 use tabled::settings::Style;
 
-use crate::failure::refusal;
 use crate::is_closed_pipe;
 
 /// Writes text to stdout. A reader that went away (`rave suites | head`) has what it wanted: that is no error, and the
@@ -69,7 +69,10 @@ pub fn unique<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> anyhow::R
     let mut known = HashSet::new();
     for name in names {
         if !known.insert(name) {
-            bail!("--{what} names `{name}` twice");
+            bail!(refusal(
+                format!("--{what} names `{name}` twice"),
+                "name it once",
+            ));
         }
     }
     Ok(())
@@ -105,10 +108,8 @@ pub fn named_suite(name: &str) -> anyhow::Result<&'static Suite> {
     }
     match suite(name) {
         Err(error) if path.exists() => {
-            bail!(refusal(
-                error.to_string(),
-                format!("for the suite in the folder or file of that name give ./{name}"),
-            ))
+            let hint = format!("for the suite in the folder or file of that name give ./{name}");
+            bail!(refusal(error.to_string(), with_hint(&hint, error.hint())))
         }
         found => Ok(found?),
     }

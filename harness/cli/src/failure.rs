@@ -3,23 +3,23 @@
 use std::error::Error as StdError;
 use std::process::ExitCode;
 
+use rave_benchmarks::render::RenderError;
+use rave_hints::Refusal;
+
 use crate::is_closed_pipe;
 
-/// An error of the command line itself, with what to do about it apart.
-#[derive(Debug, thiserror::Error)]
-#[error("{message}")]
-pub struct Refusal {
-    message: String,
-    hint: String,
-}
-
-/// An error, or the context of one, with what to do about it.
-pub fn refusal(message: impl Into<String>, hint: impl Into<String>) -> Refusal {
-    Refusal {
-        message: message.into(),
-        hint: hint.into(),
-    }
-}
+/// What each library says that is to be done about an error of its own.
+const HINTS: [fn(&(dyn StdError + 'static)) -> Option<String>; 9] = [
+    |cause| cause.downcast_ref::<Refusal>()?.hint(),
+    |cause| cause.downcast_ref::<rave_engine::Error>()?.hint(),
+    |cause| cause.downcast_ref::<rave_results::Error>()?.hint(),
+    |cause| cause.downcast_ref::<rave_reports::Error>()?.hint(),
+    |cause| cause.downcast_ref::<rave_benchmarks::Error>()?.hint(),
+    |cause| cause.downcast_ref::<RenderError>()?.hint(),
+    |cause| cause.downcast_ref::<rave_lmm::Error>()?.hint(),
+    |cause| cause.downcast_ref::<rave_methods::Error>()?.hint(),
+    |cause| cause.downcast_ref::<rave_hub::Error>()?.hint(),
+];
 
 /// Prints an error with its causes and chooses the exit code.
 pub fn tell(error: &anyhow::Error) -> ExitCode {
@@ -51,21 +51,9 @@ fn exit_code(error: &anyhow::Error) -> u8 {
 /// What to do: of the outermost cause that knows.
 fn hint(error: &anyhow::Error) -> Option<String> {
     // A context is no link of the chain by its own type.
-    if let Some(refusal) = error.downcast_ref::<Refusal>() {
-        return Some(refusal.hint.clone());
-    }
-    error.chain().find_map(|cause| {
-        if let Some(error) = cause.downcast_ref::<rave_engine::Error>() {
-            return error.hint();
-        }
-        if let Some(error) = cause.downcast_ref::<rave_results::Error>() {
-            return error.hint();
-        }
-        if let Some(error) = cause.downcast_ref::<rave_reports::Error>() {
-            return error.hint();
-        }
-        cause.downcast_ref::<rave_lmm::Error>()?.hint()
-    })
+    let own = error.downcast_ref::<Refusal>().and_then(Refusal::hint);
+    let mut causes = error.chain();
+    own.or_else(|| causes.find_map(|cause| HINTS.iter().find_map(|hint| hint(cause))))
 }
 
 /// An error with those causes that it does not already quote.
@@ -85,6 +73,7 @@ fn message(error: &anyhow::Error) -> String {
 #[cfg(test)]
 mod tests {
     use anyhow::Context as _;
+    use rave_hints::refusal;
 
     use super::*;
 
@@ -97,6 +86,28 @@ mod tests {
             hint: None,
         };
         assert_eq!(exit_code(&request.into()), 1);
+    }
+
+    #[test]
+    fn every_library_is_asked_for_its_hint() {
+        let name = "org/name/more".parse::<rave_hub::Reference>();
+        let hub = || rave_hub::Error::NotCached {
+            what: "org/name".into(),
+            folder: "cache".into(),
+        };
+        let errors: [anyhow::Error; 7] = [
+            rave_methods::variant("raev").expect_err("unknown").into(),
+            rave_benchmarks::suite("docvq").expect_err("unknown").into(),
+            RenderError::PatchSize(5).into(),
+            name.expect_err("no reference").into(),
+            rave_lmm::Error::from(hub()).into(),
+            rave_benchmarks::Error::from(hub()).into(),
+            rave_engine::Error::from(RenderError::PatchSize(5)).into(),
+        ];
+        for error in errors {
+            let hint = hint(&error).expect("a hint");
+            assert!(!message(&error).contains(&hint), "{error:?}: {hint}");
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What stops a run. A sample that fails does not: it is recorded with its reason, and the run goes on.
 
+use rave_hints::with_hint;
+
 /// An error that stops a run; what was recorded before it stays readable.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -64,8 +66,15 @@ impl Error {
             }
             Self::Results(error) => error.hint(),
             Self::Model(error) => error.hint(),
-            Self::Fault(_) | Self::Suite(_) | Self::Render(_) => None,
+            Self::Suite(error) => error.hint(),
+            Self::Render(error) => error.hint(),
+            Self::Fault(_) => None,
         }
+    }
+
+    /// The message and the hint in one text.
+    pub fn with_hint(&self) -> String {
+        with_hint(self, self.hint())
     }
 
     /// Whether it is a fault of this program and not of what it was given.

@@ -55,7 +55,7 @@ pub(crate) fn checkpoint(info: &ModelInfo) -> ModelRecord {
 
 /// Why there is no answer.
 pub(crate) fn failed(error: &rave_lmm::Error) -> Failure {
-    Failure::new(kind(error), error.to_string())
+    Failure::new(kind(error), error.with_hint())
 }
 
 /// What a failure is counted by.
@@ -105,6 +105,16 @@ mod tests {
     use std::fs;
 
     use super::*;
+
+    #[test]
+    fn a_recorded_failure_keeps_its_hint() {
+        let failure = failed(&rave_lmm::Error::Deadline);
+        assert_eq!(failure.kind, FailureKind::Timeout);
+        assert_eq!(
+            failure.detail,
+            "it took longer than allowed; allow more time, fewer new tokens, or fewer or smaller pictures"
+        );
+    }
 
     #[test]
     fn the_recorded_tch_is_the_locked_one() {

@@ -174,11 +174,11 @@ fn a_changed_plan_a_used_folder_and_a_diverged_loss_are_refused() {
     let mut first = plan(folder.path().join("run"));
     first.steps = 2;
     run(&first, 99).unwrap();
-    let again = run(&first, 99).unwrap_err().to_string();
+    let again = run(&first, 99).unwrap_err().with_hint();
     assert!(again.contains("holds the finished run 'run'"), "{again}");
     let mut changed = first.clone();
     (changed.resume, changed.lr) = (true, 0.5);
-    let changed = run(&changed, 99).unwrap_err().to_string();
+    let changed = run(&changed, 99).unwrap_err().with_hint();
     assert!(changed.contains("lr: 0.001 before, 0.5 now"), "{changed}");
     let mut wild = plan(folder.path().join("wild"));
     (wild.lr, wild.max_grad_norm, wild.steps) = (1e30, 1e30, 20);
@@ -219,7 +219,7 @@ fn with_a_frozen_backbone_only_an_adapter_is_written_and_it_loads_beside_its_bas
     let folder = tempfile::tempdir().unwrap();
     let mut gates = plan(folder.path().join("gates"));
     (gates.freeze, gates.aux_loss) = (Freeze::Backbone, 0.0);
-    let nothing = run(&gates, 99).unwrap_err().to_string();
+    let nothing = run(&gates, 99).unwrap_err().with_hint();
     assert!(nothing.contains("nothing would be trained"), "{nothing}");
     assert!(!gates.out.exists(), "a refused run left its folder");
     gates.variant = variant("rave").unwrap();
@@ -321,7 +321,7 @@ fn a_tower_can_be_taken_from_another_checkpoint() {
     );
     taken.out = folder.path().join("missing");
     taken.vision = Some(folder.path().join("nowhere"));
-    let missing = run(&taken, 99).unwrap_err().to_string();
+    let missing = run(&taken, 99).unwrap_err().with_hint();
     assert!(missing.contains("nowhere"), "{missing}");
     assert!(!taken.out.exists(), "a refused run left its folder");
 }

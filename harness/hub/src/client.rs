@@ -229,7 +229,7 @@ impl Client {
                         endpoint: self.endpoint.clone(),
                         status,
                         message: message_of(answer.headers()),
-                        remedy: match (status, wait) {
+                        hint: match (status, wait) {
                             (429, _) if self.token.is_none() => format!(
                                 "too many requests{seconds}: try again later, or set HF_TOKEN, as known users may ask more often"
                             ),
@@ -255,7 +255,7 @@ impl Client {
                 repository,
                 status,
                 message,
-                remedy: match (status, &self.token) {
+                hint: match (status, &self.token) {
                     (401, None) => {
                         "check the name, which it may not have; for a private or gated repository set HF_TOKEN to a token that may read it (or run `hf auth login`)"
                     }
@@ -268,7 +268,7 @@ impl Client {
                 },
             },
             404 => {
-                let (what, remedy) = match (code, ask.file) {
+                let (what, hint) = match (code, ask.file) {
                     ("RepoNotFound", _) => (
                         "repository".to_owned(),
                         "check the name; a private one needs HF_TOKEN",
@@ -287,7 +287,7 @@ impl Client {
                     repository,
                     what,
                     message,
-                    remedy,
+                    hint,
                 }
             }
             _ => Error::Status {
@@ -295,7 +295,7 @@ impl Client {
                 endpoint: self.endpoint.clone(),
                 status,
                 message,
-                remedy: "check HF_ENDPOINT and HTTPS_PROXY".to_owned(),
+                hint: "check HF_ENDPOINT and HTTPS_PROXY".to_owned(),
             },
         }
     }

@@ -1,4 +1,5 @@
-//! What can go wrong between a repository's name and its files on disk. Every message names the file and the remedy.
+//! What can go wrong between a repository's name and its files on disk. Every message names the file; what to
+//! do about it is its hint.
 
 use std::path::PathBuf;
 
@@ -6,7 +7,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Not the name of a repository.
-    #[error("`{name}` is no repository of the hub: {reason}; write org/name or org/name@revision")]
+    #[error("`{name}` is no repository of the hub: {reason}")]
     Reference {
         /// What was given.
         name: String,
@@ -14,9 +15,7 @@ pub enum Error {
         reason: &'static str,
     },
     /// Asked for offline, and not in the cache.
-    #[error(
-        "{what} is not in the hub's cache {}, and nothing is fetched offline; run once with a network, without --offline and HF_HUB_OFFLINE, or set HF_HUB_CACHE to a cache that has it", .folder.display()
-    )]
+    #[error("{what} is not in the hub's cache {}, and nothing is fetched offline", .folder.display())]
     NotCached {
         /// The repository, or a file of it.
         what: String,
@@ -24,7 +23,7 @@ pub enum Error {
         folder: PathBuf,
     },
     /// 401 or 403.
-    #[error("{repository}: the hub refuses access ({status}{}); {remedy}", told(.message))]
+    #[error("{repository}: the hub refuses access ({status}{})", told(.message))]
     Refused {
         /// Repository and revision.
         repository: String,
@@ -33,10 +32,10 @@ pub enum Error {
         /// What the hub said, or nothing.
         message: String,
         /// What to do.
-        remedy: &'static str,
+        hint: &'static str,
     },
     /// 404.
-    #[error("{repository}: the hub has no such {what} (404{}); {remedy}", told(.message))]
+    #[error("{repository}: the hub has no such {what} (404{})", told(.message))]
     NotFound {
         /// Repository and revision.
         repository: String,
@@ -45,10 +44,10 @@ pub enum Error {
         /// What the hub said, or nothing.
         message: String,
         /// What to do.
-        remedy: &'static str,
+        hint: &'static str,
     },
     /// Any other status, or the same one again and again.
-    #[error("{repository}: the hub at {endpoint} answers {status}{}; {remedy}", told(.message))]
+    #[error("{repository}: the hub at {endpoint} answers {status}{}", told(.message))]
     Status {
         /// Repository and revision.
         repository: String,
@@ -59,12 +58,10 @@ pub enum Error {
         /// What the hub said, or nothing.
         message: String,
         /// What to do.
-        remedy: String,
+        hint: String,
     },
     /// No connection, or one that breaks again and again.
-    #[error(
-        "{repository}: cannot reach the hub at {endpoint}: {reason}; check the network, HTTPS_PROXY and HF_ENDPOINT, or take what the cache holds with --offline (what has arrived is kept: the next run goes on from there)"
-    )]
+    #[error("{repository}: cannot reach the hub at {endpoint}: {reason}")]
     Unreachable {
         /// Repository and revision.
         repository: String,
@@ -74,9 +71,7 @@ pub enum Error {
         reason: String,
     },
     /// The hub's answer makes no sense.
-    #[error(
-        "{repository}: the answer of {endpoint} is not that of a hub: {reason}; check HF_ENDPOINT"
-    )]
+    #[error("{repository}: the answer of {endpoint} is not that of a hub: {reason}")]
     Answer {
         /// Repository and revision.
         repository: String,
@@ -87,7 +82,7 @@ pub enum Error {
     },
     /// A file that does not have the hash that the hub gives.
     #[error(
-        "{repository}: {file} arrived damaged: its {algorithm} is {found}, and the hub says {expected}; it was not kept: run again, and if that ends in the same way, look at the proxy or mirror between"
+        "{repository}: {file} arrived damaged: its {algorithm} is {found}, and the hub says {expected}; it was not kept"
     )]
     Checksum {
         /// Repository and revision.
@@ -102,7 +97,7 @@ pub enum Error {
         found: String,
     },
     /// The cache cannot be read or written.
-    #[error("hub cache, {}: {source}; check permissions and free space, or set HF_HUB_CACHE to another folder", .path.display())]
+    #[error("hub cache, {}: {source}", .path.display())]
     Cache {
         /// The file or folder.
         path: PathBuf,
@@ -110,7 +105,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A file of root certificates that cannot be used.
-    #[error("the certificates in {}: {reason}; correct or unset SSL_CERT_FILE (or REQUESTS_CA_BUNDLE)", .path.display())]
+    #[error("the certificates in {}: {reason}", .path.display())]
     Certificates {
         /// The file.
         path: PathBuf,
@@ -120,6 +115,31 @@ pub enum Error {
 }
 
 impl Error {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Reference { .. } => "write org/name or org/name@revision",
+            Self::NotCached { .. } => {
+                "run once with a network, without --offline and HF_HUB_OFFLINE, or set HF_HUB_CACHE to a cache that has it"
+            }
+            Self::Refused { hint, .. } | Self::NotFound { hint, .. } => hint,
+            Self::Status { hint, .. } => hint,
+            Self::Unreachable { .. } => {
+                "check the network, HTTPS_PROXY and HF_ENDPOINT, or take what the cache holds with --offline (what has arrived \
+                 is kept: the next run goes on from there)"
+            }
+            Self::Answer { .. } => "check HF_ENDPOINT",
+            Self::Checksum { .. } => {
+                "run again, and if that ends in the same way, look at the proxy or mirror between"
+            }
+            Self::Cache { .. } => {
+                "check permissions and free space, or set HF_HUB_CACHE to another folder"
+            }
+            Self::Certificates { .. } => "correct or unset SSL_CERT_FILE (or REQUESTS_CA_BUNDLE)",
+        };
+        Some(hint.to_owned())
+    }
+
     /// Whether the repository may be there under another name.
     pub fn is_absent(&self) -> bool {
         matches!(

@@ -124,8 +124,11 @@ mod tests {
             "", "nano", "./a", "../b", "a/b/c", "/a/b", "a/", "a/b@", "a/b@../c", "a b/c", "a/..",
             "~/a",
         ] {
-            let error = name.parse::<Reference>().unwrap_err().to_string();
-            assert!(error.contains("org/name@revision"), "{error}");
+            let hint = name.parse::<Reference>().unwrap_err().hint();
+            assert!(
+                hint.is_some_and(|hint| hint.contains("org/name@revision")),
+                "{name}"
+            );
         }
     }
 }

@@ -96,9 +96,7 @@ impl Case {
 
     fn refusal(&mut self, name: &str) -> String {
         let settings = self.settings();
-        self.fetch(name, &[WEIGHTS], settings)
-            .unwrap_err()
-            .to_string()
+        told(&self.fetch(name, &[WEIGHTS], settings).unwrap_err())
     }
 
     fn blobs(&self) -> Vec<String> {
@@ -110,6 +108,11 @@ impl Case {
         names.sort();
         names
     }
+}
+
+/// The message and the hint in one text.
+fn told(error: &Error) -> String {
+    format!("{error}; {}", error.hint().unwrap())
 }
 
 fn assert_parts(message: &str, parts: &[&str]) {
@@ -187,7 +190,7 @@ fn offline_makes_no_connection_and_finds_what_was_fetched() {
         .fetch("org/name", &[WEIGHTS], offline.clone())
         .unwrap_err();
     assert_parts(
-        &error.to_string(),
+        &told(&error),
         &[
             "org/name is not in the hub's cache",
             "--offline",
@@ -209,12 +212,9 @@ fn offline_makes_no_connection_and_finds_what_was_fetched() {
     let error = case
         .fetch("org/name", &["other.json"], offline.clone())
         .unwrap_err();
-    assert_parts(&error.to_string(), &["other.json of org/name", "--offline"]);
+    assert_parts(&told(&error), &["other.json of org/name", "--offline"]);
     let error = case.fetch("org/name@v2", &[], offline).unwrap_err();
-    assert_parts(
-        &error.to_string(),
-        &["org/name@v2 is not in the hub's cache"],
-    );
+    assert_parts(&told(&error), &["org/name@v2 is not in the hub's cache"]);
     assert_eq!(case.server.state().connections, before);
 }
 
@@ -298,7 +298,7 @@ fn a_damaged_file_is_refused_and_not_kept() {
     // A small file by its git hash. The first request is for the hash alone.
     case.server.fault("/config.json", Fault::NoRange, 1);
     case.server.fault("/config.json", Fault::Damage, 1);
-    let error = case.all().unwrap_err().to_string();
+    let error = told(&case.all().unwrap_err());
     assert_parts(&error, &["config.json", "git hash", &git_hash(b"{}")]);
     assert!(case.all().is_ok());
 }
@@ -402,7 +402,7 @@ fn every_refusal_is_one_line_with_its_remedy() {
     let error = case
         .fetch("org/name", &["nothing.json"], settings)
         .unwrap_err();
-    assert_parts(&error.to_string(), &["file nothing.json", "404"]);
+    assert_parts(&told(&error), &["file nothing.json", "404"]);
     case.server.put("models/org/odd", "../../escape", b"");
     assert_parts(&case.refusal("org/odd"), &["../../escape", "HF_ENDPOINT"]);
 }
@@ -419,7 +419,7 @@ fn a_ref_leads_to_a_snapshot_and_nowhere_else() {
     let refs = folder.ancestors().nth(2).unwrap().join("refs/main");
     fs::write(&refs, "../../..").unwrap();
     let error = cached(Kind::Model, &reference, &settings).unwrap_err();
-    assert_parts(&error.to_string(), &["org/name"]);
+    assert_parts(&told(&error), &["org/name"]);
 }
 
 #[test]
@@ -439,7 +439,7 @@ fn a_token_goes_to_the_hub_and_is_told_to_nobody() {
     );
     case.server.fault("/api/", Fault::Status(401, vec![]), 1);
     let error = case.fetch("org/name", &[], settings).unwrap_err();
-    assert_parts(&error.to_string(), &["401", "not valid"]);
+    assert_parts(&told(&error), &["401", "not valid"]);
     assert!(!format!("{error} {error:?}").contains("hf_secret"));
 }
 
@@ -457,7 +457,7 @@ fn no_hub_at_all_is_said_with_its_address() {
     };
     let error = case.fetch("org/name", &[], settings).unwrap_err();
     assert_parts(
-        &error.to_string(),
+        &told(&error),
         &["cannot reach the hub", &free.to_string(), "--offline"],
     );
 }

@@ -29,6 +29,7 @@ mod unread_index;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use rave_hints::refusal;
 use safetensors::Dtype;
 use serde_json::Value;
 use tch::{Device, Kind, Tensor};
@@ -107,7 +108,7 @@ impl Checkpoint {
             return Err(Error::Missing {
                 folder: folder.to_owned(),
                 what: "config.json".into(),
-                remedy: "give the folder of a whole checkpoint, with config.json, weights and tokenizer.json".into(),
+                hint: "give the folder of a whole checkpoint, with config.json, weights and tokenizer.json".into(),
             });
         }
         Ok(Self {
@@ -142,9 +143,12 @@ impl Checkpoint {
         for (number, shard) in self.shards.iter().enumerate() {
             for name in shard.view()?.names() {
                 if let Some(other) = self.location.insert(name.to_owned(), number) {
-                    let reason = format!(
-                        "tensor `{name}` is also in {}; keep one of the two",
-                        self.shards[other].path.display()
+                    let reason = refusal(
+                        format!(
+                            "tensor `{name}` is also in {}",
+                            self.shards[other].path.display()
+                        ),
+                        "keep one of the two",
                     );
                     return Err(Error::malformed(&shard.path, reason));
                 }
@@ -287,17 +291,17 @@ impl Checkpoint {
             }
             let what = format!("tensor `{name}`");
             let adapted = name.replace(".weight", ".base_layer.weight");
-            let remedy = if self.location.contains_key(&adapted) {
-                "the weights hold a LoRA adapter that was not merged (`base_layer`); merge it (in Python: merge_and_unload(), then \
+            let hint = if self.location.contains_key(&adapted) {
+                "the weights hold a LoRA adapter that was not merged (`base_layer`): merge it (in Python: merge_and_unload(), then \
                  save_pretrained) and give that folder"
             } else {
-                "the weights do not fit config.json; use the config that was saved with them"
+                "the weights do not fit config.json: use the config that was saved with them"
             }
             .into();
             return Err(Error::Missing {
                 folder: self.folder.clone(),
                 what,
-                remedy,
+                hint,
             });
         };
         let shard = &self.shards[number];
@@ -305,15 +309,16 @@ impl Checkpoint {
         let view = header.tensor(name).map_err(|error| shard.invalid(&error))?;
         let found: Vec<i64> = view.shape().iter().map(|&size| size as i64).collect();
         if found != shape {
-            let reason = format!(
-                "tensor `{name}` has shape {found:?} where config.json asks for {shape:?}; use the config that was saved with the weights"
+            let reason = refusal(
+                format!("tensor `{name}` has shape {found:?} where config.json asks for {shape:?}"),
+                "use the config that was saved with the weights",
             );
             return Err(Error::malformed(&shard.path, reason));
         }
         let Some(stored) = floating(view.dtype()) else {
-            let reason = format!(
-                "tensor `{name}` is {:?}; F32, F16 and BF16 weights can be loaded",
-                view.dtype()
+            let reason = refusal(
+                format!("tensor `{name}` is {:?}", view.dtype()),
+                "F32, F16 and BF16 weights can be loaded",
             );
             return Err(Error::malformed(&shard.path, reason));
         };
@@ -323,8 +328,9 @@ impl Checkpoint {
 
 /// An index that places a tensor where it is not.
 fn not_there(index: &Path, tensor: &str, file: &str) -> Error {
-    let reason = format!(
-        "it says that {file} holds tensor `{tensor}`, which is not there; fetch the index and its shards again"
+    let reason = refusal(
+        format!("it says that {file} holds tensor `{tensor}`, which is not there"),
+        "fetch the index and its shards again",
     );
     Error::malformed(index, reason)
 }

@@ -1,7 +1,10 @@
-//! What can go wrong between a folder on disk and a generated answer. Every message names the file and the remedy.
+//! What can go wrong between a folder on disk and a generated answer. Every message names the file; what to do about it is
+//! its hint.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
+
+use rave_hints::{Refusal, did_you_mean, refusal, with_hint};
 
 use crate::Stage;
 
@@ -28,27 +31,27 @@ pub enum Error {
     #[error("dtype `{0}` is unknown")]
     Dtype(String),
     /// `--model` names neither a built-in model nor a folder nor a repository.
-    #[error("no model `{name}`: it is neither a built-in model ({}) nor a folder nor a repository of the hub (org/name, org/name@revision){}", .built_in.join(", "), .hint)]
+    #[error("no model `{name}`: it is neither a built-in model ({}) nor a folder nor a repository of the hub (org/name, org/name@revision)", .built_in.join(", "))]
     UnknownModel {
         /// What was asked for.
         name: String,
         /// The built-in names.
         built_in: Vec<String>,
         /// What to do.
-        hint: String,
+        hint: Option<String>,
     },
     /// A checkpoint lacks a file.
-    #[error("{}: {what} is missing; {remedy}", .folder.display())]
+    #[error("{}: {what} is missing", .folder.display())]
     Missing {
         /// The checkpoint folder.
         folder: PathBuf,
         /// The missing file.
         what: String,
         /// What to do.
-        remedy: String,
+        hint: String,
     },
     /// `config.json` names a family that is not built.
-    #[error("{}: model_type `{model_type}` is not supported{}; choose a checkpoint of one that is: {}", .path.display(), rave_methods::did_you_mean(.nearest.as_deref()), .supported.join(", "))]
+    #[error("{}: model_type `{model_type}` is not supported; supported are {}", .path.display(), .supported.join(", "))]
     UnknownFamily {
         /// The config file.
         path: PathBuf,
@@ -65,10 +68,10 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// What is wrong, and what to do.
-        reason: String,
+        reason: Refusal,
     },
     /// No generation config has this key.
-    #[error("no key `{key}` of a generation_config.json is known{}; give the key as the file spells it", rave_methods::did_you_mean(.nearest.as_deref()))]
+    #[error("no key `{key}` of a generation_config.json is known")]
     UnknownGenerationKey {
         /// What was given.
         key: String,
@@ -81,21 +84,21 @@ pub enum Error {
         /// File name or sample id.
         name: String,
         /// What is wrong, and what to do.
-        reason: String,
+        reason: Refusal,
     },
     /// A prompt that the model cannot take.
     #[error("prompt: {0}")]
-    Prompt(String),
+    Prompt(Refusal),
     /// An adapter that does not belong to this variant or checkpoint.
     #[error("adapter {}: {reason}", .path.display())]
     Adapter {
         /// The adapter file.
         path: PathBuf,
         /// What does not match, and what to do.
-        reason: String,
+        reason: Refusal,
     },
     /// The logits are not finite.
-    #[error("the logits are not finite at new token {position}, first {}, in {kind}; try --dtype f32, or look for such numbers in the checkpoint and the adapter", Stage::named(*.stage))]
+    #[error("the logits are not finite at new token {position}, first {}, in {kind}", Stage::named(*.stage))]
     NotFinite {
         /// Index of the new token.
         position: usize,
@@ -107,12 +110,10 @@ pub enum Error {
         kind: String,
     },
     /// [`deadline`](crate::GenerationOptions::deadline) is over.
-    #[error(
-        "it took longer than allowed; allow more time, fewer new tokens, or fewer or smaller pictures"
-    )]
+    #[error("it took longer than allowed")]
     Deadline,
     /// A shared beginning of prompts that cannot be had, or that is not a prompt's.
-    #[error("shared prefix: {0}; answer the prompt as a whole")]
+    #[error("shared prefix: {0}")]
     Prefix(&'static str),
     /// A device that is not there.
     #[error("device `{device}`: {reason}")]
@@ -120,7 +121,7 @@ pub enum Error {
         /// What was asked for.
         device: String,
         /// Why not, and what to do.
-        reason: String,
+        reason: Refusal,
     },
     /// The hub refuses, or its cache lacks something.
     #[error(transparent)]
@@ -134,15 +135,42 @@ pub enum Error {
 }
 
 impl Error {
-    /// What to do about it, of an error whose message does not say so itself.
+    /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Io { .. } => "check the path and its permissions",
-            Self::Write { .. } => "check the folder and the free space",
+            Self::Write { .. } => "check the folder and the free space, or name another folder",
             Self::Dtype(_) => "use f32, bf16 or f16",
-            _ => return None,
+            Self::UnknownFamily { nearest, .. } => {
+                let otherwise = "choose a checkpoint of one that is supported";
+                return Some(did_you_mean(nearest.as_deref(), otherwise));
+            }
+            Self::UnknownGenerationKey { nearest, .. } => {
+                let otherwise = "give the key as the file spells it";
+                return Some(did_you_mean(nearest.as_deref(), otherwise));
+            }
+            Self::UnknownModel { hint, .. } => return hint.clone(),
+            Self::Missing { hint, .. } => hint,
+            Self::Malformed { reason, .. }
+            | Self::Picture { reason, .. }
+            | Self::Prompt(reason)
+            | Self::Adapter { reason, .. }
+            | Self::Device { reason, .. } => return reason.hint(),
+            Self::NotFinite { .. } => {
+                "try --dtype f32, or look for such numbers in the checkpoint and the adapter"
+            }
+            Self::Deadline => "allow more time, fewer new tokens, or fewer or smaller pictures",
+            Self::Prefix(_) => "answer the prompt as a whole",
+            Self::Hub(error) => return error.hint(),
+            Self::Variant(error) => return error.hint(),
+            Self::Torch(_) => return None,
         };
         Some(hint.to_owned())
+    }
+
+    /// The message and the hint in one text.
+    pub fn with_hint(&self) -> String {
+        with_hint(self, self.hint())
     }
 
     /// Whether memory could not be had, on the processor or a CUDA device: a smaller batch may fit.
@@ -171,8 +199,13 @@ impl Error {
         }
     }
 
+    /// An [`Error::Prompt`].
+    pub(crate) fn prompt(reason: impl Into<Refusal>) -> Self {
+        Self::Prompt(reason.into())
+    }
+
     /// An [`Error::Malformed`] about this file.
-    pub(crate) fn malformed(path: &Path, reason: impl Into<String>) -> Self {
+    pub(crate) fn malformed(path: &Path, reason: impl Into<Refusal>) -> Self {
         Self::Malformed {
             path: path.to_owned(),
             reason: reason.into(),
@@ -192,7 +225,10 @@ impl Error {
     /// Refuses what a clone without Git LFS leaves in the place of a large file: a text that names it.
     pub(crate) fn refuse_pointer(path: &Path, bytes: &[u8]) -> Result<(), Self> {
         if bytes.starts_with(b"version https://git-lfs") {
-            let reason = "a Git LFS pointer and not the file itself; run `git lfs pull` in its folder, or fetch the file from the hub";
+            let reason = refusal(
+                "a Git LFS pointer and not the file itself",
+                "run `git lfs pull` in its folder, or fetch the file from the hub",
+            );
             return Err(Self::malformed(path, reason));
         }
         Ok(())

@@ -249,7 +249,7 @@ fn without_a_picture_there_is_nothing_to_say_and_a_wrong_layer_is_named() {
     };
     let error = map(&model, attention, &prompt, &embeds, &[1], choice)
         .unwrap_err()
-        .to_string();
+        .with_hint();
     assert!(
         error.contains(&format!("layer {layers} is not there")),
         "{error}"

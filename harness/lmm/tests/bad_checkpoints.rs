@@ -442,7 +442,7 @@ fn a_picture_that_is_too_long_for_its_family_is_refused() {
     let (long, short) = (RgbImage::new(3, 603), RgbImage::new(3, 600));
     let prepare = |picture| model.processor().prepare(&[picture], "Where?");
     assert!(prepare(&short).is_ok());
-    let message = prepare(&long).unwrap_err().to_string();
+    let message = prepare(&long).unwrap_err().with_hint();
     assert!(message.contains("picture 0 is 3 x 603"), "{message}");
 }
 
@@ -460,7 +460,7 @@ fn a_token_without_an_embedding_is_refused() {
         .unwrap()
         .processor();
     assert!(processor.prepare(&[], "where?").is_ok());
-    let error = processor.prepare(&[], "what?").unwrap_err().to_string();
+    let error = processor.prepare(&[], "what?").unwrap_err().with_hint();
     assert!(error.contains("vocab_size of 270"), "{error}");
 }
 
@@ -478,7 +478,7 @@ fn more_tokens_than_positions_are_refused_before_memory_is_taken() {
     };
     let attention = standard.unwrap().attention;
     let error = model.generate(attention.as_ref(), &prompt, &embeds, &options);
-    let message = error.unwrap_err().to_string();
+    let message = error.unwrap_err().with_hint();
     assert!(message.contains("max_position_embeddings"), "{message}");
 }
 
@@ -499,7 +499,7 @@ fn a_prompt_that_the_tokenizer_would_cut_or_pad_is_refused() {
         });
         let model = common::load(folder.path());
         let prompt = model.processor().prepare(&[], "What is the total of this?");
-        let refused = prompt.err().unwrap().to_string();
+        let refused = prompt.err().unwrap().with_hint();
         assert!(
             refused.contains(part) && refused.contains("tokenizer.json"),
             "{refused}"
@@ -523,6 +523,6 @@ fn a_name_that_is_no_model_says_what_would_be() {
         let Err(error) = Model::load(name, LoadOptions::default()) else {
             panic!("{name} was loaded")
         };
-        assert!(error.to_string().contains(part), "{error}");
+        assert!(error.with_hint().contains(part), "{error}");
     }
 }

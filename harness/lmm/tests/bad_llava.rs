@@ -327,7 +327,7 @@ fn pictures_that_cannot_be_prepared_are_refused() {
     let (llava, onevision) = (open("llava"), open("llava_onevision"));
     let refused = |processor: &dyn Processor, pictures: &[&RgbImage], question: &str| {
         let prompt = processor.prepare(pictures, question);
-        prompt.unwrap_err().to_string()
+        prompt.unwrap_err().with_hint()
     };
     let (thin, usual) = (RgbImage::new(1, 10_000_000), RgbImage::new(9, 9));
     for processor in [&llava, &onevision] {

@@ -83,7 +83,7 @@ fn a_prompt_is_refused_where_its_config_would_have_it_computed_otherwise() {
             tell(folder.path(), &format!("{TEXT} {key}"), Some(value.clone()));
         }
         let refused = answer(folder.path(), "What is it?", 3).unwrap_err();
-        assert!(refused.to_string().contains(part), "{refused}");
+        assert!(refused.with_hint().contains(part), "{refused}");
     }
 }
 
@@ -106,7 +106,7 @@ fn an_answer_ends_where_a_window_would_begin_to_act() {
     let [_, answered] = answer(folder.path(), "What is it?", 5).unwrap();
     assert_eq!(answered.len(), 5);
     let refused = answer(folder.path(), "What is it?", 6).unwrap_err();
-    assert!(refused.to_string().contains("sliding_window"), "{refused}");
+    assert!(refused.with_hint().contains("sliding_window"), "{refused}");
 }
 
 #[test]

@@ -146,7 +146,7 @@ fn a_config_that_asks_for_tensors_without_end_is_refused() {
     let mut config: Value = serde_json::from_slice(&source).unwrap();
     config["text_config"]["num_hidden_layers"] = json!(1_000_000_000);
     fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
-    let message = expected_tensors(folder.path()).unwrap_err().to_string();
+    let message = expected_tensors(folder.path()).unwrap_err().with_hint();
     assert!(
         message.contains("config.json") && message.contains("100000 tensors"),
         "{message}"

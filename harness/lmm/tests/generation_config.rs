@@ -203,7 +203,7 @@ fn a_refused_key_is_refused_before_the_weights_and_can_be_ignored() {
         Model::load(name, options)
             .map(drop)
             .unwrap_err()
-            .to_string()
+            .with_hint()
     };
     let message = refusal(LoadOptions::default());
     assert!(

@@ -179,7 +179,7 @@ fn a_decoder_that_llama_cpp_reordered_comes_back_bit_by_bit() {
     answer(&imported, "ĀāĂ", 2);
     let refused = import::gguf(&file, &base.info().folder, &out).unwrap_err();
     assert!(
-        refused.to_string().contains("holds something already"),
+        refused.with_hint().contains("holds something already"),
         "{refused}"
     );
 }
@@ -188,7 +188,7 @@ fn a_decoder_that_llama_cpp_reordered_comes_back_bit_by_bit() {
 fn what_does_not_fit_is_refused_before_anything_is_written() {
     let (folder, base) = base();
     let (file, out) = (folder.path().join("m.gguf"), folder.path().join("out"));
-    let refusal = |base: &Path| import::gguf(&file, base, &out).unwrap_err().to_string();
+    let refusal = |base: &Path| import::gguf(&file, base, &out).unwrap_err().with_hint();
     let own = base.info().folder.clone();
     write(&base, "gemma", &file);
     assert!(refusal(&own).contains("`gemma`"), "{}", refusal(&own));

@@ -178,7 +178,7 @@ fn an_overflow_within_a_layer_is_named_in_the_message() {
         let run = || model.generate(attention.as_ref(), &prompt, &embeds, &OPTIONS);
         with(tensor, None, f64::INFINITY, run)
             .unwrap_err()
-            .to_string()
+            .with_hint()
     };
     assert_eq!(
         of("layers.1.self_attn.o_proj"),

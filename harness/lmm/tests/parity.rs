@@ -332,7 +332,7 @@ fn trained_gates_move_the_logits_and_an_adapter_brings_them_back() {
         let attention = model.build(variant, 0, None).unwrap().attention;
         adapter::load(path, variant, sha256, attention.as_ref())
             .unwrap_err()
-            .to_string()
+            .with_hint()
     };
     for (message, part) in [
         (

@@ -69,7 +69,7 @@ fn every_kind_of_file_is_read_as_pillow_reads_it_or_refused_by_name() {
             let refusal = REFUSED.iter().find(|(refused, _)| *refused == name);
             match (picture, refusal, expected) {
                 (Err(error), Some((_, reason)), _) => {
-                    let message = error.to_string();
+                    let message = error.with_hint();
                     if !message.contains(reason) || !message.contains("convert it to PNG") {
                         wrong.push(message);
                     }
@@ -90,7 +90,7 @@ fn every_kind_of_file_is_read_as_pillow_reads_it_or_refused_by_name() {
                 (Ok(_), None, Expected::Refused { error }) => {
                     wrong.push(format!("{name} is read, and Pillow raises {error}"));
                 }
-                (Err(error), None, _) => wrong.push(error.to_string()),
+                (Err(error), None, _) => wrong.push(error.with_hint()),
             }
         }
     }

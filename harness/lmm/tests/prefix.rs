@@ -52,7 +52,7 @@ fn answers_after_a_shared_beginning_are_those_of_whole_prompts() {
                     Ok(prefix) => prefix,
                     Err(error) => {
                         assert!(!attention.reuses_prefix());
-                        assert!(error.to_string().contains("answer the prompt as a whole"));
+                        assert!(error.with_hint().contains("answer the prompt as a whole"));
                         continue;
                     }
                 };
@@ -168,16 +168,16 @@ fn a_prefix_that_is_not_a_prompts_is_refused() {
     for stranger in [&others[0], &text, &elsewhere] {
         assert!(!prefix.fits(stranger));
         let refused = model.generate_after(attention, &prefix, &[&prompts[1], stranger], &OPTIONS);
-        let message = refused.unwrap_err().to_string();
+        let message = refused.unwrap_err().with_hint();
         assert!(message.contains("begins otherwise"), "{message}");
     }
     let nothing = model.encode_image(&text).unwrap();
     let refused = model.prefix(attention, &text, &nothing, None).unwrap_err();
-    assert!(refused.to_string().contains("no picture"), "{refused}");
+    assert!(refused.with_hint().contains("no picture"), "{refused}");
     for id in ["fastv-25", "fastv-50", "fastv-75"] {
         let attention = build(&model, variant(id).unwrap());
         let refused = model.prefix(attention.as_ref(), &prompts[0], &embeds, None);
-        let message = refused.unwrap_err().to_string();
+        let message = refused.unwrap_err().with_hint();
         assert!(message.contains("depends on what follows"), "{message}");
     }
     let none = model.generate_after(attention, &prefix, &[], &OPTIONS);

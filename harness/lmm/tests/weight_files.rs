@@ -83,7 +83,7 @@ fn a_tied_head_that_the_index_lists_need_not_be_stored() {
     fs::remove_file(folder.path().join(SINGLE)).unwrap();
     write_shards(folder.path(), &stored, &[HEAD]);
     let untied = Model::load(folder.path().to_str().unwrap(), LoadOptions::default());
-    let message = untied.err().unwrap().to_string();
+    let message = untied.err().unwrap().with_hint();
     for part in [INDEX, SHARDS[1], HEAD, "which is not there"] {
         assert!(message.contains(part), "`{part}` is not in: {message}");
     }

@@ -7,6 +7,7 @@
 //! ```
 //! What w does stands in `scaling_vis.rs`.
 
+use rave_hints::refusal;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
@@ -82,9 +83,9 @@ impl AdaptVis {
         if !(0.0..=1.0).contains(&options.threshold) {
             return Err(Error::options(
                 variant,
-                format!(
-                    "threshold {} is not possible; allowed is 0 to 1",
-                    options.threshold
+                refusal(
+                    format!("threshold {} is not possible", options.threshold),
+                    "allowed is 0 to 1",
                 ),
             ));
         }

@@ -11,6 +11,7 @@
 //! by its magnitude, so that the logarithm is defined. i - j counts positions.
 //! It does not fold: every pair passes through f, block by block.
 
+use rave_hints::refusal;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
@@ -91,9 +92,9 @@ impl Dape {
         if options.width < 1 {
             return Err(Error::options(
                 variant,
-                format!(
-                    "width {} is not possible; allowed is 1 or above",
-                    options.width
+                refusal(
+                    format!("width {} is not possible", options.width),
+                    "allowed is 1 or above",
                 ),
             ));
         }

@@ -6,6 +6,7 @@
 //! cache the others. K is rescaled by depth, at least 1. Of every sequence at least one visual token stays, and the prompt's last
 //! token whatever it is.
 
+use rave_hints::{Refusal, refusal};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
@@ -91,22 +92,24 @@ impl FastV {
     /// # Errors
     /// [`Error::Options`] for a ratio outside 0 to below 1, or layers that the model does not have.
     pub fn new(variant: &str, options: &Options, build: &Build) -> Result<Self, Error> {
-        let refuse = |reason: String| Err(Error::options(variant, reason));
+        let refuse = |reason: Refusal| Err(Error::options(variant, reason));
         let Options {
             ratio,
             full_layers,
             of,
         } = *options;
         if !(0.0..1.0).contains(&ratio) {
-            return refuse(format!(
-                "ratio {ratio} is not possible; allowed is 0 to below 1 (at 1 the image would be gone)"
+            return refuse(refusal(
+                format!("ratio {ratio} is not possible"),
+                "allowed is 0 to below 1 (at 1 the image would be gone)",
             ));
         }
         let depth = build.geometry.layers;
         let total = of.unwrap_or(depth);
         if !(1..=total).contains(&full_layers) {
-            return refuse(format!(
-                "full_layers {full_layers} is not possible; allowed is 1 to {total}"
+            return refuse(refusal(
+                format!("full_layers {full_layers} is not possible"),
+                format!("allowed is 1 to {total}"),
             ));
         }
         Ok(Self {

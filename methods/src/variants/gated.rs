@@ -44,7 +44,7 @@ impl TryFrom<Written> for Options {
     fn try_from(written: Written) -> Result<Self, Self::Error> {
         let per = written
             .per
-            .ok_or("`per` is missing; it is head or element")?;
+            .ok_or("`per` is missing: it is head or element")?;
         Ok(Self { per })
     }
 }

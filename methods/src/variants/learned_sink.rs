@@ -5,6 +5,7 @@
 //! It wants a model that was trained with it. Grafted on a trained model, it starts at a logit of -5, near the identity but not at
 //! it: at minus infinity it would have no gradient.
 
+use rave_hints::refusal;
 use serde::{Deserialize, Serialize};
 
 use crate::sink::Sink;
@@ -52,9 +53,9 @@ impl Method for Options {
         if !self.initial.is_finite() {
             return Err(Error::options(
                 variant,
-                format!(
-                    "initial {} is not possible; allowed is a finite number",
-                    self.initial
+                refusal(
+                    format!("initial {} is not possible", self.initial),
+                    "allowed is a finite number",
                 ),
             ));
         }

@@ -9,6 +9,7 @@
 //! so that passes may be cut anywhere. Deviations: the layers are rescaled by depth; the paper's second half (subtracting
 //! the logits of a prompt without the image) is another decoding rule, not attention, and is left out.
 
+use rave_hints::refusal;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
@@ -82,9 +83,9 @@ impl Pai {
         if !options.alpha.is_finite() {
             return Err(Error::options(
                 variant,
-                format!(
-                    "alpha {} is not possible; allowed is a finite number",
-                    options.alpha
+                refusal(
+                    format!("alpha {} is not possible", options.alpha),
+                    "allowed is a finite number",
                 ),
             ));
         }

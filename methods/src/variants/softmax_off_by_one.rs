@@ -5,6 +5,7 @@
 //!
 //! It wants a model that was trained with it: grafted on a trained model, it changes every row a little.
 
+use rave_hints::refusal;
 use serde::{Deserialize, Serialize};
 
 use crate::sink::Sink;
@@ -53,7 +54,10 @@ impl Method for Options {
         if !(mass.is_finite() && mass >= 0.0) {
             return Err(Error::options(
                 variant,
-                format!("mass {mass} is not possible; allowed is 0 or above"),
+                refusal(
+                    format!("mass {mass} is not possible"),
+                    "allowed is 0 or above",
+                ),
             ));
         }
         let logit = (mass > 0.0).then(|| mass.ln());

@@ -15,6 +15,7 @@
 //! threshold, stated for C = 4096, is rescaled to `tau sqrt(C / 4096)`. The layers are rescaled by depth.
 //! Whether a token is a sink is stored with its key, one channel, so decoding needs no hidden state of the past.
 
+use rave_hints::{Refusal, refusal};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
@@ -103,22 +104,23 @@ impl VisSink {
     /// # Errors
     /// [`Error::Options`] for shares outside 0 to 1, dimensions or layers that the model does not have.
     pub fn new(variant: &str, options: &Options, build: &Build) -> Result<Edited<Self>, Error> {
-        let refuse = |reason: String| Err(Error::options(variant, reason));
+        let refuse = |reason: Refusal| Err(Error::options(variant, reason));
         for (name, share) in [
             ("rho", options.rho),
             ("mass", options.mass),
             ("keep", options.keep),
         ] {
             if !(0.0..=1.0).contains(&share) {
-                return refuse(format!(
-                    "{name} = {share} is not possible; allowed is 0 to 1"
+                return refuse(refusal(
+                    format!("{name} = {share} is not possible"),
+                    "allowed is 0 to 1",
                 ));
             }
         }
         if !(options.tau.is_finite() && options.tau > 0.0) {
-            return refuse(format!(
-                "tau = {} is not possible; allowed is above 0",
-                options.tau
+            return refuse(refusal(
+                format!("tau = {} is not possible", options.tau),
+                "allowed is above 0",
             ));
         }
         let width = build.geometry.model_width;
@@ -127,9 +129,9 @@ impl VisSink {
             .iter()
             .find(|at| !(0..width).contains(*at))
         {
-            return refuse(format!(
-                "dimension {dimension} is not possible; allowed is 0 to {}",
-                width - 1
+            return refuse(refusal(
+                format!("dimension {dimension} is not possible"),
+                format!("allowed is 0 to {}", width - 1),
             ));
         }
         let edit = Self {

@@ -8,6 +8,7 @@ use crate::reference::{Expected, expected};
 use crate::sequences::{
     LAYER, Layout, PADDED, PICTURES, SHAPES, Sequences, build, difference, geometry, trained,
 };
+use crate::told;
 
 const ROWS: [&str; 4] = [
     "ttvvvvtvvvvt|ttt",
@@ -244,7 +245,7 @@ fn later_layers_see_what_is_left_as_if_it_were_all() {
 fn impossible_options_are_refused_with_what_is_allowed() {
     let refuse = |options: &Options| {
         let built = options.build("mine", &build(geometry(6, 2), Kind::Float));
-        built.err().unwrap().to_string()
+        told(&built.err().unwrap())
     };
     let words = |ratio| refuse(&Options::at(ratio));
     for ratio in [1.0, -0.1, f64::NAN] {

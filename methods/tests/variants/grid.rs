@@ -8,6 +8,7 @@ use crate::reference::expected;
 use crate::sequences::{
     LAYER, PADDED, PICTURES, SHAPES, Sequences, build, difference, geometry, train,
 };
+use crate::told;
 
 const D: Options = Options::DEFAULT;
 
@@ -198,7 +199,7 @@ fn layers_without_a_gate_are_untouched_and_store_plain_keys() {
 fn impossible_options_are_refused_with_what_is_allowed() {
     let refuse =
         |options: Options| match Rave::new("mine", &options, &build(geometry(6, 2), Kind::Float)) {
-            Err(error @ Error::Options { .. }) => error.to_string(),
+            Err(error @ Error::Options { .. }) => told(&error),
             other => panic!("{options:?} gives {other:?}"),
         };
     let rank = |rank| refuse(Options { rank, ..D });

@@ -20,3 +20,8 @@ mod reference_rave;
 mod sequences;
 mod tokens;
 mod weights;
+
+/// The message and the hint in one text.
+fn told(error: &rave_methods::Error) -> String {
+    rave_hints::with_hint(error, error.hint())
+}

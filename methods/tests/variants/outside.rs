@@ -12,6 +12,7 @@ use serde_json::json;
 use tch::{Kind, Tensor};
 
 use crate::sequences::{LAYER, PADDED, Sequences, build, difference, geometry};
+use crate::told;
 
 /// Options of `temperature`, which sharpens or flattens every softmax.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -136,7 +137,7 @@ fn a_preset_may_name_a_method_of_another_crate() {
     let read = |name: &str, text: &str| {
         let path = folder.join(name);
         std::fs::write(&path, text).unwrap();
-        preset_among(&table(), &path).map_err(|error| error.to_string())
+        preset_among(&table(), &path).map_err(|error| told(&error))
     };
     let warm = read(
         "warm.toml",
@@ -159,7 +160,7 @@ fn a_preset_may_name_a_method_of_another_crate() {
         (
             "misspelt.toml",
             "method = \"temperatur\"",
-            "unknown method `temperatur`; did you mean `temperature`?; it is one of standard, rave,",
+            "unknown method `temperatur`; did you mean `temperature`? Otherwise choose one of standard, rave,",
         ),
         (
             "unknown-option.toml",

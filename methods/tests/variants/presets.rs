@@ -10,6 +10,7 @@ use rave_methods::{Layers, REGISTRY, Range, preset, variant};
 use tch::Kind;
 
 use crate::sequences::{build, geometry};
+use crate::told;
 
 /// Options as results and adapters record them. A line that changes makes recorded numbers and trained adapters another
 /// variant's: raise its version.
@@ -125,7 +126,7 @@ fn file(name: &str, text: &str) -> PathBuf {
 /// What a user reads when a preset is refused, without the file's name.
 fn refused(name: &str, text: &str) -> String {
     let path = file(name, text);
-    let message = preset(&path).unwrap_err().to_string();
+    let message = told(&preset(&path).unwrap_err());
     let start = format!("preset {}: ", path.display());
     message.strip_prefix(&start).unwrap().to_owned()
 }
@@ -134,7 +135,7 @@ fn refused(name: &str, text: &str) -> String {
 fn misfit(name: &str, text: &str) -> String {
     let variant = preset(&file(name, text)).unwrap();
     let built = variant.build(&build(geometry(6, 2), Kind::Float));
-    built.err().unwrap().to_string()
+    told(&built.err().unwrap())
 }
 
 #[test]
@@ -176,14 +177,14 @@ fn a_method_has_one_name_and_one_file() {
 
 #[test]
 fn unknown_ids_are_refused_with_the_nearest() {
-    let message = |id: &str| variant(id).unwrap_err().to_string();
+    let message = |id: &str| told(&variant(id).unwrap_err());
     assert_eq!(
         message("rave-keyonly"),
-        "unknown variant `rave-keyonly`; did you mean `rave-key-only`?; `rave variants` lists all"
+        "unknown variant `rave-keyonly`; did you mean `rave-key-only`? Otherwise choose one that `rave variants` lists"
     );
     assert_eq!(
         message("zzz"),
-        "unknown variant `zzz`; `rave variants` lists all"
+        "unknown variant `zzz`; choose one that `rave variants` lists"
     );
 }
 
@@ -270,11 +271,11 @@ fn a_preset_is_read_with_what_it_leaves_out() {
 
 #[test]
 fn a_preset_that_cannot_be_read_says_what_is_allowed() {
-    let methods = "it is one of standard, rave, pai, vaf, scaling-vis, adapt-vis, vis-sink, fastv, gated, \
+    let methods = "choose one of standard, rave, pai, vaf, scaling-vis, adapt-vis, vis-sink, fastv, gated, \
                    softmax-off-by-one, learned-sink, dape";
     assert_eq!(
         refused("unknown-method.toml", "method = \"raev\""),
-        format!("unknown method `raev`; did you mean `rave`?; {methods}")
+        format!("unknown method `raev`; did you mean `rave`? Otherwise {methods}")
     );
     assert_eq!(
         refused("far-method.toml", "method = \"transformer\""),
@@ -286,7 +287,7 @@ fn a_preset_that_cannot_be_read_says_what_is_allowed() {
     );
     assert_eq!(
         refused("no-per.toml", "method = \"gated\""),
-        "`per` is missing; it is head or element"
+        "`per` is missing: it is head or element"
     );
     assert_eq!(
         refused("taken.toml", "id = \"rave-gate\"\nmethod = \"rave\""),
@@ -309,9 +310,7 @@ fn a_preset_that_cannot_be_read_says_what_is_allowed() {
         "`method` must be a text, not 3"
     );
     assert!(refused("no-toml.toml", "method = ").starts_with("TOML parse error at line 1"));
-    let missing = preset(&PathBuf::from("/nowhere/mine.toml"))
-        .unwrap_err()
-        .to_string();
+    let missing = told(&preset(&PathBuf::from("/nowhere/mine.toml")).unwrap_err());
     assert_eq!(
         missing,
         "preset /nowhere/mine.toml: No such file or directory (os error 2); give a TOML file with `method` and its options"

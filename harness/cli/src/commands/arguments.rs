@@ -9,13 +9,13 @@ use anyhow::Context as _;
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use image::RgbImage;
+use rave_hints::refusal;
 use rave_lmm::{GenerationKey, GenerationKeys, LoadOptions, decode};
 use rave_methods::{REGISTRY, Variant};
 use strum::{EnumMessage, ParseError, VariantArray};
 
 use super::hub::HubArguments;
 use super::{listed, named_variant, unique};
-use crate::failure::refusal;
 
 /// One model.
 #[derive(Debug, Args)]
@@ -99,7 +99,7 @@ pub struct DeviceArguments {
 pub struct AnswerArguments {
     /// Answer as if the checkpoint's `generation_config.json` had not these keys, separated by commas: of a run that is refused for
     /// one, or to compare. All others are followed as transformers' greedy generate does; the record says which
-    #[arg(long, value_name = "KEY", value_delimiter = ',')]
+    #[arg(long, value_name = "KEY", value_delimiter = ',', value_parser = generation_key)]
     ignore_generation_config: Vec<GenerationKey>,
     /// Trained weights for the one trained variant; otherwise those beside the checkpoint are taken
     #[arg(long, value_name = "FILE.safetensors")]
@@ -111,6 +111,12 @@ impl AnswerArguments {
     pub fn ignored(&self) -> GenerationKeys {
         self.ignore_generation_config.iter().copied().collect()
     }
+}
+
+/// A key by its name; clap has one text for what is wrong with it.
+fn generation_key(name: &str) -> Result<GenerationKey, String> {
+    name.parse()
+        .map_err(|error: rave_lmm::Error| error.with_hint())
 }
 
 /// A model that answers one question.

@@ -8,6 +8,7 @@ use clap::Args;
 use rave_benchmarks::Item;
 use rave_engine::attend::{AttendRequest, Attended, Question, attend};
 use rave_engine::{answer_boxes, model_type, picture};
+use rave_hints::refusal;
 use rave_lmm::attention::{Choice, InBox};
 use rave_lmm::checkpoint_folder;
 use rave_reports::charts::heat::{self, Row, Sheet};
@@ -18,7 +19,6 @@ use super::arguments::{ModelArguments, QuestionArguments, VariantsArguments, rea
 use super::hub::Part;
 use super::{named_suite, print, print_json, write_file};
 use crate::Outcome;
-use crate::failure::refusal;
 
 /// Options of `rave attend`.
 #[derive(Debug, Args)]
@@ -232,10 +232,10 @@ fn task(arguments: &Arguments, folder: &Path) -> anyhow::Result<Task> {
             .data(&arguments.data, &[suite], Part::Scored)?;
         let dataset = suite.open(data.get(&suite.id).map(PathBuf::as_path))?;
         if number >= dataset.len() {
-            bail!(
-                "--sample {number}: {id} has the items 0 to {}",
-                dataset.len().saturating_sub(1)
-            );
+            bail!(refusal(
+                format!("--sample {number}: {id} has no such item"),
+                format!("its items are 0 to {}", dataset.len().saturating_sub(1)),
+            ));
         }
         let item: Item = dataset.item(number)?;
         return Ok(Task {
@@ -252,7 +252,10 @@ fn task(arguments: &Arguments, folder: &Path) -> anyhow::Result<Task> {
         });
     }
     let (Some(path), Some(prompt)) = (&arguments.image, &arguments.prompt) else {
-        bail!("--image F --prompt TEXT, or --suite SUITE --sample N: one of the two is needed");
+        bail!(refusal(
+            "nothing is asked",
+            "give --image F --prompt TEXT, or --suite SUITE --sample N",
+        ));
     };
     let picture = read_picture(path)?;
     let (width, height) = (picture.width() as f32, picture.height() as f32);
@@ -268,9 +271,12 @@ fn task(arguments: &Arguments, folder: &Path) -> anyhow::Result<Task> {
         {
             vec![[left / width, top / height, right / width, bottom / height]]
         }
-        _ => bail!(
-            "--box takes left,top,right,bottom in pixels, with 0 <= left < right <= {width} and 0 <= top < bottom <= {height} for this picture"
-        ),
+        _ => bail!(refusal(
+            format!("--box is no box of this picture of {width} x {height} pixels"),
+            format!(
+                "give left,top,right,bottom in pixels, with 0 <= left < right <= {width} and 0 <= top < bottom <= {height}"
+            ),
+        )),
     };
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     Ok(Task {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::Args;
+use rave_hints::refusal;
 use rave_reports::{Document, Format, Kind, TerminalStyle, latency_comparison};
 use rave_results::compare;
 use rave_results::latency::{LatencyComparison, LatencyRun};
@@ -12,7 +13,6 @@ use rave_results::statistics::Resampling;
 use super::reporting::{FORMATS_WITHOUT_PAGE, FormatParser, Output, opened};
 use super::{print, print_json};
 use crate::Outcome;
-use crate::failure::refusal;
 
 /// Options of `rave compare`.
 #[derive(Debug, Args)]

@@ -32,7 +32,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     .into_iter()
     .map(|(name, kind)| (name, gflops(kind)))
     .collect();
-    let cache = built_in::cache_folder().map_err(|error| error.to_string());
+    let cache = built_in::cache_folder().map_err(|error| error.with_hint());
     let cache_state = match &cache {
         Ok(path) => writable(path),
         Err(reason) => Err(reason.clone()),

@@ -10,6 +10,7 @@ use anyhow::bail;
 use clap::{Args, ValueEnum};
 use rave_benchmarks::{Suite, suites};
 use rave_engine::{Ended, FailOnError, Request, evaluate};
+use rave_hints::refusal;
 use rave_lmm::{LoadOptions, dtype, size};
 use rave_reports::{Document, Evaluation};
 use rave_results::schema::{RunRecord, Shard, WorkRecord};
@@ -127,7 +128,10 @@ pub enum Prompts {
 /// `rave eval`.
 pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     if arguments.limit == Some(0) {
-        bail!("--limit 0 would evaluate nothing");
+        bail!(refusal(
+            "--limit 0 would evaluate nothing",
+            "give 1 or more"
+        ));
     }
     let variants = arguments.variants.selected()?;
     let suites = selected_suites(&arguments.suite)?;

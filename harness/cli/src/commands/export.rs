@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
+use rave_hints::refusal;
 use rave_reports::lmms_eval;
 use rave_results::Run;
 
 use super::reporting::inside;
 use super::write_file;
 use crate::Outcome;
-use crate::failure::refusal;
 
 /// Whose files to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -9,11 +9,10 @@ use anyhow::bail;
 use clap::Args;
 use indicatif::{DecimalBytes, ProgressBar, ProgressStyle};
 use rave_benchmarks::Suite;
+use rave_hints::refusal;
 use rave_hub::{Hub, Observer, Reference, Settings};
 use rave_lmm::check::Report;
 use rave_lmm::{GenerationKeys, built_in, checkpoint_folder, grid};
-
-use crate::failure::refusal;
 
 /// Options of every command that takes a model or data of the hub.
 #[derive(Debug, Clone, Args)]

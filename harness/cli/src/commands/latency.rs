@@ -11,6 +11,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use rave_engine::latency::memory::{ENVIRONMENT, MemoryRequest, measure, unavailable};
 use rave_engine::latency::{LatencyObserver, LatencyRequest, latency};
+use rave_hints::{refusal, with_hint};
 use rave_lmm::{GenerationKeys, ModelInfo};
 use rave_methods::Variant;
 use rave_reports::Document;
@@ -22,7 +23,6 @@ use super::arguments::{DeviceArguments, ModelArguments, VariantsArguments};
 use super::reporting::{FORMATS_WITHOUT_PAGE, Output, named_formats};
 use super::{code_version, command_line, listed, named_variant, print, run_folder};
 use crate::Outcome;
-use crate::failure::refusal;
 
 /// Help of `--model`.
 const MODEL: &str = "A built-in model, the folder of a checkpoint, or a hub repository (`org/name[@revision]`); of a grid (nano) \
@@ -192,7 +192,7 @@ fn peak_in_own_process(
     names: &HashMap<&'static str, String>,
 ) -> Result<u64, Failure> {
     let failed = |reason: String| Failure::new(FailureKind::PeakMemory, reason);
-    if let Some(reason) = unavailable(&request.device).map_err(|error| failed(error.to_string()))? {
+    if let Some(reason) = unavailable(&request.device).map_err(|error| failed(error.with_hint()))? {
         return Err(failed(reason.to_owned()));
     }
     let program = std::env::current_exe().map_err(|error| failed(error.to_string()))?;
@@ -214,13 +214,20 @@ fn peak_in_own_process(
         Ok(peak) if output.status.success() => Ok(peak),
         _ => {
             let stderr = String::from_utf8_lossy(&output.stderr);
-            let mut lines = stderr.lines().rev();
-            let error = lines.find_map(|line| line.strip_prefix("error: "));
-            Err(failed(format!(
+            let last = |word: &str| {
+                stderr
+                    .lines()
+                    .rev()
+                    .find_map(|line| line.strip_prefix(word))
+            };
+            let error = last("error: ").or(stderr.lines().last());
+            let message = format!(
                 "its process ended with {}: {}",
                 output.status,
-                error.or(stderr.lines().last()).unwrap_or("it said nothing")
-            )))
+                error.unwrap_or("it said nothing")
+            );
+            let hint = last("hint: ").map(str::to_owned);
+            Err(failed(with_hint(&message, hint)))
         }
     }
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use clap::Args;
+use rave_hints::refusal;
 use rave_reports::{Document, Format, Kind};
 use rave_results::Run;
 use rave_results::latency::LatencyRun;
@@ -82,10 +83,13 @@ fn published() -> anyhow::Result<Vec<PathBuf>> {
         .into_iter()
         .partition(|folder| Path::new(folder).is_dir());
     if here.is_empty() {
-        bail!(
-            "none of the published runs is here ({}); start it in the project's folder, or name run folders",
-            PUBLISHED.join(", ")
-        );
+        bail!(refusal(
+            format!(
+                "none of the published runs is here ({})",
+                PUBLISHED.join(", ")
+            ),
+            "start it in the project's folder, or name run folders",
+        ));
     }
     if !missing.is_empty() {
         eprintln!("warning: not here, and left out: {}", missing.join(", "));

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use clap::Args;
+use rave_hints::refusal;
 use rave_reports::{Document, Evaluation, Format, Kind};
 use rave_results::Summary;
 use rave_results::latency::{LatencyRun, LatencySummary};
@@ -12,7 +13,6 @@ use rave_results::statistics::Resampling;
 
 use super::reporting::{DEFAULT_FORMATS, Data, FormatParser, Output, SuitePictures, opened};
 use crate::Outcome;
-use crate::failure::refusal;
 
 mod curves;
 

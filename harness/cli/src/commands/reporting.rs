@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use rave_benchmarks::{Suite, suite};
+use rave_hints::refusal;
 use rave_hub::stays_inside;
 use rave_reports::{Artifact, Document, FORMATS, Format, Kind, TerminalStyle, render};
 use rave_results::Run;
@@ -15,7 +16,6 @@ use rave_results::statistics::Resampling;
 use rave_results::summary::Options;
 
 use super::{print, print_json, write_file};
-use crate::failure::refusal;
 
 mod pictures;
 

@@ -9,11 +9,11 @@ use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use rave_benchmarks::predictions::{Format, Missing, Tally, match_with, read, score};
 use rave_benchmarks::{Average, METRICS, Metric, Suite};
+use rave_hints::refusal;
 
 use super::arguments::choice;
 use super::{named_suite, print};
 use crate::Outcome;
-use crate::failure::refusal;
 
 /// Options of `rave score`.
 #[derive(Debug, Args)]
@@ -54,14 +54,17 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let (metric, average) = match (suite, arguments.metric) {
         (Some(suite), _) => (suite.metric, suite.average),
         (None, Some(metric)) => (metric, Average::Items),
-        (None, None) => bail!("give --suite or --metric"),
+        (None, None) => bail!(refusal(
+            "nothing says how to score",
+            "give --suite or --metric",
+        )),
     };
     let name = arguments.predictions.display().to_string();
     let mut predictions = if name == "-" {
         let mut text = String::new();
         io::stdin()
             .read_to_string(&mut text)
-            .context("cannot read stdin (text in UTF-8 is expected)")?;
+            .context(refusal("cannot read stdin", "give text in UTF-8"))?;
         read(Format::Jsonl, &text)
     } else {
         let format = Format::of(&arguments.predictions)?;
@@ -101,8 +104,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let tally = score(metric, average, &predictions).with_context(|| name.clone())?;
     let Some(value) = tally.score else {
         bail!(refusal(
-            format!("{name} holds no predictions; one JSON object a line is expected"),
-            "to score every sample of the data as an empty answer: --data DIR --missing zero",
+            format!("{name} holds no predictions"),
+            "give one JSON object a line; to score every sample of the data as an empty answer: --data DIR --missing zero",
         ));
     };
     let mut lines = String::new();

@@ -7,10 +7,10 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use rave_benchmarks::render::{Split, Task, contact_sheet};
 use rave_benchmarks::{Suite, suite, suites};
+use rave_hints::refusal;
 
 use super::{print, print_json, print_table};
 use crate::Outcome;
-use crate::failure::refusal;
 
 /// Options of `rave suites`.
 #[derive(Debug, Args)]

@@ -191,7 +191,7 @@ fn a_run_keeps_repository_commit_and_hashes_of_model_and_data() {
 }
 
 #[test]
-fn what_the_hub_refuses_is_one_line_and_exit_code_1() {
+fn what_the_hub_refuses_is_one_line_with_a_hint_and_exit_code_1() {
     let server = hub();
     server.put("models/org/pickled", "config.json", b"{}");
     server.put("models/org/pickled", "pytorch_model.bin", b"PK");
@@ -230,9 +230,16 @@ fn what_the_hub_refuses_is_one_line_and_exit_code_1() {
         let output = generate(&mut asking(&server, cache.path()), model, more);
         let message = stderr(&output);
         assert_eq!(output.status.code(), Some(1), "{message}");
-        assert_eq!(message.lines().count(), 1, "{message}");
-        for part in parts {
-            assert!(message.contains(part), "`{part}` is not in: {message}");
+        let lines: Vec<&str> = message.lines().collect();
+        assert_eq!(lines.len(), 2, "{message}");
+        for (line, (name, part)) in lines
+            .iter()
+            .zip(["error: ", "hint: "].into_iter().zip(parts))
+        {
+            assert!(
+                line.starts_with(name) && line.contains(part),
+                "`{part}` is not in: {message}"
+            );
         }
     }
     // Nothing of the pickles was fetched to find out.

@@ -35,7 +35,7 @@ pub(super) fn prepare(
     let made = catch_unwind(AssertUnwindSafe(|| {
         let item = dataset
             .item(index)
-            .map_err(|error| Failure::new(FailureKind::Item, error.to_string()))?;
+            .map_err(|error| Failure::new(FailureKind::Item, error.with_hint()))?;
         let prompt = dataset.suite().prompt(&item.question, model_type);
         let found = prepared.item.insert(Item { prompt, ..item });
         prepared.picture = Some(picture_key(found));

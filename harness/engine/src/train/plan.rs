@@ -349,7 +349,7 @@ mod tests {
             (no_steps, "steps"),
         ] {
             let error = wrong.check().unwrap_err();
-            let told = format!("{error}; {}", error.hint().unwrap_or_default());
+            let told = error.with_hint();
             assert!(told.contains(word), "{told}");
         }
     }

@@ -44,7 +44,7 @@ impl State {
         let Some(step) = step else {
             return Err(Error::request(
                 format!(
-                    "{}: says no step; it is no state of a training run",
+                    "{}: says no step, so it is no state of a training run",
                     path.display()
                 ),
                 BEGIN_AGAIN,

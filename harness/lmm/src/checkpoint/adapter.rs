@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use rave_hints::{Refusal, refusal};
 use rave_methods::{Attention, Variant};
 use safetensors::SafeTensors;
 use sha2::{Digest, Sha256};
@@ -52,14 +53,15 @@ pub fn load(
     base_sha256: &str,
     attention: &dyn Attention,
 ) -> Result<Adapter, Error> {
-    let fail = |reason: String| Error::Adapter {
+    let fail = |reason: Refusal| Error::Adapter {
         path: path.to_owned(),
         reason,
     };
     let bytes = Error::read(path)?;
     let damaged = |error: safetensors::SafeTensorError| {
-        fail(format!(
-            "not a valid safetensors file ({error}); train or fetch it again"
+        fail(refusal(
+            format!("not a valid safetensors file ({error})"),
+            "train or fetch it again",
         ))
     };
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
@@ -68,14 +70,15 @@ pub fn load(
         match metadata.get(key) {
             Some(found) if *found == expected => {}
             Some(found) => {
-                return Err(fail(format!(
-                    "its {key} is {found}, but {expected} is needed; use the adapter that was trained for this variant and checkpoint"
+                return Err(fail(refusal(
+                    format!("its {key} is {found}, but {expected} is needed"),
+                    "use the adapter that was trained for this variant and checkpoint",
                 )));
             }
             None => {
-                return Err(fail(format!(
-                    "its metadata lacks `{key}`: it is no adapter of this harness"
-                )));
+                return Err(fail(
+                    format!("its metadata lacks `{key}`: it is no adapter of this harness").into(),
+                ));
             }
         }
     }
@@ -86,29 +89,34 @@ pub fn load(
         .into_iter()
         .find(|name| parameters.iter().all(|(own, _)| own != name))
     {
-        return Err(fail(format!(
-            "it holds `{extra}`, which `{}` does not have on this model",
-            variant.id
-        )));
+        return Err(fail(
+            format!(
+                "it holds `{extra}`, which `{}` does not have on this model",
+                variant.id
+            )
+            .into(),
+        ));
     }
     // Everything is checked before the first value is copied, so that an error leaves no half-loaded variant behind.
     let mut copies = Vec::new();
     for (name, parameter) in parameters {
         let view = tensors
             .tensor(&name)
-            .map_err(|_| fail(format!("the tensor `{name}` is missing")))?;
+            .map_err(|_| fail(format!("the tensor `{name}` is missing").into()))?;
         let shape: Vec<i64> = view.shape().iter().map(|&size| size as i64).collect();
         let Some(stored) = floating(view.dtype()) else {
-            return Err(fail(format!(
-                "`{name}` is {:?}, not a floating-point type",
-                view.dtype()
-            )));
+            return Err(fail(
+                format!("`{name}` is {:?}, not a floating-point type", view.dtype()).into(),
+            ));
         };
         if shape != parameter.size() {
-            return Err(fail(format!(
-                "`{name}` has shape {shape:?}, but this model needs {:?}",
-                parameter.size()
-            )));
+            return Err(fail(
+                format!(
+                    "`{name}` has shape {shape:?}, but this model needs {:?}",
+                    parameter.size()
+                )
+                .into(),
+            ));
         }
         copies.push((
             parameter,

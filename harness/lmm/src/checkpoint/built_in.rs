@@ -81,7 +81,7 @@ pub fn folder(name: &str) -> Result<Option<PathBuf>, Error> {
         if !folder.join(grid::FILE).is_file() {
             return Err(Error::Missing {
                 what: format!("{}, of the shipped model `{name}`,", grid::FILE),
-                remedy: "set RAVE_MODELS to harness/lmm/models of this program's source, or give the folder of another \
+                hint: "set RAVE_MODELS to harness/lmm/models of this program's source, or give the folder of another \
                          model"
                     .into(),
                 folder,
@@ -110,7 +110,7 @@ pub fn write(name: &str, seed: u64, folder: &Path) -> Result<(), Error> {
         return Err(Error::UnknownModel {
             name: name.to_owned(),
             built_in: MODELS.iter().map(|model| model.name.to_owned()).collect(),
-            hint: String::new(),
+            hint: None,
         });
     };
     if folder.join(MARKER).is_file() {
@@ -154,6 +154,6 @@ pub fn cache_folder() -> Result<PathBuf, Error> {
         .ok_or_else(|| Error::Missing {
             folder: PathBuf::from("~"),
             what: "a cache folder".into(),
-            remedy: "set RAVE_CACHE to a folder that can be written".into(),
+            hint: "set RAVE_CACHE to a folder that can be written".into(),
         })
 }

@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use rave_hints::refusal;
 use rave_methods::Geometry;
 use serde::Serialize;
 
@@ -192,7 +193,7 @@ impl Report {
                 report.family = Some(family.id);
                 report.examine(checkpoint, family, outline);
             }
-            Err(error) => report.problems.push(error.to_string()),
+            Err(error) => report.problems.push(error.with_hint()),
         }
         report
     }
@@ -205,10 +206,10 @@ impl Report {
     ) {
         match (family.geometry)(checkpoint) {
             Ok(geometry) => self.geometry = Some(geometry),
-            Err(error) => return self.problems.push(error.to_string()),
+            Err(error) => return self.problems.push(error.with_hint()),
         }
         if let Err(error) = SmallFiles::open(checkpoint, GenerationKeys::default()) {
-            self.problems.push(error.to_string());
+            self.problems.push(error.with_hint());
         }
         let outline = match outline {
             Ok(outline) => outline,
@@ -218,7 +219,7 @@ impl Report {
                     Error::Missing { .. } => &mut self.notes,
                     _ => &mut self.problems,
                 };
-                list.push(error.to_string());
+                list.push(error.with_hint());
                 self.tensors = self.planned(checkpoint, family, &Outline::default());
                 if let Some(tensors) = &mut self.tensors {
                     tensors.found = None;
@@ -255,7 +256,7 @@ impl Report {
         match plan(checkpoint, family, names) {
             Ok(plan) => Some(Tensors::of(&plan, outline)),
             Err(error) => {
-                self.problems.push(error.to_string());
+                self.problems.push(error.with_hint());
                 None
             }
         }
@@ -302,11 +303,14 @@ pub(crate) fn names(
     if missing.is_empty() {
         return Ok(());
     }
-    let reason = format!(
-        "it lacks {} of the {} tensors that config.json asks for: {}; use the config that was saved with the weights",
-        missing.len(),
-        plan.used.len(),
-        some(&missing)
+    let reason = refusal(
+        format!(
+            "it lacks {} of the {} tensors that config.json asks for: {}",
+            missing.len(),
+            plan.used.len(),
+            some(&missing)
+        ),
+        "use the config that was saved with the weights",
     );
     Err(Error::malformed(index, reason))
 }

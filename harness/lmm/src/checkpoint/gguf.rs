@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
+use rave_hints::{Refusal, refusal};
 
 use crate::Error;
 use crate::checkpoint::map;
@@ -59,7 +60,7 @@ impl Gguf {
         };
         let (metadata, tensors) = match reader.header() {
             Ok(found) => found,
-            Err(reason) => return Err(Error::malformed(path, format!("{reason}; fetch it again"))),
+            Err(reason) => return Err(Error::malformed(path, refusal(reason, "fetch it again"))),
         };
         let alignment = match metadata.get("general.alignment") {
             Some(Value::Whole(alignment)) if *alignment > 0 => *alignment as u64,
@@ -118,13 +119,14 @@ impl Gguf {
     }
 
     /// Why this file is refused.
-    pub(crate) fn refused(&self, reason: impl Into<String>) -> Error {
+    pub(crate) fn refused(&self, reason: impl Into<Refusal>) -> Error {
         Error::malformed(&self.path, reason)
     }
 
     fn lacks(&self, key: &str) -> Error {
-        self.refused(format!(
-            "the metadata has no `{key}` of the right type; use a file that llama.cpp's converter wrote"
+        self.refused(refusal(
+            format!("the metadata has no `{key}` of the right type"),
+            "use a file that llama.cpp's converter wrote",
         ))
     }
 
@@ -134,21 +136,28 @@ impl Gguf {
     /// A tensor that there is not, of another shape or of a type that is not read; data past the end of the file.
     pub(crate) fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
         let Some(entry) = self.tensors.get(name) else {
-            return Err(self.refused(format!(
-                "tensor `{name}` is missing; use a file with a whole model"
+            return Err(self.refused(refusal(
+                format!("tensor `{name}` is missing"),
+                "use a file with a whole model",
             )));
         };
         if entry.shape != shape {
-            return Err(self.refused(format!(
-                "tensor `{name}` has shape {:?} where {shape:?} is needed; use a model of the same sizes",
-                entry.shape
+            return Err(self.refused(refusal(
+                format!(
+                    "tensor `{name}` has shape {:?} where {shape:?} is needed",
+                    entry.shape
+                ),
+                "use a model of the same sizes",
             )));
         }
         let count: usize = shape.iter().product();
         let Some((block, size, decode)) = layout(entry.kind) else {
-            return Err(self.refused(format!(
-                "tensor `{name}` is of ggml type {}; F32, F16, BF16, Q4_0, Q4_1 and Q8_0 can be read: use a file in one of these",
-                entry.kind
+            return Err(self.refused(refusal(
+                format!(
+                    "tensor `{name}` is of ggml type {}; F32, F16, BF16, Q4_0, Q4_1 and Q8_0 can be read",
+                    entry.kind
+                ),
+                "use a file in one of these types",
             )));
         };
         let bytes = self.data.checked_add(entry.offset).and_then(|start| {
@@ -157,8 +166,9 @@ impl Gguf {
             self.bytes.get(start..end)
         });
         let (Some(bytes), 0) = (bytes, count % block) else {
-            return Err(self.refused(format!(
-                "tensor `{name}` ends past the end of the file, which is truncated: fetch it again"
+            return Err(self.refused(refusal(
+                format!("tensor `{name}` ends past the end of the file, which is truncated"),
+                "fetch it again",
             )));
         };
         let mut values = Vec::with_capacity(count);
@@ -416,7 +426,7 @@ mod tests {
         // The header is 102 bytes long.
         for length in 0..102 {
             std::fs::write(whole.path(), &bytes[..length]).unwrap();
-            let error = Gguf::open(whole.path()).map(drop).unwrap_err().to_string();
+            let error = Gguf::open(whole.path()).map(drop).unwrap_err().with_hint();
             assert!(
                 error.contains("again") || error.contains("cannot read"),
                 "{length}: {error}"

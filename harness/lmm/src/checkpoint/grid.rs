@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
+use rave_hints::refusal;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -44,16 +45,19 @@ impl Grid {
         if !path.is_file() {
             return Ok(None);
         }
-        let contents: Contents = serde_json::from_value(read_json(&path)?)
-            .map_err(|error| Error::malformed(&path, format!("{error}; make the grid again")))?;
+        let contents: Contents = serde_json::from_value(read_json(&path)?).map_err(|error| {
+            Error::malformed(&path, refusal(error.to_string(), "make the grid again"))
+        })?;
         if contents.seeds.is_empty() || !contents.variants.iter().any(|id| id == BASELINE) {
-            let reason =
-                format!("a grid needs a seed and the variant `{BASELINE}`; make the grid again");
+            let reason = refusal(
+                format!("a grid needs a seed and the variant `{BASELINE}`"),
+                "make the grid again",
+            );
             return Err(Error::malformed(&path, reason));
         }
         let odd = |id: &&String| id.is_empty() || id.contains(['/', '\\']) || id.starts_with('.');
         if let Some(odd) = contents.variants.iter().find(odd) {
-            let reason = format!("`{odd}` is no variant's id; make the grid again");
+            let reason = refusal(format!("`{odd}` is no variant's id"), "make the grid again");
             return Err(Error::malformed(&path, reason));
         }
         let grid = Self {
@@ -66,7 +70,7 @@ impl Grid {
                 if !folder.join("config.json").is_file() {
                     return Err(Error::Missing {
                         what: format!("the checkpoint of `{variant}` at seed {seed}"),
-                        remedy: format!(
+                        hint: format!(
                             "{} names it: train it, or take it out of the list",
                             path.display()
                         ),
@@ -92,7 +96,10 @@ impl Grid {
             return Err(Error::Missing {
                 folder: self.folder.clone(),
                 what: format!("seed {seed}"),
-                remedy: format!("it was trained with the seeds {:?}", self.contents.seeds),
+                hint: format!(
+                    "give one of those that it was trained with: {:?}",
+                    self.contents.seeds
+                ),
             });
         }
         let own = self.contents.variants.iter().any(|id| id == variant);
@@ -137,7 +144,7 @@ mod tests {
         let place = |seed, variant| opened.checkpoint(seed, variant).unwrap();
         assert!(place(7, "rave").ends_with("seed-7/rave"));
         assert!(place(4, "pai").ends_with("seed-4/standard"));
-        let missing = opened.checkpoint(5, "rave").unwrap_err().to_string();
+        let missing = opened.checkpoint(5, "rave").unwrap_err().with_hint();
         assert!(missing.contains("[4, 7]"), "{missing}");
     }
 
@@ -150,7 +157,7 @@ mod tests {
         ] {
             let folder = tempfile::tempdir().unwrap();
             grid(folder.path(), variants);
-            let message = Grid::open(folder.path()).unwrap_err().to_string();
+            let message = Grid::open(folder.path()).unwrap_err().with_hint();
             assert!(message.contains(word), "{message}");
         }
     }

@@ -105,7 +105,7 @@ fn folders<'a>(
     Err(Error::Missing {
         folder: repository.reference().to_string().into(),
         what: "config.json".into(),
-        remedy: "give a repository with a whole checkpoint, or another revision of it".into(),
+        hint: "give a repository with a whole checkpoint, or another revision of it".into(),
     })
 }
 

@@ -13,6 +13,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use rave_hints::refusal;
 use serde_json::{Map, Value as Json, json};
 use sha2::{Digest as _, Sha256};
 use tch::{Kind, Tensor};
@@ -46,15 +47,16 @@ pub fn gguf(path: &Path, base: &Path, out: &Path) -> Result<(), Error> {
     let checkpoint = Checkpoint::open(base)?;
     let architecture = file.text("general.architecture")?;
     if architecture != "llama" {
-        return Err(file.refused(format!(
-            "its architecture is `{architecture}`; only `llama` decoders fit a SmolVLM: use such a file"
+        return Err(file.refused(refusal(
+            format!("its architecture is `{architecture}`"),
+            "use a `llama` decoder: no other fits a SmolVLM",
         )));
     }
     let taken = std::fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some());
     if taken {
         return Err(Error::Write {
             path: out.to_owned(),
-            source: std::io::Error::other("the folder holds something already; name another"),
+            source: std::io::Error::other("the folder holds something already"),
         });
     }
     let sizes = Sizes::read(&file, &checkpoint)?;
@@ -153,10 +155,13 @@ impl Sizes {
             let found = file.whole(key)?;
             let wanted = text.and_then(|text| text.get(own)).and_then(Json::as_i64);
             if wanted.is_some_and(|wanted| wanted != found) || found < 1 {
-                return Err(file.refused(format!(
-                    "{key} is {found}, and {} says {own} {}; give a checkpoint of the same sizes with --model",
-                    checkpoint.path("config.json").display(),
-                    wanted.unwrap_or_default()
+                return Err(file.refused(refusal(
+                    format!(
+                        "{key} is {found}, and {} says {own} {}",
+                        checkpoint.path("config.json").display(),
+                        wanted.unwrap_or_default()
+                    ),
+                    "give a checkpoint of the same sizes with --model",
                 )));
             }
             Ok(found as usize)
@@ -184,7 +189,10 @@ fn config(
     let Some(text) = config.get_mut("text_config").and_then(Json::as_object_mut) else {
         return Err(Error::malformed(
             &path,
-            "it has no text_config; give a checkpoint of the SmolVLM layout with --model",
+            refusal(
+                "it has no text_config",
+                "give a checkpoint of the SmolVLM layout with --model",
+            ),
         ));
     };
     // One of the two, whichever the checkpoint has.
@@ -215,9 +223,10 @@ fn config(
 /// The decoder's tensors under their names in a checkpoint, in f32: what the file's blocks stand for exactly.
 fn decoder(file: &Gguf, sizes: &Sizes, vocabulary: usize) -> Result<Vec<(String, Tensor)>, Error> {
     if file.names().any(|name| name == "output.weight") {
-        return Err(file.refused(
-            "it has a head of its own (output.weight); only models that tie it to the embeddings fit: use such a file",
-        ));
+        return Err(file.refused(refusal(
+            "it has a head of its own (output.weight)",
+            "use a model that ties its head to the embeddings: no other fits",
+        )));
     }
     let (width, hidden) = (sizes.width, sizes.feed_forward);
     let shared = width / sizes.heads * sizes.kv_heads;
@@ -292,14 +301,18 @@ impl Tokenizer {
             file.text("tokenizer.ggml.pre")?,
         );
         if (model, splitter) != ("gpt2", "smollm") {
-            return Err(file.refused(format!(
-                "its tokenizer is `{model}` with `{splitter}` before it; only SmolLM's (`gpt2` with `smollm`) is known: use a SmolLM file"
+            return Err(file.refused(refusal(
+                format!("its tokenizer is `{model}` with `{splitter}` before it"),
+                "use a SmolLM file: no other tokenizer than its own (`gpt2` with `smollm`) is known",
             )));
         }
         let texts = |key: &str| -> Result<Vec<String>, Error> {
             let text = |value: &Value| match value {
                 Value::Text(text) => Ok(text.clone()),
-                _ => Err(file.refused(format!("`{key}` holds what is no text; fetch it again"))),
+                _ => Err(file.refused(refusal(
+                    format!("`{key}` holds what is no text"),
+                    "fetch it again",
+                ))),
             };
             file.list(key)?.iter().map(text).collect()
         };

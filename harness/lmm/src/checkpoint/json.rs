@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use rave_hints::refusal;
 use serde_json::Value;
 
 use crate::Error;
@@ -15,11 +16,14 @@ pub(crate) fn read_json(path: &Path) -> Result<Value, Error> {
 pub(crate) fn parse_json(path: &Path, bytes: &[u8]) -> Result<Value, Error> {
     serde_json::from_slice(bytes).map_err(|error| {
         let reason = match python_number(bytes, &error) {
-            Some(word) => format!(
-                "{word} in line {}, which Python writes and JSON has not; write null or a number there",
-                error.line()
+            Some(word) => refusal(
+                format!(
+                    "{word} in line {}, which Python writes and JSON has not",
+                    error.line()
+                ),
+                "write null or a number there",
             ),
-            None => format!("not valid JSON: {error}; fetch it again"),
+            None => refusal(format!("not valid JSON: {error}"), "fetch it again"),
         };
         Error::malformed(path, reason)
     })

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use rave_hints::refusal;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
@@ -53,8 +54,9 @@ impl Layout {
                 }
             });
             let Some(layout) = layout else {
-                let reason = format!(
-                    "transformers_weights is {named}; give the name of a .safetensors file or of an index of such files in this folder"
+                let reason = refusal(
+                    format!("transformers_weights is {named}"),
+                    "give the name of a .safetensors file or of an index of such files in this folder",
                 );
                 return Err(Error::malformed(config, reason));
             };
@@ -62,7 +64,7 @@ impl Layout {
                 return Err(Error::Missing {
                     folder: config.parent().unwrap_or(config).to_owned(),
                     what: layout.file().to_owned(),
-                    remedy: "config.json names it under transformers_weights: fetch it".into(),
+                    hint: "config.json names it under transformers_weights: fetch it".into(),
                 });
             }
             return Ok(Some(layout));
@@ -93,14 +95,17 @@ pub(super) fn shard_paths(index: &Path, weight_map: &WeightMap) -> Result<Vec<Pa
         [name] => Err(Error::Missing {
             folder: folder.to_owned(),
             what: format!("shard {name}"),
-            remedy: format!("{} lists it: fetch it", file_name(index)),
+            hint: format!("{} lists it: fetch it", file_name(index)),
         }),
         [..] => {
-            let reason = format!(
-                "{} of the {} shards that it lists are missing: {}; fetch them",
-                absent.len(),
-                names.len(),
-                some(&absent)
+            let reason = refusal(
+                format!(
+                    "{} of the {} shards that it lists are missing: {}",
+                    absent.len(),
+                    names.len(),
+                    some(&absent)
+                ),
+                "fetch them",
             );
             Err(Error::malformed(index, reason))
         }
@@ -115,7 +120,7 @@ pub(crate) fn files(weight_map: &WeightMap) -> BTreeSet<&str> {
 /// Reads an index: each of its shards is in its own folder.
 pub(crate) fn read(index: &Path) -> Result<WeightMap, Error> {
     let refused =
-        |reason: String| Error::malformed(index, format!("{reason}; fetch the index again"));
+        |reason: String| Error::malformed(index, refusal(reason, "fetch the index again"));
     let bytes = Error::read(index)?;
     super::parse_json(index, &bytes)?;
     let Index { weight_map: pairs } = serde_json::from_slice(&bytes)

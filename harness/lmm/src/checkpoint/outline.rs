@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use rave_hints::refusal;
+
 use super::layout::{Layout, WeightMap, files, read};
 use super::shard::{Shard, Stored, stored_by_header};
 use super::{Checkpoint, not_there, unread_index};
@@ -69,8 +71,10 @@ impl Outline {
         self.present += 1;
         for (name, stored) in tensors {
             if self.tensors.contains_key(&name) {
-                let reason =
-                    format!("tensor `{name}` is also in another shard; keep one of the two");
+                let reason = refusal(
+                    format!("tensor `{name}` is also in another shard"),
+                    "keep one of the two",
+                );
                 return Err(Error::malformed(path, reason));
             }
             self.tensors.insert(name, Some(stored));

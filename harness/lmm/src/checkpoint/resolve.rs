@@ -22,11 +22,11 @@ pub fn resolve(name: &str) -> Result<PathBuf, Error> {
         return Ok(folder);
     }
     let hint = if folder.is_file() {
-        "; that is a file: give the checkpoint's folder".to_owned()
+        "that is a file: give the checkpoint's folder".to_owned()
     } else if let Ok(reference) = name.parse::<Reference>() {
         return Ok(cached(Kind::Model, &reference, &Settings::from_env())?);
     } else {
-        "; give the folder of a checkpoint with config.json, model.safetensors and tokenizer.json"
+        "give the folder of a checkpoint with config.json, model.safetensors and tokenizer.json"
             .to_owned()
     };
     Err(Error::UnknownModel {
@@ -35,7 +35,7 @@ pub fn resolve(name: &str) -> Result<PathBuf, Error> {
             .iter()
             .map(|model| model.name.to_owned())
             .collect(),
-        hint,
+        hint: Some(hint),
     })
 }
 

@@ -10,11 +10,12 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
+use rave_hints::refusal;
 use safetensors::tensor::{Metadata, TensorView};
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use tch::{Device, Kind, Tensor};
 
-use super::foreign::PICKLE;
+use super::foreign::pickle;
 use crate::Error;
 
 /// Bytes that are hashed before they are given back.
@@ -50,7 +51,7 @@ impl Shard {
         let bytes = map(path)?;
         // A zip archive (Torch since 1.6) or a bare pickle: renaming a file does not convert it.
         if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"\x80\x02") {
-            return Err(Error::malformed(path, PICKLE));
+            return Err(Error::malformed(path, pickle()));
         }
         let shard = Self {
             path: path.to_owned(),
@@ -180,8 +181,9 @@ fn tensors(header: &Metadata) -> BTreeMap<String, Stored> {
 }
 
 fn invalid(path: &Path, error: &SafeTensorError) -> Error {
-    let reason = format!(
-        "not a valid safetensors file ({error}); it is truncated or damaged: fetch it again"
+    let reason = refusal(
+        format!("not a valid safetensors file ({error}): it is truncated or damaged"),
+        "fetch it again",
     );
     Error::malformed(path, reason)
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
+use rave_hints::refusal;
 use safetensors::tensor::Dtype;
 use safetensors::{SafeTensorError, SafeTensors};
 use serde_json::{Value, json};
@@ -99,7 +100,10 @@ pub fn read_tensors(path: &Path) -> Result<TensorFile, Error> {
     let damaged = |error: SafeTensorError| {
         Error::malformed(
             path,
-            format!("not a valid safetensors file ({error}); fetch or make it again"),
+            refusal(
+                format!("not a valid safetensors file ({error})"),
+                "fetch or make it again",
+            ),
         )
     };
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
@@ -109,9 +113,9 @@ pub fn read_tensors(path: &Path) -> Result<TensorFile, Error> {
         .map(|(name, view)| {
             let shape: Vec<i64> = view.shape().iter().map(|&size| size as i64).collect();
             let Some(kind) = floating(view.dtype()) else {
-                let reason = format!(
-                    "`{name}` is {:?}, not a floating-point type; F32, F16 and BF16 can be loaded",
-                    view.dtype()
+                let reason = refusal(
+                    format!("`{name}` is {:?}, not a floating-point type", view.dtype()),
+                    "F32, F16 and BF16 can be loaded",
                 );
                 return Err(Error::malformed(path, reason));
             };

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use rave_hints::refusal;
+
 use super::layout::{INDEX, file_name, read, shard_paths};
 use super::shard::Shard;
 use crate::Error;
@@ -26,8 +28,11 @@ pub(super) fn note(single: &Shard, folder: &Path) -> Result<Option<String>, Erro
     let name = file_name(&single.path);
     match shards {
         Ok(tensors) if tensors != single.stored()? => {
-            let reason = format!(
-                "{name} beside it holds other tensors than its shards, and both are whole: they are two models; keep one of them in this folder (transformers takes {name})"
+            let reason = refusal(
+                format!(
+                    "{name} beside it holds other tensors than its shards, and both are whole: they are two models"
+                ),
+                format!("keep one of them in this folder (transformers takes {name})"),
             );
             Err(Error::malformed(&index, reason))
         }

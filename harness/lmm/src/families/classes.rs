@@ -85,12 +85,12 @@ impl Class {
         for (key, only) in entries(&self.fixed) {
             match file.get(key) {
                 Some(own) if !own.is_null() && !same(own, only) => {
-                    let remedy = if only.is_null() {
+                    let other = if only.is_null() {
                         String::new()
                     } else {
                         format!("; {only} is")
                     };
-                    return Err(format!("{key} {own} is not supported{remedy}"));
+                    return Err(format!("{key} {own} is not supported{other}"));
                 }
                 _ => (),
             }

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use rave_hints::{Refusal, refusal};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -44,7 +45,7 @@ impl ConfigFile {
     pub(super) fn read(folder: &Path, file: &Value) -> Result<Self, Error> {
         let path = folder.join("config.json");
         let whole = whole(&path, file)?;
-        if let Some(reason) = quantised::refusal(folder, file) {
+        if let Some(reason) = quantised::refused(folder, file) {
             return Err(Error::malformed(&path, reason));
         }
         Self::parts(&path, &whole, file).map_err(|reason| malformed(&path, &reason))
@@ -91,7 +92,10 @@ impl ConfigFile {
 fn malformed(path: &Path, reason: &str) -> Error {
     Error::malformed(
         path,
-        format!("{reason}; use the config that was saved with the weights, or another checkpoint"),
+        refusal(
+            reason,
+            "use the config that was saved with the weights, or another checkpoint",
+        ),
     )
 }
 
@@ -159,7 +163,10 @@ pub(super) fn whole(path: &Path, file: &Value) -> Result<Whole, Error> {
     let Some(model_type) = model_type else {
         return Err(Error::malformed(
             path,
-            "the key `model_type` is missing: this is no model config of transformers; give the folder of a whole checkpoint",
+            refusal(
+                "the key `model_type` is missing: this is no model config of transformers",
+                "give the folder of a whole checkpoint",
+            ),
         ));
     };
     let all = classes::wholes();
@@ -188,16 +195,19 @@ fn first_architecture(file: &Value) -> Option<&str> {
 }
 
 /// What a config is that is not one of a model of pictures in the layout of `transformers`, and where to find one that is.
-fn other_format(file: &Value, model_type: Option<&str>) -> Option<String> {
+fn other_format(file: &Value, model_type: Option<&str>) -> Option<Refusal> {
     let name = first_architecture(file).unwrap_or_default();
     let is_original = file.get("mm_vision_tower").is_some()
         || name.starts_with("Llava") && name.ends_with("ForCausalLM");
     if is_original {
-        return Some(format!(
-            "this is a LLaVA in the format of its authors (model_type `{}`, {name}), whose tensors have other names; use its \
+        return Some(refusal(
+            format!(
+                "this is a LLaVA in the format of its authors (model_type `{}`, {name}), whose tensors have other names",
+                model_type.unwrap_or_default()
+            ),
+            "use its \
              conversion for transformers, of llava-hf on the hub, whose name ends in -hf (llava-hf/llava-1.5-7b-hf of \
              liuhaotian/llava-v1.5-7b)",
-            model_type.unwrap_or_default()
         ));
     }
     let is_known = classes::wholes()
@@ -208,10 +218,17 @@ fn other_format(file: &Value, model_type: Option<&str>) -> Option<String> {
             .any(|key| key.contains("vision") || key.contains("image") || key.contains("visual"))
     });
     (!is_known && name.ends_with("ForCausalLM") && !has_pictures).then(|| {
-        format!(
-            "this is a language model without pictures (model_type `{}`, {name}); choose a checkpoint of a model that sees, of one of: {}",
-            model_type.unwrap_or_default(),
-            classes::wholes().iter().map(|whole| whole.model_type).collect::<Vec<_>>().join(", ")
+        let wholes = classes::wholes();
+        let names: Vec<&str> = wholes.iter().map(|whole| whole.model_type).collect();
+        refusal(
+            format!(
+                "this is a language model without pictures (model_type `{}`, {name})",
+                model_type.unwrap_or_default()
+            ),
+            format!(
+                "choose a checkpoint of a model that sees, of one of: {}",
+                names.join(", ")
+            ),
         )
     })
 }
@@ -225,7 +242,7 @@ mod tests {
     use super::*;
 
     fn read(file: &Value) -> Result<ConfigFile, String> {
-        ConfigFile::read(Path::new("/models/some"), file).map_err(|error| error.to_string())
+        ConfigFile::read(Path::new("/models/some"), file).map_err(|error| error.with_hint())
     }
 
     #[test]

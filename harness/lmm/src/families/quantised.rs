@@ -3,10 +3,11 @@
 
 use std::path::Path;
 
+use rave_hints::{Refusal, refusal};
 use serde_json::Value;
 
 /// Why a checkpoint is refused that says that it is quantised, and which one to use instead where a name tells.
-pub(super) fn refusal(folder: &Path, config: &Value) -> Option<String> {
+pub(super) fn refused(folder: &Path, config: &Value) -> Option<Refusal> {
     let parts = ["text_config", "vision_config"].map(|part| config.get(part));
     let sections = [Some(config)].into_iter().chain(parts).flatten();
     let mut keys = sections.flat_map(|section| {
@@ -31,10 +32,10 @@ pub(super) fn refusal(folder: &Path, config: &Value) -> Option<String> {
             names.join(" or ")
         ),
     };
-    Some(format!(
-        "the checkpoint is quantised ({key}: {}{bits}), which is not supported; {instead}",
-        method(key, how)
-    ))
+    let how = method(key, how);
+    let message =
+        format!("the checkpoint is quantised ({key}: {how}{bits}), which is not supported");
+    Some(refusal(message, instead))
 }
 
 /// How it is quantised.
@@ -133,6 +134,7 @@ fn is_quantised(word: &str) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use rave_hints::with_hint;
     use serde_json::json;
 
     use super::*;
@@ -178,11 +180,12 @@ mod tests {
                 ["MLX, 8 bits", "here: Model)"],
             ),
         ] {
-            let reason = refusal(Path::new(folder), config).unwrap();
+            let reason = refused(Path::new(folder), config).unwrap();
+            let reason = with_hint(&reason, reason.hint());
             assert!(parts.iter().all(|part| reason.contains(part)), "{reason}");
         }
         let none = json!({ "quantization_config": null, "text_config": {} });
-        assert_eq!(refusal(Path::new("Model-AWQ"), &none), None);
+        assert_eq!(refused(Path::new("Model-AWQ"), &none), None);
     }
 
     #[test]

@@ -117,7 +117,7 @@ pub fn map(
         ("head", choice.head, geometry.heads as usize),
     ] {
         if let Some(index) = index.filter(|&index| index >= count) {
-            return Err(Error::Prompt(format!(
+            return Err(Error::prompt(format!(
                 "{name} {index} is not there: {} has the {name}s 0 to {}, or `mean` over all",
                 model.info().name,
                 count - 1

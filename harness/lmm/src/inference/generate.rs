@@ -7,6 +7,7 @@
 
 use std::time::{Duration, Instant};
 
+use rave_hints::refusal;
 use rave_methods::Attention;
 use tch::{Kind, Tensor};
 
@@ -233,11 +234,13 @@ impl Model {
     fn check_length(&self, prompt: &Prompt, options: &GenerationOptions) -> Result<(), Error> {
         let capacity = (prompt.ids.len() + options.max_new_tokens) as i64;
         match self.max_positions() {
-            Some(max) if capacity > max => Err(Error::Prompt(format!(
-                "{} tokens and up to {} new ones are more than the model's {max} positions (max_position_embeddings); \
-                 shorten the question, use fewer or smaller pictures, or allow fewer new tokens",
-                prompt.ids.len(),
-                options.max_new_tokens
+            Some(max) if capacity > max => Err(Error::prompt(refusal(
+                format!(
+                    "{} tokens and up to {} new ones are more than the model's {max} positions (max_position_embeddings)",
+                    prompt.ids.len(),
+                    options.max_new_tokens
+                ),
+                "shorten the question, use fewer or smaller pictures, or allow fewer new tokens",
             ))),
             _ => Ok(()),
         }

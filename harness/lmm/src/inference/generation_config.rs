@@ -15,6 +15,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use rave_hints::refusal;
 use serde_json::{Map, Value};
 use tokenizers::Tokenizer;
 
@@ -62,7 +63,10 @@ impl GenerationConfig {
         let path = checkpoint.path(FILE);
         if path.is_file() {
             let Value::Object(settings) = read_json(&path)? else {
-                let reason = "no JSON object with settings; fetch it again, or leave it out";
+                let reason = refusal(
+                    "no JSON object with settings",
+                    "fetch it again, or leave it out",
+                );
                 return Err(Error::malformed(&path, reason));
             };
             return Self::parse(path, FILE, settings, ignored);
@@ -96,9 +100,12 @@ impl GenerationConfig {
                     if harmless(value, &settings) {
                         continue;
                     }
-                    let reason = format!(
-                        "{name} {value} asks for {what}, which is not computed here; choose another checkpoint, or go on \
+                    let reason = refusal(
+                        format!("{name} {value} asks for {what}, which is not computed here"),
+                        format!(
+                            "choose another checkpoint, or go on \
                          without it: {OPTION} {name}"
+                        ),
                     );
                     return Err(Error::malformed(&path, reason));
                 }
@@ -132,9 +139,12 @@ impl GenerationConfig {
             None => Ok(()),
             Some((key, id)) => Err(Error::malformed(
                 &self.path,
-                format!(
-                    "{key} names token {id}, but the vocabulary has {vocabulary}; use the file of this checkpoint, or go on \
+                refusal(
+                    format!("{key} names token {id}, but the vocabulary has {vocabulary}"),
+                    format!(
+                        "use the file of this checkpoint, or go on \
                      without it: {OPTION} {key}"
+                    ),
                 ),
             )),
         }
@@ -150,7 +160,7 @@ impl GenerationConfig {
         let value = || &self.followed.applied[key];
         found
             .map(Some)
-            .map_err(|reason| refusal(&self.path, key, value(), &reason))
+            .map_err(|reason| wrong(&self.path, key, value(), &reason))
     }
 }
 
@@ -190,9 +200,11 @@ fn settings_of_model(config: &Value) -> Map<String, Value> {
     found.collect()
 }
 
-fn refusal(path: &Path, key: &str, value: &Value, reason: &str) -> Error {
-    let reason =
-        format!("{key} {value} {reason}; give another value, or go on without it: {OPTION} {key}");
+fn wrong(path: &Path, key: &str, value: &Value, reason: &str) -> Error {
+    let reason = refusal(
+        format!("{key} {value} {reason}"),
+        format!("give another value, or go on without it: {OPTION} {key}"),
+    );
     Error::malformed(path, reason)
 }
 
@@ -254,7 +266,7 @@ impl Reader<'_> {
     }
 
     fn refused(&self, key: &str, reason: &str) -> Error {
-        refusal(self.path, key, &self.settings[key], reason)
+        wrong(self.path, key, &self.settings[key], reason)
     }
 
     /// What `parse` makes of the value of a key, if that `asks` for something; a value of which it makes nothing is `wrong`.

@@ -14,6 +14,7 @@ mod rope;
 use std::path::Path;
 use std::rc::Rc;
 
+use rave_hints::refusal;
 use rave_methods::{Geometry, Tokens};
 use tch::{Device, Kind, Tensor};
 
@@ -214,10 +215,12 @@ impl Decoder {
         if let (Some(window), Some(last)) = (self.window, positions.iter().max())
             && *last >= window
         {
-            return Err(Error::Prompt(format!(
-                "{} tokens are more than sliding_window {window} in config.json: attention within a sliding window is not supported; \
-                 shorten the question, use fewer or smaller pictures, or allow fewer new tokens",
-                last + 1
+            return Err(Error::prompt(refusal(
+                format!(
+                    "{} tokens are more than sliding_window {window} in config.json: attention within a sliding window is not supported",
+                    last + 1
+                ),
+                "shorten the question, use fewer or smaller pictures, or allow fewer new tokens",
             )));
         }
         let angles = match (tokens.new_rotary(), &self.axes) {

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Instant;
 
+use rave_hints::{Refusal, refusal};
 use tch::{Cuda, Device, Kind, Tensor};
 
 use crate::Error;
@@ -60,7 +61,7 @@ pub fn load_cuda() -> Result<(), String> {
 /// # Errors
 /// [`Error::Device`] with the remedy.
 pub fn device(name: &str) -> Result<Device, Error> {
-    let fail = |reason: String| {
+    let fail = |reason: Refusal| {
         Err(Error::Device {
             device: name.to_owned(),
             reason,
@@ -75,22 +76,23 @@ pub fn device(name: &str) -> Result<Device, Error> {
         _ => None,
     };
     let Some(index) = index else {
-        return fail("not a device; use cpu, cuda or cuda:N".into());
+        return fail(refusal("not a device", "use cpu, cuda or cuda:N"));
     };
     if let Err(message) = load_cuda() {
-        return fail(format!(
-            "this LibTorch has no CUDA ({message}); set LIBTORCH to a CUDA build of LibTorch (or LIBTORCH_USE_PYTORCH=1), \
-             run `./just setup` and build again, or use --device cpu"
+        return fail(refusal(
+            format!("this LibTorch has no CUDA ({message})"),
+            "set LIBTORCH to a CUDA build of LibTorch (or LIBTORCH_USE_PYTORCH=1), \
+             run `./just setup` and build again, or use --device cpu",
         ));
     }
     match Cuda::device_count() {
-        0 => fail(
-            "no CUDA device is visible; check the driver with nvidia-smi, or use --device cpu"
-                .into(),
-        ),
-        count if index as i64 >= count => fail(format!(
-            "there are {count} CUDA devices; use cuda:0 to cuda:{}",
-            count - 1
+        0 => fail(refusal(
+            "no CUDA device is visible",
+            "check the driver with nvidia-smi, or use --device cpu",
+        )),
+        count if index as i64 >= count => fail(refusal(
+            format!("there are {count} CUDA devices"),
+            format!("use cuda:0 to cuda:{}", count - 1),
         )),
         _ => Ok(Device::Cuda(index)),
     }
@@ -126,8 +128,8 @@ mod tests {
     fn device_names_are_parsed_and_nonsense_is_refused() {
         assert_eq!(device("cpu").expect("always there"), Device::Cpu);
         for name in ["gpu", "cuda:", "cuda:x", "CPU", ""] {
-            let message = device(name).expect_err("no such device").to_string();
-            assert!(message.contains("use cpu, cuda or cuda:N"), "{message}");
+            let hint = device(name).expect_err("no such device").hint();
+            assert_eq!(hint.as_deref(), Some("use cpu, cuda or cuda:N"), "{name}");
         }
     }
 }

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ops::Bound::{Included, Unbounded};
 
+use rave_hints::refusal;
 use tch::{Device, Kind, Tensor};
 
 use crate::{Checkpoint, Error, Part};
@@ -146,8 +147,9 @@ impl Weights<'_> {
         let root = self.root;
         let asked = root.read.borrow().len() + root.unused.borrow().len();
         if asked == MAX_TENSORS {
-            let reason = format!(
-                "it asks for more than {MAX_TENSORS} tensors; use the config that was saved with the weights"
+            let reason = refusal(
+                format!("it asks for more than {MAX_TENSORS} tensors"),
+                "use the config that was saved with the weights",
             );
             return Err(Error::malformed(
                 &root.checkpoint.path("config.json"),

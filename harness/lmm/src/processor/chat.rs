@@ -16,6 +16,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use minijinja::{Environment, ErrorKind, UndefinedBehavior, context};
+use rave_hints::refusal;
 use serde_json::{Value, json};
 
 use crate::{Checkpoint, Error};
@@ -42,7 +43,7 @@ impl Write for Written {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.0.len() + bytes.len() > MAX_PROMPT_BYTES {
             return Err(io::Error::other(format!(
-                "it writes more than {MAX_PROMPT_BYTES} bytes; use the template of this checkpoint"
+                "it writes more than {MAX_PROMPT_BYTES} bytes"
             )));
         }
         self.0.extend(bytes);
@@ -86,7 +87,10 @@ impl ChatTemplate {
             .map_err(|error| {
                 Error::malformed(
                     path,
-                    format!("the chat template does not compile: {error}; fetch it again"),
+                    refusal(
+                        format!("the chat template does not compile: {error}"),
+                        "fetch it again",
+                    ),
                 )
             })?;
         Ok(Self {
@@ -111,9 +115,8 @@ impl ChatTemplate {
         let cue = self.turns(0, question, None, None)?;
         let whole = self.turns(0, question, Some(answer), next)?;
         whole.strip_prefix(&cue).map(str::to_owned).ok_or_else(|| {
-            Error::Prompt(
-                "the chat template writes an answered turn in another way than its cue, so it cannot be trained on"
-                    .into(),
+            Error::prompt(
+                "the chat template writes an answered turn in another way than its cue, so it cannot be trained on",
             )
         })
     }
@@ -131,7 +134,10 @@ impl ChatTemplate {
             // What stopped the writing stands in its source.
             let source = std::error::Error::source(&error).map(|source| format!(": {source}"));
             let source = source.unwrap_or_default();
-            Error::Prompt(format!("the chat template fails: {error:#}{source}"))
+            Error::prompt(refusal(
+                format!("the chat template fails: {error:#}{source}"),
+                "use the template of this checkpoint",
+            ))
         };
         let template = self.environment.get_template("chat").map_err(fail)?;
         let mut messages = vec![json!({ "role": "user", "content": content })];

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
+use rave_hints::refusal;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -116,9 +117,8 @@ fn image_file(checkpoint: &Checkpoint) -> Result<(PathBuf, Value), Error> {
     Err(Error::Missing {
         folder: checkpoint.folder().to_owned(),
         what: "preprocessor_config.json (or image_processor in processor_config.json)".into(),
-        remedy:
-            "fetch it with the checkpoint: without it pictures cannot be prepared as in training"
-                .into(),
+        hint: "fetch it with the checkpoint: without it pictures cannot be prepared as in training"
+            .into(),
     })
 }
 
@@ -139,7 +139,7 @@ fn class_name(file: &Value) -> Option<String> {
 pub(crate) fn unfit(path: &Path, reason: &str) -> Error {
     Error::malformed(
         path,
-        format!("{reason}; use the file that was saved with the weights"),
+        refusal(reason, "use the file that was saved with the weights"),
     )
 }
 

@@ -18,6 +18,7 @@ use std::io::Cursor;
 
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageFormat, ImageReader, RgbImage, guess_format};
+use rave_hints::{Refusal, refusal};
 
 use crate::Error;
 
@@ -49,9 +50,9 @@ pub fn decode(bytes: &[u8], name: &str) -> Result<RgbImage, Error> {
 }
 
 /// The picture, turned; or why not, and what to do.
-fn upright(bytes: &[u8]) -> Result<RgbImage, String> {
+fn upright(bytes: &[u8]) -> Result<RgbImage, Refusal> {
     if bytes.is_empty() {
-        return Err("the file is empty; fetch it again".into());
+        return Err(refusal("the file is empty", "fetch it again"));
     }
     let format = format(bytes)?;
     let orientation = orientation(bytes, format);
@@ -81,9 +82,9 @@ fn upright(bytes: &[u8]) -> Result<RgbImage, String> {
 }
 
 /// The format by the first bytes, one that is read here.
-fn format(bytes: &[u8]) -> Result<ImageFormat, String> {
+fn format(bytes: &[u8]) -> Result<ImageFormat, Refusal> {
     const FORMATS: &str = "PNG, JPEG, WebP, GIF, BMP or TIFF";
-    if let Some(reason) = foreign::refusal(bytes) {
+    if let Some(reason) = foreign::refused(bytes) {
         return Err(reason);
     }
     // The `image` crate does not know the mark of BigTIFF.
@@ -93,7 +94,12 @@ fn format(bytes: &[u8]) -> Result<ImageFormat, String> {
     guess_format(bytes)
         .ok()
         .filter(ImageFormat::reading_enabled)
-        .ok_or_else(|| format!("not a {FORMATS} file; convert it to one of these"))
+        .ok_or_else(|| {
+            refusal(
+                format!("not a {FORMATS} file"),
+                "convert it to one of these",
+            )
+        })
 }
 
 /// Which way up the picture is, from 1 (as it is stored) to 8, as EXIF counts.
@@ -117,7 +123,7 @@ fn orientation(bytes: &[u8], format: ImageFormat) -> u8 {
 }
 
 /// The pixels of a format that the `image` crate reads as Pillow does.
-fn as_stored(bytes: &[u8], format: ImageFormat, max_pixels: u64) -> Result<RgbImage, String> {
+fn as_stored(bytes: &[u8], format: ImageFormat, max_pixels: u64) -> Result<RgbImage, Refusal> {
     let bytes = match format {
         ImageFormat::Png => png::with_end(bytes),
         _ => Cow::Borrowed(bytes),
@@ -127,10 +133,16 @@ fn as_stored(bytes: &[u8], format: ImageFormat, max_pixels: u64) -> Result<RgbIm
     check_size(width, height, max_pixels)?;
     // Pillow widens five bits otherwise than the decoder does.
     if format == ImageFormat::Bmp && bytes.get(28..30) == Some(&[16, 0]) {
-        return Err("a BMP file of 16 bits is not read; convert it to PNG".into());
+        return Err(refusal(
+            "a BMP file of 16 bits is not read",
+            "convert it to PNG",
+        ));
     }
     if format == ImageFormat::Jpeg && !jpeg::ends(&bytes) {
-        return Err("the JPEG is cut short (it has no end marker); fetch it again".into());
+        return Err(refusal(
+            "the JPEG is cut short (it has no end marker)",
+            "fetch it again",
+        ));
     }
     let grey = |value: u8| image::Rgb([value; 3]);
     let cut_off = |value: u16| value.min(255) as u8;
@@ -158,20 +170,24 @@ fn as_stored(bytes: &[u8], format: ImageFormat, max_pixels: u64) -> Result<RgbIm
 }
 
 /// Refuses a picture without pixels, or with more than are decoded.
-fn check_size(width: u32, height: u32, max_pixels: u64) -> Result<(), String> {
+fn check_size(width: u32, height: u32, max_pixels: u64) -> Result<(), Refusal> {
     if width == 0 || height == 0 {
-        return Err(format!("{width} x {height} has no pixels"));
+        return Err(format!("{width} x {height} has no pixels").into());
     }
     if u64::from(width) * u64::from(height) > max_pixels {
-        return Err(format!(
-            "{width} x {height} is over the limit of {max_pixels} pixels of this format; scale it down"
+        return Err(refusal(
+            format!("{width} x {height} is over the limit of {max_pixels} pixels of this format"),
+            "scale it down",
         ));
     }
     Ok(())
 }
 
-fn damaged(error: impl Display) -> String {
-    format!("cannot be decoded ({error}); fetch it again or convert it to PNG")
+fn damaged(error: impl Display) -> Refusal {
+    refusal(
+        format!("cannot be decoded ({error})"),
+        "fetch it again or convert it to PNG",
+    )
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What a family's processor makes of pictures and a question, ready for the model: no tensors, so any thread can make it.
 
 use image::RgbImage;
+use rave_hints::refusal;
 
 use crate::Error;
 use crate::processor::text::Text;
@@ -111,8 +112,9 @@ impl Prompt {
         if tokens == regions {
             return Ok(());
         }
-        Err(Error::Prompt(format!(
-            "the tokenizer gives {tokens} visual tokens where the pictures take {regions}; use the tokenizer of this checkpoint"
+        Err(Error::prompt(refusal(
+            format!("the tokenizer gives {tokens} visual tokens where the pictures take {regions}"),
+            "use the tokenizer of this checkpoint",
         )))
     }
 

@@ -14,6 +14,7 @@ mod tokenizer;
 
 use std::path::PathBuf;
 
+use rave_hints::refusal;
 use tokenizers::Tokenizer;
 
 use self::tokenizer::{Lengths, guarded};
@@ -91,11 +92,13 @@ impl Text {
     /// Makes sure that the tokenizer has a token, with the id that `config.json` gives it under `key` where there is one.
     pub(crate) fn require(&self, token: &str, required: Option<(&str, i64)>) -> Result<(), Error> {
         let reason = match (self.tokenizer.token_to_id(token).map(i64::from), required) {
-            (None, _) => {
-                format!("the token {token} is missing; use the tokenizer of this checkpoint")
-            }
-            (Some(id), Some((key, required))) if id != required => format!(
-                "{token} is token {id}, but config.json says {key} {required}; use the files of one checkpoint"
+            (None, _) => refusal(
+                format!("the token {token} is missing"),
+                "use the tokenizer of this checkpoint",
+            ),
+            (Some(id), Some((key, required))) if id != required => refusal(
+                format!("{token} is token {id}, but config.json says {key} {required}"),
+                "use the files of one checkpoint",
             ),
             (Some(_), _) => return Ok(()),
         };
@@ -129,8 +132,9 @@ impl Text {
             }
         }
         if found != pictures {
-            return Err(Error::Prompt(format!(
-                "the chat template writes {found} {marker} for {pictures} pictures; use the template of this checkpoint"
+            return Err(Error::prompt(refusal(
+                format!("the chat template writes {found} {marker} for {pictures} pictures"),
+                "use the template of this checkpoint",
             )));
         }
         // As the processor does: where the template writes the first token, the tokenizer adds none.
@@ -165,7 +169,7 @@ impl Text {
                 .get_ids()
                 .to_vec())
         });
-        let ids = ids.map_err(|error| Error::Prompt(format!("cannot be tokenised: {error}")))?;
+        let ids = ids.map_err(|error| Error::prompt(format!("cannot be tokenised: {error}")))?;
         self.within_vocabulary(ids)
     }
 
@@ -173,9 +177,12 @@ impl Text {
     fn within_vocabulary(&self, ids: Vec<u32>) -> Result<Vec<i64>, Error> {
         let ids: Vec<i64> = ids.into_iter().map(i64::from).collect();
         if let Some(id) = ids.iter().find(|&&id| id >= self.vocabulary) {
-            return Err(Error::Prompt(format!(
-                "the tokenizer gives token {id}, but config.json has a vocab_size of {}; use the tokenizer of this checkpoint",
-                self.vocabulary
+            return Err(Error::prompt(refusal(
+                format!(
+                    "the tokenizer gives token {id}, but config.json has a vocab_size of {}",
+                    self.vocabulary
+                ),
+                "use the tokenizer of this checkpoint",
             )));
         }
         Ok(ids)
@@ -209,7 +216,7 @@ impl Text {
         };
         let mut ids = self.follow(&cue, &whole, is_marked)?;
         let Some(end) = position(&ids) else {
-            return Err(Error::Prompt(format!(
+            return Err(Error::prompt(format!(
                 "the chat template ends the answer {alone:?} with none of the end tokens {end_tokens:?}"
             )));
         };
@@ -236,7 +243,7 @@ impl Text {
         let end = end.and_then(|id| self.tokenizer.id_to_token(id));
         let rest = whole.strip_prefix(alone);
         let (Some(end), Some(rest)) = (end, rest) else {
-            return Err(Error::Prompt(format!(
+            return Err(Error::prompt(format!(
                 "the chat template ends the answer {alone:?} with none of the end tokens {end_tokens:?}, and none can be put there"
             )));
         };
@@ -260,7 +267,7 @@ impl Text {
             return self.encode(text, false, true);
         }
         let ids = guarded(|| marked::within(&self.tokenizer, text));
-        let ids = ids.map_err(|error| Error::Prompt(format!("cannot be tokenised: {error}")))?;
+        let ids = ids.map_err(|error| Error::prompt(format!("cannot be tokenised: {error}")))?;
         self.within_vocabulary(ids)
     }
 
@@ -290,6 +297,6 @@ impl Text {
     pub(crate) fn decode(&self, ids: &[i64]) -> Result<String, Error> {
         let ids: Vec<u32> = ids.iter().map(|&id| id as u32).collect();
         guarded(|| self.tokenizer.decode(&ids, true))
-            .map_err(|error| Error::Prompt(format!("generated ids cannot be decoded: {error}")))
+            .map_err(|error| Error::prompt(format!("generated ids cannot be decoded: {error}")))
     }
 }

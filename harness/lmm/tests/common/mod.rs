@@ -56,13 +56,16 @@ pub fn copy(name: &str) -> TempDir {
     target
 }
 
-/// The message with which a damaged copy is refused.
+/// The message and the hint with which a damaged copy is refused.
 pub fn refusal(fixture: &str, damage: impl FnOnce(&Path)) -> String {
     let folder = copy(fixture);
     damage(folder.path());
     match Model::load(folder.path().to_str().unwrap(), LoadOptions::default()) {
         Ok(_) => panic!("a damaged checkpoint was loaded"),
-        Err(error) => error.to_string(),
+        Err(error) => {
+            assert!(error.hint().is_some(), "no remedy for: {error}");
+            error.with_hint()
+        }
     }
 }
 
@@ -73,23 +76,9 @@ pub fn edit(path: PathBuf, change: impl FnOnce(&mut Value)) {
     fs::write(path, value.to_string()).unwrap();
 }
 
-/// Makes sure that every message has a remedy and the parts that it must have.
+/// Makes sure that every message has the parts that it must have.
 pub fn check(cases: &[(&str, String, &[&str])]) {
-    let remedies = [
-        "fetch ",
-        "use ",
-        "convert ",
-        "write ",
-        "give ",
-        "choose ",
-        "can be loaded",
-        "keep one",
-    ];
     for (damage, message, parts) in cases {
-        assert!(
-            remedies.iter().any(|remedy| message.contains(remedy)),
-            "{damage}: no remedy in: {message}"
-        );
         for part in *parts {
             assert!(
                 message.contains(part),

@@ -261,7 +261,7 @@ fn what_cannot_run_is_refused_by_name_from_the_small_files_alone() {
         );
         let said = model.err().map_or_else(
             || "nothing: it was loaded".to_owned(),
-            |error| error.to_string(),
+            |error| error.with_hint(),
         );
         if !words
             .iter()

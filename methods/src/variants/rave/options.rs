@@ -3,6 +3,7 @@
 //! Axes beyond the first three are written only where they differ from the default, so that records and adapters made
 //! before an axis existed still say the same.
 
+use rave_hints::refusal;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Layers};
@@ -148,32 +149,41 @@ impl Options {
     /// [`Error::Options`] for a rank below 1 or above 128, an impossible bound, share or list of heads.
     pub fn check(&self, variant: &str, heads_a_group: i64) -> Result<(), Error> {
         let reason = if !(1..=MAX_RANK).contains(&self.rank) {
-            format!(
-                "rank {} is not possible; allowed is 1 to {MAX_RANK}",
-                self.rank
+            refusal(
+                format!("rank {} is not possible", self.rank),
+                format!("allowed is 1 to {MAX_RANK}"),
             )
         } else if !(self.bound.is_finite() && self.bound > 0.0) {
-            format!("bound {} is not possible; allowed is above 0", self.bound)
+            refusal(
+                format!("bound {} is not possible", self.bound),
+                "allowed is above 0",
+            )
         } else if self.queries == Side::Visual {
-            "queries = \"visual\" is not possible; allowed are \"all\" and \"text\"".into()
+            refusal(
+                "queries = \"visual\" is not possible",
+                "allowed are \"all\" and \"text\"",
+            )
         } else {
             match &self.heads {
-                Heads::Share(share) if !(*share > 0.0 && *share <= 1.0) => {
-                    format!(
-                        "heads = {share} is not possible; allowed is a share above 0 and at most 1"
-                    )
-                }
-                Heads::List(list) if list.is_empty() => {
-                    "the list of heads is empty; name one, or leave `heads` out".into()
-                }
+                Heads::Share(share) if !(*share > 0.0 && *share <= 1.0) => refusal(
+                    format!("heads = {share} is not possible"),
+                    "allowed is a share above 0 and at most 1",
+                ),
+                Heads::List(list) if list.is_empty() => refusal(
+                    "the list of heads is empty",
+                    "name one, or leave `heads` out",
+                ),
                 Heads::List(list) => {
                     let Some(head) = list.iter().find(|head| !(0..heads_a_group).contains(*head))
                     else {
                         return Ok(());
                     };
-                    format!(
-                        "head {head} is not possible; a key group of this model has the heads 0 to {}",
-                        heads_a_group - 1
+                    refusal(
+                        format!("head {head} is not possible"),
+                        format!(
+                            "a key group of this model has the heads 0 to {}",
+                            heads_a_group - 1
+                        ),
                     )
                 }
                 _ => return Ok(()),

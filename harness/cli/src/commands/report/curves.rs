@@ -4,12 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use rave_hints::refusal;
 use rave_reports::charts::Curve;
 use rave_results::Summary;
 use rave_results::training::read_rows;
 
 use crate::commands::reporting::inside;
-use crate::failure::refusal;
 
 /// The curves of the summary's variants under `folder`, by seed in the order of the folders' names.
 ///
@@ -51,10 +51,13 @@ pub fn read(folder: &Path, summary: &Summary) -> anyhow::Result<Vec<Curve>> {
         }
     }
     if curves.is_empty() {
-        bail!(
-            "{} holds no training run of this report's variants: SEED/VARIANT.parquet or SEED/VARIANT/training.parquet",
-            folder.display()
-        );
+        bail!(refusal(
+            format!(
+                "{} holds no training run of this report's variants",
+                folder.display()
+            ),
+            "give a folder with SEED/VARIANT.parquet or SEED/VARIANT/training.parquet",
+        ));
     }
     Ok(curves)
 }

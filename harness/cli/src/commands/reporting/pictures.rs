@@ -54,7 +54,7 @@ fn open(id: &str, runs: &[Run], data: Data) -> Result<Opened, String> {
         Some(split) => suite.open_split(folder, split),
         None => suite.open(folder),
     };
-    let dataset = dataset.map_err(|error| error.to_string())?;
+    let dataset = dataset.map_err(|error| error.with_hint())?;
     let mut recorded = runs.iter().filter_map(|run| run.record.data.get(id));
     if recorded.any(|record| record.fingerprint != dataset.fingerprint()) {
         return Err(
@@ -81,10 +81,10 @@ impl Pictures for SuitePictures<'_> {
         let item = opened
             .dataset
             .item(*index)
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| error.with_hint())?;
         Ok(Found {
-            picture: picture(&item).map_err(|error| error.to_string())?,
-            boxes: answer_boxes(&item).map_err(|error| error.to_string())?,
+            picture: picture(&item).map_err(|error| error.with_hint())?,
+            boxes: answer_boxes(&item).map_err(|error| error.with_hint())?,
             question: item.question,
         })
     }

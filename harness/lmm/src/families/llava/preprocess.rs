@@ -4,6 +4,7 @@
 //! `models/llava/image_processing_pil_llava.py`.
 
 use image::{Rgb, RgbImage, imageops};
+use rave_hints::refusal;
 
 use crate::{Error, MAX_PIXELS};
 
@@ -52,10 +53,13 @@ pub(in crate::families) fn within_limit(
     if u64::from(width) * u64::from(height) <= MAX_PIXELS {
         return Ok(());
     }
-    Err(Error::Prompt(format!(
-        "a picture of {} x {} pixels would be prepared as {width} x {height}, over the limit of {MAX_PIXELS} pixels; crop it",
-        picture.width(),
-        picture.height()
+    Err(Error::prompt(refusal(
+        format!(
+            "a picture of {} x {} pixels would be prepared as {width} x {height}, over the limit of {MAX_PIXELS} pixels",
+            picture.width(),
+            picture.height()
+        ),
+        "crop it",
     )))
 }
 

@@ -5,6 +5,7 @@
 //! `processing_qwen2_vl.py`.
 
 use image::RgbImage;
+use rave_hints::refusal;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -109,8 +110,11 @@ impl QwenVlProcessor {
             if i64::from(own) != theirs {
                 return Err(Error::malformed(
                     &image.path,
-                    format!(
-                        "{key} {own} is not the vision tower's {other} {theirs} in config.json; use the files of one checkpoint"
+                    refusal(
+                        format!(
+                            "{key} {own} is not the vision tower's {other} {theirs} in config.json"
+                        ),
+                        "use the files of one checkpoint",
                     ),
                 ));
             }
@@ -140,8 +144,11 @@ impl QwenVlProcessor {
         let (width, height) = (picture.width(), picture.height());
         let ratio = f64::from(width.max(height)) / f64::from(width.min(height));
         if ratio > MAX_RATIO {
-            return Err(Error::Prompt(format!(
-                "picture {number} is {width} x {height}: one side may be at most {MAX_RATIO} times the other; use a part of it"
+            return Err(Error::prompt(refusal(
+                format!(
+                    "picture {number} is {width} x {height}: one side may be at most {MAX_RATIO} times the other"
+                ),
+                "use a part of it",
             )));
         }
         let (width, height) = whole_tokens(width, height, self.patch * self.merge, self.bounds);

@@ -5,6 +5,7 @@
 //! as Python's `int` does.
 
 use image::{RgbImage, imageops};
+use rave_hints::refusal;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -62,9 +63,12 @@ impl SmolVlmProcessor {
         let image: ImageConfig<ImageKeys> = image_config(checkpoint, &CLASSES)?;
         let tile = image.keys.max_image_size.longest_edge;
         if i64::from(tile) != config.vision.image_size {
-            let reason = format!(
-                "max_image_size {tile} is not the vision tower's image_size {} in config.json; use the files of one checkpoint",
-                config.vision.image_size
+            let reason = refusal(
+                format!(
+                    "max_image_size {tile} is not the vision tower's image_size {} in config.json",
+                    config.vision.image_size
+                ),
+                "use the files of one checkpoint",
             );
             return Err(Error::malformed(&image.path, reason));
         }

@@ -197,7 +197,7 @@ fn what_is_not_computed_is_refused_by_its_name_and_can_be_ignored() {
         let key = settings.as_object().unwrap().keys().next().unwrap();
         let message = parse(&settings, GenerationKeys::default())
             .unwrap_err()
-            .to_string();
+            .with_hint();
         for part in ["generation_config.json", key, "--ignore-generation-config"] {
             assert!(message.contains(part), "{message}");
         }
@@ -259,7 +259,7 @@ fn a_value_that_is_none_is_refused_with_file_key_and_remedy() {
         settings[key] = value;
         let message = parse(&settings, GenerationKeys::default())
             .unwrap_err()
-            .to_string();
+            .with_hint();
         for part in [
             "generation_config.json",
             key,
@@ -279,7 +279,7 @@ fn a_value_that_is_none_is_refused_with_file_key_and_remedy() {
     let contradiction = json!({ "forced_eos_token_id": 3, "suppress_tokens": [2, 3] });
     let message = parse(&contradiction, GenerationKeys::default())
         .unwrap_err()
-        .to_string();
+        .with_hint();
     assert!(message.contains("suppress_tokens has it too"), "{message}");
 }
 
@@ -296,7 +296,7 @@ fn a_token_past_the_vocabulary_is_refused_unless_it_is_an_end() {
         let key = settings.as_object().unwrap().keys().next().unwrap();
         let config = followed(&settings);
         assert!(config.check_tokens(11).is_ok());
-        let message = config.check_tokens(10).unwrap_err().to_string();
+        let message = config.check_tokens(10).unwrap_err().with_hint();
         for part in ["generation_config.json", key, "token 10", "use "] {
             assert!(message.contains(part), "{message}");
         }
@@ -335,6 +335,6 @@ fn what_was_followed_is_told_and_what_asks_for_nothing_is_not() {
 
 #[test]
 fn a_key_that_is_mistyped_is_refused_with_the_nearest() {
-    let error = "num_beam".parse::<GenerationKey>().unwrap_err().to_string();
+    let error = "num_beam".parse::<GenerationKey>().unwrap_err().with_hint();
     assert!(error.contains("did you mean `num_beams`?"), "{error}");
 }

@@ -7,6 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
+use rave_hints::refusal;
 use serde_json::{Map, Value};
 
 use crate::checkpoint::read_json;
@@ -28,12 +29,15 @@ pub(super) fn find(checkpoint: &Checkpoint) -> Result<(PathBuf, String), Error> 
     let path = checkpoint.path("chat_template.json");
     if path.is_file() {
         if let Some(name) = additional.first() {
-            let reason = format!(
-                "there is {FOLDER}/{name} too, and transformers opens no checkpoint with both; keep one of them, or use chat_template.jinja"
+            let reason = refusal(
+                format!(
+                    "there is {FOLDER}/{name} too, and transformers opens no checkpoint with both"
+                ),
+                "keep one of them, or use chat_template.jinja",
             );
             return Err(Error::malformed(&path, reason));
         }
-        let missing = "it has no chat_template; fetch it again";
+        let missing = refusal("it has no chat_template", "fetch it again");
         let source = key(&path)?.ok_or_else(|| Error::malformed(&path, missing))?;
         return Ok((path, source));
     }
@@ -55,9 +59,8 @@ pub(super) fn find(checkpoint: &Checkpoint) -> Result<(PathBuf, String), Error> 
             folder: checkpoint.folder().to_owned(),
             what: "a chat template (chat_template.jinja, or the key chat_template in another file)"
                 .into(),
-            remedy:
-                "fetch it with the checkpoint; base models without one cannot be asked questions"
-                    .into(),
+            hint: "fetch it with the checkpoint; base models without one cannot be asked questions"
+                .into(),
         }),
     }
 }
@@ -81,7 +84,7 @@ fn key(path: &Path) -> Result<Option<String>, Error> {
         }
         Some(_) => Err(Error::malformed(
             path,
-            "chat_template is no text; fetch it again",
+            refusal("chat_template is no text", "fetch it again"),
         )),
     }
 }
@@ -96,9 +99,12 @@ fn default_template(path: &Path, mut named: Map<String, Value>) -> Result<String
 }
 
 fn several(path: &Path, names: &[String]) -> Error {
-    let reason = format!(
-        "of its chat templates ({}) none is named {DEFAULT}; give the one for chat that name",
-        names.join(", ")
+    let reason = refusal(
+        format!(
+            "of its chat templates ({}) none is named {DEFAULT}",
+            names.join(", ")
+        ),
+        "give the one for chat that name",
     );
     Error::malformed(path, reason)
 }

@@ -108,7 +108,7 @@ fn templates_that_are_none_are_refused_by_their_file() {
             .iter()
             .map(|&(name, content)| (name.to_owned(), content.to_owned()));
         let (_folder, checkpoint) = checkpoint(&files.collect());
-        let error = find::find(&checkpoint).unwrap_err().to_string();
+        let error = find::find(&checkpoint).unwrap_err().with_hint();
         assert!(error.contains(part), "`{part}` is not in: {error}");
     }
 }
@@ -136,7 +136,7 @@ fn a_template_that_fails_says_why() {
         ("{{ missing | tojson }}", "cannot be written as JSON"),
         ("{{ 1 | tojson(width=2) }}", "width"),
     ] {
-        let error = template(source).render(0, "?").unwrap_err().to_string();
+        let error = template(source).render(0, "?").unwrap_err().with_hint();
         assert!(error.contains(reason), "`{reason}` is not in: {error}");
     }
 }

@@ -1,5 +1,7 @@
 //! Files that are no picture of a format that is read here, known by their first bytes, so that a refusal can name them.
 
+use rave_hints::{Refusal, refusal};
+
 const CONVERT: &str = "convert it to PNG";
 const FETCH: &str = "fetch the picture itself";
 
@@ -7,7 +9,7 @@ const FETCH: &str = "fetch the picture itself";
 type Known = (&'static str, &'static str);
 
 /// Why a file is not read, where its first bytes tell; `None` for a format that is read and for one that is not known.
-pub(super) fn refusal(bytes: &[u8]) -> Option<String> {
+pub(super) fn refused(bytes: &[u8]) -> Option<Refusal> {
     const BEGINNINGS: [(&[u8], Known); 23] = [
         (b"\0\0\0\x0cjP  \r\n\x87\n", ("a JPEG 2000 file", CONVERT)),
         (b"\xff\x4f\xff\x51", ("a JPEG 2000 codestream", CONVERT)),
@@ -42,14 +44,14 @@ pub(super) fn refusal(bytes: &[u8]) -> Option<String> {
             ),
         ),
     ];
-    let (name, remedy) = BEGINNINGS
+    let (name, hint) = BEGINNINGS
         .iter()
         .find(|(beginning, _)| bytes.starts_with(beginning))
         .map(|(_, known)| *known)
         .or_else(|| of_media(bytes))
         .or_else(|| of_bitmap(bytes))
         .or_else(|| of_text(bytes))?;
-    Some(format!("it is {name}, which is not read; {remedy}"))
+    Some(refusal(format!("it is {name}, which is not read"), hint))
 }
 
 /// The ISO container by its brands: AVIF, HEIF or a video.
@@ -126,11 +128,10 @@ mod tests {
             (b"version https://git-lfs.github.com/spec/v1", "LFS", "pull"),
             (b"PK\x03\x04\x14", "ZIP", "unpack"),
         ] {
-            let reason = refusal(bytes).unwrap_or_default();
-            assert!(
-                reason.contains(name) && reason.contains(remedy),
-                "{name}: {reason}"
-            );
+            let refused = refused(bytes).expect(name);
+            assert!(refused.to_string().contains(name), "{name}: {refused}");
+            let hint = refused.hint().unwrap_or_default();
+            assert!(hint.contains(remedy), "{name}: {hint}");
         }
     }
 
@@ -147,7 +148,7 @@ mod tests {
             b"II\x2b\0",
             b"",
         ] {
-            assert_eq!(refusal(bytes), None);
+            assert_eq!(refused(bytes), None);
         }
     }
 }

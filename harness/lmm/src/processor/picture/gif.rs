@@ -8,11 +8,12 @@ use std::io::Cursor;
 
 use gif::{ColorOutput, DecodeOptions, MemoryLimit};
 use image::RgbImage;
+use rave_hints::Refusal;
 
 use super::{check_size, damaged};
 
 /// Decodes the first picture; the reason why not, otherwise.
-pub(super) fn decode(bytes: &[u8], max_pixels: u64) -> Result<RgbImage, String> {
+pub(super) fn decode(bytes: &[u8], max_pixels: u64) -> Result<RgbImage, Refusal> {
     let mut options = DecodeOptions::new();
     options.set_color_output(ColorOutput::Indexed);
     // The size is checked here.

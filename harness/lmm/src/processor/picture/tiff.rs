@@ -12,6 +12,7 @@ use std::fmt::Display;
 use std::io::Cursor;
 
 use image::RgbImage;
+use rave_hints::{Refusal, refusal};
 use tiff::ColorType;
 use tiff::decoder::{Decoder, DecodingResult, Limits};
 use tiff::tags::Tag;
@@ -33,11 +34,14 @@ const JPEG: u16 = 7;
 /// The number of an extra sample that is alpha which the colours were multiplied by.
 const ASSOCIATED_ALPHA: u16 = 1;
 
-fn not_read(what: impl Display) -> String {
-    format!("this kind of TIFF file is not read ({what}); convert it to PNG")
+fn not_read(what: impl Display) -> Refusal {
+    refusal(
+        format!("this kind of TIFF file is not read ({what})"),
+        "convert it to PNG",
+    )
 }
 
-fn refused(error: tiff::TiffError) -> String {
+fn refused(error: tiff::TiffError) -> Refusal {
     match error {
         tiff::TiffError::UnsupportedError(kind) => not_read(kind),
         other => damaged(other),
@@ -64,7 +68,7 @@ struct Page {
 }
 
 /// Decodes the first page; the reason why not, otherwise.
-pub(super) fn decode(bytes: &[u8], max_pixels: u64) -> Result<RgbImage, String> {
+pub(super) fn decode(bytes: &[u8], max_pixels: u64) -> Result<RgbImage, Refusal> {
     let directory = Directory::read(bytes).ok_or_else(|| damaged("it has no header"))?;
     let little_endian = directory.little_endian;
     let photometric = directory.number(PHOTOMETRIC).unwrap_or(0.0) as u16;
@@ -77,7 +81,7 @@ pub(super) fn decode(bytes: &[u8], max_pixels: u64) -> Result<RgbImage, String> 
     let mut decoder = decoder.with_limits(limits);
     let mut number = |tag, default| {
         let found = decoder.find_tag_unsigned::<u16>(tag).map_err(refused)?;
-        Ok::<_, String>(found.unwrap_or(default))
+        Ok::<_, Refusal>(found.unwrap_or(default))
     };
     if number(Tag::FillOrder, 1)? != 1 {
         return Err(not_read("bits in reverse order (FillOrder 2)"));
@@ -141,7 +145,7 @@ fn colours(map: &[u16]) -> Vec<[u8; 3]> {
 }
 
 impl Page {
-    fn rgb(&self, samples: DecodingResult) -> Result<RgbImage, String> {
+    fn rgb(&self, samples: DecodingResult) -> Result<RgbImage, Refusal> {
         let whole = |value: i64| value.clamp(0, 255) as u8;
         match (samples, self.colour) {
             (DecodingResult::U8(samples), ColorType::Gray(bits)) => self.greys(&samples, bits),
@@ -193,7 +197,7 @@ impl Page {
     }
 
     /// Grey, or entries of the palette, of up to eight bits; each row begins with a byte of its own.
-    fn greys(&self, samples: &[u8], bits: u8) -> Result<RgbImage, String> {
+    fn greys(&self, samples: &[u8], bits: u8) -> Result<RgbImage, Refusal> {
         if !matches!(bits, 1 | 2 | 4 | 8) {
             return Err(not_read(format!("samples of {bits} bits")));
         }
@@ -218,7 +222,7 @@ impl Page {
         self.image(picture)
     }
 
-    fn numbers<T: Copy>(&self, samples: &[T], grey: impl Fn(T) -> u8) -> Result<RgbImage, String> {
+    fn numbers<T: Copy>(&self, samples: &[T], grey: impl Fn(T) -> u8) -> Result<RgbImage, Refusal> {
         if self.palette.is_some() {
             return Err(not_read("a palette of more than eight bits"));
         }
@@ -227,7 +231,7 @@ impl Page {
     }
 
     /// Samples of several colours, of eight bits each.
-    fn colours(&self, samples: Vec<u8>, colour: ColorType) -> Result<RgbImage, String> {
+    fn colours(&self, samples: Vec<u8>, colour: ColorType) -> Result<RgbImage, Refusal> {
         let is_associated = self.extra == Some(ASSOCIATED_ALPHA);
         let is_jpeg = self.compression == JPEG;
         let (count, pixel): (usize, Convert) = match colour {
@@ -275,7 +279,7 @@ impl Page {
         self.image(picture)
     }
 
-    fn image(&self, picture: Vec<u8>) -> Result<RgbImage, String> {
+    fn image(&self, picture: Vec<u8>) -> Result<RgbImage, Refusal> {
         RgbImage::from_raw(self.width, self.height, picture)
             .ok_or_else(|| damaged("it has fewer pixels than it says"))
     }

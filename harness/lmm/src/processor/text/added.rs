@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use rave_hints::refusal;
 use serde_json::{Map, Value};
 use tokenizers::{AddedToken, Tokenizer};
 
@@ -76,7 +77,10 @@ impl Tokens {
         let bad = |what: &str| {
             Error::malformed(
                 &path,
-                format!("{what} is not a token; use the file of this checkpoint"),
+                refusal(
+                    format!("{what} is not a token"),
+                    "use the file of this checkpoint",
+                ),
             )
         };
         let is_named = |config: &Map<String, Value>, key: &str| {
@@ -307,7 +311,10 @@ fn legacy(
     map.into_iter()
         .map(|(content, id)| {
             let Some(id) = id.as_u64().and_then(|id| u32::try_from(id).ok()) else {
-                let reason = format!("{content} has no id; use the file of this checkpoint");
+                let reason = refusal(
+                    format!("{content} has no id"),
+                    "use the file of this checkpoint",
+                );
                 return Err(Error::malformed(
                     &checkpoint.path("added_tokens.json"),
                     reason,
@@ -330,7 +337,10 @@ pub(super) fn object(
     }
     match read_json(&path)? {
         Value::Object(map) => Ok(Some(map)),
-        _ => Err(Error::malformed(&path, "not a JSON object; fetch it again")),
+        _ => Err(Error::malformed(
+            &path,
+            refusal("not a JSON object", "fetch it again"),
+        )),
     }
 }
 

@@ -5,6 +5,7 @@
 //! with a checkpoint is never run, and a class that is not in [`Class`] is refused, where `transformers` would take its own or,
 //! for a name that it does not know, `tokenizer.json` as it is.
 
+use rave_hints::refusal;
 use serde_json::{Map, Value};
 
 use crate::{Checkpoint, Error};
@@ -63,8 +64,11 @@ impl Class {
         let path = checkpoint.path("tokenizer_config.json");
         let code = config.get("auto_map");
         if code.is_some_and(|map| map.is_array() || map.get("AutoTokenizer").is_some()) {
-            let reason = "auto_map names code of the checkpoint's own for the tokenizer, which is not run; use a checkpoint whose \
-                          tokenizer_class is one of transformers";
+            let reason = refusal(
+                "auto_map names code of the checkpoint's own for the tokenizer, which is not run",
+                "use a checkpoint whose \
+                          tokenizer_class is one of transformers",
+            );
             return Err(Error::malformed(&path, reason));
         }
         let registered = match checkpoint
@@ -90,9 +94,10 @@ impl Class {
             Some(class) => Ok(class),
             None => Err(Error::malformed(
                 &path,
-                format!(
-                    "tokenizer_class {name} is not supported; those that can be loaded are TokenizersBackend, Qwen2Tokenizer, \
-                     GPT2Tokenizer and LlamaTokenizer"
+                refusal(
+                    format!("tokenizer_class {name} is not supported"),
+                    "those that can be loaded are TokenizersBackend, Qwen2Tokenizer, \
+                     GPT2Tokenizer and LlamaTokenizer",
                 ),
             )),
         }

@@ -165,7 +165,7 @@ fn refusal(files: &[(&str, &str)]) -> String {
     let (_folder, checkpoint) = checkpoint(&files.collect());
     match Text::open(&checkpoint, i64::MAX, &[]) {
         Ok(_) => panic!("it was opened"),
-        Err(error) => error.to_string(),
+        Err(error) => error.with_hint(),
     }
 }
 

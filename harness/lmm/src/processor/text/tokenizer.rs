@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
+use rave_hints::refusal;
 use serde_json::{Map, Value, json};
 use tokenizers::models::bpe::BPE;
 use tokenizers::{
@@ -69,8 +70,11 @@ impl Lengths {
             } if tokens < least => (format!("padded to {least}"), "padding"),
             _ => return Ok(()),
         };
-        Err(Error::Prompt(format!(
-            "its {tokens} tokens would be {what} by `{key}` in tokenizer.json, which is not done here; use a tokenizer.json without it"
+        Err(Error::prompt(refusal(
+            format!(
+                "its {tokens} tokens would be {what} by `{key}` in tokenizer.json, which is not done here"
+            ),
+            "use a tokenizer.json without it",
         )))
     }
 }
@@ -112,7 +116,7 @@ pub(super) fn open(checkpoint: &Checkpoint, added: &[&str]) -> Result<Opened, Er
         tokenizer.add_special_tokens(&added.collect::<Vec<_>>());
         Ok(())
     })
-    .map_err(|error| Error::malformed(&path, format!("{error}; fetch it again")))?;
+    .map_err(|error| Error::malformed(&path, refusal(error, "fetch it again")))?;
     let names = tokens.names();
     if is_from_vocabulary {
         add_ends(&path, &config, &names, &mut tokenizer)?;
@@ -140,10 +144,15 @@ pub(super) fn guarded<T>(run: impl FnOnce() -> tokenizers::Result<T>) -> Result<
 fn refuse_options(checkpoint: &Checkpoint, config: &Map<String, Value>) -> Result<(), Error> {
     let clean_up = "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output";
     let reason = if config.get(clean_up).and_then(Value::as_bool) == Some(true) {
-        format!("{clean_up} is not supported; use a tokenizer_config.json without it")
+        refusal(
+            format!("{clean_up} is not supported"),
+            "use a tokenizer_config.json without it",
+        )
     } else if config.contains_key("fast_tokenizer_files") {
-        "fast_tokenizer_files names other tokenizers by version, which is not supported; use a tokenizer_config.json without it"
-            .to_owned()
+        refusal(
+            "fast_tokenizer_files names other tokenizers by version, which is not supported",
+            "use a tokenizer_config.json without it",
+        )
     } else {
         return Ok(());
     };
@@ -156,14 +165,19 @@ fn refuse_options(checkpoint: &Checkpoint, config: &Map<String, Value>) -> Resul
 /// `tokenizer.json`.
 fn from_file(path: &Path, bytes: &[u8]) -> Result<(Tokenizer, Lengths), Error> {
     let mut tokenizer = guarded(|| Tokenizer::from_bytes(bytes)).map_err(|error| {
-        let own = || Error::malformed(path, format!("not a tokenizer ({error}); fetch it again"));
+        let own = || {
+            Error::malformed(
+                path,
+                refusal(format!("not a tokenizer ({error})"), "fetch it again"),
+            )
+        };
         parse_json(path, bytes).err().unwrap_or_else(own)
     })?;
     let lengths = Lengths::of(&tokenizer);
     tokenizer.with_padding(None);
     tokenizer
         .with_truncation(None)
-        .map_err(|error| Error::malformed(path, format!("{error}; fetch it again")))?;
+        .map_err(|error| Error::malformed(path, refusal(error.to_string(), "fetch it again")))?;
     Ok((tokenizer, lengths))
 }
 
@@ -178,9 +192,12 @@ fn rebuilt(
         return Ok(whole);
     }
     let unfit = |what: &str| {
-        let reason = format!(
-            "{what}, but tokenizer_class {} in tokenizer_config.json takes a BPE model without it; use the files of one checkpoint",
-            class.name()
+        let reason = refusal(
+            format!(
+                "{what}, but tokenizer_class {} in tokenizer_config.json takes a BPE model without it",
+                class.name()
+            ),
+            "use the files of one checkpoint",
         );
         Error::malformed(path, reason)
     };
@@ -200,10 +217,10 @@ fn rebuilt(
 
 /// The model of `vocab.json` and `merges.txt`, and the path of the former.
 fn from_vocabulary(checkpoint: &Checkpoint, class: Class) -> Result<(BPE, PathBuf), Error> {
-    let missing = |what: &str, remedy: &str| Error::Missing {
+    let missing = |what: &str, hint: &str| Error::Missing {
         folder: checkpoint.folder().to_owned(),
         what: what.to_owned(),
-        remedy: remedy.to_owned(),
+        hint: hint.to_owned(),
     };
     let (path, merges) = (checkpoint.path("vocab.json"), checkpoint.path("merges.txt"));
     let save = "fetch it with the checkpoint, or save the tokenizer with transformers (AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR))";
@@ -218,7 +235,7 @@ fn from_vocabulary(checkpoint: &Checkpoint, class: Class) -> Result<(BPE, PathBu
     }
     // The library takes paths as text.
     let [Some(vocabulary), Some(list)] = [path.to_str(), merges.to_str()] else {
-        let reason = "its path is not UTF-8; give a folder whose path is";
+        let reason = refusal("its path is not UTF-8", "give a folder whose path is UTF-8");
         return Err(Error::malformed(&path, reason));
     };
     let model = guarded(|| {
@@ -228,7 +245,10 @@ fn from_vocabulary(checkpoint: &Checkpoint, class: Class) -> Result<(BPE, PathBu
             .build()
     })
     .map_err(|error| {
-        let reason = format!("it and merges.txt are no vocabulary ({error}); fetch both again");
+        let reason = refusal(
+            format!("it and merges.txt are no vocabulary ({error})"),
+            "fetch both again",
+        );
         Error::malformed(&path, reason)
     })?;
     Ok((model, path))
@@ -280,7 +300,9 @@ fn parts(
         }
         Class::Gpt2 | Class::Backend => (Value::Null, bytes(true), bytes(true)),
     };
-    let bad = |error: serde_json::Error| Error::malformed(path, format!("{error}; fetch it again"));
+    let bad = |error: serde_json::Error| {
+        Error::malformed(path, refusal(error.to_string(), "fetch it again"))
+    };
     let normalizer: Option<NormalizerWrapper> = serde_json::from_value(normalizer).map_err(bad)?;
     let pre_tokenizer: PreTokenizerWrapper = serde_json::from_value(pre_tokenizer).map_err(bad)?;
     let decoder: DecoderWrapper = serde_json::from_value(decoder).map_err(bad)?;
@@ -328,7 +350,7 @@ fn add_ends(
         .collect();
     let processor = json!({ "type": "TemplateProcessing", "single": single, "pair": pair, "special_tokens": special });
     let processor: PostProcessorWrapper = serde_json::from_value(processor)
-        .map_err(|error| Error::malformed(path, format!("{error}; fetch it again")))?;
+        .map_err(|error| Error::malformed(path, refusal(error.to_string(), "fetch it again")))?;
     tokenizer.with_post_processor(Some(processor));
     Ok(())
 }
