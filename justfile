@@ -139,7 +139,7 @@ bench-statistics: ready
 [group('develop')]
 test *arguments: ready
     @if command -v python3 >/dev/null 2>&1; then python3 tools/test_libtorch.py; fi
-    OMP_WAIT_POLICY=passive cargo test --release --workspace {{ arguments }}
+    cargo test --release --workspace {{ arguments }}
 
 # The HTML report in headless Chromium (Debian: chromium, nodejs, npm): sorts, filters, browses, by keyboard, light and dark; screenshots in target/browser
 [group('develop')]

@@ -1,7 +1,6 @@
 //! How a command that failed says so: the message, what to do about it on a line of its own, and the exit code.
 
 use std::error::Error as StdError;
-use std::process::ExitCode;
 
 use rave_benchmarks::render::RenderError;
 use rave_hints::Refusal;
@@ -22,19 +21,19 @@ const HINTS: [fn(&(dyn StdError + 'static)) -> Option<String>; 9] = [
 ];
 
 /// Prints an error with its causes and chooses the exit code.
-pub fn tell(error: &anyhow::Error) -> ExitCode {
+pub fn tell(error: &anyhow::Error) -> u8 {
     if error.chain().any(|cause| {
         cause
             .downcast_ref::<std::io::Error>()
             .is_some_and(is_closed_pipe)
     }) {
-        return ExitCode::SUCCESS;
+        return 0;
     }
     eprintln!("error: {}", message(error));
     if let Some(hint) = hint(error) {
         eprintln!("hint: {hint}");
     }
-    ExitCode::from(exit_code(error))
+    exit_code(error)
 }
 
 /// 2 for a fault of ours, 1 for bad input.

@@ -1,4 +1,4 @@
-//! The binary `rave`: evaluate attention variants of large multimodal models, and report what came out.
+//! The program behind `rave` (`launcher.rs`), linked with LibTorch: evaluate attention variants of large multimodal models, and report what came out.
 //!
 //! Data goes to stdout, progress and messages to stderr. Exit codes: 0 clean, 1 bad input or failed samples, 2 a fault of
 //! ours (a panic, or LibTorch refusing an operation), 128 and a signal's number after that signal (130 for Ctrl-C).
@@ -8,7 +8,7 @@ mod failure;
 mod progress;
 mod signals;
 
-use std::process::ExitCode;
+use std::io::Write as _;
 #[cfg(unix)]
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -73,7 +73,19 @@ enum Outcome {
     Stopped(usize),
 }
 
-fn main() -> ExitCode {
+fn main() {
+    let code = run();
+    // What cannot be written any more has nobody who would read it.
+    let _ = std::io::stdout().flush();
+    // At once: taking LibTorch down would cost a tenth of a second, and everything of ours is closed.
+    #[cfg(unix)]
+    signal_hook::low_level::exit(code.into());
+    #[cfg(not(unix))]
+    std::process::exit(code.into());
+}
+
+/// Does what the command line says; returns the exit code.
+fn run() -> u8 {
     // A file over its size limit (ulimit -f) must be an error of its write and not a silent death.
     #[cfg(unix)]
     if let Err(error) = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default()) {
@@ -84,7 +96,7 @@ fn main() -> ExitCode {
         Err(error) => {
             // Help and version are answers; everything else is bad input. A closed stdout is nobody's fault.
             let _ = error.print();
-            return ExitCode::from(u8::from(error.use_stderr()));
+            return u8::from(error.use_stderr());
         }
     };
     quiet_readers();
@@ -109,10 +121,10 @@ fn main() -> ExitCode {
         Command::Doctor(arguments) => commands::doctor::run(&arguments),
     });
     match ran {
-        Ok(Ok(Outcome::Clean)) => ExitCode::SUCCESS,
-        Ok(Ok(Outcome::Failures)) => ExitCode::from(1),
+        Ok(Ok(Outcome::Clean)) => 0,
+        Ok(Ok(Outcome::Failures)) => 1,
         // As shells say it: 130 after Ctrl-C.
-        Ok(Ok(Outcome::Stopped(signal))) => ExitCode::from(128 + signal as u8),
+        Ok(Ok(Outcome::Stopped(signal))) => 128 + signal as u8,
         Ok(Err(error)) => failure::tell(&error),
         Err(_) => {
             if let Some(panic) = POLARS_PANIC
@@ -125,7 +137,7 @@ fn main() -> ExitCode {
             eprintln!(
                 "error: rave met a fault of its own (the panic above); please report it with the command line"
             );
-            ExitCode::from(2)
+            2
         }
     }
 }

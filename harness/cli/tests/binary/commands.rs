@@ -2,6 +2,28 @@
 
 use super::*;
 
+/// It starts the program that is linked with LibTorch, but for what needs none.
+#[test]
+fn the_launcher_tells_the_version_alone_and_names_the_program_that_is_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let alone = folder.path().join("rave");
+    fs::copy(env!("CARGO_BIN_EXE_rave"), &alone).unwrap();
+    let run = |word: &str| Command::new(&alone).arg(word).output().unwrap();
+    let version = run("--version");
+    assert_eq!(version.status.code(), Some(0));
+    assert_eq!(stdout(&version), stdout(&rave(&["--version"])));
+    let suites = run("suites");
+    assert_eq!(suites.status.code(), Some(2));
+    let (error, hint) = (
+        stderr(&suites),
+        "hint: keep the programs rave and rave-torch in one folder",
+    );
+    assert!(
+        error.contains("rave-torch") && error.contains(hint),
+        "{error}"
+    );
+}
+
 #[test]
 fn generate_answers_as_transformers_did() {
     let folder = tempfile::tempdir().unwrap();

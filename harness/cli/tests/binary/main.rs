@@ -33,10 +33,9 @@ use polars::prelude::*;
 use rave_results::{Run, SampleRecord};
 use serde_json::{Value, json};
 
-/// The binary. Several tests run at once: threads that spin while they wait would take the cores from each other.
+/// The binary.
 fn program() -> Command {
     let mut program = Command::new(env!("CARGO_BIN_EXE_rave"));
-    program.env("OMP_WAIT_POLICY", "passive");
     // One thread each, so that sums have one order: runs that are compared byte by byte differed once in their last bits.
     program.env("OMP_NUM_THREADS", "1");
     // No test asks a real hub or finds what a user's cache holds.
