@@ -55,7 +55,7 @@ pub struct Evaluation<'a> {
     pub summary: &'a Summary,
     /// The runs behind it, whose samples a page lets a reader browse; empty for a page without.
     pub runs: &'a [Run],
-    /// How many samples such a page holds at most, where that is not left to [`crate::html::most_samples`].
+    /// How many samples such a page holds at most, where that is not left to [`crate::html::max_samples`].
     pub samples: Option<usize>,
     /// Where their pictures come from.
     pub pictures: Option<&'a mut dyn Pictures>,

@@ -22,9 +22,9 @@ mod text;
 
 use pictures::NoPictures;
 pub use pictures::{Found, Pictures};
-pub use samples::most_samples;
+pub use samples::max_samples;
 
-use text::{policy_hash, visible};
+use text::{policy_hash, show_hidden};
 
 const TEMPLATE: &str = include_str!("html/page.html");
 const STYLE: &str = include_str!("html/page.css");
@@ -58,11 +58,11 @@ struct Table {
 
 impl Table {
     fn new(number: usize, grid: Grid) -> Self {
-        let texts = |texts: Vec<String>| texts.iter().map(|text| visible(text)).collect();
+        let texts = |texts: Vec<String>| texts.iter().map(|text| show_hidden(text)).collect();
         Self {
             id: format!("table-{number}"),
-            title: visible(&grid.title),
-            legend: visible(&grid.legend),
+            title: show_hidden(&grid.title),
+            legend: show_hidden(&grid.legend),
             header: texts(grid.header),
             rows: grid.rows.into_iter().map(texts).collect(),
             names: grid.names,
@@ -91,7 +91,7 @@ pub(crate) fn page(evaluation: &mut Evaluation) -> Result<Artifact, Error> {
     let excerpt = if evaluation.runs.is_empty() {
         None
     } else {
-        let most = evaluation.samples.unwrap_or_else(|| most_samples(summary));
+        let most = evaluation.samples.unwrap_or_else(|| max_samples(summary));
         Some(Excerpt::of(evaluation.runs, summary, most)?)
     };
     let excerpt = excerpt.as_ref();
@@ -101,11 +101,11 @@ pub(crate) fn page(evaluation: &mut Evaluation) -> Result<Artifact, Error> {
         .enumerate()
         .map(|(number, model)| Model {
             id: format!("model-{number}"),
-            name: visible(&model.name),
+            name: show_hidden(&model.name),
             headline: leaderboard::headline(summary, model),
             leaderboard: leaderboard::leaderboard(summary, model, excerpt),
             score_name: match summary.suites.as_slice() {
-                [only] => visible(&format!("{}, %", only.id)),
+                [only] => show_hidden(&format!("{}, %", only.id)),
                 suites => format!("mean of {} suites, %", suites.len()),
             },
             has_tallies: excerpt.is_some() && summary.variants.len() > 1,
@@ -142,9 +142,9 @@ pub(crate) fn page(evaluation: &mut Evaluation) -> Result<Artifact, Error> {
         .transpose()?;
     let runs: Vec<&str> = summary.runs.iter().map(|run| run.run.as_str()).collect();
     render(Content {
-        title: visible(&format!("RAVE Bench: {}", runs.join(", "))),
+        title: show_hidden(&format!("RAVE Bench: {}", runs.join(", "))),
         notes,
-        baseline: visible(&summary.baseline),
+        baseline: show_hidden(&summary.baseline),
         models,
         drawings: drawings(&figures)?,
         grids,
@@ -159,7 +159,7 @@ pub(crate) fn page(evaluation: &mut Evaluation) -> Result<Artifact, Error> {
 /// A chart that cannot be drawn.
 pub(crate) fn latency(summary: &LatencySummary) -> Result<Artifact, Error> {
     render(Content {
-        title: visible(&format!("RAVE Bench, latency: {}", summary.record.run)),
+        title: show_hidden(&format!("RAVE Bench, latency: {}", summary.record.run)),
         notes: tables::latency::notes(summary),
         baseline: String::new(),
         models: Vec::new(),
@@ -174,8 +174,8 @@ pub(crate) fn latency(summary: &LatencySummary) -> Result<Artifact, Error> {
 fn drawings(figures: &[Figure]) -> Result<Vec<Drawing>, Error> {
     let drawing = |figure: &Figure| {
         Ok(Drawing {
-            title: visible(&figure.title),
-            svg: visible(&figure.svg()?),
+            title: show_hidden(&figure.title),
+            svg: show_hidden(&figure.svg()?),
         })
     };
     figures.iter().map(drawing).collect()
@@ -228,8 +228,9 @@ fn render(content: Content) -> Result<Artifact, Error> {
         .into_iter()
         .flatten(),
     );
-    let visibles =
-        |texts: Vec<String>| -> Vec<String> { texts.iter().map(|text| visible(text)).collect() };
+    let visibles = |texts: Vec<String>| -> Vec<String> {
+        texts.iter().map(|text| show_hidden(text)).collect()
+    };
     let page = environment
         .get_template(FILE)
         .and_then(|template| {

@@ -3,7 +3,7 @@
 
 use rave_reports::charts::Chart;
 use rave_reports::charts::canvas::{Align, Canvas, MARGIN, Type, WIDTH};
-use rave_reports::charts::palette::look;
+use rave_reports::charts::palette::style;
 use rave_reports::{Artifact, Document, Evaluation, Format, Kind, render};
 use rave_results::Summary;
 use rave_results::summary::ModelNote;
@@ -51,7 +51,7 @@ impl Chart for Scores {
     fn draw(&self, canvas: &mut Canvas, summary: &Summary, model: &ModelNote) {
         for (line, variant) in (1..).zip(&summary.variants) {
             let y = 20.0 * f64::from(line);
-            let (colour, mark) = look(&variant.id);
+            let (colour, mark) = style(&variant.id);
             canvas.mark(mark, (MARGIN, y), 5.0, colour);
             let score = summary.macro_cell(&model.name, &variant.id).unwrap().score;
             let text = format!("{:.3}", score.unwrap().value);

@@ -75,7 +75,7 @@ pub struct Tally {
 
 /// Where a record stands: run, row of its table, variant, seed, score.
 #[derive(Clone, Copy)]
-struct Place {
+struct RecordRef {
     run: usize,
     row: usize,
     variant: usize,
@@ -98,20 +98,24 @@ impl Excerpt {
             .collect();
         seeds.sort_unstable();
         seeds.dedup();
-        let places = places(runs, summary, &seeds);
-        let chosen = choose(&places, most);
+        let by_sample = by_sample(runs, summary, &seeds);
+        let chosen = choose(&by_sample, most);
         Ok(Self {
-            total: places.len(),
-            tallies: tallies(&places, summary),
-            samples: read(runs, summary, &places, &chosen, seeds.len())?,
+            total: by_sample.len(),
+            tallies: tallies(&by_sample, summary),
+            samples: read(runs, summary, &by_sample, &chosen, seeds.len())?,
             seeds,
         })
     }
 }
 
 /// The records by sample.
-fn places<'a>(runs: &'a [Run], summary: &Summary, seeds: &[u64]) -> BTreeMap<Key<'a>, Vec<Place>> {
-    let mut found: HashMap<Key, Vec<Place>> = HashMap::new();
+fn by_sample<'a>(
+    runs: &'a [Run],
+    summary: &Summary,
+    seeds: &[u64],
+) -> BTreeMap<Key<'a>, Vec<RecordRef>> {
+    let mut found: HashMap<Key, Vec<RecordRef>> = HashMap::new();
     for (number, run) in runs.iter().enumerate() {
         let names = &run.scores.names;
         // Few distinct names: each is looked up once.
@@ -131,7 +135,7 @@ fn places<'a>(runs: &'a [Run], summary: &Summary, seeds: &[u64]) -> BTreeMap<Key
         for (index, row) in run.scores.rows.iter().enumerate() {
             if let Some((model, suite, variant)) = place(row) {
                 let key = (model, suite, names.of(row.sample));
-                found.entry(key).or_default().push(Place {
+                found.entry(key).or_default().push(RecordRef {
                     run: number,
                     row: index,
                     variant,
@@ -145,17 +149,17 @@ fn places<'a>(runs: &'a [Run], summary: &Summary, seeds: &[u64]) -> BTreeMap<Key
 }
 
 /// The baseline's scores by seed. It is the first of the variants.
-fn baseline(places: &[Place]) -> HashMap<usize, Option<f64>> {
-    let own = places.iter().filter(|place| place.variant == 0);
+fn baseline(records: &[RecordRef]) -> HashMap<usize, Option<f64>> {
+    let own = records.iter().filter(|place| place.variant == 0);
     own.map(|place| (place.seed, place.score)).collect()
 }
 
-fn tallies(places: &BTreeMap<Key, Vec<Place>>, summary: &Summary) -> Vec<Tally> {
+fn tallies(by_sample: &BTreeMap<Key, Vec<RecordRef>>, summary: &Summary) -> Vec<Tally> {
     let variants = summary.variants.len();
     let mut counts = vec![(0, 0); summary.models.len() * variants];
-    for (&(model, ..), places) in places {
-        let base = baseline(places);
-        for place in places {
+    for (&(model, ..), records) in by_sample {
+        let base = baseline(records);
+        for place in records {
             let known = base.get(&place.seed).copied().flatten();
             let (Some(score), Some(known)) = (place.score, known) else {
                 continue;
@@ -180,21 +184,21 @@ fn tallies(places: &BTreeMap<Key, Vec<Place>>, summary: &Summary) -> Vec<Tally> 
 }
 
 /// Whether a sample tells variants apart, or has an answer without a score.
-fn tells(places: &[Place]) -> bool {
-    let base = baseline(places);
-    places.iter().any(|place| {
+fn tells(records: &[RecordRef]) -> bool {
+    let base = baseline(records);
+    records.iter().any(|place| {
         let known = base.get(&place.seed);
         place.score.is_none() || known.is_some_and(|known| *known != place.score)
     })
 }
 
 /// The keys of the chosen samples, in order.
-fn choose<'a>(places: &BTreeMap<Key<'a>, Vec<Place>>, most: usize) -> Vec<Key<'a>> {
-    if places.len() <= most {
-        return places.keys().copied().collect();
+fn choose<'a>(by_sample: &BTreeMap<Key<'a>, Vec<RecordRef>>, most: usize) -> Vec<Key<'a>> {
+    if by_sample.len() <= most {
+        return by_sample.keys().copied().collect();
     }
     let mut groups: BTreeMap<(usize, usize), Vec<Key>> = BTreeMap::new();
-    for key in places.keys() {
+    for key in by_sample.keys() {
         groups.entry((key.0, key.1)).or_default().push(*key);
     }
     // The smallest first: what they do not need of their share is the others'.
@@ -214,7 +218,7 @@ fn choose<'a>(places: &BTreeMap<Key<'a>, Vec<Place>>, most: usize) -> Vec<Key<'a
         let (telling, rest): (Vec<Key>, Vec<Key>) = ranked
             .into_iter()
             .map(|(_, key)| key)
-            .partition(|key| tells(&places[key]));
+            .partition(|key| tells(&by_sample[key]));
         let of_telling = telling
             .len()
             .min((share / 2).max(share.saturating_sub(rest.len())));
@@ -229,7 +233,7 @@ fn choose<'a>(places: &BTreeMap<Key<'a>, Vec<Place>>, most: usize) -> Vec<Key<'a
 fn read(
     runs: &[Run],
     summary: &Summary,
-    places: &BTreeMap<Key, Vec<Place>>,
+    by_sample: &BTreeMap<Key, Vec<RecordRef>>,
     chosen: &[Key],
     seeds: usize,
 ) -> Result<Vec<Sample>, Error> {
@@ -245,11 +249,11 @@ fn read(
         })
         .collect();
     for (number, run) in runs.iter().enumerate() {
-        let mut wanted: Vec<(usize, usize, Place)> = chosen
+        let mut wanted: Vec<(usize, usize, RecordRef)> = chosen
             .iter()
             .enumerate()
             .flat_map(|(index, key)| {
-                places[key]
+                by_sample[key]
                     .iter()
                     .map(move |place| (place.row, index, *place))
             })
@@ -264,7 +268,7 @@ fn read(
     Ok(samples)
 }
 
-fn take(sample: &mut Sample, place: Place, record: SampleRecord) {
+fn take(sample: &mut Sample, place: RecordRef, record: SampleRecord) {
     sample.answers[place.variant][place.seed] = Some(Answer {
         prediction: record.prediction,
         score: record.score,

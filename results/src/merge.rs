@@ -16,7 +16,7 @@ use crate::schema::{
     Shard,
 };
 use crate::store::files::read_record;
-use crate::store::merging::{Draft, Rows};
+use crate::store::merging::{Draft, RecordReader};
 use crate::store::order::{Order, Rank};
 
 /// A finished shard.
@@ -161,9 +161,9 @@ fn joined(parts: &[Part], run: String, command_line: Vec<String>) -> RunRecord {
 }
 
 /// Model, seed, suite and variant of a sample.
-type Cell = (String, u64, String, String);
+type SampleGroup = (String, u64, String, String);
 
-fn cell(sample: &SampleRecord) -> Cell {
+fn sample_group(sample: &SampleRecord) -> SampleGroup {
     (
         sample.model.clone(),
         sample.seed,
@@ -179,9 +179,9 @@ fn merge_samples(
     draft: &Draft,
 ) -> Result<(Counts, Vec<(usize, String)>), Error> {
     let order = Order::of(record);
-    let mut tables: Vec<Rows<SampleRecord>> = parts
+    let mut tables: Vec<RecordReader<SampleRecord>> = parts
         .iter()
-        .map(|part| Rows::samples(&part.folder))
+        .map(|part| RecordReader::samples(&part.folder))
         .collect();
     let mut found = vec![Counts::default(); parts.len()];
     let mut next: BinaryHeap<Reverse<(Rank, usize)>> = BinaryHeap::new();
@@ -190,7 +190,7 @@ fn merge_samples(
             next.push(Reverse((order.rank(sample), part)));
         }
     }
-    let mut ids: BTreeMap<Cell, Vec<String>> = BTreeMap::new();
+    let mut ids: BTreeMap<SampleGroup, Vec<String>> = BTreeMap::new();
     let mut keys = Vec::new();
     let mut table = draft.samples()?;
     while let Some(Reverse((_, part))) = next.pop() {
@@ -200,7 +200,7 @@ fn merge_samples(
             next.push(Reverse((order.rank(following), part)));
         }
         found[part].add(&sample);
-        ids.entry(cell(&sample))
+        ids.entry(sample_group(&sample))
             .or_default()
             .push(sample.sample.clone());
         if record.configuration.attention {
@@ -230,7 +230,7 @@ fn merge_samples(
 fn whole(
     data: &BTreeMap<String, DataRecord>,
     due: Option<u64>,
-    ids: &BTreeMap<Cell, Vec<String>>,
+    ids: &BTreeMap<SampleGroup, Vec<String>>,
 ) -> Result<(), Error> {
     for ((model, seed, suite, variant), own) in ids {
         let asked = data.get(suite).and_then(|data| data.selection.as_ref());
@@ -255,9 +255,9 @@ fn whole(
 
 /// Writes the table of probes in the order of their samples, of which some have none.
 fn merge_attention(parts: &[Part], keys: &[(usize, String)], draft: &Draft) -> Result<(), Error> {
-    let mut tables: Vec<Rows<AttentionRecord>> = parts
+    let mut tables: Vec<RecordReader<AttentionRecord>> = parts
         .iter()
-        .map(|part| Rows::attention(&part.folder))
+        .map(|part| RecordReader::attention(&part.folder))
         .collect();
     let mut table = draft.attention()?;
     for (part, key) in keys {

@@ -88,14 +88,14 @@ pub fn attend(request: &AttendRequest, question: &Question) -> Result<Vec<Attend
             Some(model) => model,
             None => Model::open(&request.model, folder, request.options)?,
         };
-        attended.push(look(request, variant, &model, question)?);
+        attended.push(attend_with(request, variant, &model, question)?);
         open = Some(model);
     }
     Ok(attended)
 }
 
 /// Answers with one variant and looks at what it attended to.
-fn look(
+fn attend_with(
     request: &AttendRequest,
     variant: &'static Variant,
     model: &Model,

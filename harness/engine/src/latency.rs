@@ -35,9 +35,9 @@ use memory::{MemoryRequest, load_average};
 use prompt::PromptMaker;
 
 /// Rounds that are the least to say anything of a ratio.
-const FEWEST_ROUNDS: u32 = 5;
+const MIN_ROUNDS: u32 = 5;
 /// Runs of the vision side that are the least.
-const FEWEST_VISION_ROUNDS: u32 = 3;
+const MIN_VISION_ROUNDS: u32 = 3;
 /// Seed of the variants' parameters.
 const SEED: u64 = 1;
 
@@ -299,7 +299,7 @@ impl Running<'_> {
         let mut features = self.model.encode_image(prompt)?;
         let begin = Instant::now();
         let mut round = 0;
-        while round < FEWEST_VISION_ROUNDS || begin.elapsed() < self.request.warmup {
+        while round < MIN_VISION_ROUNDS || begin.elapsed() < self.request.warmup {
             let start = Instant::now();
             features = self.model.encode_image(prompt)?;
             let milliseconds = start.elapsed().as_secs_f64() * 1e3;
@@ -366,7 +366,7 @@ impl Running<'_> {
         let begin = Instant::now();
         let mut round = 0;
         while failed.iter().any(Option::is_none)
-            && (round < FEWEST_ROUNDS || begin.elapsed() < self.request.budget)
+            && (round < MIN_ROUNDS || begin.elapsed() < self.request.budget)
         {
             for (turn, number) in turns(round, arms.len()).enumerate() {
                 if failed[number].is_some() {

@@ -7,7 +7,7 @@ use rave_results::summary::{Cell, Estimate, MacroCell, ModelNote, SuiteNote};
 use super::bands::Bands;
 use super::canvas::{Align, Canvas, Type};
 use super::legend::{foot_height, head_height};
-use super::palette::{Mark, look};
+use super::palette::{Mark, style};
 use super::scale::Scale;
 
 /// One line.
@@ -111,7 +111,7 @@ impl Line {
         scale: &Scale,
         (y, height): (f64, f64),
     ) {
-        let (colour, mark) = look(variant);
+        let (colour, mark) = style(variant);
         for seed in &self.seeds {
             let at = (scale.position(seed * 100.0), y + height * 0.3);
             canvas.mark(Mark::Circle, at, 2.0, colour);

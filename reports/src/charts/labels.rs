@@ -136,7 +136,7 @@ pub(super) fn place(
             .flat_map(|(other, label)| label.line(points[*other]))
             .collect();
         let obstacles: Vec<Rect> = taken.iter().chain(&names).chain(&lines).copied().collect();
-        labels[index] = places(points[index], sizes[index])
+        labels[index] = candidates(points[index], sizes[index])
             .map(|area| Label::new(area, index, points))
             .map(|label| {
                 let covered: f64 = obstacles
@@ -167,7 +167,7 @@ pub(super) fn place(
 }
 
 /// Places around a point, the preferred ones first: right, left, above, below, ..., then further out.
-fn places((x, y): (f64, f64), (width, height): (f64, f64)) -> impl Iterator<Item = Rect> {
+fn candidates((x, y): (f64, f64), (width, height): (f64, f64)) -> impl Iterator<Item = Rect> {
     [10.0, 20.0, 34.0, 52.0, 74.0, 100.0]
         .into_iter()
         .flat_map(move |gap| {

@@ -7,7 +7,7 @@ use rave_results::summary::ModelNote;
 use super::canvas::{Align, Canvas, MARGIN, Type, WIDTH};
 use super::chart::Chart;
 use super::footnotes::footnotes;
-use super::palette::look;
+use super::palette::style;
 
 /// Height of a line of the head.
 const LINE: f64 = 20.0;
@@ -66,7 +66,7 @@ pub(super) fn entries(canvas: &mut Canvas, legend: &[&str], mut y: f64) {
     let room = f64::from(WIDTH) - 2.0 * MARGIN - 20.0;
     for line in lines(legend) {
         for (x, variant) in line {
-            let (colour, mark) = look(variant);
+            let (colour, mark) = style(variant);
             canvas.mark(mark, (x + 5.0, y), 5.0, colour);
             let name = Type::LABEL.fit(variant, room);
             canvas.text(&name, (x + 16.0, y), Type::LABEL, Align::Left);

@@ -3,7 +3,7 @@
 //! A look follows from a variant's number, its place in [`NUMBERED`]. The numbers are not the registry's order, which is that of
 //! tables: a row put between others there would give published charts other colours. Any other name takes its look from a hash of
 //! the name, with marks that no number has. So a variant does not change its look when others join or leave a chart, and a new one
-//! has a look at once; `harness/cli/tests/binary/looks.rs` holds this against the registry.
+//! has a look at once; `harness/cli/tests/binary/styles.rs` holds this against the registry.
 //!
 //! Colours: the first six are Okabe and Ito's (2008), safe for the colour-blind, without their yellow: it vanishes on white, and
 //! darkened it is orange to the red-blind. The others were searched for among 3,275 (steps of 15, neither near white nor near the
@@ -130,15 +130,15 @@ pub(super) fn colour(number: usize) -> Colour {
 }
 
 /// The colour and mark of a variant.
-pub fn look(variant: &str) -> (Colour, Mark) {
-    let mut looks = LOOKS
+pub fn style(variant: &str) -> (Colour, Mark) {
+    let mut styles = LOOKS
         .iter()
         .flat_map(|(mark, colours)| colours.iter().map(|colour| (*colour, *mark)));
     match NUMBERED.iter().position(|id| *id == variant) {
         Some(0) => return (BLACK, Mark::Circle),
         Some(number) => {
-            if let Some(look) = looks.nth(number - 1) {
-                return look;
+            if let Some(style) = styles.nth(number - 1) {
+                return style;
             }
         }
         None => {}
@@ -241,7 +241,7 @@ mod tests {
     }
 
     fn numbered() -> Vec<(Colour, Mark)> {
-        NUMBERED.iter().map(|id| look(id)).collect()
+        NUMBERED.iter().map(|id| style(id)).collect()
     }
 
     #[test]
@@ -259,9 +259,9 @@ mod tests {
 
     #[test]
     fn colours_are_told_apart_by_the_colour_blind() {
-        let looks = numbered();
-        for (place, &(one, mark)) in looks.iter().enumerate() {
-            for &(other, other_mark) in &looks[..place] {
+        let styles = numbered();
+        for (place, &(one, mark)) in styles.iter().enumerate() {
+            for &(other, other_mark) in &styles[..place] {
                 let distances = SIGHTS.map(|sight| distance(&sight, one, other));
                 let least = distances.iter().copied().fold(f64::INFINITY, f64::min);
                 assert!(
@@ -291,10 +291,10 @@ mod tests {
     #[test]
     fn a_name_without_a_number_keeps_a_look_that_no_number_has() {
         for name in ["my-own-preset", "another", "rave2", ""] {
-            let (colour, mark) = look(name);
+            let (colour, mark) = style(name);
             assert!(OTHER_MARKS.contains(&mark) && colour != BLACK, "{name}");
         }
-        let names = (0..10_000).map(|number| look(&format!("preset-{number}")));
+        let names = (0..10_000).map(|number| style(&format!("preset-{number}")));
         assert_eq!(names.collect::<HashSet<_>>().len(), 28 * OTHER_MARKS.len());
     }
 
@@ -309,7 +309,7 @@ mod tests {
             ("rave-gate", ORANGE),
         ];
         for (variant, colour) in expected {
-            assert_eq!(look(variant), (colour, Mark::Circle), "{variant}");
+            assert_eq!(style(variant), (colour, Mark::Circle), "{variant}");
         }
     }
 }

@@ -7,8 +7,8 @@ use rave_results::excerpt::{Excerpt, Tally};
 use rave_results::summary::{Difference, MacroCell, ModelNote};
 use serde::Serialize;
 
-use super::text::visible;
-use crate::charts::palette::look;
+use super::text::show_hidden;
+use crate::charts::palette::style;
 use crate::tables::grid::NOTHING;
 use crate::tables::numbers::{p_value, percent, points, signed, with_interval};
 
@@ -45,7 +45,7 @@ fn ratio(summary: &Summary, model: &str, cell: &MacroCell) -> Option<f64> {
 
 /// The mark of a variant in every chart.
 fn mark(variant: &str) -> String {
-    let ((red, green, blue), mark) = look(variant);
+    let ((red, green, blue), mark) = style(variant);
     let fill = format!("fill=\"#{red:02X}{green:02X}{blue:02X}\"");
     let corners = mark.corners();
     let shape = if corners.is_empty() {
@@ -73,7 +73,7 @@ pub(super) fn leaderboard(
         .iter()
         .filter_map(|variant| summary.macro_cell(&model.name, &variant.id));
     let entry = |cell: &MacroCell| Entry {
-        variant: visible(&cell.variant),
+        variant: show_hidden(&cell.variant),
         mark: mark(&cell.variant),
         score: match &cell.score {
             Some(score) => with_interval(score),

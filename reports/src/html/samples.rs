@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::pictures::{Inline, Pictures, fitted, inline};
-use super::text::{script_json, short, visible};
+use super::text::{script_json, short, show_hidden};
 use crate::Error;
 
 /// Bytes that the pictures of a page may take, as they stand in it.
@@ -23,7 +23,7 @@ const DENSEST: f64 = 0.85;
 const FAINTEST: f32 = 0.01;
 
 /// Most samples of a page: fewer where each has more answers.
-pub fn most_samples(summary: &Summary) -> usize {
+pub fn max_samples(summary: &Summary) -> usize {
     let seeds = summary
         .macros
         .iter()
@@ -126,7 +126,7 @@ pub(super) fn samples(
                     .map(|own| own.map(rounded))
                     .collect();
             }
-            Err(reason) => entry.absent = Some(absent.of(&visible(&reason))),
+            Err(reason) => entry.absent = Some(absent.of(&show_hidden(&reason))),
         }
         shown.push(entry);
     }
@@ -134,7 +134,7 @@ pub(super) fn samples(
         .iter()
         .filter(|sample| !sample.maps.is_empty())
         .count();
-    let names = |names: Vec<&String>| names.into_iter().map(|name| visible(name)).collect();
+    let names = |names: Vec<&String>| names.into_iter().map(|name| show_hidden(name)).collect();
     let data = Data {
         models: names(summary.models.iter().map(|model| &model.name).collect()),
         suites: names(summary.suites.iter().map(|suite| &suite.id).collect()),
@@ -166,7 +166,7 @@ fn entry(sample: &Sample, reasons: &mut Distinct) -> Shown {
             json!([
                 short(prediction.trim_matches(' ')),
                 null,
-                reasons.of(&visible(failure.kind.name())),
+                reasons.of(&show_hidden(failure.kind.name())),
                 short(&failure.to_string())
             ])
         }
@@ -180,8 +180,8 @@ fn entry(sample: &Sample, reasons: &mut Distinct) -> Shown {
     Shown {
         model: sample.model,
         suite: sample.suite,
-        id: visible(&sample.id),
-        category: visible(&sample.category),
+        id: show_hidden(&sample.id),
+        category: show_hidden(&sample.category),
         question: short(&sample.prompt),
         accepted: distinct(&sample.accepted),
         answers: answers.collect(),
@@ -222,7 +222,7 @@ fn heats(summary: &Summary, sample: &Sample, maps: &[AttentionMaps]) -> Vec<Heat
                 (token.0.map(rounded), rounded(opacity as f32))
             });
             heats.push(Heat {
-                name: visible(&format!("{}{seed}", map.variant)),
+                name: show_hidden(&format!("{}{seed}", map.variant)),
                 tokens: tokens.filter(|(_, opacity)| *opacity > FAINTEST).collect(),
             });
         }

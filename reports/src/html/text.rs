@@ -13,10 +13,10 @@ const LONGEST: usize = 400;
 /// As [`visible`], cut where it is long, and saying so.
 pub(super) fn short(text: &str) -> String {
     match text.char_indices().nth(LONGEST) {
-        None => visible(text),
+        None => show_hidden(text),
         Some((end, _)) => format!(
             "{}… ({} characters)",
-            visible(&text[..end]),
+            show_hidden(&text[..end]),
             text.chars().count()
         ),
     }
@@ -24,7 +24,7 @@ pub(super) fn short(text: &str) -> String {
 
 /// The text with characters that cannot be seen, or that turn the direction of what follows, written as `⟨U+202E⟩`. Line
 /// breaks and tabs stay.
-pub(super) fn visible(text: &str) -> String {
+pub(super) fn show_hidden(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
         if is_hidden(character) {
@@ -89,14 +89,14 @@ mod tests {
     #[test]
     fn what_hides_or_turns_is_written_out() {
         assert_eq!(
-            visible("a\u{202E}b\u{0}c\nd\u{200B}"),
+            show_hidden("a\u{202E}b\u{0}c\nd\u{200B}"),
             "a⟨U+202E⟩b⟨U+0000⟩c\nd⟨U+200B⟩"
         );
-        assert_eq!(visible("שלום, ‏"), "שלום, ⟨U+200F⟩");
+        assert_eq!(show_hidden("שלום, ‏"), "שלום, ⟨U+200F⟩");
         let long = "x".repeat(LONGEST + 1);
         assert!(short(&long).ends_with("x… (401 characters)"));
         assert_eq!(short(&long[1..]), long[1..]);
-        assert_eq!(visible(&long), long);
+        assert_eq!(show_hidden(&long), long);
     }
 
     #[test]

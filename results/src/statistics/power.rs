@@ -17,7 +17,7 @@ use super::student::student;
 /// z of 0.975 and z of 0.8, added.
 const FACTOR: f64 = 1.959_963_984_540_054 + 0.841_621_233_572_914_3;
 /// How many images must move, all to one side, before a two-sided p can be below 0.05; with five it is 2 / 2^5, which is above.
-const FEWEST: f64 = 6.0;
+const MIN_STEPS: f64 = 6.0;
 
 /// How far the images moved: what each adds to a difference, and the number of answers for the case that none moved.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -82,7 +82,7 @@ pub fn smallest_detectable(distribution: &[f64], movement: &Movement, seeds: usi
         }
     };
     let error = standard_error(distribution)?;
-    let least = FEWEST * movement.step();
+    let least = MIN_STEPS * movement.step();
     Some((factor * error).max(least)).filter(|value| value.is_finite())
 }
 

@@ -26,7 +26,7 @@ pub(crate) trait Value: Sized {
 type Read<R> = fn(&Table, &str, &[usize], &mut [R]) -> Result<(), Error>;
 
 /// A field of a record, and the column of the same name.
-pub(crate) struct Field<R> {
+pub(crate) struct FieldColumn<R> {
     pub name: &'static str,
     pub write: fn(&str, &[R]) -> Column,
     pub read: Read<R>,
@@ -36,7 +36,7 @@ pub(crate) struct Field<R> {
     pub absent: Option<fn(&mut R)>,
 }
 
-impl<R> Field<R> {
+impl<R> FieldColumn<R> {
     /// What the column is called in a table.
     fn name_in(&self, table: &Table) -> &'static str {
         let older = self.older.filter(|older| table.has(older));
@@ -45,7 +45,7 @@ impl<R> Field<R> {
 }
 
 /// The columns of a table in their order.
-pub(crate) type Fields<R> = &'static [Field<R>];
+pub(crate) type Fields<R> = &'static [FieldColumn<R>];
 
 /// `fields![Record: a, b or 0.0, c was d]`: the columns `a`, `b` and `c`, of which older tables may lack `b` and call `c` `d`.
 macro_rules! fields {
@@ -54,7 +54,7 @@ macro_rules! fields {
     (@older) => { None };
     (@older $older:ident) => { Some(stringify!($older)) };
     ($record:ty: $($name:ident $(was $older:ident)? $(or $absent:expr)?),* $(,)?) => {
-        &[$($crate::store::columns::Field::<$record> {
+        &[$($crate::store::columns::FieldColumn::<$record> {
             name: stringify!($name),
             write: |name, records| {
                 let values = records.iter().map(|record| &record.$name);
@@ -75,7 +75,7 @@ macro_rules! fields {
 pub(crate) use fields;
 
 /// The table of some records.
-pub(crate) fn frame<R>(fields: &[Field<R>], records: &[R]) -> PolarsResult<DataFrame> {
+pub(crate) fn frame<R>(fields: &[FieldColumn<R>], records: &[R]) -> PolarsResult<DataFrame> {
     let columns = fields
         .iter()
         .map(|field| (field.write)(field.name, records));
@@ -84,7 +84,7 @@ pub(crate) fn frame<R>(fields: &[Field<R>], records: &[R]) -> PolarsResult<DataF
 
 /// The records of these rows; fields that are not asked for are as in `R::default()`.
 pub(crate) fn read<'a, R: Clone + Default + 'static>(
-    fields: impl IntoIterator<Item = &'a Field<R>>,
+    fields: impl IntoIterator<Item = &'a FieldColumn<R>>,
     table: &Table,
     rows: &[usize],
 ) -> Result<Vec<R>, Error> {

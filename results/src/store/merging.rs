@@ -18,7 +18,7 @@ const SAMPLES: usize = 5_000;
 type Read<T> = fn(&Path, usize, &mut VecDeque<T>) -> Result<usize, Error>;
 
 /// The records of a finished run's table, in its order.
-pub(crate) struct Rows<T> {
+pub(crate) struct RecordReader<T> {
     path: PathBuf,
     read: Read<T>,
     /// Rows that were read.
@@ -29,19 +29,19 @@ pub(crate) struct Rows<T> {
     open: usize,
 }
 
-impl Rows<SampleRecord> {
+impl RecordReader<SampleRecord> {
     pub(crate) fn samples(folder: &Path) -> Self {
         Self::of(folder.join(PARQUET), read_samples, 0)
     }
 }
 
-impl Rows<AttentionRecord> {
+impl RecordReader<AttentionRecord> {
     pub(crate) fn attention(folder: &Path) -> Self {
         Self::of(folder.join(attention::PARQUET), attention::read_probes, 1)
     }
 }
 
-impl<T> Rows<T> {
+impl<T> RecordReader<T> {
     fn of(path: PathBuf, read: Read<T>, open: usize) -> Self {
         Self {
             path,

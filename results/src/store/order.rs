@@ -22,9 +22,9 @@ impl<'a> Order<'a> {
     pub(crate) fn of(record: &'a RunRecord) -> Self {
         let asked = &record.configuration;
         Self {
-            models: places(asked.models.iter().map(String::as_str)),
-            suites: places(asked.suites.iter().map(|suite| suite.id.as_str())),
-            variants: places(asked.variants.iter().map(|variant| variant.id.as_str())),
+            models: positions(asked.models.iter().map(String::as_str)),
+            suites: positions(asked.suites.iter().map(|suite| suite.id.as_str())),
+            variants: positions(asked.variants.iter().map(|variant| variant.id.as_str())),
             record,
         }
     }
@@ -46,7 +46,7 @@ impl<'a> Order<'a> {
     }
 }
 
-fn places<'a>(names: impl Iterator<Item = &'a str>) -> HashMap<&'a str, usize> {
+fn positions<'a>(names: impl Iterator<Item = &'a str>) -> HashMap<&'a str, usize> {
     names
         .enumerate()
         .map(|(place, name)| (name, place))

@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 
 use rave_methods::REGISTRY;
-use rave_reports::charts::palette::{NUMBERED, look};
+use rave_reports::charts::palette::{NUMBERED, style};
 
 #[test]
 fn no_two_registered_variants_look_alike() {
     let mut looks = HashMap::new();
     for variant in REGISTRY {
-        if let Some(other) = looks.insert(look(variant.id), variant.id) {
+        if let Some(other) = looks.insert(style(variant.id), variant.id) {
             panic!(
                 "`{}` and `{other}` look alike; put the newer at the end of NUMBERED in reports/src/charts/palette.rs",
                 variant.id

@@ -35,12 +35,12 @@ enum Key {
 }
 
 #[derive(Clone)]
-enum Kept {
+enum Cached {
     TowerRun(Rc<TowerRun>),
     ImageEmbeds(Rc<ImageEmbeds>),
 }
 
-impl Kept {
+impl Cached {
     fn bytes(&self) -> usize {
         match self {
             Self::TowerRun(tower_run) => tower_run.bytes(),
@@ -55,7 +55,7 @@ pub(super) struct Vision {
     keeps: bool,
     /// Whether checkpoints share towers, so that what the towers made will be asked for again.
     shares_towers: bool,
-    memory: LruCache<Key, Kept>,
+    memory: LruCache<Key, Cached>,
     bytes: usize,
     limit: usize,
     disk: Disk,
@@ -122,7 +122,7 @@ impl Vision {
             return Ok(Rc::new(model.encode_image_until(prompt, deadline)?));
         };
         let key = Key::ImageEmbeds(member.checkpoint, picture);
-        if let Some(Kept::ImageEmbeds(features)) = self.memory.get(&key) {
+        if let Some(Cached::ImageEmbeds(features)) = self.memory.get(&key) {
             return Ok(Rc::clone(features));
         }
         let features = Rc::new(if self.shares_towers {
@@ -132,7 +132,7 @@ impl Vision {
             self.counts.computed += 1;
             model.encode_image_until(prompt, deadline)?
         });
-        self.keep(key, Kept::ImageEmbeds(Rc::clone(&features)));
+        self.insert(key, Cached::ImageEmbeds(Rc::clone(&features)));
         Ok(features)
     }
 
@@ -153,36 +153,36 @@ impl Vision {
         deadline: Option<Instant>,
     ) -> Result<Rc<TowerRun>, Error> {
         let key = Key::TowerRun(tower, picture);
-        if let Some(Kept::TowerRun(tower_run)) = self.memory.get(&key) {
+        if let Some(Cached::TowerRun(tower_run)) = self.memory.get(&key) {
             return Ok(Rc::clone(tower_run));
         }
         if let Some((path, elapsed)) = self.disk.files.get(&key) {
             // A file that somebody removed costs the work that it was to spare.
             if let Ok(tower_run) = TowerRun::read(path, prompt, *elapsed, model.device()) {
                 let tower_run = Rc::new(tower_run);
-                self.keep(key, Kept::TowerRun(Rc::clone(&tower_run)));
+                self.insert(key, Cached::TowerRun(Rc::clone(&tower_run)));
                 return Ok(tower_run);
             }
         }
         self.counts.computed += 1;
         let tower_run = Rc::new(model.run_tower(prompt, deadline)?);
-        self.keep(key, Kept::TowerRun(Rc::clone(&tower_run)));
+        self.insert(key, Cached::TowerRun(Rc::clone(&tower_run)));
         Ok(tower_run)
     }
 
-    fn keep(&mut self, key: Key, kept: Kept) {
-        self.bytes += kept.bytes();
-        if let Some(before) = self.memory.put(key, kept) {
+    fn insert(&mut self, key: Key, cached: Cached) {
+        self.bytes += cached.bytes();
+        if let Some(before) = self.memory.put(key, cached) {
             self.bytes -= before.bytes();
         }
         // The newest stays even where it is larger than all that is allowed: the sample under way needs it.
         while self.bytes > self.limit && self.memory.len() > 1 {
-            let Some((key, kept)) = self.memory.pop_lru() else {
+            let Some((key, cached)) = self.memory.pop_lru() else {
                 return;
             };
-            self.bytes -= kept.bytes();
-            if let (Kept::TowerRun(tower_run), true) = (kept, self.keeps) {
-                self.disk.keep(key, &tower_run);
+            self.bytes -= cached.bytes();
+            if let (Cached::TowerRun(tower_run), true) = (cached, self.keeps) {
+                self.disk.insert(key, &tower_run);
             }
         }
     }
@@ -190,7 +190,7 @@ impl Vision {
 
 impl Disk {
     /// Writes what the memory has no room for. A full disk, ours or the machine's, costs work and no sample.
-    fn keep(&mut self, key: Key, tower_run: &TowerRun) {
+    fn insert(&mut self, key: Key, tower_run: &TowerRun) {
         let bytes = tower_run.bytes() as u64;
         if self.files.contains_key(&key) || self.bytes + bytes > DISK {
             return;

@@ -104,14 +104,14 @@ impl AdamW {
         Ok(Tensor::f_cat(&gradients, 0)?)
     }
 
-    /// One step, the `number`th counted from 1, along a gradient of which each group's part is scaled down to length `clip` where it is
+    /// One step, the `number`th counted from 1, along a gradient of which each group's part is scaled down to length `max_norm` where
     /// longer; every group at its own rate. Gives the norms of each group; a gradient that is not finite moves nothing.
     pub(super) fn step(
         &mut self,
         gradient: &Tensor,
         number: u64,
         rates: &[f64],
-        clip: f64,
+        max_norm: f64,
     ) -> Result<Vec<Norms>, Error> {
         no_grad(|| {
             let parts = self.spans.iter();
@@ -129,7 +129,8 @@ impl AdamW {
             }
             for ((span, norms), &rate) in self.spans.iter().zip(&mut norms).zip(rates) {
                 let part = |whole: &Tensor| whole.f_narrow(0, span.start, span.length);
-                let gradient = part(gradient)?.f_mul_scalar((clip / norms.gradient).min(1.0))?;
+                let gradient =
+                    part(gradient)?.f_mul_scalar((max_norm / norms.gradient).min(1.0))?;
                 let (mut master, mut first, mut second) =
                     (part(&self.master)?, part(&self.first)?, part(&self.second)?);
                 let (beta1, beta2) = BETAS;

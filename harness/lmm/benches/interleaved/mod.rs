@@ -8,7 +8,7 @@ use rave_results::statistics::{Resampling, median, median_interval};
 use serde_json::{Value, json};
 
 /// Rounds that are the least to say anything of a ratio.
-const FEWEST_ROUNDS: usize = 5;
+const MIN_ROUNDS: usize = 5;
 
 /// Times in milliseconds of every arm, a row a round, until the budget is spent.
 pub fn interleave<T>(
@@ -22,7 +22,7 @@ pub fn interleave<T>(
         }
         let start = Instant::now();
         let mut rounds = Vec::new();
-        while rounds.len() < FEWEST_ROUNDS || start.elapsed() < budget {
+        while rounds.len() < MIN_ROUNDS || start.elapsed() < budget {
             let mut times = vec![0.0; arms.len()];
             let forwards = rounds.len() % 2 == 0;
             for turn in 0..arms.len() {

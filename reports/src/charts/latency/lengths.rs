@@ -6,7 +6,7 @@ use super::{WORDS, provenance};
 use crate::charts::canvas::{Align, Canvas, GRID, INK, MARGIN, Type, WIDTH};
 use crate::charts::figure::Figure;
 use crate::charts::legend::{entries, entries_height};
-use crate::charts::palette::look;
+use crate::charts::palette::style;
 use crate::charts::scale::Scale;
 
 const PLOT: f64 = 260.0;
@@ -149,7 +149,7 @@ fn panel(
     );
     // The baseline last, and so on top.
     for (variant, points) in lines.iter().rev() {
-        let (colour, mark) = look(variant);
+        let (colour, mark) = style(variant);
         let at = |&(x, y): &(f64, f64)| (across.position(x), up.position(y));
         for pair in points.windows(2) {
             canvas.line(at(&pair[0]), at(&pair[1]), colour, 1.5);

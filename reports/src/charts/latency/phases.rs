@@ -8,7 +8,7 @@ use rave_results::latency::{AGAIN, Arm, LatencySummary, Noise, Time};
 use super::{WORDS, provenance};
 use crate::charts::canvas::{Align, Canvas, GRID, INK, MARGIN, MUTED, Type, WIDTH};
 use crate::charts::figure::Figure;
-use crate::charts::palette::{Colour, Mark, look};
+use crate::charts::palette::{Colour, Mark, style};
 
 const LINE: f64 = 21.0;
 const AXIS: f64 = 50.0;
@@ -236,7 +236,7 @@ fn own_look(variant: &str) -> (Colour, Mark) {
     if variant == AGAIN {
         (MUTED, Mark::Diamond)
     } else {
-        look(variant)
+        style(variant)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::charts::canvas::{Align, Canvas, Type};
 use crate::charts::chart::Chart;
 use crate::charts::forest::{Forest, Line};
 use crate::charts::legend::{foot, head, variants};
-use crate::charts::palette::look;
+use crate::charts::palette::style;
 use crate::charts::scale::Scale;
 use crate::tables::numbers::percent;
 
@@ -123,7 +123,7 @@ fn draw_line(
     if line.estimate.is_some() {
         line.write_value(canvas, scale, (y, height));
     } else if !line.text.is_empty() {
-        let (colour, mark) = look(variant);
+        let (colour, mark) = style(variant);
         let left = scale.position(0.0);
         canvas.mark(mark, (left + 9.0, y), (height * 0.2).min(3.5), colour);
         let kind = Type {

@@ -8,7 +8,7 @@ use crate::charts::canvas::{Align, Canvas, GRID, INK, MARGIN, MUTED, Type, WIDTH
 use crate::charts::chart::Chart;
 use crate::charts::labels::{Rect, place};
 use crate::charts::legend::{foot, foot_height, head, head_height, variants};
-use crate::charts::palette::look;
+use crate::charts::palette::style;
 use crate::charts::scale::Scale;
 
 /// Nominal height.
@@ -164,7 +164,7 @@ fn draw_points(canvas: &mut Canvas, points: &[Point], x: &Scale, y: &Scale, fram
         }
     }
     for (point, &(px, py)) in points.iter().zip(&centres) {
-        let (colour, _) = look(point.variant);
+        let (colour, _) = style(point.variant);
         let [low, high] = [point.score.interval.low, point.score.interval.high]
             .map(|end| y.position(end * 100.0));
         canvas.line((px, low), (px, high), colour, 1.5);
@@ -200,7 +200,7 @@ fn draw_points(canvas: &mut Canvas, points: &[Point], x: &Scale, y: &Scale, fram
         canvas.text(name, label.area.centre(), Type::LABEL, Align::Centre);
     }
     for (point, &centre) in points.iter().zip(&centres) {
-        let (colour, mark) = look(point.variant);
+        let (colour, mark) = style(point.variant);
         canvas.mark(mark, centre, RADIUS, colour);
     }
 }

@@ -7,7 +7,7 @@ use crate::charts::bands::Bands;
 use crate::charts::canvas::{Align, Canvas, Type};
 use crate::charts::chart::Chart;
 use crate::charts::legend::{foot, foot_height, head, head_height, variants};
-use crate::charts::palette::look;
+use crate::charts::palette::style;
 use crate::charts::scale::Scale;
 
 /// One category of one suite.
@@ -96,7 +96,7 @@ fn draw(canvas: &mut Canvas, chart: &dyn Chart, summary: &Summary, model: &Model
     let height = frame.line_height();
     for (index, band) in bands.iter().enumerate() {
         for (row, (mean, variant)) in band.means.iter().zip(&legend).enumerate() {
-            let (Some(mean), (colour, mark)) = (mean, look(variant)) else {
+            let (Some(mean), (colour, mark)) = (mean, style(variant)) else {
                 continue;
             };
             let (x, y) = (scale.position(mean * 100.0), frame.at(index, row));

@@ -7,7 +7,7 @@ use rave_results::summary::{AttentionCell, AttentionLayer, Estimate, Measured, M
 use crate::charts::canvas::{Align, Canvas, GRID, INK, MARGIN, Type, WIDTH};
 use crate::charts::chart::Chart;
 use crate::charts::legend::{head, head_height};
-use crate::charts::palette::look;
+use crate::charts::palette::style;
 use crate::charts::scale::Scale;
 use crate::tables::numbers::percent;
 
@@ -130,7 +130,7 @@ fn draw(canvas: &mut Canvas, chart: &dyn Chart, summary: &Summary, model: &Model
     let middle = f64::midpoint(left, right);
     canvas.text("layer", (middle, bottom + 33.0), Type::SMALL, Align::Centre);
     for (place, variant) in legend.iter().enumerate() {
-        let (colour, mark) = look(variant);
+        let (colour, mark) = style(variant);
         let apart = (stretch * 0.5 / legend.len() as f64).min(9.0);
         let shift = (place as f64 - (legend.len() as f64 - 1.0) / 2.0) * apart;
         let mut points: Vec<(f64, Estimate)> = layers

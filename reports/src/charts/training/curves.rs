@@ -7,7 +7,7 @@ use super::panels::{Line, PLOT, Value, heading, of, side_by_side};
 use crate::charts::canvas::{Align, Canvas, MARGIN, Type, WIDTH};
 use crate::charts::figure::Figure;
 use crate::charts::legend::{entries, entries_height};
-use crate::charts::palette::look;
+use crate::charts::palette::style;
 
 /// The heading of the chart.
 const TITLE: &str = "How the variants were trained";
@@ -64,7 +64,7 @@ fn draw(canvas: &mut Canvas, curves: &[Curve]) {
     entries(canvas, &variants(curves), 66.0);
     let lines = |value: Value, factor: f64| -> Vec<Line> {
         let line = |curve: &Curve| {
-            let (colour, mark) = look(&curve.variant);
+            let (colour, mark) = style(&curve.variant);
             let points = of(&curve.rows, "validation", value).into_iter();
             Line {
                 name: String::new(),
