@@ -30,6 +30,14 @@ pub enum Error {
         /// The parser's message, or what contradicts what.
         reason: Refusal,
     },
+    /// Another split of a suite that is drawn.
+    #[error("suite `{suite}` is drawn: there are no data with a split `{split}`")]
+    Drawn {
+        /// The suite's id.
+        suite: String,
+        /// The split.
+        split: String,
+    },
     /// A folder given as a suite that describes none.
     #[error("the folder {path} holds no suite.toml")]
     NoSuite {
@@ -337,6 +345,7 @@ impl Error {
                     "its ids are of the form `{first}` to `{last}` (column `sample` of a run's samples.parquet)"
                 ));
             }
+            Self::Drawn { .. } => "leave the split out",
             Self::EmptySplit { .. } => "download it again, or choose another --data folder",
             Self::NothingToAsk { .. } => "choose another --data folder",
             Self::DuplicateId { .. } => "remove the duplicate file or row",

@@ -153,8 +153,13 @@ impl Suite {
             file: file.to_owned(),
             reason,
         };
-        let mut suite: Self =
-            toml::from_str(text).map_err(|error| refused(error.to_string().into()))?;
+        let mut suite: Self = toml::from_str(text).map_err(|error| {
+            let reason = error.to_string();
+            refused(refusal(
+                reason.trim_end(),
+                "benchmarks/README.md says what a suite.toml holds",
+            ))
+        })?;
         suite.check().map_err(refused)?;
         if suite.title.is_empty() {
             suite.title.clone_from(&suite.id);

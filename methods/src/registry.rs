@@ -52,8 +52,13 @@ pub fn preset_among(variants: &[Variant], path: &Path) -> Result<&'static Varian
             "give a TOML file with `method` and its options",
         ))
     })?;
-    let mut table: toml::Table =
-        toml::from_str(&text).map_err(|error| refuse(error.to_string().into()))?;
+    let mut table: toml::Table = toml::from_str(&text).map_err(|error| {
+        let reason = error.to_string();
+        refuse(refusal(
+            reason.trim_end(),
+            "give a TOML file with `method` and its options",
+        ))
+    })?;
     let mut text_of = |key: &str| match table.remove(key) {
         None => Ok(None),
         Some(toml::Value::String(value)) => Ok(Some(value)),

@@ -9,7 +9,6 @@ use super::{Layout, sha256};
 use crate::Error;
 use crate::render::{self, Task};
 use crate::suite::Suite;
-use rave_hints::refusal;
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -43,14 +42,9 @@ impl Suite {
     /// As [`Suite::open`]; a suite that is drawn, which has no other split; no files of that split.
     pub fn open_split(&self, data: Option<&Path>, split: &str) -> Result<Dataset, Error> {
         if self.is_embedded() {
-            return Err(Error::Suite {
-                file: self.file_name(),
-                reason: refusal(
-                    format!(
-                        "its items are drawn, and those of the split `{split}` are not opened from data"
-                    ),
-                    "leave the split out",
-                ),
+            return Err(Error::Drawn {
+                suite: self.id.clone(),
+                split: split.to_owned(),
             });
         }
         let other = self.of_split(split);

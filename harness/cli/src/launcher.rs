@@ -28,7 +28,7 @@ fn main() -> ExitCode {
         let _ = writeln!(io::stdout(), "rave {}", env!("CARGO_PKG_VERSION"));
         return ExitCode::SUCCESS;
     }
-    let own = match env::current_exe() {
+    let own = match env::current_exe().and_then(|own| own.canonicalize()) {
         Ok(own) => own,
         Err(error) => return refused("this program's own place", &error),
     };

@@ -205,8 +205,8 @@ pub fn evaluate(
         writer.model(header::model(&groups))?;
         observer.loaded(groups[0].members[0].model.info());
         let run = writer.folder().to_owned();
-        let mut vision = Vision::new(&run, 0, request.reuse, &groups);
-        let workers = workers::count(&groups, threads as usize);
+        let workers = workers::count(&common, &groups, &selections, threads as usize);
+        let mut vision = Vision::new(&run, [0, workers], request.reuse, &groups);
         tch::set_num_threads(threads / workers as i32);
         let mut sink = Sink {
             writer: &mut writer,
@@ -214,13 +214,13 @@ pub fn evaluate(
         };
         let counts = thread::scope(|scope| {
             let mut workers = Workers::start(scope, workers, name, &common, &run);
-            for number in 0..groups.len() {
+            'groups: for number in 0..groups.len() {
                 let runner = SuiteRunner::new(&groups, number, &common)?;
                 for (dataset, selection) in selections.iter().enumerate() {
                     waited +=
                         runner.run(dataset, selection, &mut vision, &mut workers, &mut sink)?;
                     if common.is_stopping() {
-                        break;
+                        break 'groups;
                     }
                 }
             }

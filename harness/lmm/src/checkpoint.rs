@@ -35,7 +35,7 @@ use serde_json::Value;
 use tch::{Device, Kind, Tensor};
 
 pub(crate) use self::foreign::{PEFT_CONFIG, is_peft, no_weights, peft};
-pub use self::hashes::Hashes;
+pub use self::hashes::{Hashes, Rehashed};
 pub(crate) use self::json::{parse_json, read_json};
 pub(crate) use self::layout::{INDEX, Layout, SINGLE, files, read as read_index, some};
 pub(crate) use self::outline::Outline;

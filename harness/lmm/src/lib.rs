@@ -21,7 +21,7 @@ pub use checkpoint::resolve::{checkpoint_folder, resolve};
 pub use checkpoint::small_files::{geometry, preflight};
 pub use checkpoint::tensors::{TensorFile, read_tensors, write_tensors};
 pub use checkpoint::{
-    Checkpoint, Hashes, adapter, built_in, check, dtype, grid, hub, import, size,
+    Checkpoint, Hashes, Rehashed, adapter, built_in, check, dtype, grid, hub, import, size,
 };
 pub use error::Error;
 pub use families::classes::{ConfigKey, KeyUse, config_keys};

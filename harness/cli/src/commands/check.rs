@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 use indicatif::DecimalBytes;
 use rave_lmm::check::{Report, Tensors};
+use rave_lmm::{Checkpoint, Rehashed};
 use serde_json::{Value, json};
 
 use super::hub::HubArguments;
@@ -34,6 +35,9 @@ struct CheckpointArguments {
     /// One JSON document instead of text
     #[arg(long)]
     json: bool,
+    /// Hash the weight files anew, and compare with what is remembered of them (a record says the hash of what ran)
+    #[arg(long)]
+    hash: bool,
     #[command(flatten)]
     hub: HubArguments,
 }
@@ -42,12 +46,29 @@ struct CheckpointArguments {
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let What::Checkpoint(arguments) = &arguments.what;
     let report = arguments.hub.check(&arguments.model)?;
+    let rehash = || Checkpoint::open(&report.folder).map(|checkpoint| checkpoint.rehash());
+    let rehashed = arguments.hash.then(rehash).transpose()?;
     if arguments.json {
-        print_json(&document(&arguments.model, &report))?;
+        let mut document = document(&arguments.model, &report);
+        if let Some(rehashed) = &rehashed {
+            document["sha256"] = json!(rehashed.sha256);
+            document["remembered_sha256"] = json!(rehashed.remembered);
+        }
+        print_json(&document)?;
     } else {
         print(&text(&report))?;
+        if let Some(Rehashed { sha256, remembered }) = &rehashed {
+            print(&format!("{:<11} {sha256}\n", "sha256"))?;
+            if let Some(before) = remembered {
+                print(&format!(
+                    "{:<11} was {before}: the files have changed and the system did not say so, so records made since name the old hash\n",
+                    "remembered"
+                ))?;
+            }
+        }
     }
-    Ok(if report.fits() {
+    let is_as_remembered = rehashed.is_none_or(|rehashed| rehashed.remembered.is_none());
+    Ok(if report.fits() && is_as_remembered {
         Outcome::Clean
     } else {
         Outcome::Failures

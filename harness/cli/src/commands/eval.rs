@@ -90,7 +90,7 @@ pub struct Arguments {
     #[arg(long)]
     pub attention: bool,
     /// Samples a batch, of about the same length; from 2 on, times are recorded for the vision side alone. By default 16 for small
-    /// models on the CPU, else 1. Halved where memory is short
+    /// models on the CPU without --sample-timeout, else 1. Halved where memory is short
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub batch: Option<usize>,
     /// Compute everything for each sample anew: no common beginning of questions on one picture, no features kept
@@ -152,6 +152,8 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     };
     let batch = match arguments.batch {
         Some(batch) => batch,
+        // A sample that is not alone has no time of its own to be held to.
+        None if arguments.sample_timeout.is_some() => 1,
         None => size::automatic_batch(models.iter().copied(), named.device)?,
     };
     let models = models.into_iter().map(str::to_owned).collect();

@@ -349,6 +349,50 @@ fn a_signal_ends_a_run_cleanly_and_a_second_one_at_once() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn a_stop_goes_on_into_no_other_seed() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let mut command = program();
+    command.args([
+        "eval",
+        "--model",
+        "nano",
+        "--variant",
+        "standard",
+        "--limit",
+        "100",
+    ]);
+    command.args([
+        "--suite",
+        "embedded-ocr,embedded-general",
+        "--batch",
+        "1",
+        "--out",
+        text(&run),
+    ]);
+    let mut child = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let start = Instant::now();
+    while fs::metadata(run.join("samples.log")).map_or(0, |log| log.len()) == 0
+        && start.elapsed() < Duration::from_secs(60)
+    {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let sent = Command::new("kill")
+        .args(["-TERM", &child.id().to_string()])
+        .status();
+    assert!(sent.unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    let samples = Run::open(&run).unwrap().samples().unwrap();
+    let is_first = |own: &SampleRecord| own.seed == 0 && own.suite == "embedded-ocr";
+    assert!(!samples.is_empty() && samples.iter().all(is_first));
+}
+
 #[test]
 fn a_sample_that_takes_too_long_fails_and_the_run_goes_on() {
     let folder = tempfile::tempdir().unwrap();

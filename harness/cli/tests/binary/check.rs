@@ -212,3 +212,46 @@ fn templates_in_a_folder_of_their_own_are_fetched() {
     );
     assert!(server.asked("/additional_chat_templates/notes").is_empty());
 }
+
+/// The weights are those of a fixture, with so much to say of them that they are worth remembering.
+#[cfg(unix)]
+#[test]
+fn a_hash_is_remembered_and_computed_anew_when_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let (own, cache) = (folder.path().join("model"), folder.path().join("cache"));
+    fs::create_dir(&own).unwrap();
+    for entry in fs::read_dir(fixture()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            fs::copy(&path, own.join(path.file_name().unwrap())).unwrap();
+        }
+    }
+    let weights = own.join("model.safetensors");
+    let mut file = read_tensors(&weights).unwrap();
+    file.metadata.insert("said".into(), "x".repeat(33 << 20));
+    write_tensors(&weights, &Vec::from_iter(file.tensors), &file.metadata).unwrap();
+    let check = |more: &[&str]| {
+        let mut command = crate::program();
+        command.env("RAVE_CACHE", &cache);
+        command.args(["check", "checkpoint", text(&own), "--json"]);
+        command.args(more).output().unwrap()
+    };
+    // Not while it was changed just now.
+    std::thread::sleep(std::time::Duration::from_millis(2_100));
+    let first = check(&["--hash"]);
+    assert_eq!(first.status.code(), Some(0), "{}", stderr(&first));
+    let known = document(&first)["sha256"].clone();
+    let bytes = fs::read(&weights).unwrap();
+    assert_eq!(known, crate::server::sha256(&bytes));
+    let memory = fs::read_dir(cache.join("hashes")).unwrap().next();
+    let memory = memory.unwrap().unwrap().path();
+    let remembered = fs::read_to_string(&memory).unwrap();
+    let false_one = remembered.replace(known.as_str().unwrap(), &"0".repeat(64));
+    fs::write(&memory, false_one).unwrap();
+    let second = check(&["--hash"]);
+    assert_eq!(second.status.code(), Some(1));
+    assert_eq!(document(&second)["sha256"], known);
+    assert_eq!(document(&second)["remembered_sha256"], "0".repeat(64));
+    assert_eq!(fs::read_to_string(&memory).unwrap(), remembered, "mended");
+    assert!(document(&check(&[]))["sha256"].is_null());
+}

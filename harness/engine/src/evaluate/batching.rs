@@ -65,7 +65,7 @@ pub(crate) fn run<T, R, E>(
             Err(error) if size == 1 => results.push(Err(error)),
             Err(error) => {
                 if is_out_of_memory(&error) {
-                    most.store(size / 2, Ordering::Relaxed);
+                    most.fetch_min(size / 2, Ordering::Relaxed);
                 } else {
                     alone = size;
                 }

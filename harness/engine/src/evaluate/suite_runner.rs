@@ -44,6 +44,24 @@ impl Common<'_> {
         self.stop.load(Ordering::Relaxed) != 0
     }
 
+    /// The windows of which not everything is recorded.
+    pub(super) fn open<'w>(
+        &self,
+        group: &SeedGroup,
+        dataset: &Dataset,
+        selection: &'w Selection,
+    ) -> Vec<&'w Window> {
+        let is_open = |&&row: &&usize| {
+            let id = dataset.id(row).unwrap_or_default();
+            let mut members = group.members.iter();
+            members.any(|own| !self.is_recorded(group, own, dataset.suite(), &id))
+        };
+        let windows = selection.windows.iter();
+        windows
+            .filter(|window| window.iter().any(|row| is_open(&row)))
+            .collect()
+    }
+
     pub(super) fn is_recorded(
         &self,
         group: &SeedGroup,
@@ -145,11 +163,7 @@ impl<'a> SuiteRunner<'a> {
         sink.observer
             .suite(&shown, suite, &variants, samples, &done.collect::<Vec<_>>());
         // Of a window of which everything is recorded nothing is prepared.
-        let mut open: Vec<&Window> = selection.windows.iter().collect();
-        open.retain(|window| {
-            let mut rows = window.iter();
-            rows.any(|&row| members.iter().any(|own| !is_recorded(own, row)))
-        });
+        let open = self.common.open(self.group, dataset, selection);
         let items = open.iter().copied().flatten().copied();
         let depth = rayon::current_num_threads().clamp(2, MAX_PREFETCH);
         let processor = self.lead().processor();
@@ -158,6 +172,9 @@ impl<'a> SuiteRunner<'a> {
         workers.begin();
         let waited = prefetch(items, depth, prepare, |items| {
             for window in &open {
+                if self.common.is_stopping() {
+                    break;
+                }
                 for unit in self.units(window, items) {
                     let task = Task {
                         group: self.number,

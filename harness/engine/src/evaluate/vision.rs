@@ -17,9 +17,9 @@ use rave_lmm::{Error, ImageEmbeds, Model, Prompt, TowerRun};
 
 use super::seed_group::{ModelVariant, SeedGroup};
 
-/// Most bytes that are kept in memory.
+/// Most bytes that are kept in memory, by all workers together.
 const MEMORY: usize = 1 << 30;
-/// Most bytes that are kept in files.
+/// Most bytes that are kept in files, by all workers together.
 const DISK: u64 = 8 << 30;
 /// The folder of those within the run's.
 const FOLDER: &str = "vision-cache";
@@ -76,12 +76,18 @@ struct Disk {
     folder: PathBuf,
     files: HashMap<Key, (PathBuf, Duration)>,
     bytes: u64,
+    limit: u64,
 }
 
 impl Vision {
-    /// Nothing kept yet; files go into a folder of `run`'s, apart for each worker by its number. Without `keeps`, everything is
-    /// computed for each sample anew.
-    pub(super) fn new(run: &Path, worker: usize, keeps: bool, groups: &[SeedGroup]) -> Self {
+    /// Nothing kept yet; files go into a folder of `run`'s, apart for each worker, which is one `[number, of]` so many. Without
+    /// `keeps`, everything is computed for each sample anew.
+    pub(super) fn new(
+        run: &Path,
+        [worker, workers]: [usize; 2],
+        keeps: bool,
+        groups: &[SeedGroup],
+    ) -> Self {
         let folder = run.join(FOLDER).join(worker.to_string());
         // Of a run that was killed.
         let _ = fs::remove_dir_all(&folder);
@@ -97,11 +103,12 @@ impl Vision {
             }),
             memory: LruCache::unbounded(),
             bytes: 0,
-            limit: MEMORY,
+            limit: MEMORY / workers,
             disk: Disk {
                 folder,
                 files: HashMap::new(),
                 bytes: 0,
+                limit: DISK / workers as u64,
             },
             counts: Counts::default(),
         }
@@ -192,7 +199,7 @@ impl Disk {
     /// Writes what the memory has no room for. A full disk, ours or the machine's, costs work and no sample.
     fn insert(&mut self, key: Key, tower_run: &TowerRun) {
         let bytes = tower_run.bytes() as u64;
-        if self.files.contains_key(&key) || self.bytes + bytes > DISK {
+        if self.files.contains_key(&key) || self.bytes + bytes > self.limit {
             return;
         }
         let path = self
@@ -252,7 +259,7 @@ mod tests {
     fn runs(fixture: &str, limit: usize, keeps: bool) -> u64 {
         let folder = tempfile::tempdir().unwrap();
         let groups = [group(fixture)];
-        let mut vision = Vision::new(folder.path(), 0, keeps, &groups);
+        let mut vision = Vision::new(folder.path(), [0, 1], keeps, &groups);
         vision.limit = limit;
         for _ in 0..2 {
             for shade in 0..3_u8 {

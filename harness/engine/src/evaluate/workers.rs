@@ -4,6 +4,7 @@
 //! thread has the whole model, computes alone, and is handed every so-manieth unit of samples. Which unit goes to whom depends on
 //! its number alone. The thread that writes the records is one of them.
 
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -13,6 +14,7 @@ use rave_lmm::size::is_small;
 
 use super::Observer;
 use super::seed_group::{SeedGroup, load};
+use super::selection::Selection;
 use super::suite_runner::{Common, Sink};
 use super::unit::{Computed, Unit, UnitRunner};
 use super::vision::{Counts, Vision};
@@ -21,12 +23,33 @@ use crate::Error;
 /// Units that wait for a worker at most.
 const QUEUE: usize = 4;
 
-/// Threads that answer with a model, of so many that there are: all, or the one that has all of them to itself.
-pub(super) fn count(groups: &[SeedGroup], threads: usize) -> usize {
-    let members = groups.iter().flat_map(|group| &group.members);
-    let mut models = members.map(|member| &member.model);
-    let are_small = models.all(|model| is_small(model.info().parameters, model.device()));
-    if are_small { threads } else { 1 }
+/// Bytes of all copies of a model's checkpoints together.
+const COPIES: u64 = 1 << 30;
+
+/// Threads that answer with a model, of so many that there are: one that has all of them to itself, or of small models as many as
+/// there is work and room for.
+pub(super) fn count(
+    common: &Common,
+    groups: &[SeedGroup],
+    selections: &[Selection],
+    threads: usize,
+) -> usize {
+    let members = || groups.iter().flat_map(|group| &group.members);
+    let mut models = members().map(|member| &member.model);
+    if !models.all(|model| is_small(model.info().parameters, model.device())) {
+        return 1;
+    }
+    // The windows of the group and suite with the most of them: what is answered beside each other.
+    let open = groups.iter().flat_map(|group| {
+        let suites = common.datasets.iter().zip(selections);
+        suites.map(|(dataset, selection)| common.open(group, dataset, selection).len())
+    });
+    let checkpoints: HashMap<usize, u64> = members()
+        .map(|member| (member.checkpoint, member.model.info().parameters))
+        .collect();
+    let bytes = checkpoints.values().sum::<u64>() * size_of::<f32>() as u64;
+    let room = usize::try_from(COPIES / bytes.max(1)).unwrap_or(usize::MAX);
+    threads.min(open.max().unwrap_or(0)).min(room).max(1)
 }
 
 /// A unit for a group and a data set, each by its number.
@@ -61,7 +84,8 @@ struct Start<'a> {
     model: &'a str,
     common: &'a Common<'a>,
     run: &'a Path,
-    number: usize,
+    /// Its number, of so many with the thread that starts them.
+    worker: [usize; 2],
 }
 
 impl Workers {
@@ -81,7 +105,7 @@ impl Workers {
                 model,
                 common,
                 run,
-                number,
+                worker: [number, count],
             };
             scope.spawn(move || {
                 let ended = catch_unwind(AssertUnwindSafe(|| start.work(&tasks, &sender)));
@@ -186,11 +210,11 @@ impl Start<'_> {
             model,
             common,
             run,
-            number,
+            worker,
         } = self;
         tch::set_num_threads(1);
         let groups = load(model, common.request, common.options, &mut Silent)?;
-        let mut vision = Vision::new(run, number, common.request.reuse, &groups);
+        let mut vision = Vision::new(run, worker, common.request.reuse, &groups);
         for Task {
             group,
             dataset,

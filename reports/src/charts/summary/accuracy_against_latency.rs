@@ -33,6 +33,11 @@ impl Chart for AccuracyAgainstLatency {
         "Accuracy against latency"
     }
 
+    /// Samples that were answered in batches have no times of their own.
+    fn has(&self, summary: &Summary, model: &ModelNote) -> bool {
+        !points(summary, model, &variants(summary, model)).is_empty()
+    }
+
     fn height(&self, _: &Summary, _: &ModelNote) -> u32 {
         HEIGHT
     }
@@ -46,19 +51,22 @@ impl Chart for AccuracyAgainstLatency {
     }
 }
 
+/// The variants that have both a score on every suite and times of their own.
+fn points<'a>(summary: &Summary, model: &ModelNote, variants: &[&'a str]) -> Vec<Point<'a>> {
+    let point = |variant: &&'a str| {
+        let cell = summary.macro_cell(&model.name, variant)?;
+        Some(Point {
+            variant,
+            score: cell.score?,
+            time: cell.total_ms?,
+        })
+    };
+    variants.iter().filter_map(point).collect()
+}
+
 fn draw(canvas: &mut Canvas, chart: &dyn Chart, summary: &Summary, model: &ModelNote) {
     let all = variants(summary, model);
-    let points: Vec<Point> = all
-        .iter()
-        .filter_map(|variant| {
-            let cell = summary.macro_cell(&model.name, variant)?;
-            Some(Point {
-                variant,
-                score: cell.score?,
-                time: cell.total_ms?,
-            })
-        })
-        .collect();
+    let points = points(summary, model, &all);
     let what = match summary.suites.as_slice() {
         [suite] => format!("Score on {}", suite.id),
         suites => format!("Mean score over {} suites", suites.len()),
@@ -74,17 +82,6 @@ fn draw(canvas: &mut Canvas, chart: &dyn Chart, summary: &Summary, model: &Model
     let bottom = f64::from(HEIGHT) - 54.0 - foot_height(summary, model);
     let (left, right) = (MARGIN + 60.0, f64::from(WIDTH) - MARGIN - 10.0);
     foot(canvas, summary, model, f64::from(HEIGHT));
-    if points.is_empty() {
-        let text =
-            "Nothing to draw: no variant has both a score on every suite and recorded times.";
-        canvas.text(
-            text,
-            (f64::midpoint(left, right), f64::midpoint(top, bottom)),
-            Type::LABEL,
-            Align::Centre,
-        );
-        return;
-    }
     let missing: Vec<&str> = all
         .iter()
         .copied()

@@ -24,11 +24,11 @@ const PHASES: [Phase; 3] = [
     ("decode", |cost| cost.decode_ms),
 ];
 
-/// The suites whose times every timed variant has, so that all bars are of the same work.
+/// The suites whose times every timed variant has, all phases of them, so that all bars are of the same work.
 fn shared<'a>(summary: &'a Summary, model: &ModelNote) -> Vec<&'a str> {
     let timed = |variant: &str, suite: &str| {
         let cell = summary.cell(&model.name, suite, variant);
-        cell.is_some_and(|cell| PHASES.iter().any(|(_, of)| of(&cell.cost).is_some()))
+        cell.is_some_and(|cell| PHASES.iter().all(|(_, of)| of(&cell.cost).is_some()))
     };
     let suites: Vec<&str> = summary
         .suites
