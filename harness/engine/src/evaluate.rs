@@ -6,11 +6,11 @@
 //! beginning, under the variants that allow it. The variants of a sample run one after the other, in an order that turns by one
 //! from sample to sample, so that none is always first. Where attention is probed, that comes after all variants have answered.
 //!
-//! Items are prepared on the rayon pool ahead of the model (`prefetch`). Of a small model every thread has a copy and answers every
-//! so-manieth unit of samples by itself (`workers`); a large one has all threads for each of its operators. What is computed together is fixed by the request alone
-//! (`batching`), so that neither an interruption nor the number of rayon threads moves a bit of an answer. Times are recorded
-//! where they are a sample's own: none of what was computed for several at once. Measuring is the job of
-//! [`latency`](crate::latency), where nothing is shared.
+//! Items are prepared on the rayon pool ahead of the model (`prefetch`). Of a small model every thread has a copy and answers
+//! whole units of samples by itself (`workers`); a large one has all threads for each of its operators. What is computed
+//! together is fixed by the request alone (`batching`), so that neither an interruption nor the number of rayon threads moves a
+//! bit of an answer. Times are recorded where they are a sample's own: none of what was computed for several at once. Measuring
+//! is the job of [`latency`](crate::latency), where nothing is shared.
 
 mod batching;
 mod header;

@@ -1,8 +1,8 @@
 //! Copies of a small model, each on a thread of its own, so that samples are answered beside each other.
 //!
 //! An operator of a small model is too little work for several threads: they wait for each other longer than they compute. So each
-//! thread has the whole model, computes alone, and is handed every so-manieth unit of samples. Which unit goes to whom depends on
-//! its number alone. The thread that writes the records is one of them.
+//! of n threads has the whole model, computes alone, and is handed every n-th unit of samples: which one depends on the unit's number
+//! alone. The thread that writes the records is one of them.
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -122,8 +122,8 @@ impl Workers {
         }
     }
 
-    /// A suite begins: its first unit goes to the first worker again, so that whoever has seen a picture under one seed gets it under
-    /// the next.
+    /// A suite begins: its first unit goes to the first worker again. A picture then goes to the same worker under every seed, which
+    /// has the features of its tower.
     pub(super) fn begin(&mut self) {
         self.units = 0;
     }
