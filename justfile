@@ -128,12 +128,17 @@ bench-transformers *options: ready
     cargo build --release --workspace --bins --examples
     @python3 tools/compare_transformers_speed.py --rave '{{ rave_binary }}' "$@"
 
+# What an evaluation of nano loses beside as many busy processes as cores (tools/bench_waiting.py); --against OLD/rave --out FILE.json
+[group('measure')]
+[no-exit-message]
+[positional-arguments]
+bench-waiting *options: build
+    @python3 tools/bench_waiting.py --rave '{{ rave_binary }}' "$@"
+
 # How long 10,000 resamples of 10 suites, 20 variants and 5,000 samples take
 [group('measure')]
 bench-statistics: ready
     cargo bench --workspace --bench statistics
-
-# Many tests run at once: threads of LibTorch that spin while they wait made the parity tests four times as long.
 
 # Every test: the Rust workspace (arguments go to cargo test) and the setup script
 [group('develop')]
