@@ -1,4 +1,5 @@
-//! The program behind `rave` (`launcher.rs`), linked with LibTorch: evaluate attention variants of large multimodal models, and report what came out.
+//! The program behind `rave` (`launcher.rs`), linked with LibTorch: evaluate attention variants of large multimodal models, and
+//! report what came out.
 //!
 //! Data goes to stdout, progress and messages to stderr. Exit codes: 0 clean, 1 bad input or failed samples, 2 a fault of
 //! ours (a panic, or LibTorch refusing an operation), 128 and a signal's number after that signal (130 for Ctrl-C).

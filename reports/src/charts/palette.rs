@@ -80,7 +80,7 @@ const VIOLET: Colour = (0xA5, 0x00, 0xFF);
 
 /// The colours of numbered variants and their marks. Black is the baseline's.
 #[rustfmt::skip] // One line a mark.
-const LOOKS: [(Mark, [Colour; 7]); 4] = [
+const STYLES: [(Mark, [Colour; 7]); 4] = [
     (Mark::Circle, [VERMILION, BLUE, GREEN, PURPLE, ORANGE, SKY, VIOLET]),
     (Mark::Square, [(0xE1, 0x69, 0xFF), (0x00, 0xC3, 0x5A), (0x87, 0x1E, 0x87), (0xA5, 0x00, 0x0F), (0x0F, 0x1E, 0xFF), (0xFF, 0x5A, 0xC3), (0xB4, 0xA5, 0x96)]),
     (Mark::Triangle, [(0xA5, 0x5A, 0x2D), (0x69, 0x69, 0xF0), (0xF0, 0x87, 0xE1), (0x87, 0xB4, 0x78), (0xC3, 0x1E, 0xA5), (0xB4, 0xA5, 0x3C), (0xFF, 0x2D, 0x96)]),
@@ -131,7 +131,7 @@ pub(super) fn colour(number: usize) -> Colour {
 
 /// The colour and mark of a variant.
 pub fn style(variant: &str) -> (Colour, Mark) {
-    let mut styles = LOOKS
+    let mut styles = STYLES
         .iter()
         .flat_map(|(mark, colours)| colours.iter().map(|colour| (*colour, *mark)));
     match NUMBERED.iter().position(|id| *id == variant) {
@@ -150,8 +150,8 @@ pub fn style(variant: &str) -> (Colour, Mark) {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
     let hash = hash as usize;
-    let (_, colours) = LOOKS[hash % LOOKS.len()];
-    let hash = hash / LOOKS.len();
+    let (_, colours) = STYLES[hash % STYLES.len()];
+    let hash = hash / STYLES.len();
     let colour = colours[hash % colours.len()];
     let hash = hash / colours.len();
     (colour, OTHER_MARKS[hash % OTHER_MARKS.len()])
@@ -275,7 +275,7 @@ mod tests {
     /// A page shows the charts on white or on its dark ground, where the baseline's black turns (`html/page.css`).
     #[test]
     fn colours_stand_out_on_a_white_and_on_a_dark_page() {
-        for (_, colours) in LOOKS {
+        for (_, colours) in STYLES {
             for colour in colours {
                 for page in [(0xFF, 0xFF, 0xFF), (0x16, 0x16, 0x16)] {
                     let contrast = contrast(colour, page);

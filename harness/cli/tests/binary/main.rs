@@ -14,12 +14,12 @@ mod eval;
 mod generation_config;
 mod hub;
 mod latency;
-mod looks;
 #[path = "../../../hub/tests/server/mod.rs"]
 #[expect(dead_code, reason = "its faults are for the tests of the client")]
 mod server;
 mod shards;
 mod snapshots;
+mod styles;
 mod suites;
 mod train;
 

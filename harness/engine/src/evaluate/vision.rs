@@ -88,9 +88,12 @@ impl Vision {
         keeps: bool,
         groups: &[SeedGroup],
     ) -> Self {
-        let folder = run.join(FOLDER).join(worker.to_string());
-        // Of a run that was killed.
-        let _ = fs::remove_dir_all(&folder);
+        let all = run.join(FOLDER);
+        let folder = all.join(worker.to_string());
+        // Of a run that was killed, which may have had more workers; the first begins before the others.
+        if worker == 0 {
+            let _ = fs::remove_dir_all(&all);
+        }
         let members = groups.iter().flat_map(|group| &group.members);
         let checkpoints: HashSet<(usize, usize)> = members
             .map(|member| (member.checkpoint, member.tower))
@@ -259,6 +262,8 @@ mod tests {
     fn runs(fixture: &str, limit: usize, keeps: bool) -> u64 {
         let folder = tempfile::tempdir().unwrap();
         let groups = [group(fixture)];
+        // Of a run that was killed with more workers.
+        fs::create_dir_all(folder.path().join(FOLDER).join("1")).unwrap();
         let mut vision = Vision::new(folder.path(), [0, 1], keeps, &groups);
         vision.limit = limit;
         for _ in 0..2 {

@@ -4,7 +4,8 @@ use std::fs;
 
 use tch::Kind;
 
-use crate::{Checkpoint, Error, checkpoint_folder, families};
+use super::resolve::open_headers;
+use crate::Error;
 
 /// What stands for the choice on a command line.
 pub const AUTO: &str = "auto";
@@ -25,11 +26,7 @@ pub fn automatic<'a>(
         return Ok("f32");
     }
     for model in models {
-        let folder = checkpoint_folder(model, crate::grid::BASELINE, None)?;
-        let checkpoint = Checkpoint::small_files(&folder)?;
-        // A model that cannot run is refused for that, and not for weights that are not there.
-        (families::of(&checkpoint)?.geometry)(&checkpoint)?;
-        let checkpoint = checkpoint.with_weights()?;
+        let checkpoint = open_headers(model)?;
         // Norms and buffers may be kept in f32; the weights are what is multiplied.
         let mut stored = [0_usize; 2];
         for name in checkpoint.names() {

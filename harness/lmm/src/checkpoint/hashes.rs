@@ -110,16 +110,23 @@ pub struct Rehashed {
 impl Checkpoint {
     /// Computes the hash of the weight files anew, and remembers it in place of what was remembered.
     pub fn rehash(&self) -> Rehashed {
-        let hashes = self.computed_hashes();
-        let mut before = None;
-        if let Some(memory) = self.memory() {
-            before = recall(&memory).filter(|before| *before != hashes);
-            remember(&memory, &hashes);
-        }
+        let before = self.memory().and_then(|memory| recall(&memory));
+        let hashes = self.hash_and_remember();
+        let other = before.filter(|before| *before != hashes);
         Rehashed {
             sha256: hashes.weights,
-            remembered: before.map(|before| before.weights),
+            remembered: other.map(|before| before.weights),
         }
+    }
+
+    fn hash_and_remember(&self) -> Hashes {
+        let memory = self.memory();
+        let hashes = self.computed_hashes();
+        // A file that was written to meanwhile has another stamp by now, and is not remembered.
+        if let Some(memory) = memory.filter(|memory| self.memory().as_ref() == Some(memory)) {
+            remember(&memory, &hashes);
+        }
+        hashes
     }
 
     fn memory(&self) -> Option<PathBuf> {
@@ -131,17 +138,8 @@ impl Checkpoint {
     }
 
     fn weight_hashes(&self) -> Hashes {
-        let Some(memory) = self.memory() else {
-            return self.computed_hashes();
-        };
-        recall(&memory).unwrap_or_else(|| {
-            let hashes = self.computed_hashes();
-            // A file that was written to meanwhile has another stamp by now, and is not remembered.
-            if self.memory().as_ref() == Some(&memory) {
-                remember(&memory, &hashes);
-            }
-            hashes
-        })
+        let remembered = self.memory().and_then(|memory| recall(&memory));
+        remembered.unwrap_or_else(|| self.hash_and_remember())
     }
 
     /// SHA-256 of the weight files in order, hex: what an adapter and a run record refer to.
@@ -186,7 +184,8 @@ impl Checkpoint {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     #![allow(clippy::unwrap_used)]
 

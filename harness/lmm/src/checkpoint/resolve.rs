@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use rave_hub::{Kind, Reference, Settings, cached};
 
 use super::built_in;
-use super::grid::Grid;
-use crate::Error;
+use super::grid::{self, Grid};
+use crate::{Checkpoint, Error, families};
 
 /// The folder of a model by its name: a built-in model, a folder, or a repository that [`crate::hub::fetch`] has brought into
 /// the hub's cache. Nothing is fetched here, so every part of a run finds the same files.
@@ -50,4 +50,12 @@ pub fn checkpoint_folder(name: &str, variant: &str, seed: Option<u64>) -> Result
         Some(grid) => grid.checkpoint(seed.unwrap_or(grid.contents().seeds[0]), variant),
         None => Ok(folder),
     }
+}
+/// The checkpoint of a model with the headers of its weights, of a grid that of `standard`: what is asked before anything is loaded.
+pub(crate) fn open_headers(name: &str) -> Result<Checkpoint, Error> {
+    let folder = checkpoint_folder(name, grid::BASELINE, None)?;
+    let checkpoint = Checkpoint::small_files(&folder)?;
+    // A model that cannot run is refused for that, and not for weights that are not there.
+    (families::of(&checkpoint)?.geometry)(&checkpoint)?;
+    checkpoint.with_weights()
 }

@@ -2,7 +2,8 @@
 
 use tch::Device;
 
-use crate::{Checkpoint, Error, checkpoint_folder, families};
+use super::resolve::open_headers;
+use crate::Error;
 
 /// Parameters up to which an operator of a model is too little work for several threads: they wait for each other longer than they
 /// compute.
@@ -25,11 +26,7 @@ pub fn automatic_batch<'a>(
     device: Device,
 ) -> Result<usize, Error> {
     for model in models {
-        let folder = checkpoint_folder(model, crate::grid::BASELINE, None)?;
-        let checkpoint = Checkpoint::small_files(&folder)?;
-        // A model that cannot run is refused for that, and not for weights that are not there.
-        (families::of(&checkpoint)?.geometry)(&checkpoint)?;
-        if !is_small(checkpoint.with_weights()?.parameters()?, device) {
+        if !is_small(open_headers(model)?.parameters()?, device) {
             return Ok(1);
         }
     }

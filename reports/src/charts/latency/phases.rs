@@ -153,7 +153,7 @@ fn draw(canvas: &mut Canvas, summary: &LatencySummary, cell: (u32, u32), title: 
     let bottom = top + arms.len() as f64 * LINE;
     for (row, arm) in arms.iter().enumerate() {
         let y = top + (row as f64 + 0.5) * LINE;
-        let (colour, mark) = own_look(&arm.variant);
+        let (colour, mark) = own_style(&arm.variant);
         canvas.mark(mark, (MARGIN + 5.0, y), 4.5, colour);
         let name = Type::LABEL.fit(&arm.variant, NAMES - 24.0);
         canvas.text(&name, (MARGIN + 16.0, y), Type::LABEL, Align::Left);
@@ -212,7 +212,7 @@ fn draw_line(
         canvas.text(text, (across.1 + 4.0, y), Type::SMALL, Align::Left);
         return;
     };
-    let (colour, mark) = own_look(&arm.variant);
+    let (colour, mark) = own_style(&arm.variant);
     if let Some(ratio) = time.ratio {
         let [low, value, high] = [ratio.interval.low, ratio.value, ratio.interval.high]
             .map(|ratio| ratios.position(ratio, across));
@@ -232,7 +232,7 @@ fn draw_line(
 }
 
 /// The look of a variant; the second measurement of standard has one of its own.
-fn own_look(variant: &str) -> (Colour, Mark) {
+fn own_style(variant: &str) -> (Colour, Mark) {
     if variant == AGAIN {
         (MUTED, Mark::Diamond)
     } else {
